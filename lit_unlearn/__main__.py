@@ -1,0 +1,5 @@
+"""`python -m lit_unlearn`."""
+
+from lit_unlearn.cli import main
+
+main()

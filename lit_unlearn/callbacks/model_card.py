@@ -1,0 +1,56 @@
+"""The model card of an unlearned model."""
+
+from importlib.metadata import version
+from pathlib import Path
+
+import lightning as L
+
+from lit_unlearn.module import UnlearnModule
+
+_PACKAGES = ("lit-unlearn", "torch", "lightning", "transformers", "datasets")
+
+
+def model_card(module: UnlearnModule, trainer: L.Trainer) -> str:
+    """Markdown with the method, the hyperparameters and the last logged results."""
+    options = module.hyperparameters() | {"steps": trainer.global_step}
+    results = {name: f"{float(value):.6g}" for name, value in sorted(trainer.callback_metrics.items())}
+    versions = {name: version(name) for name in _PACKAGES}
+    # A local folder is no hub model that a card could link to.
+    base = "" if Path(module.pretrained).exists() else f"base_model: {module.pretrained}\n"
+    return f"""---
+library_name: transformers
+pipeline_tag: text-generation
+{base}tags:
+- unlearning
+- lit-unlearn
+---
+
+# {Path(module.pretrained).name}, unlearned with {type(module.forget).__name__}
+
+Parts of this model's knowledge were removed by unlearning with lit-unlearn. Unlearning is not proof that the knowledge
+is gone: evaluate the model, its robustness to forget tokens included, before you rely on it.
+
+## Method and hyperparameters
+
+{_table(options)}
+
+## Results
+
+As last logged in training.
+
+{_table(results)}
+
+## Versions
+
+{_table(versions)}
+"""
+
+
+def _table(values: dict[str, object] | dict[str, str]) -> str:
+    lines = [f"| {name} | {_cell(value)} |" for name, value in values.items()]
+    return "\n".join(["| | |", "| --- | --- |", *lines])
+
+
+def _cell(value: object) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,95 @@
+"""What is checked before any training: options against each other, the model and the data."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from transformers import PretrainedConfig, PreTrainedModel
+
+from lit_unlearn.errors import InputError
+from lit_unlearn.loss import Loss, PerTopic
+from lit_unlearn.models import trained_above
+
+_DTYPES = {
+    "64-true": torch.float64,
+    "32-true": torch.float32,
+    "bf16-true": torch.bfloat16,
+    "bf16-mixed": torch.bfloat16,
+    "16-mixed": torch.float16,
+}
+
+
+def weights_dtype(precision: str) -> torch.dtype:
+    """The dtype of the weights that are not trained, for Lightning's `precision`; `mixed` trains in float32.
+
+    Raises:
+        InputError: the precision is not supported.
+    """
+    if precision not in _DTYPES:
+        raise InputError(f"trainer.precision: {precision!r} is not supported; choose one of {', '.join(_DTYPES)}")
+    return _DTYPES[precision]
+
+
+def check_options(retain: Loss, *, layer: int, noise_layer: int, noise_scale: float) -> None:
+    """The steering layer and the noise fit each other and the retain loss.
+
+    Raises:
+        InputError: they do not.
+    """
+    if layer < 0:
+        raise InputError(f"model.layer: {layer} is not the index of a decoder layer; count from 0")
+    if not (math.isfinite(noise_scale) and noise_scale >= 0):
+        raise InputError(f"model.noise_scale: {noise_scale} is not a standard deviation; give 0 or more")
+    name = type(retain).__name__
+    if noise_scale > 0 and not retain.needs_frozen:
+        raise InputError(
+            f"model.noise_scale: {name} does not read the frozen model, so noise cannot act; set noise_scale to 0, or "
+            "take a retain loss that does, e.g. RepresentationMSE"
+        )
+    if noise_scale > 0 and noise_layer > layer and not retain.needs_logits:
+        raise InputError(
+            f"model.noise_layer: {noise_layer} lies above layer {layer}, the last that {name} reads; set it to {layer} "
+            "or less"
+        )
+
+
+def check_layers(config: PretrainedConfig, **indices: int) -> None:
+    """Each index is one of the model's layers.
+
+    Raises:
+        InputError: it is not.
+    """
+    count = config.get_text_config().num_hidden_layers
+    for name, index in indices.items():
+        if not 0 <= index < count:
+            raise InputError(f"model.{name}: {index} is out of range; the model has layers 0 to {count - 1}")
+
+
+def check_topics(module: nn.Module, topics: Sequence[str]) -> None:
+    """Every per-topic list in the module has one number per topic of the data.
+
+    Raises:
+        InputError: it has not.
+    """
+    for name, option in module.named_modules():
+        values = option.values if isinstance(option, PerTopic) else None
+        if isinstance(values, list) and topics and len(values) != len(topics):
+            raise InputError(
+                f"model.{name}: {len(values)} values for {len(topics)} topics ({', '.join(topics)}); give one number "
+                "for all or one for each"
+            )
+
+
+def check_reached(updated: PreTrainedModel, layers: nn.ModuleList, layer: int, *, needs_logits: bool) -> None:
+    """Losses on hidden states train nothing above the steering layer.
+
+    Raises:
+        InputError: something above it is trainable.
+    """
+    unreached = trained_above(updated, layers, layer)
+    if unreached and not needs_logits:
+        raise InputError(
+            f"model.trainable: {unreached[0]} lies above layer {layer}, where no loss of this run reaches it; train "
+            "layers up to it only"
+        )

@@ -1,0 +1,7 @@
+"""Streams of text, paired for unlearning."""
+
+from lit_unlearn.data.base import UnlearnDataModule
+from lit_unlearn.data.text import TextSource
+from lit_unlearn.data.wmdp import WMDPDataModule
+
+__all__ = ["TextSource", "UnlearnDataModule", "WMDPDataModule"]

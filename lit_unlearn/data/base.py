@@ -1,0 +1,165 @@
+"""The DataModule that pairs forget topics with retain streams."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import lightning as L
+from datasets import Dataset
+from torch.utils.data import DataLoader
+
+from lit_unlearn import randomness
+from lit_unlearn.data.rows import load_tokenizer, tokenised
+from lit_unlearn.data.steps import PairedSteps, StepSampler
+from lit_unlearn.data.text import TextSource
+from lit_unlearn.errors import InputError
+from lit_unlearn.loss import Batch
+
+Loader = DataLoader[dict[str, Batch]]
+
+
+class UnlearnDataModule(L.LightningDataModule):
+    """Pairs any number of forget topics with retain streams; each item is `{"forget": Batch, "retain": Batch}`.
+
+    Topics alternate by step. An epoch lasts until the longest stream has been passed; shorter ones repeat. The order is
+    a pure function of the seed: the same for any number of workers and processes, and after a resume.
+
+    Args:
+        forget: the source of each topic, by the topic's name.
+        retain: one source for all topics, or one for each under the topics' names.
+        tokenizer: hub name or folder; None takes the model's, where a Trainer runs an UnlearnModule.
+        batch_size: rows of each stream per step, over all processes.
+        holdout: rows at the end of every stream that are never trained on, for `validate` and `test`.
+        seed: seed of the order; None takes the run's (`seed_everything`).
+        num_workers: processes that prepare batches.
+
+    Raises:
+        InputError: options that do not fit together.
+    """
+
+    def __init__(
+        self,
+        forget: dict[str, TextSource],
+        retain: dict[str, TextSource],
+        *,
+        tokenizer: str | None = None,
+        batch_size: int = 4,
+        holdout: int = 0,
+        seed: int | None = None,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__()
+        self.forget = forget
+        self.retain = retain
+        self.tokenizer = tokenizer
+        self.batch_size = batch_size
+        self.holdout = holdout
+        self.seed = randomness.run_seed(seed)
+        self.num_workers = num_workers
+        self._resume = (0, 0)
+        self._check_options()
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics' names; a row's `topic` is an index into them."""
+        return tuple(self.forget)
+
+    def prepare_data(self) -> None:
+        """Reads and tokenises every source into the cache, in one process per machine."""
+        self._tokenise()
+
+    def setup(self, stage: str) -> None:
+        """Takes the tokenised rows from the cache and sets the holdout aside."""
+        del stage
+        self._rows = self._tokenise()
+        for name, rows in (self._rows["forget"] | self._rows["retain"]).items():
+            if len(rows) - self.holdout < 1:
+                raise InputError(f"data.holdout: {self.holdout} of {name}'s {len(rows)} rows leave none to train on")
+
+    def train_dataloader(self) -> Loader:
+        """The pairs of an epoch, from where an interrupted run stopped."""
+        steps = self._steps(slice(None, -self.holdout or None), seed=self.seed)
+        return self._loader(steps, StepSampler(steps, self._resume))
+
+    def val_dataloader(self) -> Loader | list[Any]:
+        """The held-out pairs, in their own order; none without a holdout."""
+        if not self.holdout:
+            return []
+        steps = self._steps(slice(-self.holdout, None), seed=None)
+        return self._loader(steps, StepSampler(steps))
+
+    def test_dataloader(self) -> Loader | list[Any]:
+        """The same as `val_dataloader`."""
+        return self.val_dataloader()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the run is, for an exact resume."""
+        trainer = self.trainer
+        taken = 0 if trainer is None else trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        return {"epoch": 0 if trainer is None else trainer.current_epoch, "taken": taken, "seed": self.seed}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Goes on where a run stopped.
+
+        Raises:
+            InputError: that run had another order of rows.
+        """
+        if state_dict["seed"] != self.seed:
+            raise InputError(
+                f"data.seed: the checkpoint was made with seed {state_dict['seed']}, this run has {self.seed}; resume "
+                "with the same"
+            )
+        self._resume = (state_dict["epoch"], state_dict["taken"])
+
+    def _tokenise(self) -> dict[str, dict[str, Dataset]]:
+        tokenizer = load_tokenizer(self._tokenizer_name())
+        self._padding = (tokenizer.padding_side, tokenizer.pad_token_id or 0)
+        return {
+            "forget": {name: tokenised(source, tokenizer) for name, source in self.forget.items()},
+            "retain": {name: tokenised(source, tokenizer) for name, source in self.retain.items()},
+        }
+
+    def _tokenizer_name(self) -> str:
+        module = None if self.trainer is None else self.trainer.lightning_module
+        name = self.tokenizer or getattr(module, "pretrained", None)
+        if name is None:
+            raise InputError("data.tokenizer: none given; give the hub name or folder of the model's tokenizer")
+        return str(name)
+
+    def _steps(self, part: slice, *, seed: int | None) -> PairedSteps:
+        kwargs = (self.trainer and self.trainer.distributed_sampler_kwargs) or {"rank": 0, "num_replicas": 1}
+        share = (kwargs["rank"], kwargs["num_replicas"])
+        if self.batch_size % share[1]:
+            raise InputError(
+                f"data.batch_size: {self.batch_size} rows cannot be shared evenly by {share[1]} processes; batch_size "
+                "is that of all processes together"
+            )
+        retain = self._rows["retain"]
+        order = self.topics if len(retain) > 1 else tuple(retain)
+        return PairedSteps(
+            [_part(self._rows["forget"][name], part) for name in self.topics],
+            [_part(retain[name], part) for name in order],
+            batch_size=self.batch_size,
+            seed=seed,
+            padding=self._padding,
+            share=share,
+        )
+
+    def _loader(self, steps: PairedSteps, sampler: StepSampler) -> Loader:
+        return DataLoader(steps, sampler=sampler, batch_size=None, num_workers=self.num_workers)
+
+    def _check_options(self) -> None:
+        if not self.forget or not self.retain:
+            raise InputError("data.forget and data.retain: each needs at least one source")
+        if len(self.retain) > 1 and set(self.retain) != set(self.forget):
+            raise InputError(
+                f"data.retain: {', '.join(self.retain)} do not match the topics {', '.join(self.forget)}; give one "
+                "retain source for all, or one for each under the topics' names"
+            )
+        if self.batch_size < 1 or self.holdout < 0:
+            raise InputError(
+                f"data.batch_size: {self.batch_size} and data.holdout: {self.holdout} cannot be; give 1, 0 or more"
+            )
+
+
+def _part(rows: Dataset, part: slice) -> Dataset:
+    return rows.select(range(len(rows))[part])

@@ -1,0 +1,94 @@
+"""Tokenised rows, and how rows become a batch."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from datasets import Dataset
+from datasets.fingerprint import Hasher
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from lit_unlearn.data.text import TextSource, load_texts
+from lit_unlearn.errors import InputError
+from lit_unlearn.functional import IGNORED_LABEL
+from lit_unlearn.loss import Batch
+
+
+class Row(NamedTuple):
+    """One sequence of a stream."""
+
+    input_ids: list[int]
+    topic: int
+    number: int
+    """A number that no other row of the stream has."""
+
+
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """A tokenizer by hub name or folder.
+
+    Raises:
+        InputError: there is none.
+    """
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"data.tokenizer: {name!r} has no tokenizer that can be loaded ({reason}); give a hub name or folder"
+        ) from error
+    return tokenizer
+
+
+def tokenised(source: TextSource, tokenizer: PreTrainedTokenizerBase) -> Dataset:
+    """The rows of a source as token ids, cached on disk: a dataset with one column, `input_ids`.
+
+    Raises:
+        InputError: the source cannot be read or is empty.
+    """
+    texts = load_texts(source)
+    key = Hasher.hash((texts._fingerprint, _identity(tokenizer), source.max_length))
+    return texts.map(
+        lambda batch: {"input_ids": tokenizer(batch, truncation=True, max_length=source.max_length)["input_ids"]},
+        input_columns=["text"],
+        batched=True,
+        remove_columns=["text"],
+        new_fingerprint=key,
+        desc=f"Tokenising {source.path}",
+    )
+
+
+def collate(rows: Sequence[Row], *, padding_side: str, padding_id: int) -> Batch:
+    """Pads rows to the longest of them.
+
+    Args:
+        rows: of one stream.
+        padding_side: `left` or `right`.
+        padding_id: the token at padding; no model attends to it.
+
+    Example:
+        >>> batch = collate([Row([5, 6], 0, 3), Row([7], 0, 4)], padding_side="left", padding_id=0)
+        >>> batch["input_ids"].tolist(), batch["labels"].tolist()
+        ([[5, 6], [0, 7]], [[5, 6], [-100, 7]])
+    """
+    length = max(len(row.input_ids) for row in rows)
+    ids = [_pad(row.input_ids, padding_id, length, padding_side) for row in rows]
+    mask = torch.tensor([_pad([1] * len(row.input_ids), 0, length, padding_side) for row in rows])
+    input_ids = torch.tensor(ids)
+    return Batch(
+        input_ids=input_ids,
+        attention_mask=mask,
+        labels=input_ids.masked_fill(mask == 0, IGNORED_LABEL),
+        loss_mask=mask.clone(),
+        topic=torch.tensor([row.topic for row in rows]),
+        row=torch.tensor([row.number for row in rows]),
+    )
+
+
+def _pad(values: list[int], filler: int, length: int, side: str) -> list[int]:
+    padding = [filler] * (length - len(values))
+    return padding + values if side == "left" else values + padding
+
+
+def _identity(tokenizer: PreTrainedTokenizerBase) -> Any:
+    """What decides the ids of a text; a tokenizer's own hash changes when it is used."""
+    return type(tokenizer).__name__, tokenizer.get_vocab(), tokenizer("A b-1.")["input_ids"]

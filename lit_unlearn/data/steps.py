@@ -1,0 +1,113 @@
+"""Which rows meet in which step: a pure function of the seed and the step, for any number of workers and processes."""
+
+from collections.abc import Iterator, Sequence
+
+from datasets import Dataset as Rows
+from torch import Tensor
+from torch.utils.data import Dataset, DistributedSampler
+
+from lit_unlearn import randomness
+from lit_unlearn.data.rows import Row, collate
+from lit_unlearn.loss import Batch
+
+
+class PairedSteps(Dataset[dict[str, Batch]]):
+    """Item s is the pair of batches of step s, without end: `{"forget": Batch, "retain": Batch}`.
+
+    Topics alternate by step. Each stream is passed through in a seeded order, then again in another; a stream that is
+    shorter than another simply begins its next pass earlier.
+
+    Args:
+        forget: the tokenised rows of each topic.
+        retain: those of one retain stream for all topics, or of one per topic.
+        batch_size: rows of each stream per step, over all processes.
+        seed: seed of the order; None keeps the rows' own.
+        padding: side and token id.
+        share: (rank, number of processes); each process gets its share of every step's rows.
+    """
+
+    def __init__(
+        self,
+        forget: Sequence[Rows],
+        retain: Sequence[Rows],
+        *,
+        batch_size: int,
+        seed: int | None,
+        padding: tuple[str, int],
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
+        self.forget = forget
+        self.retain = retain
+        self.batch_size = batch_size
+        self.seed = seed
+        self.padding = padding
+        self.share = share
+        self._orders: dict[int, tuple[int, Tensor]] = {}
+
+    def __len__(self) -> int:
+        """Steps in an epoch: every row of the longest stream comes once, and every topic equally often."""
+        topics = len(self.forget)
+        needed = [topics * self._visits(rows) for rows in self.forget]
+        needed += [topics // len(self.retain) * self._visits(rows) for rows in self.retain]
+        return topics * -(-max(needed) // topics)
+
+    def __getitem__(self, step: int) -> dict[str, Batch]:
+        topic, visit = step % len(self.forget), step // len(self.forget)
+        paired = len(self.retain) > 1
+        stream = topic if paired else 0
+        return {
+            "forget": self._batch(self.forget, topic, visit, topic=topic, tag=topic),
+            "retain": self._batch(
+                self.retain, stream, visit if paired else step, topic=topic, tag=len(self.forget) + stream
+            ),
+        }
+
+    def _visits(self, rows: Rows) -> int:
+        return -(-len(rows) // self.batch_size)
+
+    def _batch(self, streams: Sequence[Rows], stream: int, visit: int, *, topic: int, tag: int) -> Batch:
+        """This process's share of a stream's visit-th batch."""
+        rank, world = self.share
+        size = self.batch_size // world
+        begin = visit * self.batch_size + rank * size
+        rows, offset = streams[stream], sum(len(other) for other in streams[:stream])
+        indices = [self._index(place, len(rows), tag) for place in range(begin, begin + size)]
+        found = [Row(rows[index]["input_ids"], topic, offset + index) for index in indices]
+        return collate(found, padding_side=self.padding[0], padding_id=self.padding[1])
+
+    def _index(self, place: int, length: int, tag: int) -> int:
+        turn, index = divmod(place, length)
+        return index if self.seed is None else int(self._order(length, tag, turn)[index])
+
+    def _order(self, length: int, tag: int, turn: int) -> Tensor:
+        """The order of a stream's turn-th pass; the latest of each stream is kept."""
+        if self._orders.get(tag, (None, None))[0] != turn:
+            assert self.seed is not None
+            self._orders[tag] = (turn, randomness.permutation(length, seed=self.seed, stream=tag, turn=turn))
+        return self._orders[tag][1]
+
+
+class StepSampler(DistributedSampler[int]):
+    """The numbers of an epoch's steps, from where an interrupted run stopped.
+
+    It is a `DistributedSampler` so that Lightning leaves it alone, whatever `use_distributed_sampler` is, and tells it
+    the epoch; the processes' shares are taken within a step.
+
+    Args:
+        steps: the pairs of batches.
+        resume: (epoch, steps of it already taken).
+    """
+
+    def __init__(self, steps: PairedSteps, resume: tuple[int, int] = (0, 0)) -> None:
+        super().__init__(steps, num_replicas=1, rank=0, shuffle=False)
+        self.resume = resume
+        self.set_epoch(resume[0])
+
+    def __len__(self) -> int:
+        return len(self.dataset)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[int]:
+        length = len(self)
+        epoch, taken = self.resume
+        first = taken if self.epoch == epoch else 0
+        return iter(range(self.epoch * length + first, (self.epoch + 1) * length))

@@ -1,0 +1,85 @@
+"""The WMDP forget corpora and Wikitext."""
+
+from dataclasses import replace
+from typing import Literal
+
+from lit_unlearn.data.base import UnlearnDataModule
+from lit_unlearn.data.text import TextSource
+from lit_unlearn.errors import InputError
+
+Topic = Literal["bio", "cyber"]
+_CORPORA: dict[str, tuple[str, str | None]] = {
+    "bio": ("cais/wmdp-bio-forget-corpus", None),
+    "cyber": ("cais/wmdp-corpora", "cyber-forget-corpus"),
+}
+
+
+class WMDPDataModule(UnlearnDataModule):
+    """Pairs the WMDP forget corpora with Wikitext, as published for RMU and its relatives.
+
+    The cyber corpus is open. The bio corpus is gated: ask for access on its hub page, or pass a file of your own.
+
+    Differs from the authors' code: Wikitext's train split, not its test split; lines are parsed as JSON; the order of
+    rows is seeded.
+
+    Args:
+        topics: the corpora to forget, in the order in which they alternate.
+        files: local files that take the place of hub corpora, by topic.
+        wikitext: configuration of the hub dataset Salesforce/wikitext.
+        wikitext_split: its split.
+        wikitext_file: local file that takes its place.
+        max_length: tokens after which a row is cut, by topic, and under `retain` for Wikitext.
+        min_length: rows with no more characters than this are dropped.
+        tokenizer: as in UnlearnDataModule.
+        batch_size: as in UnlearnDataModule.
+        holdout: as in UnlearnDataModule.
+        seed: as in UnlearnDataModule.
+        num_workers: as in UnlearnDataModule.
+    """
+
+    def __init__(
+        self,
+        topics: list[Topic] | None = None,
+        *,
+        files: dict[Topic, str] | None = None,
+        wikitext: Literal["wikitext-2-raw-v1", "wikitext-103-raw-v1"] = "wikitext-2-raw-v1",
+        wikitext_split: str = "train",
+        wikitext_file: str | None = None,
+        max_length: dict[str, int] | None = None,
+        min_length: int = 50,
+        tokenizer: str | None = None,
+        batch_size: int = 4,
+        holdout: int = 0,
+        seed: int | None = None,
+        num_workers: int = 0,
+    ) -> None:
+        chosen = ["bio", "cyber"] if topics is None else list(topics)
+        lengths = {"bio": 512, "cyber": 768, "retain": 512} | (max_length or {})
+        local: dict[str, str] = {str(topic): file for topic, file in (files or {}).items()}
+        unknown = [name for name in [*chosen, *local] if name not in _CORPORA] + [
+            name for name in lengths if name not in {*_CORPORA, "retain"}
+        ]
+        if unknown:
+            raise InputError(f"data: unknown topic {unknown[0]!r}; WMDP's forget corpora are {', '.join(_CORPORA)}")
+        forget = {
+            topic: _source(local.get(topic), *_CORPORA[topic], "train", lengths[topic], min_length) for topic in chosen
+        }
+        retain = {
+            "wikitext": _source(
+                wikitext_file, "Salesforce/wikitext", wikitext, wikitext_split, lengths["retain"], min_length
+            )
+        }
+        super().__init__(
+            forget,
+            retain,
+            tokenizer=tokenizer,
+            batch_size=batch_size,
+            holdout=holdout,
+            seed=seed,
+            num_workers=num_workers,
+        )
+
+
+def _source(file: str | None, path: str, name: str | None, split: str, max_length: int, min_length: int) -> TextSource:
+    where = TextSource(path, name, split) if file is None else TextSource(file)
+    return replace(where, max_length=max_length, min_length=min_length)

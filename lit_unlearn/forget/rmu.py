@@ -1,0 +1,37 @@
+"""RMU: representation misdirection for unlearning."""
+
+from torch import Tensor
+
+from lit_unlearn import functional, randomness
+from lit_unlearn.loss import Batch, Loss, Outputs, PerTopic
+
+
+class RMU(Loss):
+    """Steers forget states to a fixed random vector: mean over tokens and dimensions of (h_updated - c·u)².
+
+    Li et al. 2024, "The WMDP benchmark: measuring and reducing malicious use with unlearning". u is a unit vector with
+    entries from U(0, 1), one per topic, a pure function of (dim, topic, seed).
+
+    Differs from the authors' code: padding never counts, the mean is taken per row, and u needs no state to resume.
+
+    Args:
+        coefficient: c, the length of the target, in units of the hidden state's norm; one number or one per topic.
+        seed: seed of u; None takes the run's.
+    """
+
+    def __init__(self, coefficient: float | list[float] = 6.5, seed: int | None = None) -> None:
+        super().__init__()
+        self.coefficient = PerTopic(coefficient)
+        self.seed = randomness.run_seed(seed)
+
+    def forward(self, updated: Outputs, frozen: Outputs | None, batch: Batch) -> Tensor:
+        """Returns `[batch]`; `frozen` is not read."""
+        del frozen
+        target = self.coefficient(batch["topic"])[:, None] * self.steering_vector(
+            batch["topic"], updated.hidden.shape[-1]
+        )
+        return functional.mean_squared_distance(updated.hidden, target[:, None, :], batch["loss_mask"])
+
+    def steering_vector(self, topic: Tensor, dim: int) -> Tensor:
+        """U of each row's topic, `[batch, dim]`, norm 1."""
+        return randomness.uniform_direction(topic, dim, seed=self.seed)

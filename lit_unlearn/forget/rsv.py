@@ -1,0 +1,42 @@
+"""RSV: a random steering vector added to the frozen model's states."""
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from lit_unlearn import functional, randomness
+from lit_unlearn.loss import Batch, Loss, Outputs, PerTopic
+
+
+class RSV(Loss):
+    """Pushes forget states away by a fixed vector: mean over tokens and dimensions of (h_updated - (h_frozen + c·ε))².
+
+    ε is a Gaussian vector of norm 1, one per topic, a pure function of (dim, topic, seed). From the paper that
+    introduces Random Noise Augmentation.
+
+    Differs from the authors' code: padding never counts, and ε needs no state to resume.
+
+    Args:
+        coefficient: c, the length of the shift, in units of the hidden state's norm; one number or one per topic.
+        seed: seed of ε; None takes the run's.
+    """
+
+    needs_frozen: ClassVar[bool] = True
+
+    def __init__(self, coefficient: float | list[float] = 10.0, seed: int | None = None) -> None:
+        super().__init__()
+        self.coefficient = PerTopic(coefficient)
+        self.seed = randomness.run_seed(seed)
+
+    def forward(self, updated: Outputs, frozen: Outputs | None, batch: Batch) -> Tensor:
+        """Returns `[batch]`."""
+        assert frozen is not None
+        shift = self.coefficient(batch["topic"])[:, None] * self.steering_vector(
+            batch["topic"], updated.hidden.shape[-1]
+        )
+        target = functional.precise(frozen.hidden) + shift[:, None, :]
+        return functional.mean_squared_distance(updated.hidden, target, batch["loss_mask"])
+
+    def steering_vector(self, topic: Tensor, dim: int) -> Tensor:
+        """ε of each row's topic, `[batch, dim]`, norm 1."""
+        return randomness.gaussian_direction(topic, dim, seed=self.seed)

@@ -1,0 +1,183 @@
+"""Running part of a decoder: every hook and module swap of the package, as context managers undone on exit."""
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from lit_unlearn.loss import Batch, Outputs
+
+Noise = Callable[[Tensor], Tensor]
+"""Takes a hidden state `[batch, seq, dim]`, returns what is added to it."""
+
+
+@contextmanager
+def swapped(replacements: Sequence[tuple[nn.Module, str, nn.Module]]) -> Iterator[None]:
+    """Puts modules in the place of others: (parent, name of the child, its replacement)."""
+    originals = [parent._modules[name] for parent, name, _ in replacements]
+    try:
+        for parent, name, module in replacements:
+            parent._modules[name] = module
+        yield
+    finally:
+        for (parent, name, _), original in zip(replacements, originals, strict=True):
+            parent._modules[name] = original
+
+
+@contextmanager
+def only_layers(layers: nn.ModuleList, first: int, last: int, *, like: Sequence[Any]) -> Iterator[None]:
+    """Layers outside first..last (inclusive) return what they are given, at no cost.
+
+    Args:
+        layers: the decoder layers.
+        first: index of the first layer that runs.
+        last: index of the last layer that runs.
+        like: holds, by the time a skipped layer is called, what a real layer returns: a tensor or a tuple.
+    """
+    skipped = [index for index in range(len(layers)) if not first <= index <= last]
+    with swapped([(layers, str(index), _Skipped(like)) for index in skipped]):
+        yield
+
+
+@contextmanager
+def captured_output(layer: nn.Module) -> Iterator[list[Any]]:
+    """Collects what the layer returns."""
+    seen: list[Any] = []
+    handle = layer.register_forward_hook(lambda module, args, output: seen.append(output))
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def captured_input(layer: nn.Module) -> Iterator[list[Tensor]]:
+    """Collects the hidden states that the layer is given."""
+    seen: list[Tensor] = []
+    handle = layer.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def replaced_input(layer: nn.Module, hidden: Tensor) -> Iterator[None]:
+    """Gives the layer these hidden states `[batch, seq, dim]` in place of its own."""
+    handle = layer.register_forward_pre_hook(lambda module, args: (hidden, *args[1:]))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def noisy_output(layer: nn.Module, noise: Noise) -> Iterator[None]:
+    """Adds noise to the hidden states that the layer returns, in their own dtype."""
+
+    def add(module: nn.Module, args: Any, output: Any) -> Any:
+        hidden = _hidden(output)
+        noised = hidden + noise(hidden).to(hidden.dtype)
+        return noised if isinstance(output, Tensor) else (noised, *output[1:])
+
+    # Prepended, so that a capture hook on the same layer sees the noise.
+    handle = layer.register_forward_hook(add, prepend=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+class Prefix(NamedTuple):
+    """What a run leaves for a later one to start from."""
+
+    hidden: Tensor
+    """`[batch, seq, dim]`, what entered layer `start`."""
+    example: Any
+    """What a layer of this model returns."""
+
+
+def run_layers(
+    model: PreTrainedModel,
+    layers: nn.ModuleList,
+    batch: Batch,
+    *,
+    layer: int,
+    needs_logits: bool,
+    start: int,
+    prefix: Prefix | None = None,
+    noise: tuple[int, Noise] | None = None,
+) -> tuple[Outputs, Prefix]:
+    """Runs as little of a causal language model as gives the outputs asked for.
+
+    Layers above `layer` run only for logits; with a prefix, layers below `start` do not run. All of the model's own
+    arithmetic (masks, positions, caps) stays the model's own.
+
+    Args:
+        model: a causal language model.
+        layers: its decoder layers.
+        batch: the rows.
+        layer: index of the layer whose output is `Outputs.hidden`.
+        needs_logits: run to the logits.
+        start: index of a layer, at most `layer`: where the returned prefix ends and a given one is taken up.
+        prefix: from an earlier run on the same batch with the same `start`; None runs from the embedding.
+        noise: index of a layer, not below `start`, and the noise added to its output.
+
+    Returns:
+        The outputs and the prefix.
+    """
+    last = len(layers) - 1 if needs_logits else layer
+    with ExitStack() as stack:
+        if noise is not None:
+            stack.enter_context(noisy_output(layers[noise[0]], noise[1]))
+        if prefix is not None:
+            stack.enter_context(replaced_input(layers[start], prefix.hidden))
+        entered = stack.enter_context(captured_input(layers[start]))
+        left = stack.enter_context(captured_output(layers[layer]))
+        first, like = (0, left) if prefix is None else (start, [prefix.example])
+        stack.enter_context(only_layers(layers, first, last, like=like))
+        inner = model if needs_logits else model.get_decoder()  # type: ignore[no-untyped-call]
+        result = inner(**_inputs(inner, batch), use_cache=False)
+    return Outputs(_hidden(left[0]), result.logits if needs_logits else None), Prefix(entered[0], left[0])
+
+
+def positions(attention_mask: Tensor) -> Tensor:
+    """The place of each real token in its row, whatever the padding side; 0 at padding to the left.
+
+    Example:
+        >>> positions(torch.tensor([[0, 0, 1, 1], [1, 1, 1, 0]]))
+        tensor([[0, 0, 0, 1],
+                [0, 1, 2, 2]])
+    """
+    return (attention_mask.long().cumsum(dim=-1) - 1).clamp(min=0)
+
+
+class _Skipped(nn.Module):
+    """Stands in for a decoder layer that need not run."""
+
+    def __init__(self, like: Sequence[Any]) -> None:
+        super().__init__()
+        self._like = like
+
+    def forward(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
+        del args, kwargs
+        example = self._like[0]
+        return hidden if isinstance(example, Tensor) else (hidden, *example[1:])
+
+
+def _inputs(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    """What the model's forward is called with; models without absolute positions may take no position ids."""
+    inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
+    if "position_ids" in inspect.signature(model.forward).parameters:
+        inputs["position_ids"] = positions(batch["attention_mask"])
+    return inputs
+
+
+def _hidden(output: Any) -> Tensor:
+    """The hidden states of what a decoder layer returns: a tensor, or a tuple in older families and remote code."""
+    hidden = output if isinstance(output, Tensor) else output[0]
+    assert isinstance(hidden, Tensor)
+    return hidden

@@ -1,0 +1,92 @@
+"""The frozen model at the cost of its trained parameters, and both models run as one."""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from lit_unlearn.forward import Noise, run_layers, swapped
+from lit_unlearn.loss import Batch, Outputs
+from lit_unlearn.models import first_trained_layer
+
+
+class FrozenModel(nn.Module):
+    """The model before training, at the cost of its trained parameters alone.
+
+    It owns a copy of each module that owns a trained parameter and shares all else with the updated model: where the
+    copies stand in, the updated model computes what the frozen one would.
+
+    Args:
+        updated: the model to be trained, its trainable parameters chosen, not yet changed.
+    """
+
+    def __init__(self, updated: PreTrainedModel) -> None:
+        super().__init__()
+        memo = {id(tensor): tensor for tensor in _shared_tensors(updated)}
+        owners = _owners_of_trained(updated)
+        self.copies = nn.ModuleList(copy.deepcopy(module, memo).requires_grad_(False) for _, _, module in owners)
+        # A tuple, not modules of ours: the updated model owns them.
+        self._places = tuple((parent, name) for parent, name, _ in owners)
+        self.eval()
+
+    @contextmanager
+    def standing_in(self) -> Iterator[None]:
+        """Within this context the updated model is the frozen one."""
+        with swapped([(*place, module) for place, module in zip(self._places, self.copies, strict=True)]):
+            yield
+
+
+def run_pair(
+    updated: PreTrainedModel,
+    frozen: FrozenModel,
+    layers: nn.ModuleList,
+    batch: Batch,
+    *,
+    layer: int,
+    needs_logits: bool,
+    needs_frozen: bool,
+    noise: tuple[int, Noise] | None = None,
+) -> tuple[Outputs, Outputs | None]:
+    """Runs both models on a batch; the layers below the first trained one run once.
+
+    Args:
+        updated: the model being trained.
+        frozen: its counterpart.
+        layers: the decoder layers.
+        batch: the rows.
+        layer: index of the layer whose output is `Outputs.hidden`.
+        needs_logits: run to the logits.
+        needs_frozen: run the frozen model too.
+        noise: index of a layer, and the noise added to its output in the frozen model.
+
+    Returns:
+        The outputs of the updated model, and of the frozen one without gradient, or None.
+    """
+    start = min(first_trained_layer(updated, layers), layer if noise is None else min(layer, noise[0]))
+    run = partial(run_layers, updated, layers, batch, layer=layer, needs_logits=needs_logits, start=start)
+    outputs, prefix = run()
+    if not needs_frozen:
+        return outputs, None
+    with torch.no_grad(), frozen.standing_in():
+        return outputs, run(prefix=prefix, noise=noise)[0]
+
+
+def _shared_tensors(model: PreTrainedModel) -> list[Tensor]:
+    return [*(parameter for parameter in model.parameters() if not parameter.requires_grad), *model.buffers()]
+
+
+def _owners_of_trained(model: PreTrainedModel) -> list[tuple[nn.Module, str, nn.Module]]:
+    """The (parent, name, module) of each module with a trained parameter of its own, outermost only."""
+    owners: list[tuple[nn.Module, str, nn.Module]] = []
+    covered: set[int] = set()
+    for path, module in model.named_modules():
+        own = any(parameter.requires_grad for parameter in module.parameters(recurse=False))
+        if own and path and id(module) not in covered:
+            parent, _, name = path.rpartition(".")
+            owners.append((model.get_submodule(parent), name, module))
+            covered |= {id(child) for child in module.modules()}
+    return owners

@@ -1,0 +1,88 @@
+"""The mathematics of losses and measurements: pure functions of tensors, one value per row.
+
+Shapes: `hidden` `[batch, seq, dim]`, `mask` `[batch, seq]` (1 where a token counts), results `[batch]`. A row without
+any counted token gives 0. Sums run in float32, or in float64 where the input is.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+IGNORED_LABEL = -100
+"""Label of a position that predicts nothing, as in transformers and `cross_entropy`."""
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of `values` `[batch, seq]` over each row's counted tokens.
+
+    Example:
+        >>> masked_mean(torch.tensor([[1.0, 3.0, 9.0], [5.0, 5.0, 5.0]]), torch.tensor([[1, 1, 0], [0, 0, 0]]))
+        tensor([2., 0.])
+    """
+    counted = torch.where(mask.bool(), values, 0.0)
+    return counted.sum(dim=-1) / mask.sum(dim=-1).clamp(min=1)
+
+
+def mean_squared_distance(hidden: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Mean over counted tokens and dimensions of (hidden - target)²; `target` broadcasts to `hidden`.
+
+    Example:
+        >>> mean_squared_distance(torch.ones(1, 2, 4), torch.zeros(4), torch.tensor([[1, 1]]))
+        tensor([1.])
+    """
+    return masked_mean((precise(hidden) - precise(target)).square().mean(dim=-1), mask)
+
+
+def mean_norm(hidden: Tensor, mask: Tensor) -> Tensor:
+    """Mean over counted tokens of the Euclidean norm of the hidden state.
+
+    Example:
+        >>> mean_norm(torch.tensor([[[3.0, 4.0], [0.0, 0.0]]]), torch.tensor([[1, 0]]))
+        tensor([5.])
+    """
+    return masked_mean(precise(hidden).norm(dim=-1), mask)
+
+
+def mean_cosine(hidden: Tensor, direction: Tensor, mask: Tensor) -> Tensor:
+    """Mean over counted tokens of the cosine between the hidden state and its row's direction `[batch, dim]`.
+
+    Example:
+        >>> mean_cosine(torch.tensor([[[2.0, 0.0]]]), torch.tensor([[1.0, 0.0]]), torch.tensor([[1]]))
+        tensor([1.])
+    """
+    return masked_mean(torch.cosine_similarity(precise(hidden), precise(direction)[:, None, :], dim=-1), mask)
+
+
+def first_token_share(hidden: Tensor, mask: Tensor) -> Tensor:
+    """Share of each row's summed squares that its first counted token holds: attention sinks carry most of it.
+
+    Example:
+        >>> first_token_share(torch.tensor([[[3.0], [1.0]]]), torch.tensor([[1, 1]]))
+        tensor([0.9000])
+    """
+    squares = torch.where(mask.bool(), precise(hidden).square().sum(dim=-1), 0.0)
+    first = squares.gather(1, mask.bool().int().argmax(dim=-1, keepdim=True)).squeeze(1)
+    return first / squares.sum(dim=-1).clamp(min=torch.finfo(squares.dtype).tiny)
+
+
+def negative_log_likelihood(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean negative log-likelihood of each row's predicted tokens, in nats.
+
+    Args:
+        logits: `[batch, seq, vocab]`; position t predicts the label at t + 1.
+        labels: `[batch, seq]`, `IGNORED_LABEL` where nothing is to be predicted.
+
+    Example:
+        >>> round(float(negative_log_likelihood(torch.zeros(1, 2, 2), torch.tensor([[-100, 1]]))), 4)
+        0.6931
+    """
+    targets = labels[:, 1:]
+    losses = cross_entropy(
+        precise(logits[:, :-1]).transpose(1, 2), targets, ignore_index=IGNORED_LABEL, reduction="none"
+    )
+    return masked_mean(losses, targets != IGNORED_LABEL)
+
+
+def precise(values: Tensor) -> Tensor:
+    """`values` in at least float32, so that sums over half-precision states keep their digits."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -1,0 +1,83 @@
+"""The contract between losses and the module: what a loss reads, and that it returns one value per row."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple, TypedDict
+
+import torch
+from torch import Tensor, nn
+
+
+class Batch(TypedDict):
+    """Rows of one stream, as the DataModules yield them; every tensor is int64."""
+
+    input_ids: Tensor
+    """`[batch, seq]` token ids, padded on either side."""
+    attention_mask: Tensor
+    """`[batch, seq]`, 1 at real tokens."""
+    labels: Tensor
+    """`[batch, seq]`, `input_ids` with -100 at padding; position t is predicted from t - 1."""
+    loss_mask: Tensor
+    """`[batch, seq]`, 1 at the positions over which a mean runs: by default the real tokens."""
+    topic: Tensor
+    """`[batch]`, the index of each row's topic."""
+    row: Tensor
+    """`[batch]`, a number that no other row of the stream has; the noise is a function of it."""
+
+
+class Outputs(NamedTuple):
+    """What one model computed for a batch."""
+
+    hidden: Tensor
+    """`[batch, seq, dim]`, the residual stream after the steering layer."""
+    logits: Tensor | None
+    """`[batch, seq, vocab]`, or None where only the first layers ran."""
+
+
+class Loss(nn.Module, ABC):
+    """A forget or a retain loss. It sees no model, tokenizer or trainer.
+
+    A subclass says what it reads (`needs_logits`, `needs_frozen`); the module runs no more than that.
+    """
+
+    needs_logits: ClassVar[bool] = False
+    """Whether it reads `Outputs.logits` (of the frozen model too, if it reads that)."""
+    needs_frozen: ClassVar[bool] = False
+    """Whether it reads the frozen model's outputs."""
+
+    @abstractmethod
+    def forward(self, updated: Outputs, frozen: Outputs | None, batch: Batch) -> Tensor:
+        """Returns the loss of each row, `[batch]`.
+
+        Args:
+            updated: outputs of the model being trained.
+            frozen: outputs of the model before training, without gradient; None unless `needs_frozen`.
+            batch: the rows themselves.
+        """
+
+    def steering_vector(self, topic: Tensor, dim: int) -> Tensor | None:
+        """The unit vector `[batch, dim]` towards which each row's states are steered; None if there is none."""
+        del topic, dim
+        return None
+
+    def __repr__(self) -> str:
+        """The class and its options on one line, as a model card shows them."""
+        per_topic = {name: child.values for name, child in self.named_children() if isinstance(child, PerTopic)}
+        plain = {name: value for name, value in vars(self).items() if name[0] != "_" and name != "training"}
+        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in (per_topic | plain).items())})"
+
+
+class PerTopic(nn.Module):
+    """One number for all topics, or a list with one for each."""
+
+    def __init__(self, values: float | list[float]) -> None:
+        super().__init__()
+        self.values = values
+
+    def forward(self, topic: Tensor) -> Tensor:
+        """The value of each row, float32 `[batch]`; NaN for a topic that has none."""
+        if not isinstance(self.values, list):
+            return torch.full_like(topic, self.values, dtype=torch.float32)
+        out = torch.full_like(topic, torch.nan, dtype=torch.float32)
+        for index, value in enumerate(self.values):
+            out = torch.where(topic == index, value, out)
+        return out

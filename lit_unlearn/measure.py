@@ -1,0 +1,66 @@
+"""What a training step logs beside its losses, by stream and by topic."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from lit_unlearn import functional
+from lit_unlearn.loss import Batch, Outputs
+
+Rows = dict[str, Tensor]
+"""Values by name, `[batch]` each."""
+
+
+def describe(loss: Tensor, updated: Outputs, batch: Batch, direction: Tensor | None) -> Rows:
+    """The measurements of one stream's rows.
+
+    Args:
+        loss: `[batch]`.
+        updated: outputs of the updated model.
+        batch: the rows.
+        direction: `[batch, dim]`, the steering vector of each row; None if there is none.
+
+    Returns:
+        `loss`; `norm`, mean norm of the hidden states; `first_token_share`, the share of their squares at position 0;
+        with a direction, `cosine`, their mean cosine with it.
+    """
+    hidden, mask = updated.hidden.detach(), batch["loss_mask"]
+    rows = {
+        "loss": loss.detach(),
+        "norm": functional.mean_norm(hidden, mask),
+        "first_token_share": functional.first_token_share(hidden, mask),
+    }
+    if direction is not None:
+        rows["cosine"] = functional.mean_cosine(hidden, direction, mask)
+    return rows
+
+
+def means(rows: Rows, topic: Tensor, topics: Sequence[str], total: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+    """Means over all rows and over the rows of each topic that is present, exact over processes.
+
+    Args:
+        rows: values by name.
+        topic: `[batch]`, the topic of each row.
+        topics: the topics' names; with none, only the means over all rows.
+        total: sums a tensor over processes.
+
+    Returns:
+        0-dimensional tensors by `name` and `name/topic`.
+
+    Example:
+        >>> means({"loss": torch.tensor([1.0, 3.0])}, torch.tensor([1, 1]), ["bio", "cyber"], lambda tensor: tensor)
+        {'loss': tensor(2.), 'loss/cyber': tensor(2.)}
+    """
+    own = topic[:, None] == torch.arange(len(topics), device=topic.device)
+    weights = torch.cat([torch.ones_like(own[:, :1]), own], dim=1) if topics else torch.ones_like(topic)[:, None].bool()
+    values = torch.stack(list(rows.values())).float()
+    # where, not a product: a NaN in one topic's rows is not another's.
+    sums = torch.where(weights, values[:, :, None], 0.0).sum(dim=1)
+    sums_and_counts = total(torch.cat([sums, weights.sum(dim=0)[None].float()]))
+    counts = sums_and_counts[-1]
+    out: dict[str, Tensor] = {}
+    for column, suffix in enumerate(["", *(f"/{name}" for name in topics)]):
+        if counts[column] > 0:
+            out |= {f"{name}{suffix}": sums_and_counts[line, column] / counts[column] for line, name in enumerate(rows)}
+    return out

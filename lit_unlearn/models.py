@@ -1,0 +1,166 @@
+"""Load a causal language model, find its parts, and choose what is trained."""
+
+import difflib
+import re
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+
+from lit_unlearn.errors import InputError
+
+_LAYER_LISTS = ("layers", "h", "blocks", "block")
+_MLP_OUTPUTS = ("mlp.down_proj", "mlp.dense_4h_to_h", "mlp.c_proj", "mlp.fc2", "mlp.fc_out", "feed_forward.w2", "fc2")
+
+
+def load_config(pretrained: str, *, revision: str = "main", trust_remote_code: bool = False) -> PretrainedConfig:
+    """The configuration of a model, read before its weights.
+
+    Raises:
+        InputError: there is no such folder or hub model, or it cannot be read.
+    """
+    try:
+        config: PretrainedConfig = AutoConfig.from_pretrained(
+            pretrained, revision=revision, trust_remote_code=trust_remote_code
+        )
+    except (OSError, ValueError) as error:
+        raise _unloadable(pretrained, error) from error
+    return config
+
+
+def load_model(
+    pretrained: str,
+    dtype: torch.dtype,
+    *,
+    revision: str = "main",
+    trust_remote_code: bool = False,
+    attn_implementation: str | None = None,
+) -> PreTrainedModel:
+    """A causal language model from safetensors, in eval mode, with nothing trainable.
+
+    Args:
+        pretrained: hub name or folder.
+        dtype: of all its weights.
+        revision: branch, tag or commit on the hub.
+        trust_remote_code: run code that comes with the model.
+        attn_implementation: as in transformers; None takes its choice.
+
+    Raises:
+        InputError: there is no such model, or it cannot be loaded.
+    """
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            pretrained,
+            dtype=dtype,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            attn_implementation=attn_implementation,
+            use_safetensors=True,
+        )
+    except (OSError, ValueError) as error:
+        raise _unloadable(pretrained, error) from error
+    model.requires_grad_(False)
+    return model
+
+
+def decoder_layers(model: PreTrainedModel, name: str | None = None) -> nn.ModuleList:
+    """The list of decoder layers.
+
+    Args:
+        model: a causal language model.
+        name: the list's dotted name in the model, where it cannot be found.
+
+    Raises:
+        InputError: there is no such list, or none is found; the message says what to set.
+    """
+    if name is None:
+        decoder = model.get_decoder()  # type: ignore[no-untyped-call]
+        found = next((getattr(decoder, child) for child in _LAYER_LISTS if hasattr(decoder, child)), None)
+    else:
+        found = dict(model.named_modules()).get(name)
+    if isinstance(found, nn.ModuleList) and len(found) > 0:
+        return found
+    lists = [path for path, module in model.named_modules() if isinstance(module, nn.ModuleList)]
+    looked = f"no list of decoder layers {'found' if name is None else f'is named {name!r}'}"
+    raise InputError(f"{type(model).__name__}: {looked}; set model.decoder_layers to one of {lists}")
+
+
+def default_trainable(model: PreTrainedModel, layers: nn.ModuleList, layer: int) -> list[str]:
+    """Names of the MLP output projections of layers l-2..l, what the published recipe trains.
+
+    Raises:
+        InputError: a layer's MLP output projection is not found; the message says what to set.
+    """
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    chosen = []
+    for index in range(max(0, layer - 2), layer + 1):
+        inside = dict(layers[index].named_modules())
+        output = next((inside[path] for path in _MLP_OUTPUTS if path in inside), None)
+        if output is None:
+            weights = [name for name, _ in layers[index].named_parameters()]
+            raise InputError(
+                f"{type(model).__name__}: the MLP output projection of layer {index} is not found; set model.trainable "
+                f"to regular expressions over parameter names, e.g. '.*\\.{index}\\.{re.escape(weights[-1])}'"
+            )
+        chosen.append(names[id(output.weight)])
+    return chosen
+
+
+def choose_trainable(model: PreTrainedModel, patterns: Sequence[str]) -> list[str]:
+    """Makes exactly the parameters whose whole name matches one of the regular expressions trainable.
+
+    Returns:
+        The names of the trainable parameters, in the model's order.
+
+    Raises:
+        InputError: an expression is not one, or matches no parameter.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    chosen = {name for pattern in patterns for name in _matching(pattern, names)}
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in chosen)
+    return [name for name in names if name in chosen]
+
+
+def use_master_weights(model: PreTrainedModel) -> None:
+    """Holds trainable parameters in float32, so that small steps are not rounded away; the others stay as they are."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+
+
+def first_trained_layer(model: PreTrainedModel, layers: nn.ModuleList) -> int:
+    """Index of the first layer whose output training can change; 0 if anything outside the layers is trained."""
+    trained = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
+    within = [{id(parameter) for parameter in layer.parameters()} & trained for layer in layers]
+    if trained - set().union(*within):
+        return 0
+    return next(index for index, parameters in enumerate(within) if parameters)
+
+
+def trained_above(model: PreTrainedModel, layers: nn.ModuleList, layer: int) -> list[str]:
+    """Names of trainable parameters in the layers above `layer`, which a loss on hidden states does not reach."""
+    above = {id(parameter) for module in layers[layer + 1 :] for parameter in module.parameters()}
+    return [name for name, parameter in model.named_parameters() if parameter.requires_grad and id(parameter) in above]
+
+
+def _matching(pattern: str, names: list[str]) -> list[str]:
+    try:
+        found = [name for name in names if re.fullmatch(pattern, name)]
+    except re.error as error:
+        raise InputError(f"model.trainable: {pattern!r} is not a regular expression ({error})") from error
+    if not found:
+        near = difflib.get_close_matches(pattern.replace("\\", ""), names, n=3, cutoff=0.3)
+        raise InputError(
+            f"model.trainable: {pattern!r} matches the whole name of no parameter; nearest names: {near or names[-3:]}"
+        )
+    return found
+
+
+def _unloadable(pretrained: str, error: Exception) -> InputError:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return InputError(
+        f"model.pretrained: {pretrained!r} cannot be loaded ({reason}); give a folder with config.json and "
+        "safetensors, or the name of a hub model to which this machine has access"
+    )

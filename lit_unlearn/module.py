@@ -1,0 +1,288 @@
+"""The LightningModule: the updated and the frozen model, one training step, one evaluation step."""
+
+import re
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any, Self
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from transformers import PreTrainedModel
+
+from lit_unlearn import checks, measure, models, randomness
+from lit_unlearn.errors import InputError
+from lit_unlearn.forward import Noise, positions
+from lit_unlearn.frozen import FrozenModel, run_pair
+from lit_unlearn.loss import Batch, Loss, Outputs, PerTopic
+from lit_unlearn.sharding import shard
+
+
+class UnlearnModule(L.LightningModule):
+    """Unlearns with any forget loss, any retain loss and Random Noise Augmentation.
+
+    It holds the updated model, which is trained, and the frozen one, the same checkpoint before training, which costs
+    no more than the trained parameters. The loss of a step is the mean over rows of forget + retain_weight · retain.
+
+    The Trainer's `precision` decides the weights: `32-true` and `bf16-true` hold all in that dtype, `bf16-mixed` holds
+    them in bf16 and the trained ones in float32.
+
+    Args:
+        pretrained: hub name or folder of the model to unlearn.
+        forget: the loss of the forget stream.
+        retain: the loss of the retain stream.
+        layer: index of the steering layer, whose output the representation losses read.
+        trainable: regular expressions, each to match whole parameter names; None trains the MLP output projections of
+            layers l-2 to l, as published.
+        retain_weight: weight of the retain loss (alpha), one number or one per topic.
+        noise_scale: standard deviation of the noise of Random Noise Augmentation (nu); 0 is off.
+        noise_layer: index of the layer after which the noise enters the frozen model; None is the steering layer.
+        optimizer: takes the trainable parameters, returns their optimizer.
+        lr_scheduler: takes the optimizer, returns a scheduler that moves each step; None keeps the learning rate.
+        seed: seed of the noise; None takes the run's (`seed_everything`).
+        decoder_layers: dotted name of the list of decoder layers, for a model where it is not found by itself.
+        revision: branch, tag or commit of a hub model.
+        attn_implementation: as in transformers; None takes its choice.
+        trust_remote_code: run code that comes with the model. Do so only for code you have read.
+
+    Raises:
+        InputError: options that do not fit together, the model or the data.
+    """
+
+    updated: PreTrainedModel
+    frozen: FrozenModel
+
+    def __init__(
+        self,
+        pretrained: str,
+        forget: Loss,
+        retain: Loss,
+        *,
+        layer: int = 7,
+        trainable: list[str] | None = None,
+        retain_weight: float | list[float] = 1200.0,
+        noise_scale: float = 0.0,
+        noise_layer: int | None = None,
+        optimizer: Callable[[Iterable[Tensor]], Optimizer] = lambda p: AdamW(p, lr=5e-5, weight_decay=0.0, eps=1e-8),
+        lr_scheduler: Callable[[Optimizer], LRScheduler] | None = None,
+        seed: int | None = None,
+        decoder_layers: str | None = None,
+        revision: str = "main",
+        attn_implementation: str | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        super().__init__()
+        self.pretrained = pretrained
+        self.forget = forget
+        self.retain = retain
+        self.layer = layer
+        self.trainable = trainable
+        self.retain_weight = PerTopic(retain_weight)
+        self.noise_scale = noise_scale
+        self.noise_layer = layer if noise_layer is None else noise_layer
+        self.optimizer = optimizer
+        self.lr_scheduler = lr_scheduler
+        self.seed = randomness.run_seed(seed)
+        self.decoder_layers = decoder_layers
+        self.revision = revision
+        self.attn_implementation = attn_implementation
+        self.trust_remote_code = trust_remote_code
+        self.strict_loading = False  # checkpoints hold the trained parameters only; on_load_checkpoint checks them
+        self._topics: tuple[str, ...] = ()
+        self._tokens = torch.zeros(())
+        self._since = time.perf_counter()
+        checks.check_options(self.retain, layer=self.layer, noise_layer=self.noise_layer, noise_scale=self.noise_scale)
+
+    def setup(self, stage: str) -> None:
+        """Checks the options against the model's configuration and the data, before any weight is loaded."""
+        config = models.load_config(self.pretrained, revision=self.revision, trust_remote_code=self.trust_remote_code)
+        checks.check_layers(config, layer=self.layer, noise_layer=self.noise_layer)
+        self._topics = tuple(getattr(getattr(self.trainer, "datamodule", None), "topics", ()))
+        checks.check_topics(self, self._topics)
+        # Dropout is off in both models, or the retain loss would not be 0 before training: eval mode is intended.
+        warnings.filterwarnings("ignore", message=".*in eval mode at the start of training")
+
+    def configure_model(self) -> None:
+        """Loads the model, chooses what is trained, keeps the frozen counterpart."""
+        if "updated" in self._modules:
+            return
+        updated = models.load_model(
+            self.pretrained,
+            checks.weights_dtype(str(self.trainer.precision)),
+            revision=self.revision,
+            attn_implementation=self.attn_implementation,
+            trust_remote_code=self.trust_remote_code,
+        )
+        layers = models.decoder_layers(updated, self.decoder_layers)
+        default = None if self.trainable else models.default_trainable(updated, layers, self.layer)
+        models.choose_trainable(updated, self.trainable or [re.escape(name) for name in default or []])
+        checks.check_reached(
+            updated, layers, self.layer, needs_logits=self.forget.needs_logits or self.retain.needs_logits
+        )
+        frozen = FrozenModel(updated)
+        if self.trainer.precision.endswith("mixed"):
+            models.use_master_weights(updated)
+        if self.device_mesh is not None:
+            shard(updated, layers, frozen.copies, self.device_mesh)
+        self.updated, self.frozen = updated, frozen
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        """The updated model's decoder layers."""
+        return models.decoder_layers(self.updated, self.decoder_layers)
+
+    def train(self, mode: bool = True) -> Self:
+        """Sets the mode of all but the two models, which stay in eval mode: dropout would part them before training."""
+        super().train(mode)
+        for name in ("updated", "frozen"):
+            if name in self._modules:
+                getattr(self, name).eval()
+        return self
+
+    def training_step(self, batch: dict[str, Batch], batch_idx: int) -> Tensor:
+        """The loss of one pair of a forget and a retain batch, a mean over rows."""
+        forget = self._run(self.forget, batch["forget"])
+        retain = self._run(self.retain, batch["retain"], noisy=True)
+        loss = self._weigh(forget[0], retain[0], batch)
+        self.log("train/loss", loss.detach(), prog_bar=True)
+        self._tokens = self._tokens + sum(rows["attention_mask"].sum() for rows in batch.values())
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if (self.global_step + 1) % every == 0:
+            self._log_measurements(forget, retain, batch)
+        return loss
+
+    def validation_step(self, batch: dict[str, Batch], batch_idx: int) -> None:
+        """Logs the losses, without noise, of a pair of batches that is not trained on."""
+        self._log_evaluation("val", batch)
+
+    def test_step(self, batch: dict[str, Batch], batch_idx: int) -> None:
+        """As `validation_step`, under `test/`."""
+        self._log_evaluation("test", batch)
+
+    def on_fit_start(self) -> None:
+        """Logs the hyperparameters, starts the clock of tokens per second."""
+        for logger in self.trainer.loggers:
+            logger.log_hyperparams(self.hyperparameters())
+        self._restart_clock()
+
+    def on_validation_end(self) -> None:
+        """Time spent on evaluation is not training's."""
+        self._restart_clock()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimizer over trainable parameters, and its scheduler, if any, moving each step."""
+        optimizer = self.optimizer(parameter for parameter in self.updated.parameters() if parameter.requires_grad)
+        if self.lr_scheduler is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.lr_scheduler(optimizer), "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps the trained parameters alone."""
+        trained = self.trained_parameters()
+        checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in trained}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuses a checkpoint of another model or of other trained parameters.
+
+        Raises:
+            InputError: names or shapes differ.
+        """
+        own = {name: tuple(parameter.shape) for name, parameter in self.trained_parameters().items()}
+        held = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
+        if own != held:
+            differing = sorted(own.items() ^ held.items())[:3]
+            raise InputError(
+                f"the checkpoint was made with another model or other trained parameters, e.g. {differing}; resume "
+                "with the model.pretrained, model.layer and model.trainable of the run that wrote it"
+            )
+
+    def trained_parameters(self) -> dict[str, Tensor]:
+        """The trainable parameters by their names in this module."""
+        return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """What defines this run's method, for loggers and model cards."""
+        optimizer = self.optimizer([torch.zeros(1, requires_grad=True)])
+        options = {
+            key: value for key, value in optimizer.defaults.items() if key in ("lr", "weight_decay", "betas", "eps")
+        }
+        return {
+            "pretrained": self.pretrained,
+            "forget": repr(self.forget),
+            "retain": repr(self.retain),
+            "retain_weight": self.retain_weight.values,
+            "layer": self.layer,
+            "noise_scale": self.noise_scale,
+            "noise_layer": self.noise_layer,
+            "trained": [name.removeprefix("updated.") for name in self.trained_parameters()],
+            "optimizer": f"{type(optimizer).__name__}({', '.join(f'{key}={value}' for key, value in options.items())})",
+            "precision": str(self.trainer.precision),
+            "seed": self.seed,
+        }
+
+    def _run(self, loss: Loss, batch: Batch, *, noisy: bool = False) -> tuple[Tensor, Outputs]:
+        """The loss of each row `[batch]` and the updated model's outputs."""
+        updated, frozen = run_pair(
+            self.updated,
+            self.frozen,
+            self.layers,
+            batch,
+            layer=self.layer,
+            needs_logits=loss.needs_logits,
+            needs_frozen=loss.needs_frozen,
+            noise=(self.noise_layer, self._noise(batch)) if noisy and self.noise_scale > 0 else None,
+        )
+        return loss(updated, frozen, batch), updated
+
+    def _noise(self, batch: Batch) -> Noise:
+        row, position = batch["row"], positions(batch["attention_mask"])
+        step = self.global_step
+        return lambda hidden: (
+            self.noise_scale * randomness.gaussian_noise(row, position, hidden.shape[-1], seed=self.seed, step=step)
+        )
+
+    def _weigh(self, forget: Tensor, retain: Tensor, batch: dict[str, Batch]) -> Tensor:
+        weight: Tensor = self.retain_weight(batch["retain"]["topic"])
+        return forget.mean() + (weight * retain).mean()
+
+    def _log_measurements(
+        self, forget: tuple[Tensor, Outputs], retain: tuple[Tensor, Outputs], batch: dict[str, Batch]
+    ) -> None:
+        topic = batch["forget"]["topic"]
+        direction = self.forget.steering_vector(topic, forget[1].hidden.shape[-1])
+        streams = {
+            "forget": measure.describe(*forget, batch["forget"], direction),
+            "retain": measure.describe(*retain, batch["retain"], None),
+        }
+        for stream, rows in streams.items():
+            values = measure.means(rows, batch[stream]["topic"], self._topics, self._total)
+            self.log_dict({f"train/{stream}_{name}": value for name, value in values.items()})
+        elapsed = time.perf_counter() - self._since
+        self.log("train/tokens_per_second", self._total(self._tokens / elapsed), prog_bar=True)
+        self._restart_clock()
+
+    def _log_evaluation(self, stage: str, batch: dict[str, Batch]) -> None:
+        forget, _ = self._run(self.forget, batch["forget"])
+        retain, _ = self._run(self.retain, batch["retain"])
+        values = {
+            "forget_loss": forget.mean(),
+            "retain_loss": retain.mean(),
+            "loss": self._weigh(forget, retain, batch),
+        }
+        self.log_dict(
+            {f"{stage}/{name}": value for name, value in values.items()}, sync_dist=True, batch_size=len(forget)
+        )
+
+    def _total(self, value: Tensor) -> Tensor:
+        """The sum over processes."""
+        total = self.trainer.strategy.reduce(value, reduce_op="sum")
+        assert isinstance(total, Tensor)
+        return total
+
+    def _restart_clock(self) -> None:
+        self._tokens = torch.zeros((), device=self.device)
+        self._since = time.perf_counter()

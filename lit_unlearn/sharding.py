@@ -1,0 +1,54 @@
+"""FSDP2: which modules are sharded together, so that running the first layers alone stays possible."""
+
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import fully_shard
+
+from lit_unlearn.errors import InputError
+
+
+def shard(updated: nn.Module, layers: nn.ModuleList, copies: nn.ModuleList, mesh: DeviceMesh) -> None:
+    """Shards both models in place over the mesh's data-parallel dimension.
+
+    Each module with trained parameters, each frozen copy, each decoder layer and each module outside the layers is a
+    unit of its own: no unit encloses the whole model, since its forward need not run.
+
+    Args:
+        updated: the causal language model, its trainable parameters chosen.
+        layers: its decoder layers.
+        copies: the frozen model's own modules.
+        mesh: of ModelParallelStrategy.
+
+    Raises:
+        InputError: a trained parameter is tied between modules, or the mesh asks for tensor parallelism.
+    """
+    if mesh["tensor_parallel"].size() > 1:
+        raise InputError("trainer.strategy: tensor parallelism is not supported; set tensor_parallel_size to 1")
+    inside = {id(module) for layer in layers for module in layer.modules()}
+    outside = [module for module in updated.modules() if id(module) not in inside and _owned(module)]
+    trained = [module for layer in layers for module in layer.modules() if _trains(module)]
+    tied = _tied(outside)
+    for module in [*trained, *copies, *layers, *(module for module in outside if module not in tied)]:
+        # Resharded always: a forward without gradient between backward and step would lose the update otherwise.
+        fully_shard(module, mesh=mesh["data_parallel"], reshard_after_forward=True)
+
+
+def _owned(module: nn.Module) -> set[int]:
+    return {id(parameter) for parameter in module.parameters(recurse=False)}
+
+
+def _trains(module: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in module.parameters(recurse=False))
+
+
+def _tied(modules: list[nn.Module]) -> list[nn.Module]:
+    """Modules that share a parameter with another; they stay whole on every rank."""
+    shared = [
+        module for module in modules if any(_owned(module) & _owned(other) for other in modules if other != module)
+    ]
+    if any(_trains(module) for module in shared):
+        raise InputError(
+            "model.trainable: a parameter tied between two modules cannot be trained under ModelParallelStrategy; "
+            "leave it out, or use DDP"
+        )
+    return shared

@@ -1,0 +1,52 @@
+"""The configs that come with the package, found by name from any directory."""
+
+import difflib
+from pathlib import Path
+
+from lit_unlearn.errors import InputError
+
+
+def folder() -> Path:
+    """Where they are: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parent
+    return package / "configs" if (package / "configs").is_dir() else package.parent / "configs"
+
+
+def names() -> list[str]:
+    """Their names, as `-c` takes them."""
+    return sorted(path.relative_to(folder()).as_posix() for path in folder().rglob("*.yaml"))
+
+
+def titles() -> dict[str, str]:
+    """Each config's first comment line, by name."""
+    return {name: (folder() / name).read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for name in names()}
+
+
+def resolve(words: list[str]) -> list[str]:
+    """The words of a command line with the names after `-c` and `--config` turned into paths.
+
+    A file of that name in the working directory wins.
+
+    Raises:
+        InputError: there is neither a file nor a shipped config of a name.
+    """
+    out = []
+    for before, word in zip(["", *words], words, strict=False):
+        flag, equals, value = word.partition("=")
+        if before in ("-c", "--config"):
+            out.append(_path(word))
+        elif equals and flag in ("-c", "--config"):
+            out.append(f"{flag}={_path(value)}")
+        else:
+            out.append(word)
+    return out
+
+
+def _path(name: str) -> str:
+    if Path(name).is_file():
+        return name
+    if name in names():
+        return str(folder() / name)
+    near = difflib.get_close_matches(name, names(), n=1)
+    hint = f"did you mean {near[0]}?" if near else "`lit-unlearn configs` lists the shipped ones"
+    raise InputError(f"--config: there is no file {name!r} and no shipped config of that name; {hint}")
