@@ -1,0 +1,34 @@
+"""Fixtures: a small world on disk, caches of the session's own, and no network."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+# Before datasets and transformers are imported: they read these at import.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="lit-unlearn-datasets-")
+os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+
+import pytest
+import torch
+
+from lit_unlearn.demo import write_demo
+
+torch.set_num_threads(1)  # two processes of two threads each are far slower than one each on a small machine
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `model/`, `alchemy.jsonl`, `navigation.jsonl` and `gardening.jsonl`; not to be changed."""
+    folder = tmp_path_factory.mktemp("world")
+    write_demo(folder, rows=60)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _no_run_seed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """`seed_everything` in one test must not seed another."""
+    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
+    yield
+    os.environ.pop("PL_GLOBAL_SEED", None)
