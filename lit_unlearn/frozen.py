@@ -72,7 +72,8 @@ def run_pair(
     if not needs_frozen:
         return outputs, None
     with torch.no_grad(), frozen.standing_in():
-        return outputs, run(prefix=prefix, noise=noise)[0]
+        # From 0 on there is nothing to share: what comes before the layers may be trained as well.
+        return outputs, run(prefix=prefix if start > 0 else None, noise=noise)[0]
 
 
 def _shared_tensors(model: PreTrainedModel) -> list[Tensor]:

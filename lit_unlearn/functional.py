@@ -6,7 +6,7 @@ any counted token gives 0. Sums run in float32, or in float64 where the input is
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, pad
 
 IGNORED_LABEL = -100
 """Label of a position that predicts nothing, as in transformers and `cross_entropy`."""
@@ -81,6 +81,17 @@ def negative_log_likelihood(logits: Tensor, labels: Tensor) -> Tensor:
         precise(logits[:, :-1]).transpose(1, 2), targets, ignore_index=IGNORED_LABEL, reduction="none"
     )
     return masked_mean(losses, targets != IGNORED_LABEL)
+
+
+def predicted_labels(labels: Tensor, attention_mask: Tensor, loss_mask: Tensor) -> Tensor:
+    """Labels of the counted tokens that a real token precedes: after left padding the first has nothing to predict it.
+
+    Example:
+        >>> predicted_labels(torch.tensor([[0, 7, 8]]), torch.tensor([[0, 1, 1]]), torch.tensor([[0, 1, 1]]))
+        tensor([[-100, -100,    8]])
+    """
+    preceded = pad(attention_mask[:, :-1], (1, 0))
+    return labels.masked_fill((preceded == 0) | (loss_mask == 0), IGNORED_LABEL)
 
 
 def precise(values: Tensor) -> Tensor:

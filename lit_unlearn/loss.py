@@ -15,7 +15,7 @@ class Batch(TypedDict):
     attention_mask: Tensor
     """`[batch, seq]`, 1 at real tokens."""
     labels: Tensor
-    """`[batch, seq]`, `input_ids` with -100 at padding; position t is predicted from t - 1."""
+    """`[batch, seq]`, `input_ids` with -100 at padding; position t is predicted from t - 1, if that is a real token."""
     loss_mask: Tensor
     """`[batch, seq]`, 1 at the positions over which a mean runs: by default the real tokens."""
     topic: Tensor

@@ -36,5 +36,5 @@ class NLL(Loss):
         """Returns `[batch]`; a row with nothing to predict gives 0."""
         del frozen
         assert updated.logits is not None
-        labels = batch["labels"].masked_fill(batch["loss_mask"] == 0, functional.IGNORED_LABEL)
+        labels = functional.predicted_labels(batch["labels"], batch["attention_mask"], batch["loss_mask"])
         return functional.negative_log_likelihood(updated.logits, labels)
