@@ -148,7 +148,7 @@ class UnlearnModule(L.LightningModule):
         forget = self._run(self.forget, batch["forget"])
         retain = self._run(self.retain, batch["retain"], noisy=True)
         loss = self._weigh(forget[0], retain[0], batch)
-        self.log("train/loss", loss.detach(), prog_bar=True)
+        self.log("train/loss", loss.detach(), prog_bar=True, sync_dist=True)
         self._tokens = self._tokens + sum(rows["attention_mask"].sum() for rows in batch.values())
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if (self.global_step + 1) % every == 0:

@@ -1,0 +1,228 @@
+import copy
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from lightning.pytorch.loggers import CSVLogger
+from torch.optim.lr_scheduler import LinearLR
+from transformers import AutoModelForCausalLM, MistralConfig
+
+from lit_unlearn import NLL, RMU, AdaptiveRMU, InputError, RepresentationMSE
+from lit_unlearn.frozen import FrozenModel
+from lit_unlearn.models import choose_trainable, decoder_layers, default_trainable
+from tests.training import Losses, demo_data, demo_module, quiet_trainer
+
+
+def test_forget_loss_falls_and_retain_loss_stays_small(world: Path, tmp_path: Path) -> None:
+    module, data = demo_module(world), demo_data(world, holdout=20)
+    trainer = quiet_trainer(tmp_path, max_steps=60)
+    before = trainer.validate(module, data, verbose=False)[0]
+    trainer.fit(module, data)
+    after = trainer.validate(module, data, verbose=False)[0]
+    assert before["val/retain_loss"] == 0.0
+    assert after["val/forget_loss"] < 0.85 * before["val/forget_loss"]
+    assert after["val/retain_loss"] < 0.1 * before["val/forget_loss"]
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true", "64-true"])
+def test_without_noise_the_retain_loss_is_exactly_zero_before_training(
+    world: Path, tmp_path: Path, precision: Any
+) -> None:
+    trainer = quiet_trainer(tmp_path, precision=precision, max_steps=1)
+    trainer.fit(demo_module(world, noise_scale=0.0), demo_data(world))
+    assert trainer.callback_metrics["train/retain_loss"] == 0.0
+    assert trainer.callback_metrics["train/forget_loss"] > 0.0
+
+
+def test_with_noise_the_retain_loss_is_its_variance_before_training(world: Path, tmp_path: Path) -> None:
+    trainer = quiet_trainer(tmp_path, max_steps=1)
+    trainer.fit(demo_module(world, noise_scale=0.5), demo_data(world, batch_size=32))
+    assert trainer.callback_metrics["train/retain_loss"] == pytest.approx(0.25, rel=0.02)
+
+
+def test_trained_matrices_are_float32_over_bf16_weights(world: Path, tmp_path: Path) -> None:
+    module = demo_module(world)
+    quiet_trainer(tmp_path, precision="bf16-mixed", max_steps=1).fit(module, demo_data(world))
+    dtypes = {name: value.dtype for name, value in module.named_parameters()}
+    trained = module.trained_parameters()
+    assert {dtypes.pop(name) for name in trained} == {torch.float32}
+    assert set(dtypes.values()) == {torch.bfloat16}
+
+
+def test_float32_masters_move_where_bf16_weights_do_not(world: Path, tmp_path: Path) -> None:
+    moved = {}
+    for precision in ("bf16-mixed", "bf16-true"):
+        module = demo_module(world, optimizer=lambda parameters: torch.optim.SGD(parameters, lr=1e-7))
+        quiet_trainer(tmp_path, precision=precision, max_steps=2).fit(module, demo_data(world))  # type: ignore[arg-type]
+        copies = [copied.weight.float() for copied in module.frozen.copies]
+        trained = [value.float() for value in module.trained_parameters().values()]
+        moved[precision] = not all(map(torch.equal, copies, trained))
+    assert moved == {"bf16-mixed": True, "bf16-true": False}
+
+
+def test_an_unsupported_precision_is_refused(world: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"trainer.precision: '16-true' is not supported; choose one of"):
+        quiet_trainer(tmp_path, precision="16-true").fit(demo_module(world), demo_data(world))
+
+
+def test_both_models_stay_in_eval_mode_while_training(world: Path, tmp_path: Path) -> None:
+    module = demo_module(world)
+    quiet_trainer(tmp_path, max_steps=1).fit(module, demo_data(world))
+    module.train()
+    assert module.training
+    assert not any(child.training for model in (module.updated, module.frozen) for child in model.modules())
+
+
+@pytest.mark.parametrize("trained", [None, [r"model\.layers\.[67]\.self_attn\..*"]])
+def test_exactly_the_chosen_parameters_change(world: Path, tmp_path: Path, trained: list[str] | None) -> None:
+    module = demo_module(world, trainable=trained)
+    quiet_trainer(tmp_path, max_steps=2).fit(module, demo_data(world))
+    source = AutoModelForCausalLM.from_pretrained(world / "model", dtype=torch.float32).state_dict()
+    changed = [name for name, value in module.updated.state_dict().items() if not torch.equal(value, source[name])]
+    expected = [f"model.layers.{index}.mlp.down_proj.weight" for index in (5, 6, 7)]
+    if trained:
+        expected = [f"model.layers.{index}.self_attn.{part}_proj.weight" for index in (6, 7) for part in "qkvo"]
+    assert changed == expected
+
+
+def test_the_frozen_model_stays_what_it_was(world: Path, tmp_path: Path) -> None:
+    module = demo_module(world)
+    quiet_trainer(tmp_path, max_steps=2).fit(module, demo_data(world))
+    source = AutoModelForCausalLM.from_pretrained(world / "model", dtype=torch.float32)
+    ids = torch.tensor([[1, 5, 9, 30]])
+    with torch.no_grad():
+        changed = module.updated(ids).logits
+        with module.frozen.standing_in():
+            frozen = module.updated(ids).logits
+        again = module.updated(ids).logits
+        assert torch.equal(frozen, source(ids).logits)
+    assert torch.equal(changed, again)
+    assert not torch.equal(changed, frozen)
+
+
+def test_a_7b_model_is_held_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(MistralConfig(), dtype=torch.bfloat16)
+    choose_trainable(model, default_trainable(model, decoder_layers(model), 7))
+    alone = sum(parameter.numel() for parameter in model.parameters())
+    both = torch.nn.ModuleList([model, FrozenModel(model)])
+    held = sum(parameter.numel() for parameter in both.parameters())
+    with capsys.disabled():
+        print(f"\n7B shape: {held:,} parameters held for both models, {held / alone:.4f} of one")
+    assert alone < held <= 1.05 * alone
+
+
+def test_it_logs_losses_norms_cosine_and_throughput_by_topic(world: Path, tmp_path: Path) -> None:
+    trainer = quiet_trainer(tmp_path, max_steps=2, logger=CSVLogger(tmp_path, name="", version=""))
+    trainer.fit(demo_module(world), demo_data(world))
+    names = {"forget_loss", "retain_loss", "forget_norm", "retain_norm", "forget_cosine", "forget_first_token_share"}
+    topics = {f"train/{name}/{topic}" for name in names for topic in ("alchemy", "navigation")}
+    assert trainer.callback_metrics.keys() >= topics | {f"train/{name}" for name in names}
+    assert trainer.callback_metrics["train/tokens_per_second"] > 0
+    assert "RMU(coefficient=6.5" in (tmp_path / "hparams.yaml").read_text()
+
+
+def test_topics_have_their_own_coefficient_and_retain_weight(world: Path, tmp_path: Path) -> None:
+    class Recorder(L.Callback):
+        def __init__(self) -> None:
+            self.seen: list[tuple[float, ...]] = []
+
+        def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
+            names = ("train/loss", "train/forget_loss", "train/retain_loss")
+            self.seen.append(tuple(float(trainer.callback_metrics[name]) for name in names))
+
+    recorder = Recorder()
+    module = demo_module(world, forget=RMU([1.0, 50.0]), retain_weight=[2.0, 7.0])
+    quiet_trainer(tmp_path, max_steps=2, callbacks=[recorder]).fit(module, demo_data(world))
+    (first, second) = recorder.seen
+    assert first[0] == pytest.approx(first[1] + 2.0 * first[2])
+    assert second[0] == pytest.approx(second[1] + 7.0 * second[2])
+    assert second[1] > 5 * first[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"forget": RMU([1.0, 2.0, 3.0])}, r"model.forget.coefficient: 3 values for 2 topics \(alchemy, navigation\)"),
+        ({"forget": AdaptiveRMU([1.0])}, r"model.forget.scale: 1 values for 2 topics"),
+        ({"retain_weight": [1.0]}, r"model.retain_weight: 1 values for 2 topics"),
+        ({"layer": 10}, r"model.layer: 10 is out of range; the model has layers 0 to 9"),
+        ({"trainable": [r".*\.9\.mlp.*"]}, r"model.trainable: .*layers.9.* lies above layer 7"),
+        ({"trainable": ["down_proj"]}, r"'down_proj' matches the whole name of no parameter; nearest names"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_training(
+    world: Path, tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    losses = Losses()
+    with pytest.raises(InputError, match=message):
+        quiet_trainer(tmp_path, callbacks=[losses]).fit(demo_module(world, **options), demo_data(world))
+    assert losses.values == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"noise_scale": -0.1}, r"model.noise_scale: -0.1 is not a standard deviation"),
+        ({"retain": NLL()}, r"NLL does not read the frozen model.*set noise_scale to 0"),
+        ({"noise_layer": 8}, r"model.noise_layer: 8 lies above layer 7"),
+        ({"layer": -1}, r"model.layer: -1 is not the index of a decoder layer"),
+    ],
+)
+def test_options_that_exclude_each_other_are_refused_at_once(
+    world: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        demo_module(world, **options)
+
+
+def test_nll_retains_without_noise(world: Path, tmp_path: Path) -> None:
+    losses = Losses()
+    module = demo_module(world, retain=NLL(), noise_scale=0.0)
+    quiet_trainer(tmp_path, callbacks=[losses]).fit(module, demo_data(world))
+    assert len(losses.values) == 3
+
+
+def test_the_scheduler_moves_each_step(world: Path, tmp_path: Path) -> None:
+    module = demo_module(world, lr_scheduler=lambda optimizer: LinearLR(optimizer, 1.0, 0.0, total_iters=4))
+    trainer = quiet_trainer(tmp_path, max_steps=3)
+    trainer.fit(module, demo_data(world))
+    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(3e-3 / 4)
+
+
+def test_the_optimizer_holds_the_trained_parameters_alone(world: Path, tmp_path: Path) -> None:
+    module = demo_module(world)
+    trainer = quiet_trainer(tmp_path, max_steps=1)
+    trainer.fit(module, demo_data(world))
+    held = [value for group in trainer.optimizers[0].param_groups for value in group["params"]]
+    assert {id(value) for value in held} == {id(value) for value in module.trained_parameters().values()}
+    assert all(value.grad is None for value in module.frozen.parameters())
+
+
+def test_the_default_optimizer_is_the_published_one(world: Path) -> None:
+    from lit_unlearn import UnlearnModule
+
+    module = UnlearnModule(str(world / "model"), RMU(), RepresentationMSE())
+    defaults = module.optimizer([torch.zeros(1, requires_grad=True)]).defaults
+    assert (defaults["lr"], defaults["weight_decay"], defaults["eps"]) == (5e-5, 0.0, 1e-8)
+
+
+def test_a_run_is_a_function_of_its_seed(world: Path, tmp_path: Path) -> None:
+    runs = []
+    for seed in (0, 0, 1):
+        losses = Losses()
+        torch.manual_seed(len(runs))  # the global generator has no say
+        module = demo_module(world, seed=seed, forget=RMU(6.5, seed=seed))
+        quiet_trainer(tmp_path, callbacks=[losses]).fit(module, demo_data(world, seed=seed))
+        runs.append(losses.values)
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_hooks_are_gone_after_training(world: Path, tmp_path: Path) -> None:
+    module = demo_module(world)
+    quiet_trainer(tmp_path, max_steps=1).fit(module, demo_data(world))
+    hooks = [len(child._forward_hooks) + len(child._forward_pre_hooks) for child in module.updated.modules()]
+    assert sum(hooks) == 0
+    assert copy.deepcopy(module.updated.state_dict()).keys() == module.updated.state_dict().keys()

@@ -1,0 +1,60 @@
+"""A run resumed from a checkpoint continues bit for bit."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from lit_unlearn import InputError
+from tests.training import Losses, demo_data, demo_module, quiet_trainer
+
+STEPS = 40  # an epoch of the demo's 60 rows per stream, in batches of 4, has 30
+
+
+def fit(world: Path, folder: Path, *, resume: str | None = None, **options: Any) -> tuple[list[float], dict[str, Any]]:
+    losses = Losses()
+    keep = ModelCheckpoint(folder, filename="{step}", every_n_train_steps=5, save_top_k=-1)
+    trainer = quiet_trainer(
+        folder, max_steps=STEPS, enable_checkpointing=True, callbacks=[losses, keep], precision="bf16-mixed"
+    )
+    module = demo_module(world, **options)
+    trainer.fit(module, demo_data(world), ckpt_path=resume)
+    return losses.values, {name: value.clone() for name, value in module.trained_parameters().items()}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float], dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    return (folder, *fit(world, folder))
+
+
+@pytest.mark.parametrize("step", [5, 30, 35])
+def test_losses_and_weights_continue_bit_for_bit(
+    world: Path, tmp_path: Path, uninterrupted: tuple[Path, list[float], dict[str, Any]], step: int
+) -> None:
+    folder, losses, weights = uninterrupted
+    resumed_losses, resumed_weights = fit(world, tmp_path, resume=str(folder / f"step={step}.ckpt"))
+    assert resumed_losses == losses[step:]
+    for name, value in resumed_weights.items():
+        assert torch.equal(value, weights[name])
+
+
+def test_a_checkpoint_holds_the_trained_parameters_and_loads_with_weights_only(
+    uninterrupted: tuple[Path, list[float], dict[str, Any]],
+) -> None:
+    folder, _, weights = uninterrupted
+    checkpoint = torch.load(folder / "step=40.ckpt", weights_only=True)
+    assert checkpoint["state_dict"].keys() == weights.keys()
+    assert len(weights) == 3
+    states = checkpoint["optimizer_states"][0]["state"]
+    assert {value.numel() for state in states.values() for value in state.values()} == {1, 64 * 128}
+    assert "hyper_parameters" not in checkpoint
+
+
+def test_a_checkpoint_of_other_trained_parameters_is_refused(
+    world: Path, tmp_path: Path, uninterrupted: tuple[Path, list[float], dict[str, Any]]
+) -> None:
+    with pytest.raises(InputError, match=r"other trained parameters.*resume with"):
+        fit(world, tmp_path, resume=str(uninterrupted[0] / "step=5.ckpt"), layer=6)
