@@ -98,10 +98,10 @@ def default_trainable(model: PreTrainedModel, layers: nn.ModuleList, layer: int)
         inside = dict(layers[index].named_modules())
         output = next((inside[path] for path in _MLP_OUTPUTS if path in inside), None)
         if output is None:
-            weights = [name for name, _ in layers[index].named_parameters()]
+            inner = ", ".join(name for name, _ in layers[index].named_parameters())
             raise InputError(
-                f"{type(model).__name__}: the MLP output projection of layer {index} is not found; set model.trainable "
-                f"to regular expressions over parameter names, e.g. '.*\\.{index}\\.{re.escape(weights[-1])}'"
+                f"{type(model).__name__}: layer {index}'s MLP output projection is not found; set model.trainable to "
+                rf"regular expressions over parameter names, e.g. '.*\.{index}\.NAME' with NAME among {inner}"
             )
         chosen.append(names[id(output.weight)])
     return chosen
@@ -159,8 +159,10 @@ def _matching(pattern: str, names: list[str]) -> list[str]:
 
 
 def _unloadable(pretrained: str, error: Exception) -> InputError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return InputError(
-        f"model.pretrained: {pretrained!r} cannot be loaded ({reason}); give a folder with config.json and "
-        "safetensors, or the name of a hub model to which this machine has access"
+    text = str(error).strip() or type(error).__name__
+    remedy = (
+        "set model.trust_remote_code to true once you have read its code"
+        if "trust_remote_code" in text
+        else "give a folder with config.json and safetensors, or the name of a hub model to which this machine has access"
     )
+    return InputError(f"model.pretrained: {pretrained!r} cannot be loaded ({text.splitlines()[0]}); {remedy}")

@@ -192,7 +192,7 @@ class UnlearnModule(L.LightningModule):
             InputError: names or shapes differ.
         """
         own = {name: tuple(parameter.shape) for name, parameter in self.trained_parameters().items()}
-        held = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
+        held = {name: tuple(value.shape) for name, value in checkpoint.get("state_dict", {}).items()}
         if own != held:
             differing = sorted(own.items() ^ held.items())[:3]
             raise InputError(

@@ -1,4 +1,6 @@
 import copy
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from lightning.pytorch.loggers import CSVLogger
 from torch.optim.lr_scheduler import LinearLR
 from transformers import AutoModelForCausalLM, MistralConfig
 
-from lit_unlearn import NLL, RMU, AdaptiveRMU, InputError, RepresentationMSE
+from lit_unlearn import NLL, RMU, AdaptiveRMU, InputError, RepresentationMSE, UnlearnModule
 from lit_unlearn.frozen import FrozenModel
 from lit_unlearn.models import choose_trainable, decoder_layers, default_trainable
 from tests.training import Losses, demo_data, demo_module, quiet_trainer
@@ -198,15 +200,26 @@ def test_the_optimizer_holds_the_trained_parameters_alone(world: Path, tmp_path:
     trainer.fit(module, demo_data(world))
     held = [value for group in trainer.optimizers[0].param_groups for value in group["params"]]
     assert {id(value) for value in held} == {id(value) for value in module.trained_parameters().values()}
-    assert all(value.grad is None for value in module.frozen.parameters())
+    untrained = [value for value in module.parameters() if not value.requires_grad]
+    assert len(untrained) > 10 * len(held)
+    assert all(value.grad is None for value in untrained)
 
 
 def test_the_default_optimizer_is_the_published_one(world: Path) -> None:
-    from lit_unlearn import UnlearnModule
-
     module = UnlearnModule(str(world / "model"), RMU(), RepresentationMSE())
     defaults = module.optimizer([torch.zeros(1, requires_grad=True)]).defaults
     assert (defaults["lr"], defaults["weight_decay"], defaults["eps"]) == (5e-5, 0.0, 1e-8)
+
+
+def test_code_that_comes_with_a_model_is_not_run(world: Path, tmp_path: Path) -> None:
+    shutil.copytree(world / "model", tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "code.Own", "AutoModelForCausalLM": "code.Own"}}
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "model" / "code.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    with pytest.raises(InputError, match="trust_remote_code"):
+        quiet_trainer(tmp_path).fit(demo_module(tmp_path), demo_data(world, tokenizer=str(world / "model")))
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_run_is_a_function_of_its_seed(world: Path, tmp_path: Path) -> None:

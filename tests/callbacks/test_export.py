@@ -1,0 +1,106 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from lit_unlearn import ExportPretrained, InputError
+from lit_unlearn.callbacks.export import appearing_whole
+from tests.families import FAMILIES, write_family
+from tests.training import demo_data, demo_module, quiet_trainer
+
+
+def export(world: Path, folder: Path, *, precision: Any = "32-true", **options: Any) -> Path:
+    trainer = quiet_trainer(folder, precision=precision, callbacks=[ExportPretrained()], max_steps=2)
+    trainer.fit(demo_module(world, **options), demo_data(world))
+    return folder / "export"
+
+
+def test_all_but_the_trained_tensors_are_bit_identical(world: Path, tmp_path: Path) -> None:
+    exported = load_file(export(world, tmp_path) / "model.safetensors")
+    source = load_file(world / "model" / "model.safetensors")
+    assert list(exported) == list(source)
+    changed = [name for name, value in exported.items() if not torch.equal(value, source[name])]
+    assert changed == [f"model.layers.{index}.mlp.down_proj.weight" for index in (5, 6, 7)]
+
+
+def test_masters_are_exported_in_the_dtype_of_the_others(world: Path, tmp_path: Path) -> None:
+    folder = export(world, tmp_path, precision="bf16-mixed")
+    assert {value.dtype for value in load_file(folder / "model.safetensors").values()} == {torch.bfloat16}
+    assert json.loads((folder / "config.json").read_text())["dtype"] == "bfloat16"
+
+
+def test_transformers_loads_the_export_with_its_tokenizer(world: Path, tmp_path: Path) -> None:
+    trainer = quiet_trainer(tmp_path, callbacks=[ExportPretrained()], max_steps=2)
+    module = demo_module(world)
+    trainer.fit(module, demo_data(world))
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "export")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "export")
+    inputs = tokenizer("the dokiba of dolumer", return_tensors="pt", return_token_type_ids=False)
+    with torch.no_grad():
+        torch.testing.assert_close(model(**inputs).logits, module.updated(**inputs).logits, rtol=0, atol=0)
+    assert (tmp_path / "export" / "generation_config.json").is_file()
+
+
+def test_lm_eval_loads_the_export(world: Path, tmp_path: Path) -> None:
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    language_model = HFLM(pretrained=str(export(world, tmp_path)), device="cpu", batch_size=2)
+    request = Instance("loglikelihood", {}, ("the doki of", " lumer"), 0)
+    ((log_likelihood, _),) = language_model.loglikelihood([request], disable_tqdm=True)
+    assert log_likelihood < 0.0
+
+
+@pytest.mark.parametrize("family", ["gemma3", "gpt2"])
+def test_a_model_with_tied_embeddings_exports_whole(world: Path, tmp_path: Path, family: str) -> None:
+    source = write_family(tmp_path, family)
+    trainer = quiet_trainer(tmp_path, callbacks=[ExportPretrained()], max_steps=1)
+    module = demo_module(world, layer=3, noise_scale=0.0)
+    module.pretrained = str(source)
+    trainer.fit(module, demo_data(world))
+    before, after = (AutoModelForCausalLM.from_pretrained(path).state_dict() for path in (source, tmp_path / "export"))
+    assert before.keys() == after.keys()
+    assert sum(not torch.equal(before[name], after[name]) for name in before) == 3
+    assert family in FAMILIES
+
+
+def test_the_model_card_tells_method_hyperparameters_and_results(world: Path, tmp_path: Path) -> None:
+    card = (export(world, tmp_path) / "README.md").read_text()
+    assert "| forget | RMU(coefficient=6.5, seed=0) |" in card
+    assert "| noise_scale | 0.03 |" in card
+    assert "| steps | 2 |" in card
+    assert "AdamW(lr=0.003" in card
+    assert "| train/forget_loss | " in card
+    assert "base_model" not in card  # a local folder is none of the hub's
+
+
+def test_an_existing_folder_is_refused_before_training(world: Path, tmp_path: Path) -> None:
+    (tmp_path / "export").mkdir()
+    with pytest.raises(InputError, match=r"export exists already; give another folder"):
+        export(world, tmp_path)
+    assert list((tmp_path / "export").iterdir()) == []
+
+
+def test_a_module_of_another_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="LightningModule is not an UnlearnModule"):
+        ExportPretrained().setup(quiet_trainer(tmp_path), L.LightningModule(), "fit")
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    def write_half() -> None:
+        with appearing_whole(tmp_path / "export") as partial:
+            (partial / "half").write_text("a")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_half()
+    assert list(tmp_path.iterdir()) == []
+    with appearing_whole(tmp_path / "export") as partial:
+        (partial / "whole").write_text("a")
+        assert not (tmp_path / "export").exists()
+    assert [path.name for path in (tmp_path / "export").iterdir()] == ["whole"]

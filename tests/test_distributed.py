@@ -1,0 +1,69 @@
+"""Two processes train and export the same weights as one, with the command that a user would type."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+STRATEGIES = {
+    "ddp": ["--trainer.strategy=ddp"],
+    "fsdp2": [
+        "--trainer.strategy.class_path=ModelParallelStrategy",
+        "--trainer.strategy.data_parallel_size=2",
+        "--trainer.strategy.tensor_parallel_size=1",
+        "--trainer.strategy.save_distributed_checkpoint=false",
+    ],
+}
+
+
+def fit(world: Path, folder: Path, *options: str) -> Path:
+    paths = {name: f"{name}: {{path: {world / name}.jsonl}}" for name in ("alchemy", "navigation", "gardening")}
+    sources = [
+        f"--model.pretrained={world / 'model'}",
+        f"--data.forget={{{paths['alchemy']}, {paths['navigation']}}}",
+        f"--data.retain={{{paths['gardening']}}}",
+        "--data.holdout=8",
+        "--trainer.max_steps=6",
+        "--trainer.val_check_interval=6",
+        f"--trainer.default_root_dir={folder}",
+    ]
+    command = [sys.executable, "-m", "lit_unlearn", "fit", "-c", "demo.yaml", *sources, *options]
+    done = subprocess.run(command, cwd=folder.parent, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return folder / "export" / "model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def one_process(world: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+    weights: dict[str, torch.Tensor] = load_file(fit(world, tmp_path_factory.mktemp("one") / "run"))
+    return weights
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_two_processes_export_the_same_weights_as_one(
+    world: Path, tmp_path: Path, one_process: dict[str, torch.Tensor], strategy: str
+) -> None:
+    weights = load_file(fit(world, tmp_path / "run", "--trainer.devices=2", *STRATEGIES[strategy]))
+    source = load_file(world / "model" / "model.safetensors")
+    assert weights.keys() == one_process.keys()
+    changed = [name for name, value in weights.items() if not torch.equal(value, source[name])]
+    assert changed == [f"model.layers.{index}.mlp.down_proj.weight" for index in (5, 6, 7)]
+    for name, value in weights.items():
+        torch.testing.assert_close(value, one_process[name], rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_rows_that_cannot_be_shared_evenly_are_refused(world: Path, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="3 rows cannot be shared evenly by 2 processes"):
+        fit(
+            world,
+            tmp_path / "run",
+            "--trainer.devices=2",
+            "--trainer.strategy=ddp",
+            "--data.batch_size=3",
+            "--data.holdout=9",
+        )
