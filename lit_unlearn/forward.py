@@ -139,7 +139,7 @@ def run_layers(
         left = stack.enter_context(captured_output(layers[layer]))
         first, like = (0, left) if prefix is None else (start, [prefix.example])
         stack.enter_context(only_layers(layers, first, last, like=like))
-        inner = model if needs_logits else model.get_decoder()  # type: ignore[no-untyped-call]
+        inner = model if needs_logits else model.get_decoder()
         result = inner(**_inputs(inner, batch), use_cache=False)
     return Outputs(_hidden(left[0]), result.logits if needs_logits else None), Prefix(entered[0], left[0])
 

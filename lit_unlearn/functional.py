@@ -30,7 +30,9 @@ def mean_squared_distance(hidden: Tensor, target: Tensor, mask: Tensor) -> Tenso
         >>> mean_squared_distance(torch.ones(1, 2, 4), torch.zeros(4), torch.tensor([[1, 1]]))
         tensor([1.])
     """
-    return masked_mean((precise(hidden) - precise(target)).square().mean(dim=-1), mask)
+    # Masked before squaring: what is no number at padding must not reach the gradient either.
+    difference = torch.where(mask[..., None].bool(), precise(hidden) - precise(target), 0.0)
+    return masked_mean(difference.square().mean(dim=-1), mask)
 
 
 def mean_norm(hidden: Tensor, mask: Tensor) -> Tensor:

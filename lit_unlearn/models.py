@@ -3,8 +3,10 @@
 import difflib
 import re
 from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
@@ -49,19 +51,24 @@ def load_model(
     Raises:
         InputError: there is no such model, or it cannot be loaded.
     """
+    options = {"revision": revision, "trust_remote_code": trust_remote_code, "attn_implementation": attn_implementation}
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            pretrained,
-            dtype=dtype,
-            revision=revision,
-            trust_remote_code=trust_remote_code,
-            attn_implementation=attn_implementation,
-            use_safetensors=True,
+        model, loaded = cast(Any, AutoModelForCausalLM).from_pretrained(
+            pretrained, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
         )
-    except (OSError, ValueError) as error:
+    except ImportError as error:
+        raise InputError(f"model.attn_implementation: {attn_implementation!r} cannot be used ({error})") from error
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _unloadable(pretrained, error) from error
-    model.requires_grad_(False)
-    return model
+    if loaded["missing_keys"]:
+        missing = sorted(loaded["missing_keys"])
+        raise InputError(
+            f"model.pretrained: {pretrained!r} lacks {len(missing)} weights that its config.json asks for, e.g. "
+            f"{missing[0]}; give a folder whose configuration and safetensors belong together"
+        )
+    assert isinstance(model, PreTrainedModel)
+    model.eval()
+    return model.requires_grad_(False)
 
 
 def decoder_layers(model: PreTrainedModel, name: str | None = None) -> nn.ModuleList:
@@ -75,7 +82,7 @@ def decoder_layers(model: PreTrainedModel, name: str | None = None) -> nn.Module
         InputError: there is no such list, or none is found; the message says what to set.
     """
     if name is None:
-        decoder = model.get_decoder()  # type: ignore[no-untyped-call]
+        decoder = model.get_decoder()
         found = next((getattr(decoder, child) for child in _LAYER_LISTS if hasattr(decoder, child)), None)
     else:
         found = dict(model.named_modules()).get(name)
@@ -140,9 +147,11 @@ def first_trained_layer(model: PreTrainedModel, layers: nn.ModuleList) -> int:
 
 
 def trained_above(model: PreTrainedModel, layers: nn.ModuleList, layer: int) -> list[str]:
-    """Names of trainable parameters in the layers above `layer`, which a loss on hidden states does not reach."""
-    above = {id(parameter) for module in layers[layer + 1 :] for parameter in module.parameters()}
-    return [name for name, parameter in model.named_parameters() if parameter.requires_grad and id(parameter) in above]
+    """Names of trainable parameters that come after `layer`, which a loss on hidden states does not reach."""
+    reached = {id(parameter) for module in layers[: layer + 1] for parameter in module.parameters()}
+    named = list(model.named_parameters())
+    last = max(index for index, (_, parameter) in enumerate(named) if id(parameter) in reached)
+    return [name for name, parameter in named[last + 1 :] if parameter.requires_grad]
 
 
 def _matching(pattern: str, names: list[str]) -> list[str]:
@@ -163,6 +172,6 @@ def _unloadable(pretrained: str, error: Exception) -> InputError:
     remedy = (
         "set model.trust_remote_code to true once you have read its code"
         if "trust_remote_code" in text
-        else "give a folder with config.json and safetensors, or the name of a hub model to which this machine has access"
+        else "give a folder with config.json and safetensors, or the name of a hub model that this machine can reach"
     )
     return InputError(f"model.pretrained: {pretrained!r} cannot be loaded ({text.splitlines()[0]}); {remedy}")

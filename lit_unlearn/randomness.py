@@ -88,7 +88,7 @@ def uniform_direction(topic: Tensor, dim: int, *, seed: int) -> Tensor:
         True
     """
     words = philox(_blocks(dim, topic.device, topic[:, None], 0, _UNIFORM_DIRECTION), (seed, 0))
-    return torch.nn.functional.normalize(_interleave(*map(_open_uniform, words))[..., :dim], dim=-1)
+    return torch.nn.functional.normalize(_interleave(*map(_uniform, words))[..., :dim], dim=-1)
 
 
 def gaussian_direction(topic: Tensor, dim: int, *, seed: int) -> Tensor:
@@ -124,13 +124,13 @@ def _blocks(dim: int, device: torch.device, second: Word, third: Word, tag: int)
     return torch.arange(math.ceil(dim / 4), device=device), second, third, tag
 
 
-def _open_uniform(word: Tensor) -> Tensor:
+def _uniform(word: Tensor) -> Tensor:
     return (word.to(torch.float32) + 0.5) * 2.0**-32
 
 
 def _box_muller(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    radius = torch.sqrt(-2.0 * torch.log(_open_uniform(first)))
-    angle = 2.0 * math.pi * _open_uniform(second)
+    radius = torch.sqrt(-2.0 * torch.log(_uniform(first)))
+    angle = 2.0 * math.pi * _uniform(second)
     return radius * torch.cos(angle), radius * torch.sin(angle)
 
 

@@ -1,6 +1,9 @@
 """Random padded batches, as a DataModule would yield them."""
 
+from typing import cast
+
 import torch
+from torch import Tensor
 
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.loss import Batch
@@ -23,7 +26,7 @@ def padded(rows: list[Row], side: str, extra: int = 0) -> Batch:
     longest = max(len(row.input_ids) for row in rows)
     filler = Row([0] * (longest + extra), 0, -1)
     whole = collate([*rows, filler], padding_side=side, padding_id=0)
-    return Batch(**{name: value[:-1] for name, value in whole.items()})  # type: ignore[typeddict-item]
+    return cast(Batch, {name: cast(Tensor, value)[:-1] for name, value in whole.items()})
 
 
 def pairs(

@@ -28,11 +28,10 @@ class Pair:
         choose_trainable(self.updated, names)
         self.frozen = FrozenModel(self.updated)
         parameters = dict(self.updated.named_parameters())
+        source = torch.Generator().manual_seed(0)
         with torch.no_grad():
             for name in names:
-                parameters[name] += change * torch.randn(
-                    parameters[name].shape, generator=torch.Generator().manual_seed(0)
-                )
+                parameters[name].add_(torch.randn(parameters[name].shape, generator=source), alpha=change)
 
     def rows(self, loss: Loss, batch: Batch, *, noise_scale: float = 0.0) -> torch.Tensor:
         def noise(hidden: torch.Tensor) -> torch.Tensor:

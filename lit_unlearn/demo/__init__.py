@@ -47,7 +47,7 @@ def write_model(folder: Path, config: PretrainedConfig, *, seed: int = 0, dtype:
     config.pad_token_id, config.bos_token_id, config.eos_token_id = 0, 1, 2
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype)
     model.save_pretrained(folder)
     words.save_pretrained(folder)
 
@@ -68,7 +68,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     fast = Tokenizer(WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>"))
     fast.pre_tokenizer = Whitespace()
     fast.post_processor = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(
         tokenizer_object=fast, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
     )
 

@@ -1,0 +1,161 @@
+from typing import ClassVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, MistralConfig, PreTrainedModel
+
+from lit_unlearn import NLL, RMU, Batch, RepresentationMSE, checks, models
+from lit_unlearn.errors import InputError
+from lit_unlearn.loss import Loss, Outputs, PerTopic
+
+TOPICS = ("bio", "cyber", "chem")
+
+
+class FrozenLogits(Loss):
+    """Reads the frozen model's logits, as a KL loss does."""
+
+    needs_logits: ClassVar[bool] = True
+    needs_frozen: ClassVar[bool] = True
+
+    def forward(self, updated: Outputs, frozen: Outputs | None, batch: Batch) -> Tensor:
+        raise NotImplementedError
+
+
+class Options(nn.Module):
+    """What a module with per-topic options looks like."""
+
+    def __init__(self, coefficient: float | list[float], retain_weight: float | list[float]) -> None:
+        super().__init__()
+        self.forget = RMU(coefficient)
+        self.retain_weight = PerTopic(retain_weight)
+
+
+@pytest.fixture
+def model() -> PreTrainedModel:
+    config = MistralConfig(
+        vocab_size=16, hidden_size=8, intermediate_size=8, num_hidden_layers=4, num_attention_heads=2, head_dim=4
+    )
+    built: PreTrainedModel = AutoModelForCausalLM.from_config(config)
+    return built
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"),
+    [
+        ("64-true", torch.float64),
+        ("32-true", torch.float32),
+        ("bf16-true", torch.bfloat16),
+        ("bf16-mixed", torch.bfloat16),
+        ("16-mixed", torch.float16),
+    ],
+)
+def test_the_precision_gives_the_dtype_of_the_weights(precision: str, dtype: torch.dtype) -> None:
+    assert checks.weights_dtype(precision) == dtype
+
+
+@pytest.mark.parametrize("precision", ["16-true", "transformer-engine", "bf16", ""])
+def test_another_precision_is_refused_with_those_there_are(precision: str) -> None:
+    with pytest.raises(InputError, match=rf"^trainer\.precision: '{precision}' is not supported; .* bf16-mixed"):
+        checks.weights_dtype(precision)
+
+
+@pytest.mark.parametrize(
+    ("retain", "layer", "noise_layer", "noise_scale"),
+    [
+        (RepresentationMSE(), 0, 0, 0.0),
+        (RepresentationMSE(), 7, 7, 0.03),
+        (RepresentationMSE(), 7, 2, 0.03),
+        (RepresentationMSE(), 7, 9, 0.0),
+        (NLL(), 7, 7, 0.0),
+        (FrozenLogits(), 7, 9, 0.03),
+    ],
+)
+def test_options_that_fit_together_pass(retain: Loss, layer: int, noise_layer: int, noise_scale: float) -> None:
+    checks.check_options(retain, layer=layer, noise_layer=noise_layer, noise_scale=noise_scale)
+
+
+def test_a_negative_layer_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^model\.layer: -1 is not the index of a decoder layer; count from 0"):
+        checks.check_options(RepresentationMSE(), layer=-1, noise_layer=0, noise_scale=0.0)
+
+
+@pytest.mark.parametrize("noise_scale", [-0.1, float("nan"), float("inf")])
+def test_noise_that_has_no_standard_deviation_is_refused(noise_scale: float) -> None:
+    with pytest.raises(InputError, match=rf"^model\.noise_scale: {noise_scale} is not a standard deviation; give 0"):
+        checks.check_options(RepresentationMSE(), layer=7, noise_layer=7, noise_scale=noise_scale)
+
+
+def test_noise_with_a_loss_that_does_not_read_the_frozen_model_is_refused() -> None:
+    with pytest.raises(
+        InputError, match=r"^model\.noise_scale: NLL does not read the frozen model.* RepresentationMSE"
+    ):
+        checks.check_options(NLL(), layer=7, noise_layer=7, noise_scale=0.03)
+
+
+def test_noise_above_what_the_loss_reads_is_refused() -> None:
+    with pytest.raises(
+        InputError, match=r"^model\.noise_layer: 8 lies above layer 7.* RepresentationMSE .* set it to 7"
+    ):
+        checks.check_options(RepresentationMSE(), layer=7, noise_layer=8, noise_scale=0.03)
+
+
+@pytest.mark.parametrize("index", [0, 3])
+def test_layers_that_the_model_has_pass(index: int) -> None:
+    checks.check_layers(MistralConfig(num_hidden_layers=4), layer=index, noise_layer=index)
+
+
+@pytest.mark.parametrize("name", ["layer", "noise_layer"])
+@pytest.mark.parametrize("index", [-1, 4, 32])
+def test_a_layer_out_of_range_is_refused_with_its_name_and_the_range(name: str, index: int) -> None:
+    indices = {"layer": 0, "noise_layer": 0} | {name: index}
+    with pytest.raises(InputError, match=rf"^model\.{name}: {index} is out of range; the model has layers 0 to 3"):
+        checks.check_layers(MistralConfig(num_hidden_layers=4), **indices)
+
+
+@pytest.mark.parametrize("values", [6.5, [1.0, 2.0, 3.0]])
+def test_one_number_or_one_for_each_topic_passes(values: float | list[float]) -> None:
+    checks.check_topics(Options(values, values), TOPICS)
+
+
+def test_a_list_without_named_topics_passes() -> None:
+    checks.check_topics(Options([1.0, 2.0], 1.0), ())
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "count"),
+    [
+        (Options([1.0, 2.0], 1.0), "forget.coefficient", 2),
+        (Options(1.0, [1.0, 2.0, 3.0, 4.0]), "retain_weight", 4),
+        (Options([], 1.0), "forget.coefficient", 0),
+    ],
+)
+def test_a_list_of_another_length_is_refused_with_the_topics(options: nn.Module, name: str, count: int) -> None:
+    with pytest.raises(
+        InputError, match=rf"^model\.{name}: {count} values for 3 topics \(bio, cyber, chem\); give one"
+    ):
+        checks.check_topics(options, TOPICS)
+
+
+def test_training_up_to_the_steering_layer_passes(model: PreTrainedModel) -> None:
+    models.choose_trainable(model, [r"model\.layers\.[012]\..*", r"model\.embed_tokens\.weight"])
+    checks.check_reached(model, models.decoder_layers(model), 2, needs_logits=False)
+
+
+def test_training_above_the_steering_layer_is_refused(model: PreTrainedModel) -> None:
+    models.choose_trainable(model, [r".*\.mlp\.down_proj\.weight"])
+    name = r"model\.layers\.3\.mlp\.down_proj\.weight"
+    with pytest.raises(InputError, match=rf"^model\.trainable: {name} lies above layer 2, .* up to it only"):
+        checks.check_reached(model, models.decoder_layers(model), 2, needs_logits=False)
+
+
+def test_a_loss_on_logits_reaches_every_layer(model: PreTrainedModel) -> None:
+    models.choose_trainable(model, [r".*\.mlp\.down_proj\.weight"])
+    checks.check_reached(model, models.decoder_layers(model), 2, needs_logits=True)
+
+
+@pytest.mark.parametrize("pattern", [r"lm_head\.weight", r"model\.norm\.weight"])
+def test_training_what_follows_the_layers_is_refused_without_logits(model: PreTrainedModel, pattern: str) -> None:
+    models.choose_trainable(model, [pattern])
+    with pytest.raises(InputError, match=rf"^model\.trainable: {pattern}"):
+        checks.check_reached(model, models.decoder_layers(model), 2, needs_logits=False)

@@ -1,0 +1,79 @@
+"""Each loss equals rows that were computed independently, in float64, with padding on either side."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from lit_unlearn import NLL, RMU, RSV, AdaptiveRMU, RepresentationMSE
+from lit_unlearn.data.rows import Row, collate
+from lit_unlearn.loss import Batch, Loss, Outputs
+
+CASES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "golden.json").read_text(encoding="utf-8"))["cases"]
+
+
+@pytest.fixture(params=CASES, ids=[case["padding_side"] for case in CASES])
+def case(request: pytest.FixtureRequest) -> dict[str, Any]:
+    found: dict[str, Any] = request.param
+    return found
+
+
+def double(case: dict[str, Any], name: str) -> Tensor:
+    return torch.tensor(case["inputs"][name], dtype=torch.float64)
+
+
+def batch_of(case: dict[str, Any]) -> Batch:
+    tokens = zip(case["inputs"]["input_ids"], case["inputs"]["mask"], strict=True)
+    rows = [
+        Row([token for token, real in zip(ids, mask, strict=True) if real], 0, number)
+        for number, (ids, mask) in enumerate(tokens)
+    ]
+    return collate(rows, padding_side=case["padding_side"], padding_id=0)
+
+
+def steered_by(loss: Loss, vector: Tensor, monkeypatch: pytest.MonkeyPatch) -> Loss:
+    monkeypatch.setattr(loss, "steering_vector", lambda topic, dim: vector.expand(len(topic), dim))
+    return loss
+
+
+def assert_golden(loss: Loss, case: dict[str, Any], name: str, *, noise: Tensor | float = 0.0) -> None:
+    updated = Outputs(double(case, "hidden_updated"), double(case, "logits_updated"))
+    frozen = Outputs(double(case, "hidden_frozen") + noise, None)
+    rows = loss(updated, frozen, batch_of(case))
+    assert rows.dtype == torch.float64
+    torch.testing.assert_close(rows, torch.tensor(case["expected"][name], dtype=torch.float64), rtol=0, atol=1e-6)
+
+
+def test_the_rows_are_laid_out_as_in_the_golden_cases(case: dict[str, Any]) -> None:
+    assert batch_of(case)["attention_mask"].tolist() == case["inputs"]["mask"]
+
+
+def test_rmu_equals_its_golden_rows(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    loss = steered_by(RMU(case["params"]["coefficient"]), double(case, "steering_vector"), monkeypatch)
+    assert_golden(loss, case, "rmu")
+
+
+def test_adaptive_rmu_equals_its_golden_rows(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    loss = steered_by(AdaptiveRMU(case["params"]["scale"]), double(case, "steering_vector"), monkeypatch)
+    assert_golden(loss, case, "adaptive_rmu")
+
+
+def test_rsv_equals_its_golden_rows(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    loss = steered_by(RSV(case["params"]["coefficient"]), double(case, "rsv_direction"), monkeypatch)
+    assert_golden(loss, case, "rsv")
+
+
+def test_representation_mse_equals_its_golden_rows(case: dict[str, Any]) -> None:
+    assert_golden(RepresentationMSE(), case, "representation_mse")
+
+
+def test_representation_mse_with_noise_equals_its_golden_rows(case: dict[str, Any]) -> None:
+    noise = case["params"]["noise_scale"] * double(case, "unit_noise")
+    assert_golden(RepresentationMSE(), case, "representation_mse_rna", noise=noise)
+
+
+def test_nll_equals_its_golden_rows(case: dict[str, Any]) -> None:
+    assert_golden(NLL(), case, "nll")

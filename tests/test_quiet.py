@@ -1,0 +1,55 @@
+import logging
+import warnings
+
+import lightning  # noqa: F401  its loggers have their handlers from import
+import pytest
+
+from lit_unlearn.quiet import quiet
+
+_NEWS = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+
+
+def test_news_goes_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    with quiet():
+        _NEWS.info("GPU available: False")
+    assert capsys.readouterr().out == "GPU available: False\n"
+
+
+def test_advertisements_go_nowhere(capsys: pytest.CaptureFixture[str]) -> None:
+    with quiet():
+        _NEWS.info("💡 Tip: For seamless cloud logging, try installing [litlogger](https://pypi.org) to enable it")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_warnings_are_not_printed_as_news(capsys: pytest.CaptureFixture[str]) -> None:
+    with quiet():
+        _NEWS.warning("something is wrong")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Precision bf16-mixed is not supported by the model summary.  Estimated model size in MB will not be accurate.",
+        "`isinstance(treespec, LeafSpec)` is deprecated, use `isinstance(treespec, TreeSpec)` instead.",
+        "Total length of `list` across ranks is zero. Please make sure this was your intention.",
+    ],
+)
+def test_only_known_warnings_are_left_out(message: str) -> None:
+    with pytest.warns(UserWarning) as caught:  # noqa: PT030, PT031  the list is what is tested
+        with quiet():
+            warnings.warn(message, stacklevel=1)
+            warnings.warn("another", stacklevel=1)
+        warnings.warn(message, stacklevel=1)
+    assert [str(warning.message) for warning in caught] == ["another", message]
+
+
+def test_handlers_are_as_before_afterwards() -> None:
+    def handlers() -> list[tuple[logging.Handler, int]]:
+        loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric")]
+        return [(handler, handler.level) for logger in loggers for handler in logger.handlers]
+
+    before = handlers()
+    with quiet():
+        assert handlers() != before
+    assert handlers() == before

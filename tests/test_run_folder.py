@@ -1,0 +1,117 @@
+from pathlib import Path
+
+import pytest
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+
+from lit_unlearn.errors import InputError
+from lit_unlearn.run_folder import RunFolder
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LIT_UNLEARN_RUN_FOLDER", raising=False)
+
+
+def test_runs_of_the_same_second_do_not_meet() -> None:
+    paths = [RunFolder().claim(None, ["configs/rmu.yaml", "other.yaml"]) for _ in range(20)]
+    assert len(set(paths)) == 20
+    assert all(path.is_dir() and path.parent == Path("runs") and path.name.startswith("rmu-") for path in paths)
+
+
+def test_a_repeated_run_is_named_after_the_first() -> None:
+    first = RunFolder().claim(None, ["rmu.yaml"])
+    second = RunFolder().claim(None, [str(first / "config.yaml")])
+    assert second.name.startswith("rmu-2")
+    assert second.name.count("-") <= first.name.count("-") + 1
+
+
+def test_without_a_config_there_is_a_name_too() -> None:
+    assert RunFolder().claim(None, []).name.startswith("run-")
+
+
+@pytest.mark.parametrize("made_before", [False, True])
+def test_a_wanted_folder_is_taken_when_new_or_empty(made_before: bool) -> None:
+    if made_before:
+        Path("a/b").mkdir(parents=True)
+    assert RunFolder().claim("a/b", ["rmu.yaml"]) == Path("a/b")
+    assert Path("a/b").is_dir()
+
+
+def test_a_wanted_folder_that_holds_something_is_refused() -> None:
+    Path("a").mkdir()
+    Path("a/notes.txt").touch()
+    with pytest.raises(InputError, match=r"^trainer.default_root_dir: a holds something .* give a new folder"):
+        RunFolder().claim("a", [])
+    with pytest.raises(InputError, match=r"^trainer.default_root_dir: a/notes.txt holds something"):
+        RunFolder().claim("a/notes.txt", [])
+
+
+def test_a_wanted_folder_that_cannot_be_made_is_refused() -> None:
+    Path("file").touch()
+    with pytest.raises(InputError, match=r"^trainer.default_root_dir: file/a cannot be made \(Not a directory\)"):
+        RunFolder().claim("file/a", [])
+
+
+@pytest.mark.parametrize("error", [InputError, MisconfigurationException])
+@pytest.mark.parametrize("wanted", [None, "a/b/c"])
+def test_a_refused_run_leaves_nothing(error: type[Exception], wanted: str | None) -> None:
+    def refused() -> None:
+        with RunFolder() as folder:
+            path = folder.claim(wanted, [])
+            (path / "config.yaml").touch()
+            raise error("no")
+
+    with pytest.raises(error):
+        refused()
+    assert not any(Path().iterdir())
+
+
+def test_other_runs_stay_when_one_is_refused() -> None:
+    def refused() -> None:
+        with RunFolder() as folder:
+            folder.claim(None, ["rmu.yaml"])
+            raise InputError("no")
+
+    first = RunFolder().claim(None, ["rmu.yaml"])
+    with pytest.raises(InputError):
+        refused()
+    assert list(Path("runs").iterdir()) == [first]
+
+
+@pytest.mark.parametrize(
+    ("error", "file"), [(InputError, "metrics.csv"), (RuntimeError, "config.yaml"), (KeyboardInterrupt, "config.yaml")]
+)
+def test_what_may_be_of_worth_stays(error: type[BaseException], file: str) -> None:
+    def broken() -> None:
+        with RunFolder() as folder:
+            (folder.claim("a", []) / file).touch()
+            raise error("later")
+
+    with pytest.raises(error):
+        broken()
+    assert Path("a", file).exists()
+
+
+def test_a_finished_run_stays_and_an_empty_folder_goes() -> None:
+    with RunFolder() as folder:
+        (folder.claim("a", []) / "config.yaml").touch()
+    with RunFolder() as folder:
+        folder.claim("b", [])
+    assert [path.name for path in Path().iterdir()] == ["a"]
+
+
+def test_other_processes_take_the_first_ones_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = RunFolder().claim(None, ["rmu.yaml"])
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    with RunFolder() as folder:
+        assert folder.claim(None, ["rmu.yaml"]) == first
+    assert first.is_dir()
+
+
+def test_processes_of_another_launcher_make_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    RunFolder().claim(None, ["rmu.yaml"])
+    assert RunFolder().claim("wanted", []) == Path("wanted")
+    assert not any(Path().iterdir())
