@@ -1,10 +1,12 @@
 """The DataModule that pairs forget topics with retain streams."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
 from datasets import Dataset
+from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
 from lit_unlearn import randomness
@@ -15,6 +17,7 @@ from lit_unlearn.errors import InputError
 from lit_unlearn.loss import Batch
 
 Loader = DataLoader[dict[str, Batch]]
+_ORDER = ("seed", "batch_size", "holdout", "topics")
 
 
 class UnlearnDataModule(L.LightningDataModule):
@@ -28,7 +31,8 @@ class UnlearnDataModule(L.LightningDataModule):
         retain: one source for all topics, or one for each under the topics' names.
         tokenizer: hub name or folder; None takes the model's, where a Trainer runs an UnlearnModule.
         batch_size: rows of each stream per step, over all processes.
-        holdout: rows at the end of every stream that are never trained on, for `validate` and `test`.
+        holdout: rows at the end of every stream that are never trained on, for `validate` and `test`; a multiple of
+            batch_size.
         seed: seed of the order; None takes the run's (`seed_everything`).
         num_workers: processes that prepare batches.
 
@@ -55,7 +59,6 @@ class UnlearnDataModule(L.LightningDataModule):
         self.holdout = holdout
         self.seed = randomness.run_seed(seed)
         self.num_workers = num_workers
-        self._resume = (0, 0)
         self._check_options()
 
     @property
@@ -69,16 +72,22 @@ class UnlearnDataModule(L.LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Takes the tokenised rows from the cache and sets the holdout aside."""
-        del stage
+        if stage in ("validate", "test") and not self.holdout:
+            raise InputError(
+                f"data.holdout: it is 0, so there is nothing to {stage}; set aside a multiple of batch_size"
+            )
         self._rows = self._tokenise()
-        for name, rows in (self._rows["forget"] | self._rows["retain"]).items():
-            if len(rows) - self.holdout < 1:
-                raise InputError(f"data.holdout: {self.holdout} of {name}'s {len(rows)} rows leave none to train on")
+        for streams in self._rows.values():
+            for name, rows in streams.items():
+                if len(rows) <= self.holdout:
+                    raise InputError(
+                        f"data.holdout: {self.holdout} of {name}'s {len(rows)} rows leave none to train on"
+                    )
 
     def train_dataloader(self) -> Loader:
         """The pairs of an epoch, from where an interrupted run stopped."""
         steps = self._steps(slice(None, -self.holdout or None), seed=self.seed)
-        return self._loader(steps, StepSampler(steps, self._resume))
+        return self._loader(steps, StepSampler(steps, None if self.trainer is None else self._taken))
 
     def val_dataloader(self) -> Loader | list[Any]:
         """The held-out pairs, in their own order; none without a holdout."""
@@ -92,23 +101,25 @@ class UnlearnDataModule(L.LightningDataModule):
         return self.val_dataloader()
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the run is, for an exact resume."""
-        trainer = self.trainer
-        taken = 0 if trainer is None else trainer.fit_loop.epoch_loop.batch_progress.current.ready
-        return {"epoch": 0 if trainer is None else trainer.current_epoch, "taken": taken, "seed": self.seed}
+        """What decides the order of rows. The Trainer's own state says how many steps of it have been taken."""
+        return {name: getattr(self, name) for name in _ORDER}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Goes on where a run stopped.
+        """Checks that training goes on in the order of rows of the run which wrote the checkpoint.
 
         Raises:
-            InputError: that run had another order of rows.
+            InputError: it would not.
         """
-        if state_dict["seed"] != self.seed:
-            raise InputError(
-                f"data.seed: the checkpoint was made with seed {state_dict['seed']}, this run has {self.seed}; resume "
-                "with the same"
-            )
-        self._resume = (state_dict["epoch"], state_dict["taken"])
+        if self.trainer is not None and self.trainer.state.fn != TrainerFn.FITTING:
+            return
+        for name in _ORDER:
+            if state_dict[name] != getattr(self, name):
+                raise InputError(
+                    f"data.{name}: the checkpoint was made with {name} {state_dict[name]}, this run has "
+                    f"{getattr(self, name)}; resume with the same"
+                )
+        # Steps are counted by the Trainer, not by the loader, so it needs no state of its own to go on exactly.
+        warnings.filterwarnings("ignore", message=".*your dataloader is not resumable")
 
     def _tokenise(self) -> dict[str, dict[str, Dataset]]:
         tokenizer = load_tokenizer(self._tokenizer_name())
@@ -117,6 +128,11 @@ class UnlearnDataModule(L.LightningDataModule):
             "forget": {name: tokenised(source, tokenizer) for name, source in self.forget.items()},
             "retain": {name: tokenised(source, tokenizer) for name, source in self.retain.items()},
         }
+
+    def _taken(self) -> int:
+        """Training steps behind the Trainer, those before a resume included."""
+        assert self.trainer is not None
+        return int(self.trainer.fit_loop.epoch_loop.batch_progress.total.processed)  # type: ignore[attr-defined]
 
     def _tokenizer_name(self) -> str:
         module = None if self.trainer is None else self.trainer.lightning_module
@@ -158,6 +174,11 @@ class UnlearnDataModule(L.LightningDataModule):
         if self.batch_size < 1 or self.holdout < 0:
             raise InputError(
                 f"data.batch_size: {self.batch_size} and data.holdout: {self.holdout} cannot be; give 1, 0 or more"
+            )
+        if self.holdout % self.batch_size:
+            raise InputError(
+                f"data.holdout: {self.holdout} rows do not make whole batches of {self.batch_size}; give a multiple of "
+                "data.batch_size"
             )
 
 

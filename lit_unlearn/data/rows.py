@@ -1,5 +1,6 @@
 """Tokenised rows, and how rows become a batch."""
 
+import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -91,4 +92,9 @@ def _pad(values: list[int], filler: int, length: int, side: str) -> list[int]:
 
 def _identity(tokenizer: PreTrainedTokenizerBase) -> Any:
     """What decides the ids of a text; a tokenizer's own hash changes when it is used."""
-    return type(tokenizer).__name__, tokenizer.get_vocab(), tokenizer("A b-1.")["input_ids"]
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        rules: Any = sorted(tokenizer.get_vocab().items())
+    else:  # but for the truncation and padding of its latest use
+        rules = json.dumps(json.loads(backend.to_str()) | {"truncation": None, "padding": None}, sort_keys=True)
+    return type(tokenizer).__name__, tokenizer.truncation_side, rules, tokenizer("A b-1.")["input_ids"]

@@ -1,6 +1,6 @@
 """Which rows meet in which step: a pure function of the seed and the step, for any number of workers and processes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from datasets import Dataset as Rows
 from torch import Tensor
@@ -48,19 +48,23 @@ class PairedSteps(Dataset[dict[str, Batch]]):
         """Steps in an epoch: every row of the longest stream comes once, and every topic equally often."""
         topics = len(self.forget)
         needed = [topics * self._visits(rows) for rows in self.forget]
-        needed += [topics // len(self.retain) * self._visits(rows) for rows in self.retain]
+        needed += [(topics if self._paired else 1) * self._visits(rows) for rows in self.retain]
         return topics * -(-max(needed) // topics)
 
     def __getitem__(self, step: int) -> dict[str, Batch]:
         topic, visit = step % len(self.forget), step // len(self.forget)
-        paired = len(self.retain) > 1
-        stream = topic if paired else 0
+        stream = topic if self._paired else 0
         return {
             "forget": self._batch(self.forget, topic, visit, topic=topic, tag=topic),
             "retain": self._batch(
-                self.retain, stream, visit if paired else step, topic=topic, tag=len(self.forget) + stream
+                self.retain, stream, visit if self._paired else step, topic=topic, tag=len(self.forget) + stream
             ),
         }
+
+    @property
+    def _paired(self) -> bool:
+        """Whether each topic has a retain stream of its own."""
+        return len(self.retain) > 1
 
     def _visits(self, rows: Rows) -> int:
         return -(-len(rows) // self.batch_size)
@@ -88,26 +92,23 @@ class PairedSteps(Dataset[dict[str, Batch]]):
 
 
 class StepSampler(DistributedSampler[int]):
-    """The numbers of an epoch's steps, from where an interrupted run stopped.
+    """The numbers of an epoch's steps, which begin with the first step that has not been taken.
 
-    It is a `DistributedSampler` so that Lightning leaves it alone, whatever `use_distributed_sampler` is, and tells it
-    the epoch; the processes' shares are taken within a step.
+    It is a `DistributedSampler` so that Lightning leaves it alone, whatever `use_distributed_sampler` is; the
+    processes' shares are taken within a step.
 
     Args:
         steps: the pairs of batches.
-        resume: (epoch, steps of it already taken).
+        taken: says how many steps have been taken; None counts whole epochs, as `set_epoch` tells.
     """
 
-    def __init__(self, steps: PairedSteps, resume: tuple[int, int] = (0, 0)) -> None:
+    def __init__(self, steps: PairedSteps, taken: Callable[[], int] | None = None) -> None:
         super().__init__(steps, num_replicas=1, rank=0, shuffle=False)
-        self.resume = resume
-        self.set_epoch(resume[0])
+        self.taken = taken
 
     def __len__(self) -> int:
         return len(self.dataset)  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[int]:
-        length = len(self)
-        epoch, taken = self.resume
-        first = taken if self.epoch == epoch else 0
-        return iter(range(self.epoch * length + first, (self.epoch + 1) * length))
+        first = self.epoch * len(self) if self.taken is None else self.taken()
+        return iter(range(first, first + len(self)))

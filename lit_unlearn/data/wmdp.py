@@ -3,14 +3,22 @@
 from dataclasses import replace
 from typing import Literal
 
+from datasets import Dataset
+
 from lit_unlearn.data.base import UnlearnDataModule
-from lit_unlearn.data.text import TextSource
+from lit_unlearn.data.text import HubError, TextSource
 from lit_unlearn.errors import InputError
 
 Topic = Literal["bio", "cyber"]
 _CORPORA: dict[str, tuple[str, str | None]] = {
     "bio": ("cais/wmdp-bio-forget-corpus", None),
     "cyber": ("cais/wmdp-corpora", "cyber-forget-corpus"),
+}
+_WIKITEXT = "Salesforce/wikitext"
+_REMEDIES = {
+    "cais/wmdp-bio-forget-corpus": "`data.files: {bio: FILE}`, or unlearn `data.topics: [cyber]` alone",
+    "cais/wmdp-corpora": "`data.files: {cyber: FILE}`",
+    _WIKITEXT: "`data.wikitext_file: FILE`",
 }
 
 
@@ -56,18 +64,12 @@ class WMDPDataModule(UnlearnDataModule):
         chosen = ["bio", "cyber"] if topics is None else list(topics)
         lengths = {"bio": 512, "cyber": 768, "retain": 512} | (max_length or {})
         local: dict[str, str] = {str(topic): file for topic, file in (files or {}).items()}
-        unknown = [name for name in [*chosen, *local] if name not in _CORPORA] + [
-            name for name in lengths if name not in {*_CORPORA, "retain"}
-        ]
-        if unknown:
-            raise InputError(f"data: unknown topic {unknown[0]!r}; WMDP's forget corpora are {', '.join(_CORPORA)}")
+        _check(chosen, local, lengths)
         forget = {
             topic: _source(local.get(topic), *_CORPORA[topic], "train", lengths[topic], min_length) for topic in chosen
         }
         retain = {
-            "wikitext": _source(
-                wikitext_file, "Salesforce/wikitext", wikitext, wikitext_split, lengths["retain"], min_length
-            )
+            "wikitext": _source(wikitext_file, _WIKITEXT, wikitext, wikitext_split, lengths["retain"], min_length)
         }
         super().__init__(
             forget,
@@ -79,7 +81,24 @@ class WMDPDataModule(UnlearnDataModule):
             num_workers=num_workers,
         )
 
+    def _tokenise(self) -> dict[str, dict[str, Dataset]]:
+        try:
+            return super()._tokenise()
+        except HubError as error:
+            raise InputError(f"{error}, {_REMEDIES[error.path]}") from error
+
 
 def _source(file: str | None, path: str, name: str | None, split: str, max_length: int, min_length: int) -> TextSource:
     where = TextSource(path, name, split) if file is None else TextSource(file)
     return replace(where, max_length=max_length, min_length=min_length)
+
+
+def _check(topics: list[str], files: dict[str, str], lengths: dict[str, int]) -> None:
+    unknown = [name for name in [*topics, *files, *(lengths.keys() - {"retain"})] if name not in _CORPORA]
+    if unknown:
+        raise InputError(f"data: unknown topic {unknown[0]!r}; WMDP's forget corpora are {', '.join(_CORPORA)}")
+    if len(set(topics)) < len(topics):
+        raise InputError(f"data.topics: {', '.join(topics)} names a topic twice; name each once")
+    unused = [name for name in files if name not in topics]
+    if unused:
+        raise InputError(f"data.files: {unused[0]!r} is not among data.topics ({', '.join(topics)}); add or remove it")

@@ -1,0 +1,95 @@
+"""Local files, read record by record."""
+
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO, Any, cast
+
+import pyarrow
+import pyarrow.parquet
+
+from lit_unlearn.errors import InputError
+
+LOCAL_SUFFIXES = (".jsonl", ".json", ".txt", ".jsonl.gz", ".json.gz", ".txt.gz", ".parquet")
+"""What local files end in."""
+
+
+def read_files(paths: Sequence[str], column: str) -> Iterator[str]:
+    """The texts of local files, in the order given.
+
+    Raises:
+        InputError: a line or record is malformed; the message names file and line.
+    """
+    for path in paths:
+        if path.endswith(".parquet"):
+            yield from _read_parquet(path, column)
+            continue
+        try:
+            with _open(path) as lines:
+                yield from _read_text(lines, path, column)
+        except (UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
+            raise InputError(f"{path}: not UTF-8 text or not whole ({error}); write the file again as UTF-8") from error
+
+
+def _open(path: str) -> IO[str]:
+    if path.endswith(".gz"):
+        return cast(IO[str], gzip.open(path, "rt", encoding="utf-8-sig"))
+    return open(path, encoding="utf-8-sig")
+
+
+def _read_text(lines: IO[str], path: str, column: str) -> Iterator[str]:
+    kind = path.removesuffix(".gz").rpartition(".")[2]
+    if kind == "txt":
+        yield from (line.rstrip("\n") for line in lines)
+    elif kind == "json":
+        yield from _read_json(lines.read(), path, column)
+    else:
+        yield from _read_json_lines(lines, path, column)
+
+
+def _read_json(content: str, path: str, column: str) -> Iterator[str]:
+    """A JSON array of records; a .json file of JSON lines is read as such."""
+    if not content.lstrip().startswith("["):
+        yield from _read_json_lines(io.StringIO(content), path, column)
+        return
+    for number, record in enumerate(_parse(content, path, 1), start=1):
+        yield _text_of(record, column, f"{path}, record {number}")
+
+
+def _read_json_lines(lines: Iterable[str], path: str, column: str) -> Iterator[str]:
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        yield _text_of(_parse(line.rstrip(), path, number), column, f"{path}, line {number}")
+
+
+def _parse(content: str, path: str, line: int) -> Any:
+    """The JSON value that begins at a line of a file."""
+    try:
+        return json.loads(content)
+    except json.JSONDecodeError as error:
+        place, reason = f"{path}, line {line + error.lineno - 1}", error.msg
+    except (ValueError, RecursionError) as error:
+        place, reason = f"{path}, line {line}", str(error)
+    raise InputError(f"{place}: not JSON ({reason}); mend or remove the line")
+
+
+def _read_parquet(path: str, column: str) -> Iterator[str]:
+    try:
+        table = pyarrow.parquet.read_table(path)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise InputError(f"{path}: not a parquet file ({error})") from error
+    for number, record in enumerate(table.to_pylist(), start=1):
+        yield _text_of(record, column, f"{path}, row {number}")
+
+
+def _text_of(record: Any, column: str, place: str) -> str:
+    text = record.get(column) if isinstance(record, dict) else None
+    if not isinstance(text, str):
+        found = f"fields {', '.join(map(str, record))}" if isinstance(record, dict) else f"a {type(record).__name__}"
+        raise InputError(f"{place}: no text in field {column!r} ({found}); set `column` to the field with the text")
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise InputError(f"{place}: half of a surrogate pair (\\ud800 to \\udfff) is no text; mend or remove it")
+    return text

@@ -1,0 +1,211 @@
+"""The DataModule: its options, its order and holdout, and its use outside this package."""
+
+from pathlib import Path
+
+import lightning as L
+import pytest
+import torch
+from torch.utils.data import DistributedSampler
+from transformers import AutoModelForCausalLM
+
+from lit_unlearn import InputError, UnlearnDataModule
+from lit_unlearn.data.steps import StepSampler
+from tests.data.running import Model, Seen, data_module, ready, seen, small, sources, texts, trainer
+
+KEYS = {"input_ids", "attention_mask", "labels", "loss_mask", "topic", "row"}
+
+
+def test_every_item_is_a_pair_of_batches(world: Path) -> None:
+    for pair in ready(data_module(world)).train_dataloader():
+        assert set(pair) == {"forget", "retain"}
+        for batch in pair.values():
+            assert set(batch) == KEYS
+            assert batch["input_ids"].shape == batch["labels"].shape == batch["attention_mask"].shape
+            assert len(batch["row"]) == len(batch["topic"]) == len(batch["input_ids"]) == 4
+
+
+def test_topics_are_the_names_of_the_forget_streams(world: Path) -> None:
+    assert data_module(world).topics == ("alchemy", "navigation")
+
+
+@pytest.mark.parametrize("empty", ["forget", "retain"])
+def test_no_sources_is_an_error(world: Path, empty: str) -> None:
+    with pytest.raises(InputError, match=r"data\.forget and data\.retain: each needs at least one source"):
+        data_module(world, **{empty: {}})
+
+
+def test_retain_streams_must_be_one_or_the_topics(world: Path) -> None:
+    with pytest.raises(InputError, match=r"data\.retain: alchemy, gardening do not match the topics alchemy, nav"):
+        data_module(world, retain=sources(world, "alchemy", "gardening"))
+
+
+def test_retain_streams_are_matched_by_name_not_by_place(tmp_path: Path, world: Path) -> None:
+    forget, retain = small(tmp_path, alchemy=4, navigation=4), sources(world, "navigation", "alchemy")
+    batches = iter(ready(data_module(world, forget=forget, retain=retain)).train_dataloader())
+    own = set(texts(ready(data_module(world, retain=sources(world, "alchemy"))).train_dataloader(), "retain"))
+    for topic in (0, 1, 0, 1):
+        found = texts([next(batches)], "retain")
+        assert all((row in own) == (topic == 0) for row in found)
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 0}, {"batch_size": -4}, {"holdout": -1}])
+def test_impossible_numbers_are_refused(world: Path, options: dict[str, int]) -> None:
+    with pytest.raises(InputError, match=r"data\.batch_size: .* and data\.holdout: .* cannot be"):
+        data_module(world, **options)
+
+
+@pytest.mark.parametrize("holdout", [1, 2, 6])
+def test_a_holdout_that_makes_no_whole_batches_is_refused(world: Path, holdout: int) -> None:
+    with pytest.raises(InputError, match=rf"data\.holdout: {holdout} rows do not make whole batches of 4; .*multiple"):
+        data_module(world, holdout=holdout)
+
+
+@pytest.mark.parametrize("side", ["forget", "retain"])
+@pytest.mark.parametrize("rows", [7, 8])
+def test_a_holdout_that_leaves_nothing_is_refused(tmp_path: Path, world: Path, side: str, rows: int) -> None:
+    streams = {"forget": small(tmp_path, a=20), "retain": small(tmp_path, b=20)} | {side: small(tmp_path, few=rows)}
+    with pytest.raises(InputError, match=rf"data\.holdout: 8 of few's {rows} rows leave none to train on"):
+        ready(data_module(world, holdout=8, **streams))
+
+
+def test_a_short_forget_stream_is_not_hidden_by_a_retain_stream_of_its_name(tmp_path: Path, world: Path) -> None:
+    forget = small(tmp_path, alchemy=3, navigation=20)
+    retain = sources(world, "alchemy", "navigation")
+    with pytest.raises(InputError, match="of alchemy's 3 rows leave none"):
+        ready(data_module(world, forget=forget, retain=retain, holdout=4))
+
+
+def test_no_tokenizer_is_an_error_outside_a_trainer(world: Path) -> None:
+    with pytest.raises(InputError, match=r"data\.tokenizer: none given"):
+        data_module(world, tokenizer=None).prepare_data()
+
+
+def test_no_tokenizer_is_an_error_with_a_module_that_names_no_model(tmp_path: Path, world: Path) -> None:
+    with pytest.raises(InputError, match=r"data\.tokenizer: none given"):
+        trainer(tmp_path, max_steps=1).fit(Model(), datamodule=data_module(world, tokenizer=None))
+
+
+def test_the_tokenizer_is_the_models_where_the_module_names_one(tmp_path: Path, world: Path) -> None:
+    module = Model()
+    module.pretrained = str(world / "model")  # type: ignore[assignment]
+    trainer(tmp_path, max_steps=1).fit(module, datamodule=data_module(world, tokenizer=None))
+    assert len(module.seen) == 1
+
+
+class Processes(L.Trainer):
+    """Says that it is one of several processes."""
+
+    @property
+    def distributed_sampler_kwargs(self) -> dict[str, int]:
+        return {"rank": 1, "num_replicas": 4}
+
+
+def test_rows_that_processes_cannot_share_evenly_are_refused(world: Path) -> None:
+    data = ready(data_module(world, batch_size=6))
+    data.trainer = Processes(accelerator="cpu", logger=False)
+    with pytest.raises(InputError, match=r"data\.batch_size: 6 rows cannot be shared evenly by 4 processes"):
+        data.train_dataloader()
+
+
+def test_a_process_takes_its_share_of_the_rows(world: Path) -> None:
+    data = ready(data_module(world, batch_size=8))
+    whole = seen(next(iter(data.train_dataloader())))
+    data.trainer = Processes(accelerator="cpu", logger=False)
+    assert seen(next(iter(data.train_dataloader()))) == (whole[0][2:4], whole[1][2:4], whole[2][2:4])
+
+
+def test_lightning_leaves_the_sampler_alone(world: Path) -> None:
+    sampler = ready(data_module(world)).train_dataloader().sampler
+    assert isinstance(sampler, StepSampler)
+    assert isinstance(sampler, DistributedSampler)
+
+
+def test_the_seed_is_the_runs_unless_given(world: Path) -> None:
+    L.seed_everything(5, verbose=False)
+    assert data_module(world, seed=None).seed == 5
+    assert data_module(world, seed=3).seed == 3
+
+
+def order(data: UnlearnDataModule) -> list[Seen]:
+    return [seen(pair) for pair in ready(data).train_dataloader()]
+
+
+def test_the_order_is_a_function_of_the_seed(world: Path) -> None:
+    first = order(data_module(world))
+    torch.manual_seed(17)
+    assert order(data_module(world, num_workers=2)) == first
+    assert order(data_module(world, seed=1)) != first
+
+
+@pytest.mark.parametrize("side", ["forget", "retain"])
+def test_held_out_rows_are_never_trained_on(world: Path, side: str) -> None:
+    everything = set(texts(ready(data_module(world)).train_dataloader(), side))
+    data = ready(data_module(world, holdout=12))
+    trained, held = texts(data.train_dataloader(), side), texts(data.val_dataloader(), side)
+    assert not set(trained) & set(held)
+    assert set(trained) | set(held) == everything
+    assert len(set(held)) == 12 * (2 if side == "forget" else 1)
+
+
+@pytest.mark.parametrize("retain", [("gardening",), ("navigation", "alchemy")])
+def test_validation_takes_every_held_out_row_equally_often(world: Path, retain: tuple[str, ...]) -> None:
+    data = ready(data_module(world, holdout=12, retain=sources(world, *retain)))
+    for side in ("forget", "retain"):
+        held = texts(data.val_dataloader(), side)
+        assert {held.count(row) for row in held} == ({2} if side == "retain" and len(retain) == 1 else {1})
+        assert texts(data.test_dataloader(), side) == held
+
+
+def test_without_a_holdout_there_is_nothing_to_validate(world: Path) -> None:
+    data = ready(data_module(world))
+    assert data.val_dataloader() == data.test_dataloader() == []
+    with pytest.raises(InputError, match=r"data.holdout: it is 0, so there is nothing to test; set aside"):
+        data.setup("test")
+
+
+def test_every_validation_sees_the_same_rows(tmp_path: Path, world: Path) -> None:
+    module = Model()
+    trainer(tmp_path, max_epochs=3, num_sanity_val_steps=0).fit(module, datamodule=data_module(world, holdout=20))
+    steps = len(module.validated) // 3
+    assert steps == 10
+    assert module.validated[:steps] == module.validated[steps : 2 * steps] == module.validated[2 * steps :]
+
+
+def test_it_serves_a_plain_loop(world: Path) -> None:
+    data = data_module(world, batch_size=2)
+    data.prepare_data()
+    data.setup("fit")
+    model = AutoModelForCausalLM.from_pretrained(world / "model")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    losses = []
+    for step, batch in enumerate(data.train_dataloader()):
+        if step == 3:
+            break
+        rows = {name: batch["retain"][name] for name in ("input_ids", "attention_mask", "labels")}
+        losses.append(model(**rows).loss)
+        losses[-1].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert torch.isfinite(torch.stack(losses)).all()
+    assert len(losses) == 3
+
+
+def test_it_serves_another_module(tmp_path: Path, world: Path) -> None:
+    module = Model()
+    before = module.embedding.weight.detach().clone()
+    trainer(tmp_path, max_steps=5).fit(module, datamodule=data_module(world))
+    assert [topic for topic, _, _ in module.seen] == [[step % 2] * 4 for step in range(5)]
+    assert not torch.equal(module.embedding.weight, before)
+
+
+def test_a_trainer_takes_the_same_rows_as_a_plain_loop(tmp_path: Path, world: Path) -> None:
+    module = Model()
+    trainer(tmp_path, max_epochs=1).fit(module, datamodule=data_module(world))
+    assert module.seen == order(data_module(world))
+
+
+def test_a_second_trainer_begins_anew(tmp_path: Path, world: Path) -> None:
+    data, modules = data_module(world), (Model(), Model())
+    for module in modules:
+        trainer(tmp_path, max_steps=5).fit(module, datamodule=data)
+    assert modules[0].seen == modules[1].seen
