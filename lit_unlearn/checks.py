@@ -1,10 +1,10 @@
 """What is checked before any training: options against each other, the model and the data."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from lit_unlearn.errors import InputError
@@ -79,6 +79,21 @@ def check_topics(module: nn.Module, topics: Sequence[str]) -> None:
                 f"model.{name}: {len(values)} values for {len(topics)} topics ({', '.join(topics)}); give one number "
                 "for all or one for each"
             )
+
+
+def check_checkpoint(held: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    """A checkpoint's trained parameters are this run's.
+
+    Raises:
+        InputError: names or shapes differ.
+    """
+    shapes = [{(name, tuple(value.shape)) for name, value in values.items()} for values in (held, own)]
+    if shapes[0] != shapes[1]:
+        differing = sorted(shapes[0] ^ shapes[1])[:3]
+        raise InputError(
+            f"ckpt_path: made with another model or other trained parameters, e.g. {differing}; resume with the "
+            "model.pretrained, model.layer and model.trainable of the run that wrote it"
+        )
 
 
 def check_reached(updated: PreTrainedModel, layers: nn.ModuleList, layer: int, *, needs_logits: bool) -> None:

@@ -32,7 +32,7 @@ def main(args: Sequence[str] | None = None) -> None:
         args: the words after `lit-unlearn`; None takes the process's own.
 
     Raises:
-        SystemExit: with status 2 after a one-line error; only errors of our own making have a traceback.
+        SystemExit: with status 2 after a one-line error, 130 when interrupted; only mistakes of ours have a traceback.
     """
     words = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in words
@@ -44,6 +44,9 @@ def main(args: Sequence[str] | None = None) -> None:
             raise
         print(f"lit-unlearn: error: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("lit-unlearn: interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
 
 
 def _run(words: list[str]) -> None:
@@ -62,9 +65,10 @@ def _run(words: list[str]) -> None:
 
 
 def _train(words: list[str]) -> None:
+    resolved = shipped.resolve(words)  # before the import, which takes seconds
     from lit_unlearn.trainer_cli import run
 
-    run(shipped.resolve(words))
+    run(resolved)
 
 
 def _configs(words: list[str]) -> None:

@@ -148,7 +148,7 @@ def positions(attention_mask: Tensor) -> Tensor:
     """The place of each real token in its row, whatever the padding side; 0 at padding to the left.
 
     Example:
-        >>> positions(torch.tensor([[0, 0, 1, 1], [1, 1, 1, 0]]))
+        >>> positions(Tensor([[0, 0, 1, 1], [1, 1, 1, 0]]))
         tensor([[0, 0, 0, 1],
                 [0, 1, 2, 2]])
     """

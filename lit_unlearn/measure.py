@@ -1,9 +1,11 @@
-"""What a training step logs beside its losses, by stream and by topic."""
+"""What a run logs beside its losses: measurements by stream and topic, throughput, the optimizer."""
 
+import time
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from lit_unlearn import functional
 from lit_unlearn.loss import Batch, Outputs
@@ -64,3 +66,38 @@ def means(rows: Rows, topic: Tensor, topics: Sequence[str], total: Callable[[Ten
         if counts[column] > 0:
             out |= {f"{name}{suffix}": sums_and_counts[line, column] / counts[column] for line, name in enumerate(rows)}
     return out
+
+
+class Throughput:
+    """Tokens per second since the last reading, counted without waiting for the device."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Begins anew."""
+        self._tokens: Tensor | float = 0.0
+        self._since = time.perf_counter()
+
+    def count(self, *masks: Tensor) -> None:
+        """Adds the real tokens of attention masks `[batch, seq]`."""
+        self._tokens = self._tokens + sum(mask.sum() for mask in masks)
+
+    def rate(self) -> Tensor:
+        """Tokens per second, and begins anew."""
+        rate = torch.as_tensor(self._tokens / (time.perf_counter() - self._since))
+        self.restart()
+        return rate
+
+
+def described(optimizer: Optimizer) -> str:
+    """An optimizer as a model card shows it.
+
+    Example:
+        >>> described(torch.optim.SGD([torch.zeros(1)], lr=0.1))
+        'SGD(lr=0.1, weight_decay=0)'
+    """
+    shown = {
+        key: optimizer.defaults[key] for key in ("lr", "betas", "eps", "weight_decay") if key in optimizer.defaults
+    }
+    return f"{type(optimizer).__name__}({', '.join(f'{key}={value}' for key, value in shown.items())})"

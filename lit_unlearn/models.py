@@ -121,8 +121,10 @@ def choose_trainable(model: PreTrainedModel, patterns: Sequence[str]) -> list[st
         The names of the trainable parameters, in the model's order.
 
     Raises:
-        InputError: an expression is not one, or matches no parameter.
+        InputError: there is no expression, or one is none or matches no parameter.
     """
+    if not patterns:
+        raise InputError("model.trainable: no expression given; leave it out to train the MLP output projections")
     names = [name for name, _ in model.named_parameters()]
     chosen = {name for pattern in patterns for name in _matching(pattern, names)}
     for name, parameter in model.named_parameters():

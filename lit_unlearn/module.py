@@ -1,7 +1,6 @@
 """The LightningModule: the updated and the frozen model, one training step, one evaluation step."""
 
 import re
-import time
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, Self
@@ -15,7 +14,6 @@ from torch.optim.lr_scheduler import LRScheduler
 from transformers import PreTrainedModel
 
 from lit_unlearn import checks, measure, models, randomness
-from lit_unlearn.errors import InputError
 from lit_unlearn.forward import Noise, positions
 from lit_unlearn.frozen import FrozenModel, run_pair
 from lit_unlearn.loss import Batch, Loss, Outputs, PerTopic
@@ -93,14 +91,21 @@ class UnlearnModule(L.LightningModule):
         self.trust_remote_code = trust_remote_code
         self.strict_loading = False  # checkpoints hold the trained parameters only; on_load_checkpoint checks them
         self._topics: tuple[str, ...] = ()
-        self._tokens = torch.zeros(())
-        self._since = time.perf_counter()
+        self._throughput = measure.Throughput()
         checks.check_options(self.retain, layer=self.layer, noise_layer=self.noise_layer, noise_scale=self.noise_scale)
 
-    def setup(self, stage: str) -> None:
-        """Checks the options against the model's configuration and the data, before any weight is loaded."""
+    def check_model(self) -> None:
+        """Checks the options against the model's configuration, without its weights.
+
+        Raises:
+            InputError: there is no such model, or it has no such layer.
+        """
         config = models.load_config(self.pretrained, revision=self.revision, trust_remote_code=self.trust_remote_code)
         checks.check_layers(config, layer=self.layer, noise_layer=self.noise_layer)
+
+    def setup(self, stage: str) -> None:
+        """Checks the options against the model and the data, before any weight is loaded."""
+        self.check_model()
         self._topics = tuple(getattr(getattr(self.trainer, "datamodule", None), "topics", ()))
         checks.check_topics(self, self._topics)
         # Dropout is off in both models, or the retain loss would not be 0 before training: eval mode is intended.
@@ -118,8 +123,10 @@ class UnlearnModule(L.LightningModule):
             trust_remote_code=self.trust_remote_code,
         )
         layers = models.decoder_layers(updated, self.decoder_layers)
-        default = None if self.trainable else models.default_trainable(updated, layers, self.layer)
-        models.choose_trainable(updated, self.trainable or [re.escape(name) for name in default or []])
+        patterns = self.trainable
+        if patterns is None:
+            patterns = [re.escape(name) for name in models.default_trainable(updated, layers, self.layer)]
+        models.choose_trainable(updated, patterns)
         checks.check_reached(
             updated, layers, self.layer, needs_logits=self.forget.needs_logits or self.retain.needs_logits
         )
@@ -149,7 +156,7 @@ class UnlearnModule(L.LightningModule):
         retain = self._run(self.retain, batch["retain"], noisy=True)
         loss = self._weigh(forget[0], retain[0], batch)
         self.log("train/loss", loss.detach(), prog_bar=True, sync_dist=True)
-        self._tokens = self._tokens + sum(rows["attention_mask"].sum() for rows in batch.values())
+        self._throughput.count(*(rows["attention_mask"] for rows in batch.values()))
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if (self.global_step + 1) % every == 0:
             self._log_measurements(forget, retain, batch)
@@ -167,11 +174,11 @@ class UnlearnModule(L.LightningModule):
         """Logs the hyperparameters, starts the clock of tokens per second."""
         for logger in self.trainer.loggers:
             logger.log_hyperparams(self.hyperparameters())
-        self._restart_clock()
+        self._throughput.restart()
 
     def on_validation_end(self) -> None:
         """Time spent on evaluation is not training's."""
-        self._restart_clock()
+        self._throughput.restart()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimizer over trainable parameters, and its scheduler, if any, moving each step."""
@@ -191,14 +198,7 @@ class UnlearnModule(L.LightningModule):
         Raises:
             InputError: names or shapes differ.
         """
-        own = {name: tuple(parameter.shape) for name, parameter in self.trained_parameters().items()}
-        held = {name: tuple(value.shape) for name, value in checkpoint.get("state_dict", {}).items()}
-        if own != held:
-            differing = sorted(own.items() ^ held.items())[:3]
-            raise InputError(
-                f"the checkpoint was made with another model or other trained parameters, e.g. {differing}; resume "
-                "with the model.pretrained, model.layer and model.trainable of the run that wrote it"
-            )
+        checks.check_checkpoint(checkpoint.get("state_dict", {}), self.trained_parameters())
 
     def trained_parameters(self) -> dict[str, Tensor]:
         """The trainable parameters by their names in this module."""
@@ -206,10 +206,6 @@ class UnlearnModule(L.LightningModule):
 
     def hyperparameters(self) -> dict[str, Any]:
         """What defines this run's method, for loggers and model cards."""
-        optimizer = self.optimizer([torch.zeros(1, requires_grad=True)])
-        options = {
-            key: value for key, value in optimizer.defaults.items() if key in ("lr", "weight_decay", "betas", "eps")
-        }
         return {
             "pretrained": self.pretrained,
             "forget": repr(self.forget),
@@ -219,7 +215,7 @@ class UnlearnModule(L.LightningModule):
             "noise_scale": self.noise_scale,
             "noise_layer": self.noise_layer,
             "trained": [name.removeprefix("updated.") for name in self.trained_parameters()],
-            "optimizer": f"{type(optimizer).__name__}({', '.join(f'{key}={value}' for key, value in options.items())})",
+            "optimizer": measure.described(self.optimizer([torch.zeros(1, requires_grad=True)])),
             "precision": str(self.trainer.precision),
             "seed": self.seed,
         }
@@ -261,9 +257,7 @@ class UnlearnModule(L.LightningModule):
         for stream, rows in streams.items():
             values = measure.means(rows, batch[stream]["topic"], self._topics, self._total)
             self.log_dict({f"train/{stream}_{name}": value for name, value in values.items()})
-        elapsed = time.perf_counter() - self._since
-        self.log("train/tokens_per_second", self._total(self._tokens / elapsed), prog_bar=True)
-        self._restart_clock()
+        self.log("train/tokens_per_second", self._total(self._throughput.rate()), prog_bar=True)
 
     def _log_evaluation(self, stage: str, batch: dict[str, Batch]) -> None:
         forget, _ = self._run(self.forget, batch["forget"])
@@ -282,7 +276,3 @@ class UnlearnModule(L.LightningModule):
         total = self.trainer.strategy.reduce(value, reduce_op="sum")
         assert isinstance(total, Tensor)
         return total
-
-    def _restart_clock(self) -> None:
-        self._tokens = torch.zeros((), device=self.device)
-        self._since = time.perf_counter()

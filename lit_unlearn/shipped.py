@@ -2,6 +2,7 @@
 
 import difflib
 from pathlib import Path
+from typing import Any
 
 from lit_unlearn.errors import InputError
 
@@ -28,7 +29,7 @@ def resolve(words: list[str]) -> list[str]:
     A file of that name in the working directory wins.
 
     Raises:
-        InputError: there is neither a file nor a shipped config of a name.
+        InputError: there is neither a file nor a shipped config of a name, or it holds no options.
     """
     out = []
     for before, word in zip(["", *words], words, strict=False):
@@ -44,9 +45,33 @@ def resolve(words: list[str]) -> list[str]:
 
 def _path(name: str) -> str:
     if Path(name).is_file():
+        _check(name)
         return name
     if name in names():
         return str(folder() / name)
     near = difflib.get_close_matches(name, names(), n=1)
     hint = f"did you mean {near[0]}?" if near else "`lit-unlearn configs` lists the shipped ones"
     raise InputError(f"--config: there is no file {name!r} and no shipped config of that name; {hint}")
+
+
+def _check(path: str) -> None:
+    """The file is one of options: jsonargparse's own errors do not name it."""
+    options = _read(path)
+    if not isinstance(options, dict):
+        raise InputError(f"--config: {path} holds no options; expected lines such as `model:`, see a shipped config")
+    for section in ("model", "trainer"):
+        if not isinstance(options.get(section, {}), dict):
+            raise InputError(f"{section}: {options[section]!r} in {path} cannot be used; expected a mapping of options")
+
+
+def _read(path: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        raise InputError(
+            f"--config: {path}{place}: not YAML ({getattr(error, 'problem', None) or error}); mend the file"
+        ) from error

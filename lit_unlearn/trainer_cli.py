@@ -1,25 +1,25 @@
 """`fit`, `validate` and `test`: LightningCLI, with a folder for each run and readable errors."""
 
-import contextlib
-import itertools
-import os
-from datetime import datetime
+import zipfile
 from pathlib import Path
 from typing import Any, NoReturn
 
 import lightning as L
+import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger
 
 import lit_unlearn.callbacks
+import lit_unlearn.data
 import lit_unlearn.forget
 import lit_unlearn.retain  # noqa: F401  short class names in YAML are those of imported classes
+from lit_unlearn import checks
 from lit_unlearn.errors import InputError
 from lit_unlearn.module import UnlearnModule
-
-_FOLDER_VARIABLE = "LIT_UNLEARN_RUN_FOLDER"
+from lit_unlearn.option_errors import readable
+from lit_unlearn.quiet import quiet
+from lit_unlearn.run_folder import RunFolder
 
 
 def run(words: list[str]) -> None:
@@ -29,9 +29,10 @@ def run(words: list[str]) -> None:
         InputError: an option, a file or a combination that cannot work.
     """
     try:
-        UnlearnCLI(words)
+        with quiet(), RunFolder() as folder:
+            UnlearnCLI(words, folder)
     except MisconfigurationException as error:
-        raise InputError(str(error)) from error
+        raise InputError(f"trainer: {error}") from error
 
 
 class Parser(LightningArgumentParser):
@@ -41,7 +42,7 @@ class Parser(LightningArgumentParser):
         """Raises InputError where jsonargparse would print its usage and exit."""
         if not self.exit_on_error:
             super().error(message, ex)
-        raise InputError(message)
+        raise InputError(readable(message, self)) from ex
 
 
 class SaveConfig(SaveConfigCallback):
@@ -71,7 +72,10 @@ class SaveConfig(SaveConfigCallback):
 class UnlearnCLI(LightningCLI):
     """LightningCLI for UnlearnModule and any DataModule; every run writes into a folder of its own."""
 
-    def __init__(self, words: list[str]) -> None:
+    model: UnlearnModule
+
+    def __init__(self, words: list[str], folder: RunFolder) -> None:
+        self.folder = folder
         super().__init__(
             UnlearnModule,
             L.LightningDataModule,
@@ -94,40 +98,68 @@ class UnlearnCLI(LightningCLI):
         """Parses the words given, never the process's own."""
         self.config = parser.parse_args(args)
 
+    def _parse_ckpt_path(self) -> None:
+        """Options are those given: Lightning would let a checkpoint's replace them without a word."""
+
+    def instantiate_classes(self) -> None:
+        """The data, the model and the Trainer, from options of the right types.
+
+        Raises:
+            InputError: values that one of them refuses.
+        """
+        try:
+            super().instantiate_classes()
+        except (ValueError, MisconfigurationException) as error:
+            raise _refusal(error, self._parser(self.subcommand)) from error
+
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """The Trainer, writing into the run's folder; without a logger of the user's, metrics go to `metrics.csv`."""
         options = self.config[self.subcommand]
-        folder = run_folder(options.trainer.default_root_dir, [str(path) for path in options.config or []])
+        folder = self.folder.claim(options.trainer.default_root_dir, [str(path) for path in options.config or []])
         kwargs["default_root_dir"] = str(folder)
         if options.trainer.logger in (None, True):
             kwargs["logger"] = CSVLogger(folder, name="", version="")
-        return super().instantiate_trainer(**kwargs)
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except ValueError as error:
+            raise InputError(f"trainer: {error}") from error
+
+    def before_fit(self) -> None:
+        """Checks what can be checked before a corpus is read, which takes long.
+
+        Raises:
+            InputError: the checkpoint, the model or an option that depends on the model cannot be used.
+        """
+        self.before_test()
+        try:
+            self.model.optimizer([torch.zeros(1, requires_grad=True)])
+        except ValueError as error:
+            raise InputError(f"model.optimizer: {error}") from error
+
+    def before_validate(self) -> None:
+        """As `before_fit`, without the optimizer."""
+        self.before_test()
+
+    def before_test(self) -> None:
+        """As `before_fit`, without the optimizer."""
+        _check_checkpoint(self.config[self.subcommand].ckpt_path)
+        checks.weights_dtype(str(self.trainer.precision))
+        self.model.check_model()
 
 
-def run_folder(wanted: str | None, configs: list[str]) -> Path:
-    """A new folder for a run, the same in all its processes: the one wanted, else `runs/CONFIG-TIME`.
-
-    Raises:
-        InputError: the one wanted holds something already.
-    """
-    if getattr(rank_zero_only, "rank", 0) != 0 and _FOLDER_VARIABLE in os.environ:
-        return Path(os.environ[_FOLDER_VARIABLE])
-    folder = _claim(wanted, Path(configs[0]).stem if configs else "run")
-    # Lightning starts the other processes of this machine with this one's environment.
-    os.environ[_FOLDER_VARIABLE] = str(folder)
-    return folder
+def _check_checkpoint(path: str | None) -> None:
+    if path in (None, "last", "best") or Path(path).is_dir() or zipfile.is_zipfile(path):
+        return
+    found = "is no checkpoint" if Path(path).exists() else "does not exist"
+    raise InputError(f"ckpt_path: {path} {found}; expected a file such as RUN/checkpoints/last.ckpt")
 
 
-def _claim(wanted: str | None, name: str) -> Path:
-    if wanted is not None:
-        folder = Path(wanted)
-        if folder.exists() and any(folder.iterdir()):
-            raise InputError(f"trainer.default_root_dir: {folder} holds another run; give a new folder or leave it out")
-        return folder
-    stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
-    for suffix in itertools.chain([""], (f"-{number}" for number in itertools.count(2))):
-        folder = Path("runs") / f"{stem}{suffix}"
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir(parents=True)
-            return folder
-    raise AssertionError
+def _refusal(error: Exception, parser: LightningArgumentParser) -> InputError:
+    """The reason behind an error, which jsonargparse wraps in one of its own where an option may be left out."""
+    reason: BaseException = error
+    while not isinstance(reason, InputError | MisconfigurationException) and reason.__cause__ is not None:
+        reason = reason.__cause__
+    if isinstance(reason, InputError):
+        return reason
+    where = "trainer: " if isinstance(reason, MisconfigurationException) else ""
+    return InputError(f"{where}{readable(str(reason), parser)}")

@@ -1,6 +1,5 @@
 """Fixtures: a small world on disk, caches of the session's own, and no network."""
 
-import atexit
 import os
 import shutil
 import tempfile
@@ -10,7 +9,6 @@ from pathlib import Path
 # Before datasets and transformers are imported: they read these at import.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="lit-unlearn-datasets-")
-atexit.register(shutil.rmtree, os.environ["HF_DATASETS_CACHE"], ignore_errors=True)
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 
 import pytest
@@ -35,3 +33,8 @@ def _no_run_seed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
     yield
     os.environ.pop("PL_GLOBAL_SEED", None)
+
+
+def pytest_unconfigure() -> None:
+    """Removes the session's cache of tokenised rows."""
+    shutil.rmtree(os.environ["HF_DATASETS_CACHE"], ignore_errors=True)

@@ -152,6 +152,7 @@ def test_topics_have_their_own_coefficient_and_retain_weight(world: Path, tmp_pa
         ({"retain_weight": [1.0]}, r"model.retain_weight: 1 values for 2 topics"),
         ({"layer": 10}, r"model.layer: 10 is out of range; the model has layers 0 to 9"),
         ({"trainable": [r".*\.9\.mlp.*"]}, r"model.trainable: .*layers.9.* lies above layer 7"),
+        ({"trainable": []}, r"model.trainable: no expression given; leave it out"),
         ({"trainable": ["down_proj"]}, r"'down_proj' matches the whole name of no parameter; nearest names"),
     ],
 )

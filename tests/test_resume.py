@@ -56,5 +56,5 @@ def test_a_checkpoint_holds_the_trained_parameters_and_loads_with_weights_only(
 def test_a_checkpoint_of_other_trained_parameters_is_refused(
     world: Path, tmp_path: Path, uninterrupted: tuple[Path, list[float], dict[str, Any]]
 ) -> None:
-    with pytest.raises(InputError, match=r"other trained parameters.*resume with"):
+    with pytest.raises(InputError, match=r"ckpt_path: .*other trained parameters.*resume with"):
         fit(world, tmp_path, resume=str(uninterrupted[0] / "step=5.ckpt"), layer=6)

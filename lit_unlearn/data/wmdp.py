@@ -61,7 +61,7 @@ class WMDPDataModule(UnlearnDataModule):
         seed: int | None = None,
         num_workers: int = 0,
     ) -> None:
-        chosen = ["bio", "cyber"] if topics is None else list(topics)
+        chosen: list[str] = ["bio", "cyber"] if topics is None else list(topics)
         lengths = {"bio": 512, "cyber": 768, "retain": 512} | (max_length or {})
         local: dict[str, str] = {str(topic): file for topic, file in (files or {}).items()}
         _check(chosen, local, lengths)

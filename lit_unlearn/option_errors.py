@@ -1,0 +1,134 @@
+"""jsonargparse's messages of many lines, reduced to the one that helps."""
+
+import difflib
+import re
+from argparse import ArgumentParser
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from lit_unlearn import known_options
+
+_KEY = re.compile(r'Parser key "([^"]+)"(?: element \d+)?:')
+_CLASS = re.compile(r"class_path[ =]'([^']+)'")
+
+
+class _Problem(NamedTuple):
+    key: str
+    """The option's key as far as the message has it, e.g. `model.forget`; may be empty."""
+    text: str
+    """The whole message on one line."""
+    parser: ArgumentParser
+
+
+def readable(message: str, parser: ArgumentParser) -> str:
+    """One line, `KEY: what is wrong; what was expected`.
+
+    Args:
+        message: jsonargparse's own, which goes through every alternative of a union.
+        parser: the one that knows the options.
+    """
+    text = " ".join(message.split())
+    keys = list(_KEY.finditer(text))
+    # The innermost key comes last; what follows it says what is wrong, before the other alternatives do.
+    wrong = text[keys[-1].end() :].strip() if keys else text
+    problem = _Problem(".".join(dict.fromkeys(found[1] for found in keys)), text, parser)
+    for pattern, explain in _RULES:
+        if found := re.search(pattern, wrong):
+            return explain(found, problem)
+    return f"{problem.key}: {wrong}" if problem.key else wrong
+
+
+def did_you_mean(word: str, names: Sequence[str], otherwise: str) -> str:
+    """The nearest of the names as a question, or the other hint.
+
+    Example:
+        >>> did_you_mean("RMUU", ["RMU", "RSV"], "choose another")
+        'did you mean RMU?'
+    """
+    near = difflib.get_close_matches(word, names, n=1)
+    return f"did you mean {near[0]}?" if near else otherwise
+
+
+def _unknown_key(found: re.Match[str], problem: _Problem) -> str:
+    key = found[1].removeprefix("--").partition("=")[0]
+    if not found[1].startswith("--") and "unrecognized" in found[0]:
+        return f"{found[1]!r} is not an option; options are given as --KEY VALUE or in a file after -c"
+    hint = did_you_mean(key, known_options.keys(problem.parser), "`lit-unlearn fit --help` lists all options")
+    return f"{key}: there is no such option; {hint}"
+
+
+def _unknown_argument(found: re.Match[str], problem: _Problem) -> str:
+    option, before = found[1], problem.text[: problem.text.index(found[0])]
+    paths = _CLASS.findall(before)[-1:] or _CLASS.findall(problem.text)
+    if not paths:
+        return f"{problem.key}.{option}: there is no such option"
+    names = known_options.arguments(paths[0])
+    has = f"its options are {', '.join(names)}" if names else "it takes none; perhaps another class is meant"
+    hint = did_you_mean(option, names, has)
+    return f"{problem.key}.{option}: {paths[0].rpartition('.')[2]} has no such option; {hint}"
+
+
+def _missing(found: re.Match[str], problem: _Problem) -> str:
+    names = [re.sub(r"^(fit|validate|test)\.", "", name) for name in found[1].split(", ")]
+    keys = [f"{problem.key}.{name}" if problem.key else name for name in names]
+    return (
+        f"{', '.join(keys)}: missing; give {'it' if len(keys) == 1 else 'them'} in a file after -c, or as --{keys[0]}"
+    )
+
+
+def _no_value(found: re.Match[str], problem: _Problem) -> str:
+    del problem
+    return f"{found[1].rpartition('/')[2].lstrip('-')}: no value given; write it after the option"
+
+
+def _unknown_class(found: re.Match[str], problem: _Problem) -> str:
+    name = next(group for group in found.groups() if group)
+    names = known_options.class_names(problem.parser, problem.key)
+    choices = f"choose one of {', '.join(names)}, or" if 0 < len(names) < 10 else "give a mapping of options, or"
+    hint = did_you_mean(name.rpartition(".")[2], names, f"{choices} the dotted path of a class that can be imported")
+    return f"{problem.key}: there is no class {name!r}; {hint}"
+
+
+def _wrong_type(found: re.Match[str], problem: _Problem) -> str:
+    types, value = found[1], found[2]
+    kinds = [_kind(one) for one in re.split(r", (?![^\[]*\])", types)]
+    expected = f"expected {' or '.join(kind for kind in kinds if kind != 'null')}"
+    choices = [
+        choice for literal in re.findall(r"Literal\[(.*?)\]", types) for choice in re.findall(r"[\w.-]+", literal)
+    ]
+    hint = did_you_mean(value, choices, expected) if len(choices) > 4 else expected
+    return f"{problem.key}: {value if value[:1] in '[{' else repr(value)} cannot be used; {hint}"
+
+
+def _wrong_class(found: re.Match[str], problem: _Problem) -> str:
+    return f"{problem.key}: {found[2]} cannot be used; expected the name of a class ({found[1]}), or a mapping with it"
+
+
+def _kind(name: str) -> str:
+    """A type as a user says it.
+
+    Example:
+        >>> _kind("<class 'int'>"), _kind("typing.Literal['a', 'b']"), _kind("list[x.y.Callback]")
+        ('int', "one of 'a', 'b'", 'list[Callback]')
+    """
+    name = re.sub(r"<class '([\w.]+)'>", r"\1", name)
+    name = re.sub(r"(?:\b[a-z_]+\.)+([A-Za-z]\w*)", r"\1", name)
+    return re.sub(r"Literal\[(.*?)\]", r"one of \1", name).replace("NoneType", "null")
+
+
+_RULES: list[tuple[str, Callable[[re.Match[str], _Problem], str]]] = [
+    (r"unrecognized arguments: (\S+)", _unknown_key),
+    (r"does not accept option '([^']+)'", _unknown_key),
+    (r"Option '([^']+)' is not accepted", _unknown_argument),
+    (r"arguments are required: ([\w.]+(?:, [\w.]+)*)", _missing),
+    (r"argument (\S+): expected", _no_value),
+    # Of numbers first: where a class is allowed as well, as for a learning rate, nobody means one.
+    (r"Subtypes: \[(<class '(?:float|int|bool)'>.*?)\] Errors: .*?Given value: (.*?)(?:\. Got| - |$)", _wrong_type),
+    (
+        r"Expected a dot import path string: (\S+)|class_path '([^']+)': (?:No module|module)|has no attribute '(\w+)'",
+        _unknown_class,
+    ),
+    (r"Subtypes: \[(.*?)\] Errors: .*?Given value: (.*?)(?:\. Got| - |$)", _wrong_type),
+    (r"Expected an? (.*?)\. Got value: (.*?)(?: - |$)", _wrong_type),
+    (r"Not a valid subclass of (\w+)\. Got value: (.*?) Subclass types", _wrong_class),
+]

@@ -1,0 +1,61 @@
+"""What Lightning says of itself: news on standard output, and nothing that a user cannot act on."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+_LOGGERS = ("lightning.pytorch", "lightning.fabric")
+_ABOVE = "lightning"  # hears of them too where the caller has set up logging
+_ADVERTISED = ("litlogger", "litmodels")
+_NOT_THE_USERS_CONCERN = (
+    # The summary then counts sizes in 32 bits: it is about a table, not about the training.
+    "Precision .* is not supported by the model summary",
+    # Lightning's own use of torch.
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    # No holdout, no validation: as asked.
+    "Total length of `list` across ranks is zero",
+)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Standard error is left to warnings and errors that concern the user, while this lasts."""
+    with warnings.catch_warnings(), ExitStack() as stack:
+        for message in _NOT_THE_USERS_CONCERN:
+            warnings.filterwarnings("ignore", message=message)
+        for name in (_ABOVE, *_LOGGERS):
+            stack.enter_context(_warnings_only(logging.getLogger(name)))
+        for name in _LOGGERS:
+            stack.enter_context(_news_on_stdout(logging.getLogger(name)))
+        yield
+
+
+@contextmanager
+def _warnings_only(logger: logging.Logger) -> Iterator[None]:
+    """Lightning's handlers write all to standard error; here they keep warnings and errors only."""
+    levels = [(handler, handler.level) for handler in logger.handlers]
+    for handler, _ in levels:
+        handler.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for handler, level in levels:
+            handler.setLevel(level)
+
+
+@contextmanager
+def _news_on_stdout(logger: logging.Logger) -> Iterator[None]:
+    news = _Print()
+    logger.addHandler(news)
+    try:
+        yield
+    finally:
+        logger.removeHandler(news)
+
+
+class _Print(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if record.levelno < logging.WARNING and not any(name in message for name in _ADVERTISED):
+            print(message, flush=True)
