@@ -69,7 +69,7 @@ def gaussian_noise(row: Tensor, position: Tensor, dim: int, *, seed: int, step: 
         torch.Size([1, 3, 4])
     """
     words = philox(_blocks(dim, row.device, position[:, :, None], row[:, None, None], _NOISE), (seed, step))
-    return _interleave(*_box_muller(words[0], words[1]), *_box_muller(words[2], words[3]))[..., :dim]
+    return _normals(words)[..., :dim]
 
 
 def uniform_direction(topic: Tensor, dim: int, *, seed: int) -> Tensor:
@@ -103,8 +103,7 @@ def gaussian_direction(topic: Tensor, dim: int, *, seed: int) -> Tensor:
         float32 `[batch, dim]`, rows of norm 1.
     """
     words = philox(_blocks(dim, topic.device, topic[:, None], 0, _GAUSSIAN_DIRECTION), (seed, 0))
-    normal = _interleave(*_box_muller(words[0], words[1]), *_box_muller(words[2], words[3]))[..., :dim]
-    return torch.nn.functional.normalize(normal, dim=-1)
+    return torch.nn.functional.normalize(_normals(words)[..., :dim], dim=-1)
 
 
 def permutation(length: int, *, seed: int, stream: int, turn: int) -> Tensor:
@@ -126,6 +125,11 @@ def _blocks(dim: int, device: torch.device, second: Word, third: Word, tag: int)
 
 def _uniform(word: Tensor) -> Tensor:
     return (word.to(torch.float32) + 0.5) * 2.0**-32
+
+
+def _normals(words: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
+    """Four standard normal numbers from each four words: `[..., blocks]` to `[..., 4 · blocks]`."""
+    return _interleave(*_box_muller(words[0], words[1]), *_box_muller(words[2], words[3]))
 
 
 def _box_muller(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
