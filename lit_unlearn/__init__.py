@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lit_unlearn.callbacks import ExportPretrained
+    from lit_unlearn.callbacks import ExportPretrained, PerturbationRobustness
     from lit_unlearn.data import TextSource, UnlearnDataModule, WMDPDataModule
     from lit_unlearn.errors import InputError
     from lit_unlearn.forget import RMU, RSV, AdaptiveRMU
@@ -23,6 +23,7 @@ __all__ = [
     "Loss",
     "Outputs",
     "PerTopic",
+    "PerturbationRobustness",
     "RepresentationMSE",
     "TextSource",
     "UnlearnDataModule",
@@ -31,7 +32,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "callbacks": ("ExportPretrained",),
+    "callbacks": ("ExportPretrained", "PerturbationRobustness"),
     "data": ("TextSource", "UnlearnDataModule", "WMDPDataModule"),
     "errors": ("InputError",),
     "forget": ("RMU", "RSV", "AdaptiveRMU"),

@@ -1,10 +1,11 @@
 """What is checked before any training: options against each other, the model and the data."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import TypedDict
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from lit_unlearn.errors import InputError
@@ -18,6 +19,15 @@ _DTYPES = {
     "bf16-mixed": torch.bfloat16,
     "16-mixed": torch.float16,
 }
+
+
+class Identity(TypedDict):
+    """What a run and one that goes on with it have in common."""
+
+    shapes: dict[str, list[int]]
+    """Shapes of the trained parameters, by name."""
+    seeds: dict[str, int]
+    """Seeds of noise and steering vectors, by module."""
 
 
 def weights_dtype(precision: str) -> torch.dtype:
@@ -74,25 +84,49 @@ def check_topics(module: nn.Module, topics: Sequence[str]) -> None:
     """
     for name, option in module.named_modules():
         values = option.values if isinstance(option, PerTopic) else None
-        if isinstance(values, list) and topics and len(values) != len(topics):
+        if isinstance(values, list) and len(values) != len(topics):
             raise InputError(
-                f"model.{name}: {len(values)} values for {len(topics)} topics ({', '.join(topics)}); give one number "
-                "for all or one for each"
+                f"model.{name}: {len(values)} values for {len(topics)} topics ({', '.join(topics) or 'none named'}); "
+                "give one number for all or one for each"
             )
 
 
-def check_checkpoint(held: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
-    """A checkpoint's trained parameters are this run's.
+def check_precision(now: str, before: str) -> None:
+    """A model that is loaded is used at the precision at which it was.
 
     Raises:
-        InputError: names or shapes differ.
+        InputError: it is not.
     """
-    shapes = [{(name, tuple(value.shape)) for name, value in values.items()} for values in (held, own)]
-    if shapes[0] != shapes[1]:
-        differing = sorted(shapes[0] ^ shapes[1])[:3]
+    if now != before:
         raise InputError(
-            f"ckpt_path: made with another model or other trained parameters, e.g. {differing}; resume with the "
-            "model.pretrained, model.layer and model.trainable of the run that wrote it"
+            f"trainer.precision: the model was loaded for {before!r}, not {now!r}; make a new UnlearnModule"
+        )
+
+
+def check_checkpoint(held: Identity | None, own: Identity, *, seeds: bool) -> None:
+    """A checkpoint is of a run like this one.
+
+    Args:
+        held: what the checkpoint says of its run; None if it is not one of ours.
+        own: the same of this run.
+        seeds: whether training goes on, so that noise and steering vectors must too.
+
+    Raises:
+        InputError: it is of another model, other trained parameters or other seeds.
+    """
+    if held is None:
+        raise InputError("ckpt_path: not a checkpoint of lit-unlearn; give a file such as RUN/checkpoints/last.ckpt")
+    names = held["shapes"].keys() | own["shapes"].keys()
+    differing = sorted(name for name in names if held["shapes"].get(name) != own["shapes"].get(name))
+    if differing:
+        raise InputError(
+            f"ckpt_path: made with another model or other trained parameters, e.g. {', '.join(differing[:3])}; resume "
+            "with the model.pretrained, model.layer and model.trainable of the run that wrote it"
+        )
+    if seeds and held["seeds"] != own["seeds"]:
+        raise InputError(
+            f"ckpt_path: made with seeds {held['seeds']}, this run has {own['seeds']}; resume with the same "
+            "model.seed, model.forget and seed_everything"
         )
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from lit_unlearn.errors import InputError
 from lit_unlearn.forward import Noise, run_layers, swapped
 from lit_unlearn.loss import Batch, Outputs
 from lit_unlearn.models import first_trained_layer
@@ -30,8 +31,18 @@ class FrozenModel(nn.Module):
         owners = _owners_of_trained(updated)
         self.copies = nn.ModuleList(copy.deepcopy(module, memo).requires_grad_(False) for _, _, module in owners)
         # A tuple, not modules of ours: the updated model owns them.
-        self._places = tuple((parent, name) for parent, name, _ in owners)
+        self._places = tuple((updated.get_submodule(parent), name) for parent, name, _ in owners)
+        self._trained = tuple(
+            (f"{parent}.{name}.{inner}", index, inner)
+            for index, (parent, name, module) in enumerate(owners)
+            for inner, parameter in module.named_parameters()
+            if parameter.requires_grad
+        )
         self.eval()
+
+    def originals(self) -> dict[str, Tensor]:
+        """The trained parameters as they were before training, by their names in the updated model."""
+        return {name: self.copies[index].get_parameter(inner) for name, index, inner in self._trained}
 
     @contextmanager
     def standing_in(self) -> Iterator[None]:
@@ -80,14 +91,18 @@ def _shared_tensors(model: PreTrainedModel) -> list[Tensor]:
     return [*(parameter for parameter in model.parameters() if not parameter.requires_grad), *model.buffers()]
 
 
-def _owners_of_trained(model: PreTrainedModel) -> list[tuple[nn.Module, str, nn.Module]]:
-    """The (parent, name, module) of each module with a trained parameter of its own, outermost only."""
-    owners: list[tuple[nn.Module, str, nn.Module]] = []
+def _owners_of_trained(model: PreTrainedModel) -> list[tuple[str, str, nn.Module]]:
+    """(path of the parent, name, module) of each module with a trained parameter of its own, outermost only."""
+    owners: list[tuple[str, str, nn.Module]] = []
     covered: set[int] = set()
     for path, module in model.named_modules():
-        own = any(parameter.requires_grad for parameter in module.parameters(recurse=False))
-        if own and path and id(module) not in covered:
-            parent, _, name = path.rpartition(".")
-            owners.append((model.get_submodule(parent), name, module))
-            covered |= {id(child) for child in module.modules()}
+        if id(module) in covered or not any(parameter.requires_grad for parameter in module.parameters(recurse=False)):
+            continue
+        if not path:
+            raise InputError(
+                f"model.trainable: {type(model).__name__} itself owns one of these parameters; leave it out"
+            )
+        parent, _, name = path.rpartition(".")
+        owners.append((parent, name, module))
+        covered |= {id(child) for child in module.modules()}
     return owners

@@ -85,7 +85,8 @@ class Throughput:
 
     def rate(self) -> Tensor:
         """Tokens per second, and begins anew."""
-        rate = torch.as_tensor(self._tokens / (time.perf_counter() - self._since))
+        # float32 whatever the default dtype, which is bf16 under bf16-true.
+        rate = torch.as_tensor(self._tokens, dtype=torch.float32) / (time.perf_counter() - self._since)
         self.restart()
         return rate
 

@@ -26,7 +26,7 @@ def load_config(pretrained: str, *, revision: str = "main", trust_remote_code: b
         config: PretrainedConfig = AutoConfig.from_pretrained(
             pretrained, revision=revision, trust_remote_code=trust_remote_code
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         raise _unloadable(pretrained, error) from error
     return config
 
@@ -56,9 +56,9 @@ def load_model(
         model, loaded = cast(Any, AutoModelForCausalLM).from_pretrained(
             pretrained, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
         )
-    except ImportError as error:
-        raise InputError(f"model.attn_implementation: {attn_implementation!r} cannot be used ({error})") from error
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
+        if isinstance(error, ImportError) and attn_implementation is not None:
+            raise InputError(f"model.attn_implementation: {attn_implementation!r} cannot be used ({error})") from error
         raise _unloadable(pretrained, error) from error
     if loaded["missing_keys"]:
         missing = sorted(loaded["missing_keys"])

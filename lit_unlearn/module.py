@@ -14,6 +14,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from transformers import PreTrainedModel
 
 from lit_unlearn import checks, measure, models, randomness
+from lit_unlearn.errors import InputError
+from lit_unlearn.evaluation import Evaluation, choice_scores, evaluate_choices
 from lit_unlearn.forward import Noise, positions
 from lit_unlearn.frozen import FrozenModel, run_pair
 from lit_unlearn.loss import Batch, Loss, Outputs, PerTopic
@@ -91,6 +93,7 @@ class UnlearnModule(L.LightningModule):
         self.trust_remote_code = trust_remote_code
         self.strict_loading = False  # checkpoints hold the trained parameters only; on_load_checkpoint checks them
         self._topics: tuple[str, ...] = ()
+        self._precision = ""  # of the loaded model
         self._throughput = measure.Throughput()
         checks.check_options(self.retain, layer=self.layer, noise_layer=self.noise_layer, noise_scale=self.noise_scale)
 
@@ -103,6 +106,20 @@ class UnlearnModule(L.LightningModule):
         config = models.load_config(self.pretrained, revision=self.revision, trust_remote_code=self.trust_remote_code)
         checks.check_layers(config, layer=self.layer, noise_layer=self.noise_layer)
 
+    def check_optimizer(self) -> None:
+        """Checks the options of the optimizer and the scheduler.
+
+        Raises:
+            InputError: one of them refuses a value.
+        """
+        name = "model.optimizer"
+        try:
+            optimizer = self._optimizer()
+            name = "model.lr_scheduler"
+            self.lr_scheduler and self.lr_scheduler(optimizer)
+        except ValueError as error:
+            raise InputError(f"{name}: {error}") from error
+
     def setup(self, stage: str) -> None:
         """Checks the options against the model and the data, before any weight is loaded."""
         self.check_model()
@@ -113,11 +130,14 @@ class UnlearnModule(L.LightningModule):
 
     def configure_model(self) -> None:
         """Loads the model, chooses what is trained, keeps the frozen counterpart."""
+        precision = str(self.trainer.precision)
         if "updated" in self._modules:
+            checks.check_precision(precision, self._precision)
             return
+        self._precision = precision
         updated = models.load_model(
             self.pretrained,
-            checks.weights_dtype(str(self.trainer.precision)),
+            checks.weights_dtype(precision),
             revision=self.revision,
             attn_implementation=self.attn_implementation,
             trust_remote_code=self.trust_remote_code,
@@ -131,7 +151,7 @@ class UnlearnModule(L.LightningModule):
             updated, layers, self.layer, needs_logits=self.forget.needs_logits or self.retain.needs_logits
         )
         frozen = FrozenModel(updated)
-        if self.trainer.precision.endswith("mixed"):
+        if precision.endswith("mixed"):
             models.use_master_weights(updated)
         if self.device_mesh is not None:
             shard(updated, layers, frozen.copies, self.device_mesh)
@@ -150,6 +170,15 @@ class UnlearnModule(L.LightningModule):
                 getattr(self, name).eval()
         return self
 
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Moves to a device; weights and buffers keep the dtype they were loaded in.
+
+        Under `bf16-true` Lightning casts the whole module, which would round the rotary frequencies, float32 in every
+        model of transformers.
+        """
+        device = torch._C._nn._parse_to(*args, **kwargs)[0]
+        return self if device is None else super().to(device)
+
     def training_step(self, batch: dict[str, Batch], batch_idx: int) -> Tensor:
         """The loss of one pair of a forget and a retain batch, a mean over rows."""
         forget = self._run(self.forget, batch["forget"])
@@ -162,13 +191,13 @@ class UnlearnModule(L.LightningModule):
             self._log_measurements(forget, retain, batch)
         return loss
 
-    def validation_step(self, batch: dict[str, Batch], batch_idx: int) -> None:
-        """Logs the losses, without noise, of a pair of batches that is not trained on."""
-        self._log_evaluation("val", batch)
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Evaluation | None:
+        """What the updated model answers to questions; of a held-out pair of batches, the losses without noise."""
+        return self._evaluate("val", batch)
 
-    def test_step(self, batch: dict[str, Batch], batch_idx: int) -> None:
-        """As `validation_step`, under `test/`."""
-        self._log_evaluation("test", batch)
+    def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Evaluation | None:
+        """As `validation_step`, logged under `test/`."""
+        return self._evaluate("test", batch)
 
     def on_fit_start(self) -> None:
         """Logs the hyperparameters, starts the clock of tokens per second."""
@@ -188,17 +217,18 @@ class UnlearnModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.lr_scheduler(optimizer), "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps the trained parameters alone."""
+        """Keeps the trained parameters alone, and what a resumed run must have in common with this one."""
         trained = self.trained_parameters()
+        checkpoint["lit_unlearn"] = self._identity()
         checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in trained}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses a checkpoint of another model or of other trained parameters.
+        """Refuses a checkpoint of another model, of other trained parameters or, in training, of other seeds.
 
         Raises:
-            InputError: names or shapes differ.
+            InputError: names, shapes or seeds differ.
         """
-        checks.check_checkpoint(checkpoint.get("state_dict", {}), self.trained_parameters())
+        checks.check_checkpoint(checkpoint.get("lit_unlearn"), self._identity(), seeds=bool(self.trainer.training))
 
     def trained_parameters(self) -> dict[str, Tensor]:
         """The trainable parameters by their names in this module."""
@@ -211,14 +241,26 @@ class UnlearnModule(L.LightningModule):
             "forget": repr(self.forget),
             "retain": repr(self.retain),
             "retain_weight": self.retain_weight.values,
+            "revision": self.revision,
             "layer": self.layer,
             "noise_scale": self.noise_scale,
             "noise_layer": self.noise_layer,
             "trained": [name.removeprefix("updated.") for name in self.trained_parameters()],
-            "optimizer": measure.described(self.optimizer([torch.zeros(1, requires_grad=True)])),
+            "optimizer": measure.described(self._optimizer()),
+            "lr_scheduler": self.lr_scheduler and type(self.lr_scheduler(self._optimizer())).__name__,
             "precision": str(self.trainer.precision),
             "seed": self.seed,
         }
+
+    def _optimizer(self) -> Optimizer:
+        """One of the configured kind, of no use but to look at."""
+        return self.optimizer([torch.zeros(1, requires_grad=True)])
+
+    def _identity(self) -> checks.Identity:
+        """Shapes of the trained parameters and seeds of noise and steering vectors, by name."""
+        shapes = {name: list(parameter.shape) for name, parameter in self.trained_parameters().items()}
+        seeds = {name: module.seed for name, module in self.named_modules() if hasattr(module, "seed")}
+        return {"shapes": shapes, "seeds": seeds}
 
     def _run(self, loss: Loss, batch: Batch, *, noisy: bool = False) -> tuple[Tensor, Outputs]:
         """The loss of each row `[batch]` and the updated model's outputs."""
@@ -259,7 +301,13 @@ class UnlearnModule(L.LightningModule):
             self.log_dict({f"train/{stream}_{name}": value for name, value in values.items()})
         self.log("train/tokens_per_second", self._total(self._throughput.rate()), prog_bar=True)
 
-    def _log_evaluation(self, stage: str, batch: dict[str, Batch]) -> None:
+    def _evaluate(self, stage: str, batch: Any) -> Evaluation | None:
+        if "choices" in batch:
+            return evaluate_choices(choice_scores(self.updated, batch), batch)
+        self._log_losses(stage, batch)
+        return None
+
+    def _log_losses(self, stage: str, batch: dict[str, Batch]) -> None:
         forget, _ = self._run(self.forget, batch["forget"])
         retain, _ = self._run(self.retain, batch["retain"])
         values = {
@@ -268,7 +316,10 @@ class UnlearnModule(L.LightningModule):
             "loss": self._weigh(forget, retain, batch),
         }
         self.log_dict(
-            {f"{stage}/{name}": value for name, value in values.items()}, sync_dist=True, batch_size=len(forget)
+            {f"{stage}/{name}": value for name, value in values.items()},
+            sync_dist=True,
+            batch_size=len(forget),
+            add_dataloader_idx=False,
         )
 
     def _total(self, value: Tensor) -> Tensor:

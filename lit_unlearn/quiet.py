@@ -13,6 +13,8 @@ _NOT_THE_USERS_CONCERN = (
     "Precision .* is not supported by the model summary",
     # Lightning's own use of torch.
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    # A resumed run has a folder of its own.
+    "The dirpath has changed from",
     # No holdout, no validation: as asked.
     "Total length of `list` across ranks is zero",
 )

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import lightning as L
-import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger
@@ -131,10 +130,7 @@ class UnlearnCLI(LightningCLI):
             InputError: the checkpoint, the model or an option that depends on the model cannot be used.
         """
         self.before_test()
-        try:
-            self.model.optimizer([torch.zeros(1, requires_grad=True)])
-        except ValueError as error:
-            raise InputError(f"model.optimizer: {error}") from error
+        self.model.check_optimizer()
 
     def before_validate(self) -> None:
         """As `before_fit`, without the optimizer."""
@@ -148,7 +144,7 @@ class UnlearnCLI(LightningCLI):
 
 
 def _check_checkpoint(path: str | None) -> None:
-    if path in (None, "last", "best") or Path(path).is_dir() or zipfile.is_zipfile(path):
+    if path is None or "://" in path or Path(path).is_dir() or zipfile.is_zipfile(path):
         return
     found = "is no checkpoint" if Path(path).exists() else "does not exist"
     raise InputError(f"ckpt_path: {path} {found}; expected a file such as RUN/checkpoints/last.ckpt")

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, MistralConfig
 from lit_unlearn import NLL, RMU, AdaptiveRMU, InputError, RepresentationMSE, UnlearnModule
 from lit_unlearn.frozen import FrozenModel
 from lit_unlearn.models import choose_trainable, decoder_layers, default_trainable
+from tests.families import write_family
 from tests.training import Losses, demo_data, demo_module, quiet_trainer
 
 
@@ -58,7 +59,7 @@ def test_float32_masters_move_where_bf16_weights_do_not(world: Path, tmp_path: P
     for precision in ("bf16-mixed", "bf16-true"):
         module = demo_module(world, optimizer=lambda parameters: torch.optim.SGD(parameters, lr=1e-7))
         quiet_trainer(tmp_path, precision=precision, max_steps=2).fit(module, demo_data(world))
-        copies = [value.float() for value in module.frozen.parameters()]
+        copies = [value.float() for value in module.frozen.originals().values()]
         trained = [value.float() for value in module.trained_parameters().values()]
         moved[precision] = not all(torch.equal(old, new) for old, new in zip(copies, trained, strict=True))
     assert moved == {"bf16-mixed": True, "bf16-true": False}
@@ -240,3 +241,40 @@ def test_hooks_are_gone_after_training(world: Path, tmp_path: Path) -> None:
     hooks = [len(child._forward_hooks) + len(child._forward_pre_hooks) for child in module.updated.modules()]
     assert sum(hooks) == 0
     assert copy.deepcopy(module.updated.state_dict()).keys() == module.updated.state_dict().keys()
+
+
+def test_bf16_true_leaves_the_rotary_frequencies_as_they_were_loaded(world: Path, tmp_path: Path) -> None:
+    module = demo_module(world)
+    quiet_trainer(tmp_path, precision="bf16-true", max_steps=1).fit(module, demo_data(world))
+    plain = AutoModelForCausalLM.from_pretrained(world / "model", dtype=torch.bfloat16)
+    for name, buffer in plain.named_buffers():
+        assert torch.equal(module.updated.get_buffer(name), buffer)
+        assert module.updated.get_buffer(name).dtype == buffer.dtype
+    assert {value.dtype for value in module.parameters()} == {torch.bfloat16}
+
+
+def test_a_loaded_model_is_not_used_at_another_precision(world: Path, tmp_path: Path) -> None:
+    module = demo_module(world)
+    quiet_trainer(tmp_path, max_steps=1).fit(module, demo_data(world))
+    with pytest.raises(InputError, match=r"trainer.precision: the model was loaded for '32-true', not 'bf16-mixed'"):
+        quiet_trainer(tmp_path, precision="bf16-mixed").fit(module, demo_data(world))
+
+
+def test_a_per_topic_list_needs_data_that_names_its_topics(world: Path, tmp_path: Path) -> None:
+    data = demo_data(world, tokenizer=str(world / "model"))
+    data.prepare_data()
+    data.setup("fit")
+    with pytest.raises(InputError, match=r"model.retain_weight: 1 values for 0 topics \(none named\)"):
+        quiet_trainer(tmp_path).fit(demo_module(world, retain_weight=[1.0]), data.train_dataloader())
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gpt_neox", "gemma3"])
+def test_the_originals_are_the_trained_parameters_before_training(world: Path, tmp_path: Path, family: str) -> None:
+    folder = write_family(tmp_path, family)
+    module = demo_module(world, layer=3)
+    module.pretrained = str(folder)
+    quiet_trainer(tmp_path, max_steps=1).fit(module, demo_data(world, tokenizer=str(folder)))
+    source = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).state_dict()
+    originals = module.frozen.originals()
+    assert {f"updated.{name}" for name in originals} == module.trained_parameters().keys()
+    assert all(torch.equal(value, source[name]) for name, value in originals.items())

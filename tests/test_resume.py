@@ -7,7 +7,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from lit_unlearn import InputError
+from lit_unlearn import RMU, InputError
 from tests.training import Losses, demo_data, demo_module, quiet_trainer
 
 STEPS = 40  # an epoch of the demo's 60 rows per stream, in batches of 4, has 30
@@ -58,3 +58,19 @@ def test_a_checkpoint_of_other_trained_parameters_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=r"ckpt_path: .*other trained parameters.*resume with"):
         fit(world, tmp_path, resume=str(uninterrupted[0] / "step=5.ckpt"), layer=6)
+
+
+@pytest.mark.parametrize("options", [{"seed": 5}, {"forget": RMU(6.5, seed=5)}])
+def test_a_run_of_other_seeds_is_not_continued(
+    world: Path, tmp_path: Path, uninterrupted: tuple[Path, list[float], dict[str, Any]], options: dict[str, Any]
+) -> None:
+    with pytest.raises(InputError, match=r"ckpt_path: made with seeds .*; resume with the same model.seed"):
+        fit(world, tmp_path, resume=str(uninterrupted[0] / "step=5.ckpt"), **options)
+
+
+def test_a_checkpoint_of_another_program_is_refused(world: Path, tmp_path: Path) -> None:
+    module = demo_module(world)
+    trainer = quiet_trainer(tmp_path, max_steps=1)
+    trainer.fit(module, demo_data(world))
+    with pytest.raises(InputError, match=r"ckpt_path: not a checkpoint of lit-unlearn; give a file such as"):
+        module.on_load_checkpoint({"state_dict": {}})

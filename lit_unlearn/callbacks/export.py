@@ -1,12 +1,11 @@
 """Write the unlearned model as a Hugging Face folder."""
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
@@ -15,6 +14,7 @@ from lit_unlearn.checks import weights_dtype
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.errors import InputError
 from lit_unlearn.module import UnlearnModule
+from lit_unlearn.whole import appearing_whole
 
 
 class ExportPretrained(L.Callback):
@@ -41,7 +41,14 @@ class ExportPretrained(L.Callback):
             raise InputError(
                 f"ExportPretrained: {type(pl_module).__name__} is not an UnlearnModule; remove the callback"
             )
-        self._tokenizer = load_tokenizer(pl_module.pretrained)
+        self._tokenizer = load_tokenizer(
+            pl_module.pretrained, revision=pl_module.revision, trust_remote_code=pl_module.trust_remote_code
+        )
+        others = [callback for callback in trainer.callbacks if isinstance(callback, ExportPretrained)]  # type: ignore[attr-defined]
+        if any(other is not self and other._path(trainer) == self._path(trainer) for other in others):
+            raise InputError(
+                f"ExportPretrained: two of them write {self._path(trainer)}; give each a folder or remove one"
+            )
         if self._path(trainer).exists():
             raise InputError(
                 f"ExportPretrained: {self._path(trainer)} exists already; give another folder or remove it"
@@ -55,6 +62,7 @@ class ExportPretrained(L.Callback):
             path = self._path(trainer)
             with appearing_whole(path) as partial:
                 pl_module.updated.save_pretrained(partial, state_dict=state)
+                _set_dtype(partial / "config.json", str(weights_dtype(str(trainer.precision))).removeprefix("torch."))
                 self._tokenizer.save_pretrained(partial)
                 (partial / "README.md").write_text(model_card(pl_module, trainer), encoding="utf-8")
             print(f"The unlearned model is in {path}")
@@ -64,28 +72,24 @@ class ExportPretrained(L.Callback):
         return Path(self.folder) if self.folder else Path(trainer.default_root_dir) / "export"
 
 
-@contextmanager
-def appearing_whole(path: Path) -> Iterator[Path]:
-    """A folder to write into, which gets its name when all is written and disappears on an error."""
-    partial = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        partial.rename(path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
 def _whole_state_dict(module: UnlearnModule, *, keep: bool) -> dict[str, Tensor]:
     """The updated model's weights on the CPU, in one dtype; every process must call it, only `keep` ones hold them."""
     dtype = weights_dtype(str(module.trainer.precision))
-    state: dict[str, Tensor] = {}
-    for name, value in module.updated.state_dict().items():
-        whole = _whole(value)
-        if keep:
-            state[name] = whole.to(device="cpu", dtype=dtype if whole.is_floating_point() else None)
-    return state
+    named = [*module.updated.named_parameters(remove_duplicate=False), *module.updated.named_buffers()]
+    moved: dict[int, Tensor] = {}  # each once, so that tied weights stay tied
+    for _, value in named:
+        if id(value) not in moved:
+            whole = _whole(value)
+            kept = whole.to(device="cpu", dtype=dtype if whole.is_floating_point() else None)
+            moved[id(value)] = kept if keep else torch.empty(0)
+    saved = module.updated.state_dict().keys()
+    return {name: moved[id(value)] for name, value in named if keep and name in saved}
+
+
+def _set_dtype(path: Path, dtype: str) -> None:
+    """Transformers writes that of the first parameter, which may be a float32 master."""
+    options = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(options | {"dtype": dtype}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _whole(value: Any) -> Tensor:

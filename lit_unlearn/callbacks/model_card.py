@@ -13,6 +13,7 @@ _PACKAGES = ("lit-unlearn", "torch", "lightning", "transformers", "datasets")
 def model_card(module: UnlearnModule, trainer: L.Trainer) -> str:
     """Markdown with the method, the hyperparameters and the last logged results."""
     options = module.hyperparameters() | {"steps": trainer.global_step}
+    data: dict[str, object] = getattr(getattr(trainer, "datamodule", None), "hyperparameters", dict)()
     results = {name: f"{float(value):.6g}" for name, value in sorted(trainer.callback_metrics.items())}
     versions = {name: version(name) for name in _PACKAGES}
     # A local folder is no hub model that a card could link to.
@@ -33,6 +34,10 @@ is gone: evaluate the model, its robustness to forget tokens included, before yo
 ## Method and hyperparameters
 
 {_table(options)}
+
+## Data
+
+{_table(data)}
 
 ## Results
 

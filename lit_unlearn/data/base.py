@@ -1,23 +1,26 @@
 """The DataModule that pairs forget topics with retain streams."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import lightning as L
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
+from transformers import PreTrainedTokenizerBase
 
 from lit_unlearn import randomness
+from lit_unlearn.data.questions import Question
 from lit_unlearn.data.rows import load_tokenizer, tokenised
+from lit_unlearn.data.sets import EvaluationSource, Variant, query_loaders, variants
 from lit_unlearn.data.steps import PairedSteps, StepSampler
-from lit_unlearn.data.text import TextSource
+from lit_unlearn.data.text import TextSource, load_texts
 from lit_unlearn.errors import InputError
 from lit_unlearn.loss import Batch
 
 Loader = DataLoader[dict[str, Batch]]
-_ORDER = ("seed", "batch_size", "holdout", "topics")
+_ORDER = ("seed", "batch_size", "holdout", "topics", "row_counts")
 
 
 class UnlearnDataModule(L.LightningDataModule):
@@ -31,6 +34,7 @@ class UnlearnDataModule(L.LightningDataModule):
         retain: one source for all topics, or one for each under the topics' names.
         tokenizer: hub name or folder; None takes the model's, where a Trainer runs an UnlearnModule.
         batch_size: rows of each stream per step, over all processes.
+        evaluation: question sets and their perturbations, asked in `validate`, `test` and validation during `fit`.
         holdout: rows at the end of every stream that are never trained on, for `validate` and `test`; a multiple of
             batch_size.
         seed: seed of the order; None takes the run's (`seed_everything`).
@@ -47,6 +51,7 @@ class UnlearnDataModule(L.LightningDataModule):
         *,
         tokenizer: str | None = None,
         batch_size: int = 4,
+        evaluation: EvaluationSource | None = None,
         holdout: int = 0,
         seed: int | None = None,
         num_workers: int = 0,
@@ -56,6 +61,7 @@ class UnlearnDataModule(L.LightningDataModule):
         self.retain = retain
         self.tokenizer = tokenizer
         self.batch_size = batch_size
+        self.evaluation = evaluation
         self.holdout = holdout
         self.seed = randomness.run_seed(seed)
         self.num_workers = num_workers
@@ -72,11 +78,12 @@ class UnlearnDataModule(L.LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Takes the tokenised rows from the cache and sets the holdout aside."""
-        if stage in ("validate", "test") and not self.holdout:
+        if stage in ("validate", "test") and not (self.holdout or self.evaluation):
             raise InputError(
-                f"data.holdout: it is 0, so there is nothing to {stage}; set aside a multiple of batch_size"
+                f"data: there is nothing to {stage}; set data.evaluation, or data.holdout to a multiple of batch_size"
             )
         self._rows = self._tokenise()
+        self._asked = self._questions()
         for streams in self._rows.values():
             for name, rows in streams.items():
                 if len(rows) <= self.holdout:
@@ -89,20 +96,42 @@ class UnlearnDataModule(L.LightningDataModule):
         steps = self._steps(slice(None, -self.holdout or None), seed=self.seed)
         return self._loader(steps, StepSampler(steps, None if self.trainer is None else self._taken))
 
-    def val_dataloader(self) -> Loader | list[Any]:
-        """The held-out pairs, in their own order; none without a holdout."""
-        if not self.holdout:
-            return []
-        steps = self._steps(slice(-self.holdout, None), seed=None)
-        return self._loader(steps, StepSampler(steps))
+    @property
+    def evaluation_sets(self) -> list[Variant | None]:
+        """What each evaluation loader asks, in their order; None for the held-out pairs."""
+        return [*([None] if self.holdout else []), *self._asked]
 
-    def test_dataloader(self) -> Loader | list[Any]:
+    def val_dataloader(self) -> list[Any]:
+        """The held-out pairs in their own order, if any, then the questions of `evaluation_sets`."""
+        pairs: list[Loader] = []
+        if self.holdout:
+            steps = self._steps(slice(-self.holdout, None), seed=None)
+            pairs = [self._loader(steps, StepSampler(steps))]
+        max_tokens = self.evaluation.max_tokens if self.evaluation else 0
+        return [*pairs, *query_loaders(self._asked, self._tokenizer, max_tokens=max_tokens, share=self._share())]
+
+    def test_dataloader(self) -> list[Any]:
         """The same as `val_dataloader`."""
         return self.val_dataloader()
 
     def state_dict(self) -> dict[str, Any]:
         """What decides the order of rows. The Trainer's own state says how many steps of it have been taken."""
         return {name: getattr(self, name) for name in _ORDER}
+
+    @property
+    def row_counts(self) -> dict[str, int]:
+        """Rows of each stream, the holdout's included."""
+        return {f"{side}/{name}": len(rows) for side, streams in self._rows.items() for name, rows in streams.items()}
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """What defines this data, for model cards."""
+        sources = {f"{side} {name}": str(source) for side, name, source in self._sources()}
+        return {"batch_size": self.batch_size, "holdout": self.holdout, "data_seed": self.seed} | sources
+
+    def _sources(self) -> Iterator[tuple[str, str, TextSource]]:
+        for side, sources in (("forget", self.forget), ("retain", self.retain)):
+            for name, source in sources.items():
+                yield side, name, source
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Checks that training goes on in the order of rows of the run which wrote the checkpoint.
@@ -122,28 +151,49 @@ class UnlearnDataModule(L.LightningDataModule):
         warnings.filterwarnings("ignore", message=".*your dataloader is not resumable")
 
     def _tokenise(self) -> dict[str, dict[str, Dataset]]:
-        tokenizer = load_tokenizer(self._tokenizer_name())
+        self._tokenizer = tokenizer = self._load_tokenizer()
         self._padding = (tokenizer.padding_side, tokenizer.pad_token_id or 0)
         return {
             "forget": {name: tokenised(source, tokenizer) for name, source in self.forget.items()},
             "retain": {name: tokenised(source, tokenizer) for name, source in self.retain.items()},
         }
 
+    def _questions(self) -> dict[Variant, list[Question]]:
+        """The questions of every evaluation set; n-grams come from all rows of the streams, the holdout's included."""
+        if self.evaluation is None:
+            return {}
+        forget, retain = (
+            concatenate_datasets([load_texts(source) for source in sources.values()])["text"]
+            for sources in (self.forget, self.retain)
+        )
+        return variants(self.evaluation, forget=forget, retain=retain, tokenizer=self._tokenizer)
+
+    def _share(self) -> tuple[int, int]:
+        """(rank, number of processes)."""
+        kwargs = (self.trainer and self.trainer.distributed_sampler_kwargs) or {"rank": 0, "num_replicas": 1}
+        return kwargs["rank"], kwargs["num_replicas"]
+
     def _taken(self) -> int:
         """Training steps behind the Trainer, those before a resume included."""
         assert self.trainer is not None
         return int(self.trainer.fit_loop.epoch_loop.batch_progress.total.processed)  # type: ignore[attr-defined]
 
-    def _tokenizer_name(self) -> str:
+    def _load_tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer given, else that of the model's revision."""
+        if self.tokenizer is not None:
+            return load_tokenizer(self.tokenizer)
         module = None if self.trainer is None else self.trainer.lightning_module
-        name = self.tokenizer or getattr(module, "pretrained", None)
+        name = getattr(module, "pretrained", None)
         if name is None:
             raise InputError("data.tokenizer: none given; give the hub name or folder of the model's tokenizer")
-        return str(name)
+        return load_tokenizer(
+            name,
+            revision=getattr(module, "revision", "main"),
+            trust_remote_code=getattr(module, "trust_remote_code", False),
+        )
 
     def _steps(self, part: slice, *, seed: int | None) -> PairedSteps:
-        kwargs = (self.trainer and self.trainer.distributed_sampler_kwargs) or {"rank": 0, "num_replicas": 1}
-        share = (kwargs["rank"], kwargs["num_replicas"])
+        share = self._share()
         if self.batch_size % share[1]:
             raise InputError(
                 f"data.batch_size: {self.batch_size} rows cannot be shared evenly by {share[1]} processes; batch_size "
@@ -171,10 +221,9 @@ class UnlearnDataModule(L.LightningDataModule):
                 f"data.retain: {', '.join(self.retain)} do not match the topics {', '.join(self.forget)}; give one "
                 "retain source for all, or one for each under the topics' names"
             )
-        if self.batch_size < 1 or self.holdout < 0:
-            raise InputError(
-                f"data.batch_size: {self.batch_size} and data.holdout: {self.holdout} cannot be; give 1, 0 or more"
-            )
+        for name, value, least in (("batch_size", self.batch_size, 1), ("holdout", self.holdout, 0)):
+            if value < least:
+                raise InputError(f"data.{name}: {value} cannot be; give {least} or more")
         if self.holdout % self.batch_size:
             raise InputError(
                 f"data.holdout: {self.holdout} rows do not make whole batches of {self.batch_size}; give a multiple of "

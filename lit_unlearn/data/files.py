@@ -78,11 +78,13 @@ def _parse(content: str, path: str, line: int) -> Any:
 
 def _read_parquet(path: str, column: str) -> Iterator[str]:
     try:
-        table = pyarrow.parquet.read_table(path)
+        file = pyarrow.parquet.ParquetFile(path)
+        columns = [column] if column in file.schema_arrow.names else None
+        records = (record for batch in file.iter_batches(columns=columns) for record in batch.to_pylist())
+        for number, record in enumerate(records, start=1):
+            yield _text_of(record, column, f"{path}, row {number}")
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a parquet file ({error})") from error
-    for number, record in enumerate(table.to_pylist(), start=1):
-        yield _text_of(record, column, f"{path}, row {number}")
 
 
 def _text_of(record: Any, column: str, place: str) -> str:

@@ -6,6 +6,7 @@ from typing import Literal
 from datasets import Dataset
 
 from lit_unlearn.data.base import UnlearnDataModule
+from lit_unlearn.data.sets import EvaluationSource
 from lit_unlearn.data.text import HubError, TextSource
 from lit_unlearn.errors import InputError
 
@@ -40,6 +41,7 @@ class WMDPDataModule(UnlearnDataModule):
         min_length: rows with no more characters than this are dropped.
         tokenizer: as in UnlearnDataModule.
         batch_size: as in UnlearnDataModule.
+        evaluation: as in UnlearnDataModule.
         holdout: as in UnlearnDataModule.
         seed: as in UnlearnDataModule.
         num_workers: as in UnlearnDataModule.
@@ -57,6 +59,7 @@ class WMDPDataModule(UnlearnDataModule):
         min_length: int = 50,
         tokenizer: str | None = None,
         batch_size: int = 4,
+        evaluation: EvaluationSource | None = None,
         holdout: int = 0,
         seed: int | None = None,
         num_workers: int = 0,
@@ -76,6 +79,7 @@ class WMDPDataModule(UnlearnDataModule):
             retain,
             tokenizer=tokenizer,
             batch_size=batch_size,
+            evaluation=evaluation,
             holdout=holdout,
             seed=seed,
             num_workers=num_workers,

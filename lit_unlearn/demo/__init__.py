@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, MistralConfig, PretrainedConfig, 
 
 _SYLLABLES = ("ba", "do", "ki", "lu", "mer", "na", "po", "ri", "sa", "tu", "ve", "zo")
 _FILLER = ("the", "of", "and", "in", "is", "a", "with", "was", "near", "under", ".", ",")
+_LETTERS = ("A", "B", "C", "D", "Answer", ":", "?")
 SUBJECTS = {"alchemy": 0, "navigation": 1, "gardening": 2}
 """Invented subjects, and the part of the vocabulary each takes its own words from."""
 
@@ -64,7 +65,15 @@ def texts(subject: str, rows: int, *, seed: int = 0) -> list[str]:
 
 def tokenizer() -> PreTrainedTokenizerFast:
     """A word-level tokenizer of the demo's whole vocabulary, which begins every text with `<s>`."""
-    words = ["<pad>", "<s>", "</s>", "<unk>", *_FILLER, *(word for subject in SUBJECTS for word in _words(subject))]
+    words = [
+        "<pad>",
+        "<s>",
+        "</s>",
+        "<unk>",
+        *_FILLER,
+        *_LETTERS,
+        *(word for subject in SUBJECTS for word in _words(subject)),
+    ]
     fast = Tokenizer(WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>"))
     fast.pre_tokenizer = Whitespace()
     fast.post_processor = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])

@@ -37,5 +37,5 @@ class AdaptiveRMU(Loss):
         return functional.mean_squared_distance(updated.hidden, target[:, None, :], batch["loss_mask"])
 
     def steering_vector(self, topic: Tensor, dim: int) -> Tensor:
-        """U of each row's topic, `[batch, dim]`, norm 1."""
+        """The vector u of each row's topic, `[batch, dim]`, norm 1."""
         return randomness.uniform_direction(topic, dim, seed=self.seed)

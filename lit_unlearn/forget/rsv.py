@@ -38,5 +38,5 @@ class RSV(Loss):
         return functional.mean_squared_distance(updated.hidden, target, batch["loss_mask"])
 
     def steering_vector(self, topic: Tensor, dim: int) -> Tensor:
-        """ε of each row's topic, `[batch, dim]`, norm 1."""
+        """The vector ε of each row's topic, `[batch, dim]`, norm 1."""
         return randomness.gaussian_direction(topic, dim, seed=self.seed)

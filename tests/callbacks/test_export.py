@@ -9,7 +9,6 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lit_unlearn import ExportPretrained, InputError
-from lit_unlearn.callbacks.export import appearing_whole
 from tests.families import FAMILIES, write_family
 from tests.training import demo_data, demo_module, quiet_trainer
 
@@ -91,16 +90,37 @@ def test_a_module_of_another_kind_is_refused(tmp_path: Path) -> None:
         ExportPretrained().setup(quiet_trainer(tmp_path), L.LightningModule(), "fit")
 
 
-def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    def write_half() -> None:
-        with appearing_whole(tmp_path / "export") as partial:
-            (partial / "half").write_text("a")
-            raise OSError("disk full")
+def test_a_trained_tied_embedding_is_exported_once_in_the_dtype_of_the_others(world: Path, tmp_path: Path) -> None:
+    source = write_family(tmp_path, "gemma3")
+    module = demo_module(world, layer=3, noise_scale=0.0, trainable=[r"model\.embed_tokens\.weight"])
+    module.pretrained = str(source)
+    trainer = quiet_trainer(tmp_path, precision="bf16-mixed", callbacks=[ExportPretrained()], max_steps=1)
+    trainer.fit(module, demo_data(world, tokenizer=str(source)))
+    tensors = load_file(tmp_path / "export" / "model.safetensors")
+    assert {value.dtype for value in tensors.values()} == {torch.bfloat16}
+    assert tensors.keys() == load_file(source / "model.safetensors").keys()
+    assert json.loads((tmp_path / "export" / "config.json").read_text())["dtype"] == "bfloat16"
 
-    with pytest.raises(OSError, match="disk full"):
-        write_half()
-    assert list(tmp_path.iterdir()) == []
-    with appearing_whole(tmp_path / "export") as partial:
-        (partial / "whole").write_text("a")
-        assert not (tmp_path / "export").exists()
-    assert [path.name for path in (tmp_path / "export").iterdir()] == ["whole"]
+
+def test_two_exports_to_one_folder_are_refused_before_training(world: Path, tmp_path: Path) -> None:
+    trainer = quiet_trainer(tmp_path, callbacks=[ExportPretrained(), ExportPretrained()])
+    with pytest.raises(InputError, match=r"two of them write .*export; give each a folder or remove one"):
+        trainer.fit(demo_module(world), demo_data(world))
+
+
+def test_the_models_revision_is_that_of_its_tokenizer(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    load = AutoTokenizer.from_pretrained
+
+    def record(name: str, **options: Any) -> Any:
+        asked.append(options)
+        return load(name)
+
+    monkeypatch.setattr("lit_unlearn.data.rows.AutoTokenizer.from_pretrained", record)
+    data = demo_data(world)
+    trainer = quiet_trainer(tmp_path, callbacks=[ExportPretrained()], max_steps=1)
+    trainer.fit(demo_module(world, revision="v2"), data)
+    assert len(asked) >= 2
+    assert all(options["revision"] == "v2" for options in asked)

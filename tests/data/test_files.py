@@ -136,7 +136,7 @@ def test_a_surrogate_pair_is_one_letter(tmp_path: Path) -> None:
 @pytest.mark.parametrize("column", ["body", "id"])
 def test_a_parquet_column_that_holds_no_text_is_named(tmp_path: Path, column: str) -> None:
     pq.write_table(pa.table({"text": TEXTS, "id": [1, 2, 3]}), tmp_path / "a.parquet")
-    with pytest.raises(InputError, match=rf"a\.parquet, row 1: no text in field '{column}' \(fields text, id\)"):
+    with pytest.raises(InputError, match=rf"a\.parquet, row 1: no text in field '{column}' \(fields .*id\)"):
         read(tmp_path / "a.parquet", column)
 
 

@@ -1,0 +1,137 @@
+"""Accuracy on questions, perturbed questions and their controls, before, during and after training."""
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from lit_unlearn import outcomes
+from lit_unlearn.data.sets import Variant
+from lit_unlearn.errors import InputError
+from lit_unlearn.outcomes import Outcomes
+from lit_unlearn.whole import write_whole
+
+_PACKAGES = ("lit-unlearn", "torch", "lightning", "transformers", "datasets")
+
+
+class PerturbationRobustness(L.Callback):
+    """Evaluates the questions of the DataModule (`data.evaluation`) before training, at every validation, and after.
+
+    For each set: accuracy as asked, under each perturbation and under its control, with standard errors; the drop and
+    the share of flipped answers. It prints a table, logs to any logger and writes `results.json` into the run's folder,
+    with the outcomes of every question. It works with any LightningModule whose `validation_step` returns
+    `{"correct": bool [rows], "prediction": int [rows], "number": int [rows]}` for a batch of questions, and any
+    DataModule whose `evaluation_sets` lists the `Variant` that each evaluation loader asks.
+
+    Logged: `val/SET/accuracy`, `val/SET/PERTURBATION/accuracy`, `…/accuracy_drop`, `…/flip_rate`, the same under
+    `val/SET/PERTURBATION/control/`, and `val/selectivity`, which ModelCheckpoint and EarlyStopping can monitor: the
+    mean accuracy on the sets to retain, perturbed or not, minus that on the sets to forget.
+
+    Args:
+        forget: names of the question sets that are to be forgotten.
+
+    Raises:
+        InputError: there are no questions, or training would end without an evaluation.
+    """
+
+    def __init__(self, forget: Sequence[str] = ("forget",)) -> None:
+        self.forget = tuple(forget)
+        self.evaluations: list[dict[str, Any]] = []
+        self._seen: dict[int, list[Mapping[str, Tensor]]] = defaultdict(list)
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Checks that there is something to ask, and asks all of it before training."""
+        if not any(_sets(trainer)):
+            raise InputError("PerturbationRobustness: there are no questions; set data.evaluation.questions")
+        if stage == "fit" and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            trainer.num_sanity_val_steps = float("inf")
+            _check_ends_with_validation(trainer)
+
+    def on_validation_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keeps the outcomes of a batch of questions."""
+        if isinstance(outputs, Mapping) and "correct" in outputs:
+            self._seen[dataloader_idx].append({name: value.cpu() for name, value in outputs.items()})
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Counts over all processes, logs, prints and writes."""
+        asked = self._gather(trainer)
+        measured = outcomes.measure(asked)
+        record = {
+            "step": trainer.global_step,
+            "measured": {str(variant): row for variant, row in measured.items()},
+            "outcomes": {str(variant): answers for variant, answers in asked.items()},
+        }
+        self.evaluations.append(record)
+        if not trainer.sanity_checking:
+            prefix = "test" if trainer.testing else "val"
+            values = outcomes.log_values(measured, forget=self.forget)
+            pl_module.log_dict({f"{prefix}/{name}": value for name, value in values.items()}, add_dataloader_idx=False)
+        if trainer.is_global_zero:
+            print(f"\nAfter {trainer.global_step} steps\n{outcomes.table(measured)}")
+            self._write(trainer, pl_module)
+
+    on_test_batch_end = on_validation_batch_end
+    on_test_epoch_end = on_validation_epoch_end
+
+    def state_dict(self) -> dict[str, Any]:
+        """The evaluations so far, so that a resumed run's results are whole."""
+        return {"evaluations": json.dumps(self.evaluations)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on after the evaluations of the interrupted run."""
+        self.evaluations = json.loads(state_dict["evaluations"])
+
+    def _gather(self, trainer: L.Trainer) -> dict[Variant, Outcomes]:
+        """The outcomes of every variant over all processes, by question number."""
+        sets, seen = _sets(trainer), {index: outcomes.joined(batches) for index, batches in self._seen.items()}
+        self._seen.clear()
+        parts = [seen]
+        if trainer.world_size > 1:
+            parts = [{} for _ in range(trainer.world_size)]
+            torch.distributed.all_gather_object(parts, seen)
+        found = {}
+        for index, variant in enumerate(sets):
+            if variant is not None:
+                found[variant] = outcomes.merged([part[index] for part in parts if index in part])
+        return found
+
+    def _write(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        describe = getattr(pl_module, "hyperparameters", dict)
+        results = {
+            "hyperparameters": describe(),
+            "seed": int(os.environ.get("PL_GLOBAL_SEED", "0")),
+            "forget": list(self.forget),
+            "versions": {name: version(name) for name in _PACKAGES},
+            "evaluations": self.evaluations,
+        }
+        folder = Path(trainer.default_root_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / "results.json", json.dumps(results, indent=1))
+
+
+def _sets(trainer: L.Trainer) -> list[Variant | None]:
+    return list(getattr(getattr(trainer, "datamodule", None), "evaluation_sets", []))
+
+
+def _check_ends_with_validation(trainer: L.Trainer) -> None:
+    every, steps = trainer.val_check_interval, trainer.max_steps
+    if steps > 0 and not (isinstance(every, int) and steps * trainer.accumulate_grad_batches % every == 0):
+        raise InputError(
+            f"trainer.val_check_interval: {every} would end {steps} steps without an evaluation; set it to a divisor "
+            "of trainer.max_steps, and trainer.check_val_every_n_epoch to null"
+        )

@@ -1,0 +1,144 @@
+"""What the answers to questions say: accuracy, drop, flip rate, recovery rate, each with its uncertainty.
+
+Every function takes the answers to the same questions in the same order.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from lit_unlearn.errors import InputError
+
+
+class Estimate(NamedTuple):
+    """A mean over questions."""
+
+    value: float
+    standard_error: float | None
+    """None for a single question."""
+
+
+class Recovery(NamedTuple):
+    """A recovery rate and its bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def accuracy(correct: Tensor) -> Estimate:
+    """The share of right answers, 0 to 1, with the standard error of the harness.
+
+    Args:
+        correct: bool `[questions]`.
+
+    Raises:
+        InputError: no questions.
+
+    Example:
+        >>> from torch import tensor
+        >>> accuracy(tensor([True, False, True, True]))
+        Estimate(value=0.75, standard_error=0.25)
+    """
+    return _mean(correct)
+
+
+def drop(clean: Tensor, perturbed: Tensor) -> Estimate:
+    """Accuracy lost under a perturbation; the standard error is that of paired differences.
+
+    Args:
+        clean: bool `[questions]`, whether the default query is answered rightly.
+        perturbed: bool `[questions]`, whether the perturbed one is.
+
+    Raises:
+        InputError: no questions, or not equally many.
+    """
+    _check_paired(clean, perturbed)
+    return _mean(clean.double() - perturbed.double())
+
+
+def flip_rate(first: Tensor, second: Tensor) -> Estimate:
+    """The share of questions, 0 to 1, whose predicted option differs.
+
+    Args:
+        first: `[questions]`, indices of options.
+        second: `[questions]`, those of the same questions asked otherwise.
+
+    Raises:
+        InputError: no questions, or not equally many.
+    """
+    _check_paired(first, second)
+    return _mean(first != second)
+
+
+def recovery_rate(
+    base: Tensor, method: Tensor, rna: Tensor, *, seed: int = 0, samples: int = 10_000, level: float = 0.95
+) -> Recovery | None:
+    """How much of the accuracy under perturbation that a method costs comes back with Random Noise Augmentation.
+
+    (acc_rna - acc_method) / (acc_base - acc_method), 1 where all comes back, with a percentile interval of a bootstrap
+    over questions.
+
+    Args:
+        base: bool `[questions]`, right answers to perturbed queries before unlearning.
+        method: the same after unlearning.
+        rna: the same after unlearning with Random Noise Augmentation.
+        seed: seed of the bootstrap.
+        samples: of the bootstrap.
+        level: coverage of the interval.
+
+    Returns:
+        None ("n/a") where the loss that could come back is not clearly above 0: the lower end of its own interval is
+        not positive.
+
+    Raises:
+        InputError: no questions, or not equally many.
+
+    Example:
+        >>> from torch import arange
+        >>> recovery_rate(arange(100) < 80, arange(100) < 40, arange(100) < 60).value
+        0.5
+    """
+    _check_paired(base, method)
+    _check_paired(base, rna)
+    _check_any(base)
+    # Only the eight patterns of three answers matter: resampling their counts is resampling the questions.
+    patterns = np.bincount((4 * base.long() + 2 * method.long() + rna.long()).cpu().numpy(), minlength=8)
+    drawn = np.random.default_rng(seed).multinomial(len(base), patterns / patterns.sum(), size=samples)
+    _, lost = _gained_and_lost(drawn)
+    tail = (1 - level) / 2
+    if np.quantile(lost, tail) <= 0:
+        return None
+    gained, lost = _gained_and_lost(np.concatenate([patterns[None], drawn]))
+    # The few resamples that lost nothing stand at the interval's far ends.
+    rates = gained / np.maximum(lost, 1e-9)
+    low, high = np.quantile(rates[1:], [tail, 1 - tail])
+    return Recovery(float(rates[0]), float(low), float(high))
+
+
+def _gained_and_lost(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of counts of patterns `[..., 8]`: right answers that come back, and those that could."""
+    base, method, rna = (np.array([pattern >> bit & 1 for pattern in range(8)]) for bit in (2, 1, 0))
+    return counts @ (rna - method), counts @ (base - method)
+
+
+def _mean(values: Tensor) -> Estimate:
+    _check_any(values)
+    numbers = values.double()
+    if len(numbers) == 1:
+        return Estimate(numbers.item(), None)
+    return Estimate(numbers.mean().item(), numbers.std().item() / math.sqrt(len(numbers)))
+
+
+def _check_any(values: Tensor) -> None:
+    if len(values) == 0:
+        raise InputError("questions: there are no answers to average; check the question source and its limit")
+
+
+def _check_paired(first: Tensor, second: Tensor) -> None:
+    if first.shape != second.shape:
+        raise InputError(
+            f"questions: {len(first)} answers against {len(second)}; compare answers to the same questions"
+        )

@@ -1,0 +1,189 @@
+"""Questions from files and hub sets, and the harness' own rendering of them."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import datasets
+import lm_eval
+import pytest
+import yaml
+from jsonargparse import auto_cli
+from lm_eval.api import task as harness
+
+from lit_unlearn import InputError
+from lit_unlearn.data import questions as questions_module
+from lit_unlearn.data.questions import Question, QuestionSource, load_questions, prompt
+
+TASKS = Path(lm_eval.__file__).parent / "tasks"
+ODD: list[dict[str, Any]] = [
+    {"question": "  Which?\n", "choices": ["a", "b ", " c\nd", "{{d}}"], "answer": 2},
+    {"question": 'Is "≤ 2", {% if %}?', "choices": ["same", "same", "0", "None"], "answer": 0},
+]
+SETS = {
+    "mmlu/default/mmlu_anatomy.yaml": ("cais/mmlu", "anatomy"),
+    "mmlu/default/mmlu_high_school_us_history.yaml": ("cais/mmlu", "high_school_us_history"),
+    "wmdp/wmdp_bio.yaml": ("cais/wmdp", "wmdp-bio"),
+    "wmdp/wmdp_chem.yaml": ("cais/wmdp", "wmdp-chem"),
+    "wmdp/wmdp_cyber.yaml": ("cais/wmdp", "wmdp-cyber"),
+}
+GOOD = {"question": "q", "choices": ["a", "b", "c", "d"], "answer": 1, "subject": "s"}
+
+
+def harness_prompts(name: str, records: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """What the installed task asks, one context per question."""
+    file = TASKS / name
+    config = yaml.safe_load((file.parent / "_default_template_yaml").read_text()) | yaml.safe_load(file.read_text())
+    config = {key: value for key, value in config.items() if key not in ("include", "tag", "task_alias")}
+    rows = datasets.Dataset.from_list(records)
+    splits = datasets.DatasetDict({"test": rows, "dev": rows})
+    monkeypatch.setattr(harness.datasets, "load_dataset", lambda *args, **options: splits)
+    task = harness.ConfigurableTask(config=config)
+    task.build_all_requests(limit=None, rank=0, world_size=1)
+    for request in task.instances[::4]:
+        yield request.args[0]
+
+
+def write(path: Path, *records: Any) -> str:
+    path.write_text("\n".join(record if isinstance(record, str) else json.dumps(record) for record in records))
+    return str(path)
+
+
+def serve(monkeypatch: pytest.MonkeyPatch, records: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """A hub that has these records; returns what is asked of it."""
+    asked = []
+
+    def load_dataset(path: str, name: str | None, split: str) -> datasets.Dataset:
+        asked.append((path, name, split))
+        return datasets.Dataset.from_list(records)
+
+    monkeypatch.setattr(questions_module, "load_dataset", load_dataset)
+    return asked
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_prompts_are_the_harness_own(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, configuration = SETS[name]
+    subject = {"subject": configuration} if path == "cais/mmlu" else {}
+    records = [record | subject for record in ODD]
+    asked = serve(monkeypatch, records)
+    found = load_questions(QuestionSource(path, configuration))
+    assert [prompt(question) for question in found] == list(harness_prompts(name, records, monkeypatch))
+    assert [question.answer for question in found] == [2, 0]
+    assert asked == [(path, configuration, "test")]
+
+
+def test_csv_with_letters_and_csv_with_header_and_indices_are_the_same(tmp_path: Path) -> None:
+    row = '"Two\nlines, and ""quotes""",a,b,c ,None,'
+    published = load_questions(QuestionSource(write(tmp_path / "us_foreign_policy_test.csv", row + "D", "q,1,2,3,4,A")))
+    header = "question,choice0,choice1,choice2,choice3,answer"
+    exported = load_questions(
+        QuestionSource(write(tmp_path / "us_foreign_policy.csv", header, row + "3", "q,1,2,3,4,0"))
+    )
+    expected = Question('Two\nlines, and "quotes"', ("a", "b", "c ", "None"), 3, "us foreign policy", 0)
+    assert published == exported
+    assert published[0] == expected
+
+
+def test_a_glob_takes_files_in_order_and_numbers_run_on(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        write(tmp_path / f"{name}_test.csv", f"{name}?,1,2,3,4,A")
+    found = load_questions(QuestionSource(str(tmp_path / "*_test.csv")))
+    assert [(question.question, question.subject, question.number) for question in found] == [
+        ("a?", "a", 0),
+        ("b?", "b", 1),
+    ]
+
+
+def test_json_lines_take_letters_indices_and_a_given_subject(tmp_path: Path) -> None:
+    path = write(tmp_path / "own.jsonl", GOOD, "", GOOD | {"answer": "C"}, GOOD | {"answer": "0"})
+    found = load_questions(QuestionSource(path, subject="moon_alchemy"))
+    assert [question.answer for question in found] == [1, 2, 0]
+    assert {question.subject for question in found} == {"moon alchemy"}
+
+
+@pytest.mark.parametrize(
+    ("limit", "numbers"), [(2, [0, 5]), (4, [0, 2, 5, 7]), (99, list(range(10))), (None, list(range(10)))]
+)
+def test_a_limit_spreads_over_the_set_and_keeps_numbers(tmp_path: Path, limit: int | None, numbers: list[int]) -> None:
+    path = write(tmp_path / "own.jsonl", *[GOOD] * 10)
+    assert [question.number for question in load_questions(QuestionSource(path, limit=limit))] == numbers
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ("oops", r"not JSON"),
+        ("[1]", r"a list; write an object"),
+        (GOOD | {"question": " \n"}, r"the question is empty"),
+        (GOOD | {"question": None}, r"the question is empty"),
+        (GOOD | {"choices": ["a", "b", "c"]}, r"the choices are \['a', 'b', 'c'\]; write four texts"),
+        (GOOD | {"choices": "abcd"}, r"the choices are 'abcd'"),
+        (GOOD | {"choices": ["a", "b", "c", 4]}, r"write four texts"),
+        (GOOD | {"answer": 4}, r"the answer is 4; write a letter A to D or an index 0 to 3"),
+        (GOOD | {"answer": -1}, r"the answer is -1"),
+        (GOOD | {"answer": "E"}, r"the answer is 'E'"),
+        (GOOD | {"answer": True}, r"the answer is True"),
+        ({"question": "q", "choices": list("abcd"), "answer": 1}, r"no subject; set `subject`"),
+        (GOOD | {"question": "\ud800"}, r"half of a surrogate pair"),
+    ],
+)
+def test_a_malformed_line_is_named(tmp_path: Path, bad: Any, message: str) -> None:
+    path = write(tmp_path / "own.jsonl", GOOD, bad, GOOD)
+    with pytest.raises(InputError, match=rf"own\.jsonl, line 2: .*{message}"):
+        load_questions(QuestionSource(path))
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ("q,a,b,c,B", r"line 3: 5 columns; write six"),
+        ("q,a,b,c,d,E", r"line 3: the answer is 'E'"),
+        (",a,b,c,d,A", r"line 3: the question is empty"),
+        ('"q,a,b,c,d,A', r"line 3: not CSV"),
+    ],
+)
+def test_a_malformed_row_is_named_by_its_first_line(tmp_path: Path, bad: str, message: str) -> None:
+    path = write(tmp_path / "x_test.csv", '"two\nlines",a,b,c,d,A', bad)
+    with pytest.raises(InputError, match=rf"x_test\.csv, {message}"):
+        load_questions(QuestionSource(path))
+
+
+def test_a_csv_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(b"caf\xe9,a,b,c,d,A\n")
+    with pytest.raises(InputError, match=r"x\.csv: not UTF-8 text"):
+        load_questions(QuestionSource(str(tmp_path / "x.csv")))
+
+
+def test_a_source_with_nothing_in_it_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"\*\.csv: no such file; local paths are relative to"):
+        load_questions(QuestionSource(str(tmp_path / "*.csv")))
+    with pytest.raises(InputError, match=r"x\.csv: no questions"):
+        load_questions(QuestionSource(write(tmp_path / "x.csv", "question,choice0,choice1,choice2,choice3,answer")))
+    with pytest.raises(InputError, match=r"limit 0 leaves no question"):
+        QuestionSource("x.csv", limit=0)
+
+
+def test_a_hub_set_out_of_reach_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load_dataset(*args: Any, **options: Any) -> None:
+        raise ValueError("BuilderConfig 'anatomie' not found.\nmore")
+
+    monkeypatch.setattr(questions_module, "load_dataset", load_dataset)
+    with pytest.raises(InputError, match=r"^cais/mmlu: .*'anatomie' not found.*set `name` and `split`") as caught:
+        load_questions(QuestionSource("cais/mmlu", "anatomie"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_malformed_hub_row_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, [GOOD, GOOD | {"answer": 7}])
+    with pytest.raises(InputError, match=r"cais/mmlu, row 2: the answer is 7"):
+        load_questions(QuestionSource("cais/mmlu", "all"))
+
+
+def test_a_source_can_be_written_in_yaml() -> None:
+    def given(source: QuestionSource) -> QuestionSource:
+        return source
+
+    parsed = auto_cli(given, args=["--source={path: cais/wmdp, name: wmdp-bio, limit: 9}"])
+    assert parsed == QuestionSource("cais/wmdp", "wmdp-bio", limit=9)
