@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
 .PHONY: setup test test-slow lint demo clean
 
@@ -10,7 +11,7 @@ setup: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,report]'
 	touch $@
 
 lint: $(INSTALLED)
@@ -24,9 +25,15 @@ test: lint
 test-slow: $(INSTALLED)
 	$(BIN)/pytest -n 2 -m slow
 
+# One thread each: two processes of two threads are far slower on two cores.
+demo: export OMP_NUM_THREADS = 1
 demo: $(INSTALLED)
-	$(BIN)/python -m lit_unlearn.demo demo-world
-	$(BIN)/lit-unlearn fit -c demo.yaml
+	$(BIN)/lit-unlearn fit -c demo.yaml --trainer.default_root_dir $(DEMO)/rmu & \
+	$(BIN)/lit-unlearn fit -c demo.yaml --trainer.default_root_dir $(DEMO)/rmu-rna --model.noise_scale 1.5 \
+		> /dev/null 2>&1 & wait
+	$(BIN)/lit-unlearn fit -c demo.yaml --trainer.default_root_dir $(DEMO)/half-lr --model.optimizer.lr 1.5e-4
+	$(BIN)/lit-unlearn report $(DEMO)/rmu $(DEMO)/rmu-rna $(DEMO)/half-lr --out $(DEMO)/report
+	@echo "Next: change a number, e.g. .venv/bin/lit-unlearn fit -c demo.yaml --model.forget.coefficient 8"
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lit_unlearn.callbacks import ExportPretrained, PerturbationRobustness
-    from lit_unlearn.data import TextSource, UnlearnDataModule, WMDPDataModule
+    from lit_unlearn.data import DemoDataModule, TextSource, UnlearnDataModule, WMDPDataModule
     from lit_unlearn.errors import InputError
     from lit_unlearn.forget import RMU, RSV, AdaptiveRMU
     from lit_unlearn.loss import Batch, Loss, Outputs, PerTopic
@@ -18,6 +18,7 @@ __all__ = [
     "RSV",
     "AdaptiveRMU",
     "Batch",
+    "DemoDataModule",
     "ExportPretrained",
     "InputError",
     "Loss",
@@ -33,7 +34,7 @@ __all__ = [
 
 _HOMES = {
     "callbacks": ("ExportPretrained", "PerturbationRobustness"),
-    "data": ("TextSource", "UnlearnDataModule", "WMDPDataModule"),
+    "data": ("DemoDataModule", "TextSource", "UnlearnDataModule", "WMDPDataModule"),
     "errors": ("InputError",),
     "forget": ("RMU", "RSV", "AdaptiveRMU"),
     "loss": ("Batch", "Loss", "Outputs", "PerTopic"),

@@ -17,6 +17,7 @@ commands:
   validate   losses on held-out rows (data.holdout), without training
   test       the same, logged under test/
   configs    list the shipped configs
+  report     one table and one figure of finished runs: lit-unlearn report RUN...
 
 options:
   --debug    show the traceback of an error
@@ -72,6 +73,12 @@ def _train(words: list[str]) -> None:
     run(resolved)
 
 
+def _report(words: list[str]) -> None:
+    from lit_unlearn.report import main as report
+
+    report(words[1:])
+
+
 def _configs(words: list[str]) -> None:
     if words[1:]:
         raise InputError(f"configs: takes no options, got {words[1]!r}")
@@ -84,4 +91,5 @@ _COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "validate": _train,
     "test": _train,
     "configs": _configs,
+    "report": _report,
 }

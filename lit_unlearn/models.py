@@ -10,10 +10,16 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
+from lit_unlearn.demo import CHECKPOINT
 from lit_unlearn.errors import InputError
 
 _LAYER_LISTS = ("layers", "h", "blocks", "block")
 _MLP_OUTPUTS = ("mlp.down_proj", "mlp.dense_4h_to_h", "mlp.c_proj", "mlp.fc2", "mlp.fc_out", "feed_forward.w2", "fc2")
+
+
+def located(pretrained: str) -> str:
+    """The folder of the embedded demo model for `demo`; any other name as it is."""
+    return str(CHECKPOINT) if pretrained == "demo" else pretrained
 
 
 def load_config(pretrained: str, *, revision: str = "main", trust_remote_code: bool = False) -> PretrainedConfig:

@@ -32,7 +32,7 @@ class UnlearnModule(L.LightningModule):
     them in bf16 and the trained ones in float32.
 
     Args:
-        pretrained: hub name or folder of the model to unlearn.
+        pretrained: hub name or folder of the model to unlearn; `demo` is the embedded small one.
         forget: the loss of the forget stream.
         retain: the loss of the retain stream.
         layer: index of the steering layer, whose output the representation losses read.
@@ -76,7 +76,7 @@ class UnlearnModule(L.LightningModule):
         trust_remote_code: bool = False,
     ) -> None:
         super().__init__()
-        self.pretrained = pretrained
+        self.pretrained = models.located(pretrained)
         self.forget = forget
         self.retain = retain
         self.layer = layer

@@ -14,7 +14,7 @@ os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 import pytest
 import torch
 
-from lit_unlearn.demo import write_demo
+from tests.tiny_world import write_demo
 
 torch.set_num_threads(1)  # two processes of two threads each are far slower than one each on a small machine
 

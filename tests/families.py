@@ -6,7 +6,7 @@ from typing import Any
 import torch
 import transformers
 
-from lit_unlearn.demo import write_model
+from tests.tiny_world import write_model
 
 LAYERS = 5
 _COMMON: dict[str, Any] = {

@@ -27,11 +27,15 @@ def fit(world: Path, folder: Path, *options: str) -> Path:
         f"--data.forget={{{paths['alchemy']}, {paths['navigation']}}}",
         f"--data.retain={{{paths['gardening']}}}",
         "--data.holdout=8",
+        "--model.optimizer.lr=3e-3",
+        "--model.retain_weight=5",
+        "--trainer.precision=32-true",
+        "--trainer.accelerator=cpu",
         "--trainer.max_steps=6",
         "--trainer.val_check_interval=6",
         f"--trainer.default_root_dir={folder}",
     ]
-    command = [sys.executable, "-m", "lit_unlearn", "fit", "-c", "demo.yaml", *sources, *options]
+    command = [sys.executable, "-m", "lit_unlearn", "fit", "-c", "local.yaml", *sources, *options]
     done = subprocess.run(command, cwd=folder.parent, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return folder / "export" / "model.safetensors"

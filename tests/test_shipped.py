@@ -13,7 +13,14 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_config_has_a_title() -> None:
     titles = shipped.titles()
-    assert {"rmu.yaml", "adaptive_rmu.yaml", "rsv.yaml", "demo.yaml", "model/mistral-7b.yaml"} <= titles.keys()
+    assert {
+        "rmu.yaml",
+        "adaptive_rmu.yaml",
+        "rsv.yaml",
+        "local.yaml",
+        "demo.yaml",
+        "model/mistral-7b.yaml",
+    } <= titles.keys()
     assert all(20 < len(title) < 120 and ":" not in title[:4] for title in titles.values())
 
 

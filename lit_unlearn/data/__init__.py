@@ -1,7 +1,8 @@
 """Streams of text, paired for unlearning."""
 
 from lit_unlearn.data.base import UnlearnDataModule
+from lit_unlearn.data.demo import DemoDataModule
 from lit_unlearn.data.text import TextSource
 from lit_unlearn.data.wmdp import WMDPDataModule
 
-__all__ = ["TextSource", "UnlearnDataModule", "WMDPDataModule"]
+__all__ = ["DemoDataModule", "TextSource", "UnlearnDataModule", "WMDPDataModule"]

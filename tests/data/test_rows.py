@@ -13,8 +13,8 @@ from transformers import PreTrainedTokenizerFast
 
 from lit_unlearn import InputError, TextSource
 from lit_unlearn.data.rows import Row, collate, load_tokenizer, tokenised
-from lit_unlearn.demo import tokenizer as demo_tokenizer
 from lit_unlearn.functional import IGNORED_LABEL
+from tests.tiny_world import tokenizer as demo_tokenizer
 
 ROWS = [Row([1, 5, 6], 0, 30), Row([1], 0, 40), Row([1, 7], 2, 50)]
 
@@ -53,7 +53,7 @@ def test_another_process_finds_the_same_rows_in_the_cache(source: TextSource) ->
     first = tokenised(source, demo_tokenizer())
     program = (
         "import sys; from lit_unlearn.data.rows import tokenised; from lit_unlearn.data.text import TextSource\n"
-        "from lit_unlearn.demo import tokenizer\n"
+        "from tests.tiny_world import tokenizer\n"
         "print(tokenised(TextSource(sys.argv[1], max_length=20), tokenizer())._fingerprint)"
     )
     done = subprocess.run([sys.executable, "-c", program, source.path], capture_output=True, text=True, check=True)

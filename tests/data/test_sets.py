@@ -7,7 +7,7 @@ import pytest
 from lit_unlearn import InputError
 from lit_unlearn.data.questions import QuestionSource
 from lit_unlearn.data.sets import DEFAULT, EvaluationSource, PerturbationSource, Variant, query_loaders, variants
-from lit_unlearn.demo import texts, tokenizer
+from tests.tiny_world import texts, tokenizer
 
 OPTIONS = ["the", "of", "and", "in"]
 

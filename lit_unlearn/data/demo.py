@@ -1,0 +1,62 @@
+"""The embedded demo world as a DataModule."""
+
+import json
+from pathlib import Path
+
+from datasets import config
+
+from lit_unlearn.data.base import UnlearnDataModule
+from lit_unlearn.data.questions import QuestionSource
+from lit_unlearn.data.sets import EvaluationSource, PerturbationSource
+from lit_unlearn.data.text import TextSource
+from lit_unlearn.demo.corpus import write_corpora
+from lit_unlearn.demo.knowledge import invent
+from lit_unlearn.demo.questions import draw
+from lit_unlearn.errors import InputError
+from lit_unlearn.whole import appearing_whole
+
+
+class DemoDataModule(UnlearnDataModule):
+    """Invented subjects to forget and to retain, with questions about them; made on the spot, nothing is loaded.
+
+    Retain questions are asked as they are, with one wrong option replaced by 1 and by 4 tokens of forget text, and with
+    it replaced by as many tokens of retain text.
+
+    Args:
+        draw: seed of the questions' wording, options and order. Choose hyperparameters on one draw, report on another.
+        questions: how many are asked about each side.
+        batch_size: as in UnlearnDataModule.
+        seed: as in UnlearnDataModule.
+    """
+
+    def __init__(self, *, draw: int = 1, questions: int = 288, batch_size: int = 16, seed: int | None = None) -> None:
+        self.draw = draw
+        self.questions = questions
+        self.folder = Path(config.HF_DATASETS_CACHE) / "lit-unlearn-demo" / f"draw-{draw}-{questions}"
+        sets = {name: QuestionSource(str(self.folder / f"{name}_questions.jsonl")) for name in ("forget", "retain")}
+        perturbations = {f"{n}-gram": PerturbationSource(n=n, seed=draw, sets=["retain"]) for n in (1, 4)}
+        super().__init__(
+            {"forget": TextSource(str(self.folder / "forget.jsonl"), max_length=48)},
+            {"retain": TextSource(str(self.folder / "retain.jsonl"), max_length=48)},
+            batch_size=batch_size,
+            evaluation=EvaluationSource(sets, perturbations),
+            seed=seed,
+        )
+
+    def prepare_data(self) -> None:
+        """Writes texts and questions where they are not yet, then tokenises."""
+        try:
+            if not self.folder.is_dir():
+                with appearing_whole(self.folder) as partial:
+                    self._write(partial)
+        except InputError:
+            if not self.folder.is_dir():  # or another run was faster with the same files
+                raise
+        super().prepare_data()
+
+    def _write(self, folder: Path) -> None:
+        knowledge = invent()
+        write_corpora(folder, knowledge)
+        for name, subjects in (("forget", knowledge.forget), ("retain", knowledge.retain)):
+            lines = map(json.dumps, draw(knowledge, subjects, self.questions, seed=self.draw))
+            (folder / f"{name}_questions.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")

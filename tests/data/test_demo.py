@@ -1,0 +1,53 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lit_unlearn import models, shipped
+from lit_unlearn.cli import main
+from lit_unlearn.data import DemoDataModule
+
+
+def test_the_same_draw_is_the_same_questions_and_another_is_not() -> None:
+    files = {}
+    for draw in (1, 2):
+        data = DemoDataModule(draw=draw, questions=8, batch_size=4)
+        data.tokenizer = models.located("demo")
+        data.prepare_data()
+        files[draw] = [path.read_text() for path in sorted(data.folder.iterdir())]
+        data.prepare_data()
+        assert files[draw] == [path.read_text() for path in sorted(data.folder.iterdir())]
+    assert len(files[1]) == 4
+    assert files[1][0] == files[2][0]  # the corpora are the same
+    assert files[1] != files[2]
+
+
+def test_the_shipped_demo_runs_and_evaluates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    few = ["--data.questions=16", "--trainer.max_steps=2", "--trainer.val_check_interval=2"]
+    main(["fit", "-c", "demo.yaml", *few, "--trainer.default_root_dir=run"])
+    results = json.loads(Path("run/results.json").read_text())
+    assert results["evaluations"][0]["measured"]["forget"]["accuracy"] == 1.0
+    assert results["evaluations"][0]["measured"]["retain/4-gram"]["accuracy"] >= 0.8
+    assert "retain/4-gram/control" in capsys.readouterr().out
+    assert Path("run/export/model.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_the_demo_shows_forgetting_and_fragility(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    main(["fit", "-c", "demo.yaml", "--trainer.default_root_dir=run"])
+    measured = json.loads(Path("run/results.json").read_text())["evaluations"][-1]["measured"]
+    accuracy = {name: row["accuracy"] for name, row in measured.items()}
+    assert accuracy["forget"] < 0.4
+    assert accuracy["retain"] > 0.9
+    assert accuracy["retain/4-gram/control"] - accuracy["retain/4-gram"] > 0.1
+
+
+def test_the_demo_config_names_the_embedded_model() -> None:
+    options = yaml.safe_load((shipped.folder() / "demo.yaml").read_text())
+    assert options["model"]["pretrained"] == "demo"
+    assert (Path(models.located("demo")) / "model.safetensors").stat().st_size < 10_000_000
