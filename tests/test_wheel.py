@@ -58,6 +58,12 @@ def test_help_is_shown(installed: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_demo_world_comes_with_the_wheel(installed: Path, tmp_path: Path) -> None:
+    few = ["--data.questions=16", "--trainer.max_steps=2", "--trainer.val_check_interval=2"]
+    assert "retain/4-gram/control" in run([installed, "fit", "-c", "demo.yaml", *few], tmp_path)
+
+
+@pytest.mark.slow
 def test_a_config_is_found_by_name_and_runs(installed: Path, world: Path, tmp_path: Path) -> None:
     words = [
         f"--model.pretrained={world / 'model'}",
