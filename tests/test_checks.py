@@ -118,8 +118,9 @@ def test_one_number_or_one_for_each_topic_passes(values: float | list[float]) ->
     checks.check_topics(Options(values, values), TOPICS)
 
 
-def test_a_list_without_named_topics_passes() -> None:
-    checks.check_topics(Options([1.0, 2.0], 1.0), ())
+def test_a_list_needs_named_topics() -> None:
+    with pytest.raises(InputError, match=r"model.forget.coefficient: 2 values for 0 topics \(none named\); give one"):
+        checks.check_topics(Options([1.0, 2.0], 1.0), ())
 
 
 @pytest.mark.parametrize(
