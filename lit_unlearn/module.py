@@ -116,7 +116,8 @@ class UnlearnModule(L.LightningModule):
         try:
             optimizer = self._optimizer()
             name = "model.lr_scheduler"
-            self.lr_scheduler and self.lr_scheduler(optimizer)
+            if self.lr_scheduler is not None:
+                self.lr_scheduler(optimizer)
         except ValueError as error:
             raise InputError(f"{name}: {error}") from error
 

@@ -1,6 +1,5 @@
 """The embedded demo world as a DataModule."""
 
-import json
 from pathlib import Path
 
 from datasets import config
@@ -11,7 +10,7 @@ from lit_unlearn.data.sets import EvaluationSource, PerturbationSource
 from lit_unlearn.data.text import TextSource
 from lit_unlearn.demo.corpus import write_corpora
 from lit_unlearn.demo.knowledge import invent
-from lit_unlearn.demo.questions import draw
+from lit_unlearn.demo.questions import draw, write_questions
 from lit_unlearn.errors import InputError
 from lit_unlearn.whole import appearing_whole
 
@@ -58,5 +57,5 @@ class DemoDataModule(UnlearnDataModule):
         knowledge = invent()
         write_corpora(folder, knowledge)
         for name, subjects in (("forget", knowledge.forget), ("retain", knowledge.retain)):
-            lines = map(json.dumps, draw(knowledge, subjects, self.questions, seed=self.draw))
-            (folder / f"{name}_questions.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+            asked = draw(knowledge, subjects, self.questions, seed=self.draw)
+            write_questions(folder / f"{name}_questions.jsonl", asked)

@@ -6,34 +6,26 @@ from collections.abc import Sequence
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from lit_unlearn.data import questions as asking
+from lit_unlearn.data.queries import QueryBatches, encode, query_loader
 from lit_unlearn.demo import CHECKPOINT
 from lit_unlearn.demo.knowledge import invent
-from lit_unlearn.demo.questions import LETTERS, Question, draw, prompt
+from lit_unlearn.demo.questions import Question, draw
+from lit_unlearn.evaluation import choice_scores, evaluate_choices
 
 
 @torch.no_grad()
 def accuracy(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[Question], *, batch_size: int = 100
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[Question], *, max_tokens: int = 8192
 ) -> float:
     """The share, 0 to 1, of questions whose right letter is the likeliest of the four after the prompt."""
-    right = 0
-    for start in range(0, len(questions), batch_size):
-        part = questions[start : start + batch_size]
-        answers = torch.tensor([question["answer"] for question in part])
-        right += int((_letter_logits(model, tokenizer, part).argmax(dim=-1) == answers).sum())
-    return right / len(questions)
-
-
-def _letter_logits(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[Question]
-) -> torch.Tensor:
-    """Logits of the four letters, `[batch, 4]`."""
-    prompts = [prompt(question) for question in questions]
-    inputs = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="right", return_token_type_ids=False)
-    letters = [tokenizer.convert_tokens_to_ids(letter) for letter in LETTERS]
-    last = inputs["attention_mask"].sum(dim=1) - 1
-    logits: torch.Tensor = model(**inputs, use_cache=False).logits
-    return logits[torch.arange(len(last)), last][:, letters]
+    asked = [
+        asking.Question(one["question"], (*one["choices"],), one["answer"], one["subject"], number)  # type: ignore[arg-type]
+        for number, one in enumerate(questions)
+    ]
+    batches = query_loader(QueryBatches(encode(asked, tokenizer), max_tokens=max_tokens))
+    right = [evaluate_choices(choice_scores(model, batch), batch)["correct"] for batch in batches]
+    return float(torch.cat(right).float().mean())
 
 
 def main() -> None:
