@@ -4,28 +4,41 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lit_unlearn.callbacks import ExportPretrained, PerturbationRobustness
+    from lit_unlearn.callbacks import ExportPretrained, Generations, LMEvalHarness, PerturbationRobustness
     from lit_unlearn.data import DemoDataModule, TextSource, UnlearnDataModule, WMDPDataModule
     from lit_unlearn.errors import InputError
-    from lit_unlearn.forget import RMU, RSV, AdaptiveRMU
+    from lit_unlearn.forget import DPO, NPO, RMU, RSV, AdaptiveRMU, GradientAscent, Relearning, SimNPO
     from lit_unlearn.loss import Batch, Loss, Outputs, PerTopic
     from lit_unlearn.module import UnlearnModule
-    from lit_unlearn.retain import NLL, RepresentationMSE
+    from lit_unlearn.no_loss import NoLoss
+    from lit_unlearn.question_module import QuestionModule
+    from lit_unlearn.retain import NLL, LogitKL, LogitMSE, RepresentationMSE
 
 __all__ = [
+    "DPO",
     "NLL",
+    "NPO",
     "RMU",
     "RSV",
     "AdaptiveRMU",
     "Batch",
     "DemoDataModule",
     "ExportPretrained",
+    "Generations",
+    "GradientAscent",
     "InputError",
+    "LMEvalHarness",
+    "LogitKL",
+    "LogitMSE",
     "Loss",
+    "NoLoss",
     "Outputs",
     "PerTopic",
     "PerturbationRobustness",
+    "QuestionModule",
+    "Relearning",
     "RepresentationMSE",
+    "SimNPO",
     "TextSource",
     "UnlearnDataModule",
     "UnlearnModule",
@@ -33,13 +46,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "callbacks": ("ExportPretrained", "PerturbationRobustness"),
+    "callbacks": ("ExportPretrained", "Generations", "LMEvalHarness", "PerturbationRobustness"),
     "data": ("DemoDataModule", "TextSource", "UnlearnDataModule", "WMDPDataModule"),
     "errors": ("InputError",),
-    "forget": ("RMU", "RSV", "AdaptiveRMU"),
+    "forget": ("DPO", "NPO", "RMU", "RSV", "AdaptiveRMU", "GradientAscent", "Relearning", "SimNPO"),
     "loss": ("Batch", "Loss", "Outputs", "PerTopic"),
     "module": ("UnlearnModule",),
-    "retain": ("NLL", "RepresentationMSE"),
+    "no_loss": ("NoLoss",),
+    "question_module": ("QuestionModule",),
+    "retain": ("NLL", "LogitKL", "LogitMSE", "RepresentationMSE"),
 }
 
 

@@ -41,6 +41,20 @@ def weights_dtype(precision: str) -> torch.dtype:
     return _DTYPES[precision]
 
 
+def check_streams(forget: Loss, retain: Loss) -> None:
+    """Each loss is given to the stream it is made for.
+
+    Raises:
+        InputError: it is not.
+    """
+    for stream, loss, others in (("forget", forget, "RMU or NPO"), ("retain", retain, "RepresentationMSE or LogitKL")):
+        if loss.stream not in (None, stream):
+            raise InputError(
+                f"model.{stream}: {type(loss).__name__} is a {loss.stream} loss and would do the opposite here; take a "
+                f"{stream} loss, e.g. {others}"
+            )
+
+
 def check_options(retain: Loss, *, layer: int, noise_layer: int, noise_scale: float) -> None:
     """The steering layer and the noise fit each other and the retain loss.
 
@@ -55,7 +69,7 @@ def check_options(retain: Loss, *, layer: int, noise_layer: int, noise_scale: fl
     if noise_scale > 0 and not retain.needs_frozen:
         raise InputError(
             f"model.noise_scale: {name} does not read the frozen model, so noise cannot act; set noise_scale to 0, or "
-            "take a retain loss that does, e.g. RepresentationMSE"
+            "take a retain loss that does, e.g. RepresentationMSE or LogitKL"
         )
     if noise_scale > 0 and noise_layer > layer and not retain.needs_logits:
         raise InputError(
@@ -98,9 +112,7 @@ def check_precision(now: str, before: str) -> None:
         InputError: it is not.
     """
     if now != before:
-        raise InputError(
-            f"trainer.precision: the model was loaded for {before!r}, not {now!r}; make a new UnlearnModule"
-        )
+        raise InputError(f"trainer.precision: the model was loaded for {before!r}, not {now!r}; make a new module")
 
 
 def check_checkpoint(held: Identity | None, own: Identity, *, seeds: bool) -> None:

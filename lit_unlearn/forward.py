@@ -1,13 +1,17 @@
 """Running part of a decoder: every hook and module swap of the package, as context managers undone on exit."""
 
+import copy
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from lit_unlearn.logits import LazyLogits
 from lit_unlearn.loss import Batch, Outputs
 
 Noise = Callable[[Tensor], Tensor]
@@ -97,7 +101,7 @@ class Prefix(NamedTuple):
     hidden: Tensor
     """`[batch, seq, dim]`, what entered layer `start`."""
     example: Any
-    """What a layer of this model returns."""
+    """What layer `layer` returned."""
 
 
 def run_layers(
@@ -110,11 +114,12 @@ def run_layers(
     start: int,
     prefix: Prefix | None = None,
     noise: tuple[int, Noise] | None = None,
+    context: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> tuple[Outputs, Prefix]:
     """Runs as little of a causal language model as gives the outputs asked for.
 
-    Layers above `layer` run only for logits; with a prefix, layers below `start` do not run. All of the model's own
-    arithmetic (masks, positions, caps) stays the model's own.
+    Layers above `layer` run only for logits, which are computed where a loss reads them; with a prefix, layers below
+    `start` do not run. All of the model's own arithmetic (masks, positions, caps) stays the model's own.
 
     Args:
         model: a causal language model.
@@ -122,9 +127,10 @@ def run_layers(
         batch: the rows.
         layer: index of the layer whose output is `Outputs.hidden`.
         needs_logits: run to the logits.
-        start: index of a layer, at most `layer`: where the returned prefix ends and a given one is taken up.
+        start: index of a layer that runs: where the returned prefix ends and a given one is taken up.
         prefix: from an earlier run on the same batch with the same `start`; None runs from the embedding.
         noise: index of a layer, not below `start`, and the noise added to its output.
+        context: what to be in while logits are computed.
 
     Returns:
         The outputs and the prefix.
@@ -139,9 +145,56 @@ def run_layers(
         left = stack.enter_context(captured_output(layers[layer]))
         first, like = (0, left) if prefix is None else (start, [prefix.example])
         stack.enter_context(only_layers(layers, first, last, like=like))
-        inner = model if needs_logits else model.get_decoder()
-        result = inner(**_inputs(inner, batch), use_cache=False)
-    return Outputs(_hidden(left[0]), result.logits if needs_logits else None), Prefix(entered[0], left[0])
+        decoder = model.get_decoder()
+        result = decoder(**_inputs(decoder, batch), use_cache=False)
+    vocab = model.config.get_text_config().vocab_size
+    logits = LazyLogits(partial(output_head, model, result, context), _hidden(result), vocab) if needs_logits else None
+    # Where `layer` lies below the prefix's end, what it returned is in the prefix.
+    example = left[0] if prefix is None or left else prefix.example
+    return Outputs(_hidden(example), logits), Prefix(entered[0], example)
+
+
+def output_head(
+    model: PreTrainedModel, result: Any, context: Callable[[], AbstractContextManager[None]], states: Tensor
+) -> Tensor:
+    """The logits of final states: the model's own forward (its head, scales, caps) with the decoder left out.
+
+    Args:
+        model: a causal language model.
+        result: what its decoder returned for some batch.
+        context: what to be in meanwhile.
+        states: `[batch, seq, dim]`, what it is to have returned.
+    """
+    decoder = model.get_decoder()
+    path = next(path for path, module in model.named_modules() if module is decoder)
+    parent, _, name = path.rpartition(".")
+    ids = torch.zeros(states.shape[:2], dtype=torch.long, device=states.device)
+    with context(), swapped([(model.get_submodule(parent), name, _Returns(_with_hidden(result, states)))]):
+        logits: Tensor = model(input_ids=ids, use_cache=False).logits
+    return logits
+
+
+def logit_lens(model: PreTrainedModel, layers: nn.ModuleList, batch: Batch) -> Iterator[Tensor]:
+    """The logits `[batch, vocab]` at the last position as each layer's states give them, had the model ended there.
+
+    Every layer runs once; final norm, head, scales and caps are the model's own.
+
+    Args:
+        model: a causal language model.
+        layers: its decoder layers.
+        batch: the rows, padded to the left.
+    """
+    decoder = model.get_decoder()
+    with ExitStack() as stack:
+        seen = [stack.enter_context(captured_output(layer)) for layer in layers]
+        decoder(**_inputs(decoder, batch), use_cache=False)
+    ids = torch.zeros_like(batch["input_ids"][:, -1:])
+    for (output,) in seen:
+        states = _hidden(output)[:, -1:]
+        given = _Returns(states if isinstance(output, Tensor) else (states, *output[1:]))
+        with swapped([(layers, str(index), given) for index in range(len(layers))]):
+            logits: Tensor = model(input_ids=ids, use_cache=False).logits
+        yield logits[:, -1]
 
 
 def positions(attention_mask: Tensor) -> Tensor:
@@ -168,6 +221,18 @@ class _Skipped(nn.Module):
         return hidden if isinstance(example, Tensor) else (hidden, *example[1:])
 
 
+class _Returns(nn.Module):
+    """Returns the same whatever it is given."""
+
+    def __init__(self, result: Any) -> None:
+        super().__init__()
+        self._result = result
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        del args, kwargs
+        return self._result
+
+
 def _inputs(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
     """What the model's forward is called with; models without absolute positions may take no position ids."""
     inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
@@ -177,7 +242,16 @@ def _inputs(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
 
 
 def _hidden(output: Any) -> Tensor:
-    """The hidden states of what a decoder layer returns: a tensor, or a tuple in older families and remote code."""
+    """The hidden states of what a decoder or a layer returns: a tensor, or they come first."""
     hidden = output if isinstance(output, Tensor) else output[0]
     assert isinstance(hidden, Tensor)
     return hidden
+
+
+def _with_hidden(result: Any, hidden: Tensor) -> Any:
+    """What a decoder returned, with other hidden states."""
+    if isinstance(result, tuple):
+        return (hidden, *result[1:])
+    result = copy.copy(result)
+    result.last_hidden_state = hidden
+    return result

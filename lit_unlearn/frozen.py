@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from lit_unlearn.errors import InputError
 from lit_unlearn.forward import Noise, run_layers, swapped
-from lit_unlearn.loss import Batch, Outputs
+from lit_unlearn.loss import Batch, Loss, Outputs
 from lit_unlearn.models import first_trained_layer
 
 
@@ -50,6 +50,12 @@ class FrozenModel(nn.Module):
         with swapped([(*place, module) for place, module in zip(self._places, self.copies, strict=True)]):
             yield
 
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """As `standing_in`, without gradient."""
+        with torch.no_grad(), self.standing_in():
+            yield
+
 
 def run_pair(
     updated: PreTrainedModel,
@@ -58,11 +64,10 @@ def run_pair(
     batch: Batch,
     *,
     layer: int,
-    needs_logits: bool,
-    needs_frozen: bool,
+    reader: Loss,
     noise: tuple[int, Noise] | None = None,
 ) -> tuple[Outputs, Outputs | None]:
-    """Runs both models on a batch; the layers below the first trained one run once.
+    """Runs as much of both models on a batch as a loss reads; the layers below the first trained one run once.
 
     Args:
         updated: the model being trained.
@@ -70,21 +75,48 @@ def run_pair(
         layers: the decoder layers.
         batch: the rows.
         layer: index of the layer whose output is `Outputs.hidden`.
-        needs_logits: run to the logits.
-        needs_frozen: run the frozen model too.
-        noise: index of a layer, and the noise added to its output in the frozen model.
+        reader: the loss.
+        noise: index of a layer, and the noise added to its output in the frozen model; not for preferred answers.
 
     Returns:
         The outputs of the updated model, and of the frozen one without gradient, or None.
+
+    Raises:
+        InputError: the loss reads preferred answers and the batch has none.
     """
-    start = min(first_trained_layer(updated, layers), layer if noise is None else min(layer, noise[0]))
-    run = partial(run_layers, updated, layers, batch, layer=layer, needs_logits=needs_logits, start=start)
+    run = partial(_run_rows, updated, frozen, layers, layer=layer, reader=reader)
+    if not reader.needs_preferred:
+        return run(batch, noise=noise)
+    if "preferred" not in batch:
+        raise InputError(
+            f"data: {type(reader).__name__} reads preferred answers, which this data does not hold; take a DataModule "
+            "of lit-unlearn, or give each forget batch a batch of them under `preferred`"
+        )
+    outputs, preferred = run(batch, noise=noise), run(batch["preferred"])
+    target = None if outputs[1] is None else outputs[1]._replace(preferred=preferred[1])
+    return outputs[0]._replace(preferred=preferred[0]), target
+
+
+def _run_rows(
+    updated: PreTrainedModel,
+    frozen: FrozenModel,
+    layers: nn.ModuleList,
+    batch: Batch,
+    *,
+    layer: int,
+    reader: Loss,
+    noise: tuple[int, Noise] | None = None,
+) -> tuple[Outputs, Outputs | None]:
+    """As `run_pair`, for the batch's own rows."""
+    last = len(layers) - 1 if reader.needs_logits else layer
+    start = min(first_trained_layer(updated, layers), last if noise is None else min(last, noise[0]))
+    run = partial(run_layers, updated, layers, batch, layer=layer, needs_logits=reader.needs_logits, start=start)
     outputs, prefix = run()
-    if not needs_frozen:
+    if not reader.needs_frozen:
         return outputs, None
-    with torch.no_grad(), frozen.standing_in():
+    with frozen.running():
         # From 0 on there is nothing to share: what comes before the layers may be trained as well.
-        return outputs, run(prefix=prefix if start > 0 else None, noise=noise)[0]
+        return outputs, run(prefix=prefix if start > 0 else None, noise=noise, context=frozen.running)[0]
 
 
 def _shared_tensors(model: PreTrainedModel) -> list[Tensor]:

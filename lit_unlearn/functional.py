@@ -2,14 +2,24 @@
 
 Shapes: `hidden` `[batch, seq, dim]`, `mask` `[batch, seq]` (1 where a token counts), results `[batch]`. A row without
 any counted token gives 0. Sums run in float32, or in float64 where the input is.
+
+Logits are read a few tokens at a time, forward and backward, so that no tensor `[batch, seq, vocab]` is ever held.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, pad
+from torch.nn.functional import cross_entropy, kl_div, logsigmoid, pad
+from torch.utils.checkpoint import checkpoint
+
+from lit_unlearn.loss import Logits
 
 IGNORED_LABEL = -100
 """Label of a position that predicts nothing, as in transformers and `cross_entropy`."""
+
+_PIECE = 2**13
+"""Logits held at once per position of the longest row: 32 KiB in float32, 24 MiB for 768 tokens."""
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
@@ -67,22 +77,75 @@ def first_token_share(hidden: Tensor, mask: Tensor) -> Tensor:
     return first / squares.sum(dim=-1).clamp(min=torch.finfo(squares.dtype).tiny)
 
 
-def negative_log_likelihood(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean negative log-likelihood of each row's predicted tokens, in nats.
+def negative_log_likelihood(logits: Logits, labels: Tensor, *, mean: bool = True) -> Tensor:
+    """Negative log-likelihood of each row's predicted tokens, in nats.
 
     Args:
         logits: `[batch, seq, vocab]`; position t predicts the label at t + 1.
         labels: `[batch, seq]`, `IGNORED_LABEL` where nothing is to be predicted.
+        mean: over the predicted tokens; else their sum.
 
     Example:
         >>> round(float(negative_log_likelihood(torch.zeros(1, 2, 2), torch.tensor([[-100, 1]]))), 4)
         0.6931
     """
-    targets = labels[:, 1:]
-    losses = cross_entropy(
-        precise(logits[:, :-1]).transpose(1, 2), targets, ignore_index=IGNORED_LABEL, reduction="none"
-    )
-    return masked_mean(losses, targets != IGNORED_LABEL)
+    predicted = labels[:, 1:] != IGNORED_LABEL
+
+    def losses(rows: Tensor, positions: Tensor) -> Tensor:
+        return cross_entropy(precise(logits[rows, positions]), labels[rows, positions + 1], reduction="none")
+
+    values = _by_token(losses, predicted, logits)
+    return masked_mean(values, predicted) if mean else values.sum(dim=-1)
+
+
+def kl_divergence(logits: Logits, target: Logits, mask: Tensor) -> Tensor:
+    """Mean over counted tokens of KL(p_target ‖ p), in nats.
+
+    Args:
+        logits: `[batch, seq, vocab]`.
+        target: likewise.
+        mask: `[batch, seq]`.
+
+    Example:
+        >>> kl_divergence(torch.zeros(1, 1, 2), torch.tensor([[[0.0, 3.0]]]).log1p(), torch.tensor([[1]]))
+        tensor([0.1927])
+    """
+
+    def divergences(rows: Tensor, positions: Tensor) -> Tensor:
+        ours, theirs = _log_probabilities(logits[rows, positions]), _log_probabilities(target[rows, positions])
+        return kl_div(ours, theirs, reduction="none", log_target=True).sum(dim=-1)
+
+    return masked_mean(_by_token(divergences, mask.bool(), logits), mask)
+
+
+def mean_squared_log_ratio(logits: Logits, target: Logits, mask: Tensor) -> Tensor:
+    """Mean over counted tokens and the vocabulary of (log p - log p_target)².
+
+    Args:
+        logits: `[batch, seq, vocab]`.
+        target: likewise.
+        mask: `[batch, seq]`.
+
+    Example:
+        >>> mean_squared_log_ratio(torch.zeros(1, 1, 2), torch.ones(1, 1, 2), torch.tensor([[1]]))
+        tensor([0.])
+    """
+
+    def distances(rows: Tensor, positions: Tensor) -> Tensor:
+        ours, theirs = _log_probabilities(logits[rows, positions]), _log_probabilities(target[rows, positions])
+        return (ours - theirs).square().mean(dim=-1)
+
+    return masked_mean(_by_token(distances, mask.bool(), logits), mask)
+
+
+def preference_loss(margin: Tensor, beta: float) -> Tensor:
+    """-(2/β) log σ(β · margin), elementwise: 0 for a large margin, -2 · margin far below 0.
+
+    Example:
+        >>> preference_loss(torch.tensor([-1e4, 0.0, 1e4]), beta=0.1)
+        tensor([2.0000e+04, 1.3863e+01, -0.0000e+00])
+    """
+    return -2 / beta * logsigmoid(beta * margin)
 
 
 def predicted_labels(labels: Tensor, attention_mask: Tensor, loss_mask: Tensor) -> Tensor:
@@ -99,3 +162,25 @@ def predicted_labels(labels: Tensor, attention_mask: Tensor, loss_mask: Tensor) 
 def precise(values: Tensor) -> Tensor:
     """`values` in at least float32, so that sums over half-precision states keep their digits."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def _by_token(values: Callable[[Tensor, Tensor], Tensor], counted: Tensor, logits: Logits) -> Tensor:
+    """The values of the counted tokens, `[batch, seq]`, and 0 elsewhere.
+
+    Args:
+        values: takes rows and positions of some tokens, `[tokens]` each, and returns their values `[tokens]`. It runs
+            once more in backward, so that what it computes from logits need not be kept.
+        counted: bool `[batch, seq]`.
+        logits: what the values are made of.
+    """
+    # As many pieces in every process, whatever its tokens: under FSDP2 each is a collective call.
+    pieces = max(1, len(counted) * logits.shape[-1] // _PIECE)
+    index = counted.nonzero(as_tuple=True)
+    parts = zip(*(axis.tensor_split(pieces) for axis in index), strict=True)
+    # In eval mode nothing is drawn, so no generator's state need be kept.
+    found = torch.cat([checkpoint(values, *part, use_reentrant=False, preserve_rng_state=False) for part in parts])
+    return found.new_zeros(counted.shape).index_put(index, found)
+
+
+def _log_probabilities(logits: Tensor) -> Tensor:
+    return precise(logits).log_softmax(dim=-1)

@@ -1,7 +1,7 @@
 """The contract between losses and the module: what a loss reads, and that it returns one value per row."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple, TypedDict
+from typing import Any, ClassVar, Literal, NamedTuple, NotRequired, Protocol, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,19 @@ class Batch(TypedDict):
     """`[batch]`, the index of each row's topic."""
     row: Tensor
     """`[batch]`, a number that no other row of the stream has; the noise is a function of it."""
+    preferred: NotRequired["Batch"]
+    """Of a forget batch, where the loss reads it: an answer for each row that is preferred to it."""
+
+
+class Logits(Protocol):
+    """`[batch, seq, vocab]`: a tensor, or what computes the logits of those tokens at which it is indexed."""
+
+    @property
+    def shape(self) -> torch.Size:
+        """Batch, seq and vocab."""
+
+    def __getitem__(self, index: Any, /) -> Tensor:
+        """The logits at an index over batch and seq, e.g. `logits[rows, positions]`, `[tokens, vocab]`."""
 
 
 class Outputs(NamedTuple):
@@ -29,20 +42,26 @@ class Outputs(NamedTuple):
 
     hidden: Tensor
     """`[batch, seq, dim]`, the residual stream after the steering layer."""
-    logits: Tensor | None
+    logits: Logits | None
     """`[batch, seq, vocab]`, or None where only the first layers ran."""
+    preferred: "Outputs | None" = None
+    """Of the batch's preferred answers, where the loss reads them."""
 
 
 class Loss(nn.Module, ABC):
     """A forget or a retain loss. It sees no model, tokenizer or trainer.
 
-    A subclass says what it reads (`needs_logits`, `needs_frozen`); the module runs no more than that.
+    A subclass says what it reads (`needs_...`); the module runs no more than that.
     """
 
+    stream: ClassVar[Literal["forget", "retain"] | None] = None
+    """The stream it is made for, so that the other is refused; None leaves it to the user."""
     needs_logits: ClassVar[bool] = False
     """Whether it reads `Outputs.logits` (of the frozen model too, if it reads that)."""
     needs_frozen: ClassVar[bool] = False
     """Whether it reads the frozen model's outputs."""
+    needs_preferred: ClassVar[bool] = False
+    """Whether it reads `Outputs.preferred`, for which the DataModule samples an answer for each forget row."""
 
     @abstractmethod
     def forward(self, updated: Outputs, frozen: Outputs | None, batch: Batch) -> Tensor:

@@ -162,6 +162,16 @@ def trained_above(model: PreTrainedModel, layers: nn.ModuleList, layer: int) -> 
     return [name for name, parameter in named[last + 1 :] if parameter.requires_grad]
 
 
+def device_alone(*args: Any, **kwargs: Any) -> torch.device | None:
+    """The device among the arguments of `Module.to`, if any: a loaded model keeps its dtypes.
+
+    Under `bf16-true` Lightning casts the whole module, which would round the rotary frequencies, float32 in every model
+    of transformers.
+    """
+    device: torch.device | None = torch._C._nn._parse_to(*args, **kwargs)[0]
+    return device
+
+
 def _matching(pattern: str, names: list[str]) -> list[str]:
     try:
         found = [name for name in names if re.fullmatch(pattern, name)]

@@ -95,6 +95,7 @@ class UnlearnModule(L.LightningModule):
         self._topics: tuple[str, ...] = ()
         self._precision = ""  # of the loaded model
         self._throughput = measure.Throughput()
+        checks.check_streams(self.forget, self.retain)
         checks.check_options(self.retain, layer=self.layer, noise_layer=self.noise_layer, noise_scale=self.noise_scale)
 
     def check_model(self) -> None:
@@ -148,14 +149,13 @@ class UnlearnModule(L.LightningModule):
         if patterns is None:
             patterns = [re.escape(name) for name in models.default_trainable(updated, layers, self.layer)]
         models.choose_trainable(updated, patterns)
-        checks.check_reached(
-            updated, layers, self.layer, needs_logits=self.forget.needs_logits or self.retain.needs_logits
-        )
+        needs_logits = self.forget.needs_logits or self.retain.needs_logits
+        checks.check_reached(updated, layers, self.layer, needs_logits=needs_logits)
         frozen = FrozenModel(updated)
         if precision.endswith("mixed"):
             models.use_master_weights(updated)
         if self.device_mesh is not None:
-            shard(updated, layers, frozen.copies, self.device_mesh)
+            shard(updated, layers, frozen.copies, self.device_mesh, needs_logits=needs_logits)
         self.updated, self.frozen = updated, frozen
 
     @property
@@ -172,12 +172,8 @@ class UnlearnModule(L.LightningModule):
         return self
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """Moves to a device; weights and buffers keep the dtype they were loaded in.
-
-        Under `bf16-true` Lightning casts the whole module, which would round the rotary frequencies, float32 in every
-        model of transformers.
-        """
-        device = torch._C._nn._parse_to(*args, **kwargs)[0]
+        """Moves to a device; weights and buffers keep the dtype they were loaded in."""
+        device = models.device_alone(*args, **kwargs)
         return self if device is None else super().to(device)
 
     def training_step(self, batch: dict[str, Batch], batch_idx: int) -> Tensor:
@@ -201,9 +197,12 @@ class UnlearnModule(L.LightningModule):
         return self._evaluate("test", batch)
 
     def on_fit_start(self) -> None:
-        """Logs the hyperparameters, starts the clock of tokens per second."""
+        """Logs the hyperparameters."""
         for logger in self.trainer.loggers:
             logger.log_hyperparams(self.hyperparameters())
+
+    def on_train_start(self) -> None:
+        """Starts the clock of tokens per second; what callbacks do before is not training's."""
         self._throughput.restart()
 
     def on_validation_end(self) -> None:
@@ -271,8 +270,7 @@ class UnlearnModule(L.LightningModule):
             self.layers,
             batch,
             layer=self.layer,
-            needs_logits=loss.needs_logits,
-            needs_frozen=loss.needs_frozen,
+            reader=loss,
             noise=(self.noise_layer, self._noise(batch)) if noisy and self.noise_scale > 0 else None,
         )
         return loss(updated, frozen, batch), updated

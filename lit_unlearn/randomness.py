@@ -13,7 +13,7 @@ from torch import Tensor
 _MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
-_NOISE, _UNIFORM_DIRECTION, _GAUSSIAN_DIRECTION, _PERMUTATION = range(4)
+_NOISE, _UNIFORM_DIRECTION, _GAUSSIAN_DIRECTION, _PERMUTATION, _CHOICE = range(5)
 Word = int | Tensor
 
 
@@ -110,6 +110,22 @@ def permutation(length: int, *, seed: int, stream: int, turn: int) -> Tensor:
     """The order in which a stream's rows come at its `turn`-th pass: int64 `[length]`."""
     word = philox((turn, stream, 0, _PERMUTATION), (seed, 0))[0]
     return torch.randperm(length, generator=torch.Generator().manual_seed(int(word)))
+
+
+def choices(row: Tensor, count: int, *, seed: int, step: int) -> Tensor:
+    """One of `count` things for each row, a pure function of (seed, step, row): int64 `[batch]`.
+
+    Args:
+        row: `[batch]`, the number of each row in its stream.
+        count: how many things there are to choose from.
+        seed: seed of the run.
+        step: a fresh choice at each.
+
+    Example:
+        >>> choices(torch.tensor([0, 1, 2]), 10, seed=0, step=0).tolist()
+        [6, 7, 0]
+    """
+    return philox((row, step, 0, _CHOICE), (seed, 0))[0] % count
 
 
 def _words(counter: tuple[Word, ...]) -> list[Tensor]:

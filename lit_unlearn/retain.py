@@ -4,8 +4,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from lit_unlearn import functional
-from lit_unlearn.loss import Batch, Loss, Outputs
+from lit_unlearn import functional, likelihood
+from lit_unlearn.loss import Batch, Logits, Loss, Outputs
 
 
 class RepresentationMSE(Loss):
@@ -16,6 +16,7 @@ class RepresentationMSE(Loss):
     Differs from the authors' code: padding never counts.
     """
 
+    stream = "retain"
     needs_frozen: ClassVar[bool] = True
 
     def forward(self, updated: Outputs, frozen: Outputs | None, batch: Batch) -> Tensor:
@@ -24,17 +25,57 @@ class RepresentationMSE(Loss):
         return functional.mean_squared_distance(updated.hidden, frozen.hidden, batch["loss_mask"])
 
 
+class LogitKL(Loss):
+    """Mean over tokens of KL(p_frozen ‖ p_updated), in nats.
+
+    With Random Noise Augmentation the noise has run on from `noise_layer` to p_frozen; the loss does not know of it.
+
+    Differs from the authors' code: padding never counts, and both models see the attention mask.
+    """
+
+    stream = "retain"
+    needs_logits: ClassVar[bool] = True
+    needs_frozen: ClassVar[bool] = True
+
+    def forward(self, updated: Outputs, frozen: Outputs | None, batch: Batch) -> Tensor:
+        """Returns `[batch]`."""
+        return functional.kl_divergence(*_logits(updated, frozen), batch["loss_mask"])
+
+
+class LogitMSE(Loss):
+    """Mean over tokens and vocabulary of (log p_updated - log p_frozen)².
+
+    With Random Noise Augmentation the noise has run on from `noise_layer` to p_frozen; the loss does not know of it.
+
+    Differs from the authors' code: padding never counts, and both models see the attention mask.
+    """
+
+    stream = "retain"
+    needs_logits: ClassVar[bool] = True
+    needs_frozen: ClassVar[bool] = True
+
+    def forward(self, updated: Outputs, frozen: Outputs | None, batch: Batch) -> Tensor:
+        """Returns `[batch]`."""
+        return functional.mean_squared_log_ratio(*_logits(updated, frozen), batch["loss_mask"])
+
+
 class NLL(Loss):
     """Mean negative log-likelihood of the row's predicted tokens, in nats; the retain loss of GradDiff.
 
     It does not read the frozen model, so Random Noise Augmentation cannot act on it.
     """
 
+    stream = "retain"
     needs_logits: ClassVar[bool] = True
 
     def forward(self, updated: Outputs, frozen: Outputs | None, batch: Batch) -> Tensor:
         """Returns `[batch]`; a row with nothing to predict gives 0."""
         del frozen
-        assert updated.logits is not None
-        labels = functional.predicted_labels(batch["labels"], batch["attention_mask"], batch["loss_mask"])
-        return functional.negative_log_likelihood(updated.logits, labels)
+        return likelihood.negative_log_likelihood(updated, batch, mean=True)
+
+
+def _logits(updated: Outputs, frozen: Outputs | None) -> tuple[Logits, Logits]:
+    assert updated.logits is not None
+    assert frozen is not None
+    assert frozen.logits is not None
+    return updated.logits, frozen.logits

@@ -3,11 +3,19 @@
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
+from transformers import PreTrainedModel
 
 from lit_unlearn.errors import InputError
 
 
-def shard(updated: nn.Module, layers: nn.ModuleList, copies: nn.ModuleList, mesh: DeviceMesh) -> None:
+def shard(
+    updated: PreTrainedModel,
+    layers: nn.ModuleList,
+    copies: nn.ModuleList,
+    mesh: DeviceMesh,
+    *,
+    needs_logits: bool = False,
+) -> None:
     """Shards both models in place over the mesh's data-parallel dimension.
 
     Each module with trained parameters, each frozen copy, each decoder layer and each module outside the layers is a
@@ -18,6 +26,8 @@ def shard(updated: nn.Module, layers: nn.ModuleList, copies: nn.ModuleList, mesh
         layers: its decoder layers.
         copies: the frozen model's own modules.
         mesh: of ModelParallelStrategy.
+        needs_logits: a loss reads logits. Then an output head that is not trained stays whole on every rank: logits are
+            computed in pieces, each of which would gather it.
 
     Raises:
         InputError: a trained parameter is tied between modules, or the mesh asks for tensor parallelism.
@@ -27,8 +37,11 @@ def shard(updated: nn.Module, layers: nn.ModuleList, copies: nn.ModuleList, mesh
     inside = {id(module) for layer in layers for module in layer.modules()}
     outside = [module for module in updated.modules() if id(module) not in inside and _owned(module)]
     trained = [module for layer in layers for module in layer.modules() if _trains(module)]
-    tied = _tied(outside)
-    for module in [*trained, *copies, *layers, *(module for module in outside if module not in tied)]:
+    whole = _tied(outside)
+    head = updated.get_output_embeddings()
+    if needs_logits and head is not None and not _trains(head):
+        whole.append(head)
+    for module in [*trained, *copies, *layers, *(module for module in outside if module not in whole)]:
         # Resharded always: a forward without gradient between backward and step would lose the update otherwise.
         fully_shard(module, mesh=mesh["data_parallel"], reshard_after_forward=True)
 

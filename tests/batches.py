@@ -32,11 +32,14 @@ def padded(rows: list[Row], side: str, extra: int = 0) -> Batch:
 def pairs(
     steps: int, *, rows: int = 3, side: str = "right", topics: int = 1, even: bool = False
 ) -> list[dict[str, Batch]]:
-    """Forget and retain batches of so many steps."""
-    return [
+    """Forget and retain batches of so many steps, with preferred answers."""
+    found = [
         {
             stream: padded(random_rows(rows, seed=2 * step + index, topic=step % topics, even=even), side)
             for index, stream in enumerate(("forget", "retain"))
         }
         for step in range(steps)
     ]
+    for step, pair in enumerate(found):
+        pair["forget"]["preferred"] = padded(random_rows(rows, seed=1000 + step, even=even), side)
+    return found

@@ -47,7 +47,12 @@ def train_plainly(
             noise = noise_scale if stream == "retain" else 0.0
             with torch.no_grad():
                 target = full_forward(frozen, rows, layer, noise=noise, noise_layer=noise_layer, step=step)
-            total = total + (weight * loss(full_forward(updated, rows, layer), target, rows)).mean()
+            outputs = full_forward(updated, rows, layer)
+            if loss.needs_preferred:
+                with torch.no_grad():
+                    target = target._replace(preferred=full_forward(frozen, rows["preferred"], layer))
+                outputs = outputs._replace(preferred=full_forward(updated, rows["preferred"], layer))
+            total = total + (weight * loss(outputs, target, rows)).mean()
         optimizer.zero_grad()
         updated.zero_grad()
         total.backward()

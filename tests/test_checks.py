@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, MistralConfig, PreTrainedModel
 
-from lit_unlearn import NLL, RMU, Batch, RepresentationMSE, checks, models
+from lit_unlearn import NLL, RMU, Batch, LogitKL, LogitMSE, RepresentationMSE, checks, forget, models
 from lit_unlearn.errors import InputError
 from lit_unlearn.loss import Loss, Outputs, PerTopic
 
@@ -73,6 +73,45 @@ def test_another_precision_is_refused_with_those_there_are(precision: str) -> No
 )
 def test_options_that_fit_together_pass(retain: Loss, layer: int, noise_layer: int, noise_scale: float) -> None:
     checks.check_options(retain, layer=layer, noise_layer=noise_layer, noise_scale=noise_scale)
+
+
+class Own(Loss):
+    """A user's own, which does not say what it is for."""
+
+    def forward(self, updated: Outputs, frozen: Outputs | None, batch: Batch) -> Tensor:
+        return updated.hidden.mean(dim=(1, 2))
+
+
+FORGET = [getattr(forget, name)() for name in forget.__all__]
+RETAIN = [RepresentationMSE(), LogitKL(), LogitMSE(), NLL()]
+
+
+@pytest.mark.parametrize("loss", [*FORGET, Own()], ids=repr)
+def test_forget_losses_and_those_of_ones_own_forget(loss: Loss) -> None:
+    checks.check_streams(loss, RepresentationMSE())
+
+
+@pytest.mark.parametrize("loss", [*RETAIN, Own()], ids=repr)
+def test_retain_losses_and_those_of_ones_own_retain(loss: Loss) -> None:
+    checks.check_streams(RMU(), loss)
+
+
+@pytest.mark.parametrize("loss", RETAIN, ids=repr)
+def test_a_retain_loss_does_not_forget(loss: Loss) -> None:
+    name = type(loss).__name__
+    with pytest.raises(
+        InputError, match=rf"^model\.forget: {name} is a retain loss .*; take a forget loss, e\.g\. RMU"
+    ):
+        checks.check_streams(loss, RepresentationMSE())
+
+
+@pytest.mark.parametrize("loss", FORGET, ids=repr)
+def test_a_forget_loss_does_not_retain(loss: Loss) -> None:
+    name = type(loss).__name__
+    with pytest.raises(
+        InputError, match=rf"^model\.retain: {name} is a forget loss .*; take a retain loss, e\.g\. Rep"
+    ):
+        checks.check_streams(RMU(), loss)
 
 
 def test_a_negative_layer_is_refused() -> None:

@@ -108,3 +108,27 @@ def test_the_shipped_overlay_trains_masters_over_bf16_weights_in_two_processes(w
         assert moved == ("down_proj" in name and name.split(".")[2] in "567")
         # One step of Adam is lr times the sign of the gradient, which rounding may turn where the gradient is near 0.
         assert (value.float() - one[name].float()).abs().mean() < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("strategy", "trained"),
+    [("ddp", "lm_head"), ("fsdp2", "lm_head"), ("fsdp2", "layers.6.mlp.down_proj")],
+)
+def test_losses_on_logits_train_two_processes_as_one(world: Path, tmp_path: Path, strategy: str, trained: str) -> None:
+    losses = [
+        "--model.forget=DPO",
+        "--model.retain=LogitKL",
+        f"--model.trainable=['.*{trained}.weight']",
+        "--model.optimizer=torch.optim.SGD",  # Adam's steps turn with the rounding of gradients near 0
+        "--model.optimizer.lr=0.1",
+        "--data.batch_size=4",
+    ]
+    one = load_file(fit(world, tmp_path / "one", *losses))
+    two = load_file(fit(world, tmp_path / "two", "--trainer.devices=2", *losses, *STRATEGIES[strategy]))
+    source = load_file(world / "model" / "model.safetensors")
+    changed = [name for name, value in one.items() if not torch.equal(value, source[name])]
+    assert len(changed) == 1
+    assert trained in changed[0]
+    for name, value in two.items():
+        torch.testing.assert_close(value, one[name], rtol=0, atol=1e-6)

@@ -10,7 +10,22 @@ from torch import Tensor
 from torch.optim import AdamW
 from torch.utils.data import DataLoader
 
-from lit_unlearn import NLL, RMU, RSV, AdaptiveRMU, Batch, RepresentationMSE, UnlearnModule
+from lit_unlearn import (
+    DPO,
+    NLL,
+    NPO,
+    RMU,
+    RSV,
+    AdaptiveRMU,
+    Batch,
+    GradientAscent,
+    LogitKL,
+    LogitMSE,
+    RepresentationMSE,
+    SimNPO,
+    UnlearnModule,
+    functional,
+)
 from lit_unlearn.loss import Loss
 from tests.batches import pairs
 from tests.families import FAMILIES, write_family
@@ -139,9 +154,60 @@ def test_noise_below_the_first_trained_layer_equals_two_full_models(tmp_path: Pa
     )
 
 
-@pytest.mark.parametrize("family", ["llama", "gemma2", "gpt2"])
-def test_a_loss_on_logits_equals_two_full_models(tmp_path: Path, family: str) -> None:
-    assert_equals_two_full_models(write_family(tmp_path, family), pairs(5, even=True), forget=RSV(3.0), retain=NLL())
+@pytest.mark.parametrize("family", FAMILIES)
+def test_losses_on_logits_equal_two_full_models(tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(functional, "_PIECE", 64)  # logits in several pieces
+    assert_equals_two_full_models(
+        write_family(tmp_path, family),
+        pairs(5, side="left", even=family in NO_PADDING_IN_FLOAT64),
+        forget=DPO(),
+        retain=LogitKL(),
+        noise_scale=0.3,
+    )
+
+
+@pytest.mark.parametrize(
+    ("forget", "retain", "noise_scale"),
+    [
+        (NPO(), LogitKL(), 0.3),
+        (NPO(length_normalized=True), LogitMSE(), 0.3),
+        (SimNPO(margin=0.5), LogitMSE(), 0.0),
+        (GradientAscent(), NLL(), 0.0),
+        (RSV(3.0), LogitKL(), 0.3),
+        (NPO(), RepresentationMSE(), 0.3),
+    ],
+    ids=repr,
+)
+def test_other_pairs_with_logits_equal_two_full_models(
+    tmp_path: Path, forget: Loss, retain: Loss, noise_scale: float
+) -> None:
+    folder = write_family(tmp_path, "gemma3")
+    assert_equals_two_full_models(folder, pairs(5), forget=forget, retain=retain, noise_scale=noise_scale)
+
+
+@pytest.mark.parametrize("noise_layer", [0, 4])
+def test_noise_at_another_layer_runs_on_to_the_same_logits(tmp_path: Path, noise_layer: int) -> None:
+    folder = write_family(tmp_path, "mistral")
+    assert_equals_two_full_models(
+        folder, pairs(5), forget=NPO(), retain=LogitKL(), noise_scale=0.3, noise_layer=noise_layer
+    )
+
+
+@pytest.mark.parametrize(
+    "trainable",
+    [
+        [r"lm_head\.weight"],
+        [r"model\.norm\.weight", r"model\.layers\.4\.mlp\.down_proj\.weight"],
+        [r"model\.embed_tokens\.weight"],
+        [r"model\.layers\.4\.mlp\.down_proj\.weight"],
+    ],
+    ids=["head", "final norm", "embedding", "last layer"],
+)
+def test_whatever_is_trained_losses_on_logits_equal_two_full_models(tmp_path: Path, trainable: list[str]) -> None:
+    folder = write_family(tmp_path, "llama")
+    assert_equals_two_full_models(
+        folder, pairs(5), forget=DPO(), retain=LogitKL(), noise_scale=0.1, trainable=trainable
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,135 @@
+import copy
+from typing import Any
+
 import pytest
 import torch
 import transformers
 from torch import nn
 
-from lit_unlearn.forward import noisy_output, only_layers, positions, run_layers, swapped
+from lit_unlearn import DPO, NPO, InputError, LogitKL
+from lit_unlearn.forward import logit_lens, noisy_output, only_layers, positions, run_layers, swapped
 from lit_unlearn.frozen import FrozenModel, run_pair
 from lit_unlearn.models import choose_trainable, decoder_layers, default_trainable
 from tests.batches import padded, random_rows
+from tests.families import FAMILIES
 
-TUPLES = {
+TUPLES: dict[str, dict[str, Any]] = {
     "GPTJConfig": {"n_embd": 32, "n_layer": 5, "n_head": 4, "rotary_dim": 4, "n_positions": 128},
     "FalconConfig": {"hidden_size": 32, "num_hidden_layers": 5, "num_attention_heads": 4},
     "BloomConfig": {"hidden_size": 32, "n_layer": 5, "n_head": 4},
 }
 """Families whose decoder layers return tuples; Bloom takes no position ids either."""
+
+
+HEADS: dict[str, dict[str, Any]] = TUPLES | {
+    "Gemma2Config": {"final_logit_softcapping": 2.0, "head_dim": 8},
+    "GraniteConfig": {"logits_scaling": 3.0},
+    "CohereConfig": {"logit_scale": 0.25},
+    "PhiConfig": {},
+    "MixtralConfig": {"num_local_experts": 2},
+}
+"""Families whose logits are not just a matrix times the final states, or whose decoder returns more than those."""
+
+
+def built(config: str, options: dict[str, Any]) -> transformers.PreTrainedModel:
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4}
+    sizes |= {"num_key_value_heads": 2} if config not in TUPLES else {}
+    tokens = {"vocab_size": 160, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "initializer_range": 0.2}
+    torch.manual_seed(0)
+    chosen = getattr(transformers, config)(**((options if config in TUPLES else sizes | options) | tokens))
+    model: transformers.PreTrainedModel = transformers.AutoModelForCausalLM.from_config(chosen)
+    model.eval()
+    return model.requires_grad_(False)
+
+
+@pytest.mark.parametrize("config", HEADS)
+def test_logits_are_the_models_own_at_any_index(config: str) -> None:
+    model = built(config, HEADS[config])
+    layers = decoder_layers(model)
+    batch = padded(random_rows(3, seed=0), "right")
+    ids, mask = batch["input_ids"], batch["attention_mask"]
+    logits = run_layers(model, layers, batch, layer=1, needs_logits=True, start=0)[0].logits
+    assert logits is not None
+    whole = model(input_ids=ids, attention_mask=mask).logits
+    index = mask.nonzero(as_tuple=True)
+    assert logits.shape == whole.shape
+    torch.testing.assert_close(logits[:][index], whole[index], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(logits[index], whole[index], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(logits[1:, :2], whole[1:, :2], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(logits[0, 1], whole[0, 1], rtol=1e-5, atol=1e-5)
+    assert logits[:0].shape == (0, *whole.shape[1:])
+
+
+@pytest.mark.parametrize(("config", "options"), [*FAMILIES.values(), *HEADS.items()], ids=[*FAMILIES, *HEADS])
+def test_the_logit_lens_is_the_model_that_ends_after_each_layer(config: str, options: dict[str, Any]) -> None:
+    model = built(config, options)
+    batch = padded(random_rows(3, seed=0), "left")
+    found = list(logit_lens(model, decoder_layers(model), batch))
+    assert len(found) == len(decoder_layers(model))
+    for last, logits in enumerate(found):
+        shorter = copy.deepcopy(model)
+        del decoder_layers(shorter)[last + 1 :]
+        shorter.config.num_hidden_layers = last + 1
+        for row, ids in enumerate(batch["input_ids"]):  # one row at a time, without padding
+            alone = shorter(input_ids=ids[batch["attention_mask"][row] == 1][None], use_cache=False).logits[0, -1]
+            torch.testing.assert_close(logits[row], alone, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(found[0], found[-1], atol=0.01)
+
+
+def test_noise_runs_on_to_the_frozen_logits_alone() -> None:
+    model = built("MistralConfig", {})
+    layers = decoder_layers(model)
+    choose_trainable(model, default_trainable(model, layers, 1))
+    batch = padded(random_rows(3, seed=0), "right")
+    with_noise, without = (
+        run_pair(model, FrozenModel(model), layers, batch, layer=1, reader=LogitKL(), noise=noise)
+        for noise in ((1, torch.ones_like), None)
+    )
+    logits = [outputs.logits[:] for pair in (with_noise, without) for outputs in pair if outputs and outputs.logits]
+    assert torch.equal(logits[0], logits[2])
+    assert torch.equal(logits[2], logits[3])
+    assert (logits[1] - logits[0]).abs().amax(dim=-1).min() > 0.01
+
+
+@pytest.mark.parametrize(("noise", "runs"), [(None, 1), (4, 1), (1, 2)])
+def test_layers_below_the_first_trained_one_run_once_even_above_the_steering_layer(
+    noise: int | None, runs: int
+) -> None:
+    model = built("MistralConfig", {"num_hidden_layers": 5})
+    layers = decoder_layers(model)
+    choose_trainable(model, [r"model\.layers\.3\.mlp\.down_proj\.weight"])
+    ran: list[int] = []
+    for index, layer in enumerate(layers):
+        layer.register_forward_pre_hook(lambda module, args, index=index: ran.append(index))
+    added = None if noise is None else (noise, torch.ones_like)
+    batch = padded(random_rows(3, seed=0), "left")
+    updated, frozen = run_pair(model, FrozenModel(model), layers, batch, layer=1, reader=LogitKL(), noise=added)
+    assert [ran.count(index) for index in range(5)] == [1, runs, runs, 2, 2]
+    assert frozen is not None
+    assert torch.equal(updated.hidden, frozen.hidden) == (noise != 1)
+
+
+def test_preferred_answers_run_through_both_models_without_noise() -> None:
+    model = built("MistralConfig", {})
+    layers = decoder_layers(model)
+    choose_trainable(model, default_trainable(model, layers, 1))
+    batch = padded(random_rows(3, seed=0), "right")
+    batch["preferred"] = padded(random_rows(3, seed=1), "right")
+    updated, frozen = run_pair(
+        model, FrozenModel(model), layers, batch, layer=1, reader=DPO(), noise=(1, torch.ones_like)
+    )
+    alone, _ = run_pair(model, FrozenModel(model), layers, batch["preferred"], layer=1, reader=NPO())
+    assert frozen is not None
+    for outputs in (updated.preferred, frozen.preferred):
+        assert outputs is not None
+        torch.testing.assert_close(outputs.hidden, alone.hidden, rtol=0, atol=0)
+
+
+def test_data_without_the_preferred_answers_that_a_loss_reads_is_refused() -> None:
+    model = built("MistralConfig", {})
+    batch = padded(random_rows(3, seed=0), "right")
+    with pytest.raises(InputError, match=r"^data: DPO reads preferred answers, which this data does not hold; take a"):
+        run_pair(model, FrozenModel(model), decoder_layers(model), batch, layer=1, reader=DPO())
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
@@ -26,9 +142,7 @@ def test_layers_that_return_tuples_run_in_part_as_in_whole(config: str, side: st
     batch = padded(random_rows(3, seed=0), side)
     noise = (3, torch.ones_like)
     with torch.no_grad():
-        outputs = run_pair(
-            model, FrozenModel(model), layers, batch, layer=3, needs_logits=True, needs_frozen=True, noise=noise
-        )
+        outputs = run_pair(model, FrozenModel(model), layers, batch, layer=3, reader=LogitKL(), noise=noise)
         hidden, _ = run_layers(model, layers, batch, layer=3, needs_logits=False, start=1)
         frozen = outputs[1]
     assert frozen is not None
@@ -36,7 +150,7 @@ def test_layers_that_return_tuples_run_in_part_as_in_whole(config: str, side: st
     torch.testing.assert_close(frozen.hidden, hidden.hidden + 1, rtol=0, atol=0)
     assert outputs[0].logits is not None
     assert frozen.logits is not None
-    assert not torch.equal(outputs[0].logits, frozen.logits)
+    assert not torch.equal(outputs[0].logits[:], frozen.logits[:])
 
 
 def test_layers_that_are_not_needed_do_not_run() -> None:

@@ -1,4 +1,6 @@
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -73,6 +75,26 @@ def looped_likelihood(logits: Tensor, labels: Tensor) -> list[float]:
     return rows
 
 
+def log_probabilities(scores: list[float]) -> list[float]:
+    total = math.log(sum(math.exp(score) for score in scores))
+    return [score - total for score in scores]
+
+
+def divergence(scores: list[float], target: list[float]) -> float:
+    pairs = zip(log_probabilities(scores), log_probabilities(target), strict=True)
+    return sum(math.exp(theirs) * (theirs - ours) for ours, theirs in pairs)
+
+
+def log_ratio(scores: list[float], target: list[float]) -> float:
+    pairs = list(zip(log_probabilities(scores), log_probabilities(target), strict=True))
+    return sum((ours - theirs) ** 2 for ours, theirs in pairs) / len(pairs)
+
+
+def looped(distance: Callable[[list[float], list[float]], float]) -> list[float]:
+    rows = zip(random_hidden(0).tolist(), random_hidden(1).tolist(), MASK.tolist(), strict=True)
+    return [counted([distance(*pair) for pair in zip(ours, theirs, strict=True)], mask) for ours, theirs, mask in rows]
+
+
 def assert_rows(rows: Tensor, expected: list[float]) -> None:
     torch.testing.assert_close(rows, torch.tensor(expected, dtype=rows.dtype), rtol=0, atol=1e-6)
 
@@ -112,6 +134,102 @@ def test_first_token_share_of_states_that_are_zero_is_zero() -> None:
 def test_negative_log_likelihood_equals_a_loop() -> None:
     logits = random_hidden(0)
     assert_rows(functional.negative_log_likelihood(logits, LABELS), looped_likelihood(logits, LABELS))
+
+
+def test_the_sum_of_negative_log_likelihoods_equals_a_loop() -> None:
+    logits, counts = random_hidden(0), [3, 1, 2, 0]
+    means = looped_likelihood(logits, LABELS)
+    rows = functional.negative_log_likelihood(logits, LABELS, mean=False)
+    assert_rows(rows, [count * mean for count, mean in zip(counts, means, strict=True)])
+
+
+def test_kl_divergence_equals_a_loop() -> None:
+    assert_rows(functional.kl_divergence(random_hidden(0), random_hidden(1), MASK), looped(divergence))
+
+
+def test_mean_squared_log_ratio_equals_a_loop() -> None:
+    assert_rows(functional.mean_squared_log_ratio(random_hidden(0), random_hidden(1), MASK), looped(log_ratio))
+
+
+@pytest.mark.parametrize("distance", [functional.kl_divergence, functional.mean_squared_log_ratio])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_equal_logits_are_exactly_alike(distance: Callable[..., Tensor], dtype: torch.dtype) -> None:
+    logits = 10 * random_hidden(0, dtype=dtype)
+    assert distance(logits, logits.clone(), MASK).tolist() == [0.0] * 4
+
+
+@pytest.mark.parametrize("distance", [functional.kl_divergence, functional.mean_squared_log_ratio])
+@pytest.mark.parametrize("garbage", GARBAGE)
+def test_logits_at_masked_positions_do_not_matter(distance: Callable[..., Tensor], garbage: float) -> None:
+    logits, target, masked = random_hidden(0), random_hidden(1), MASK[:, :, None] == 0
+    rows = distance(logits.masked_fill(masked, garbage), target.masked_fill(masked, garbage), MASK)
+    torch.testing.assert_close(rows, distance(logits, target, MASK), rtol=0, atol=0)
+
+
+class Watched:
+    """Logits that remember how many tokens were asked for at once."""
+
+    def __init__(self, logits: Tensor) -> None:
+        self.logits = logits
+        self.asked: list[int] = []
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.logits.shape
+
+    def __getitem__(self, index: Any) -> Tensor:
+        found = self.logits[index]
+        self.asked.append(len(found))
+        return found
+
+
+READERS = [
+    lambda logits: functional.negative_log_likelihood(logits, LABELS),
+    lambda logits: functional.kl_divergence(logits, random_hidden(1), MASK),
+    lambda logits: functional.mean_squared_log_ratio(logits, random_hidden(1), MASK),
+]
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_logits_are_read_a_few_tokens_at_a_time_forward_and_backward(
+    monkeypatch: pytest.MonkeyPatch, reader: Callable[[Any], Tensor]
+) -> None:
+    whole = random_hidden(0).requires_grad_()
+    expected = reader(whole)
+    (gradient,) = torch.autograd.grad(expected.sum(), whole)
+    monkeypatch.setattr(functional, "_PIECE", 4)  # 4 rows of 5 logits each: 5 pieces
+    pieces = random_hidden(0).requires_grad_()
+    watched = Watched(pieces)
+    rows = reader(watched)
+    forward = len(watched.asked)
+    rows.sum().backward()
+    assert (forward, len(watched.asked)) == (5, 10)
+    assert max(watched.asked) <= 2
+    assert pieces.grad is not None
+    torch.testing.assert_close(rows, expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(pieces.grad, gradient, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_as_many_pieces_are_read_whatever_the_tokens(
+    monkeypatch: pytest.MonkeyPatch, reader: Callable[[Any], Tensor]
+) -> None:
+    monkeypatch.setattr(functional, "_PIECE", 1)
+    watched = Watched(random_hidden(0))
+    reader(watched)
+    assert len(watched.asked) == 20  # more than there are tokens
+    assert sum(watched.asked) in (int(MASK.sum()), int((LABELS[:, 1:] != -100).sum()))
+
+
+@pytest.mark.parametrize(("margin", "loss"), [(0.0, 20 * math.log(2)), (3.0, 20 * math.log1p(math.exp(-0.3)))])
+def test_preference_loss_is_a_scaled_log_sigmoid(margin: float, loss: float) -> None:
+    assert_rows(functional.preference_loss(torch.tensor([margin], dtype=torch.float64), 0.1), [loss])
+
+
+def test_with_a_small_beta_a_preference_has_the_gradient_of_ascent() -> None:
+    margin = torch.tensor([2.0, -1.0], dtype=torch.float64, requires_grad=True)
+    functional.preference_loss(margin, 1e-6).sum().backward()
+    torch.testing.assert_close(margin.grad, torch.tensor([-1.0, -1.0], dtype=torch.float64), rtol=0, atol=1e-5)
 
 
 def test_negative_log_likelihood_never_predicts_the_first_position() -> None:
@@ -200,6 +318,8 @@ def test_sums_run_in_float32_or_better(given: torch.dtype, kept: torch.dtype) ->
         functional.mean_cosine(hidden, direction.to(given), MASK),
         functional.first_token_share(hidden, MASK),
         functional.negative_log_likelihood(hidden, labels),
+        functional.kl_divergence(hidden, target, MASK),
+        functional.mean_squared_log_ratio(hidden, target, MASK),
     ):
         assert rows.dtype == kept
 

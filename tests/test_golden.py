@@ -8,7 +8,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from lit_unlearn import NLL, RMU, RSV, AdaptiveRMU, RepresentationMSE
+from lit_unlearn import (
+    DPO,
+    NLL,
+    NPO,
+    RMU,
+    RSV,
+    AdaptiveRMU,
+    GradientAscent,
+    LogitKL,
+    LogitMSE,
+    RepresentationMSE,
+    SimNPO,
+)
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.loss import Batch, Loss, Outputs
 
@@ -25,8 +37,8 @@ def double(case: dict[str, Any], name: str) -> Tensor:
     return torch.tensor(case["inputs"][name], dtype=torch.float64)
 
 
-def batch_of(case: dict[str, Any]) -> Batch:
-    tokens = zip(case["inputs"]["input_ids"], case["inputs"]["mask"], strict=True)
+def batch_of(case: dict[str, Any], *, ids: str = "input_ids", mask: str = "mask") -> Batch:
+    tokens = zip(case["inputs"][ids], case["inputs"][mask], strict=True)
     rows = [
         Row([token for token, real in zip(ids, mask, strict=True) if real], 0, number)
         for number, (ids, mask) in enumerate(tokens)
@@ -40,15 +52,22 @@ def steered_by(loss: Loss, vector: Tensor, monkeypatch: pytest.MonkeyPatch) -> L
 
 
 def assert_golden(loss: Loss, case: dict[str, Any], name: str, *, noise: Tensor | float = 0.0) -> None:
-    updated = Outputs(double(case, "hidden_updated"), double(case, "logits_updated"))
-    frozen = Outputs(double(case, "hidden_frozen") + noise, None)
-    rows = loss(updated, frozen, batch_of(case))
+    frozen = double(case, "hidden_frozen") + noise
+    outputs = [
+        Outputs(hidden, double(case, f"logits_{model}"), Outputs(hidden, double(case, f"alternate_logits_{model}")))
+        for hidden, model in ((double(case, "hidden_updated"), "updated"), (frozen, "reference"))
+    ]
+    batch = batch_of(case)
+    batch["preferred"] = batch_of(case, ids="alternate_ids", mask="alternate_mask")
+    rows = loss(outputs[0], outputs[1], batch)
     assert rows.dtype == torch.float64
     torch.testing.assert_close(rows, torch.tensor(case["expected"][name], dtype=torch.float64), rtol=0, atol=1e-6)
 
 
 def test_the_rows_are_laid_out_as_in_the_golden_cases(case: dict[str, Any]) -> None:
     assert batch_of(case)["attention_mask"].tolist() == case["inputs"]["mask"]
+    alternate = batch_of(case, ids="alternate_ids", mask="alternate_mask")
+    assert alternate["attention_mask"].tolist() == case["inputs"]["alternate_mask"]
 
 
 def test_rmu_equals_its_golden_rows(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,3 +96,31 @@ def test_representation_mse_with_noise_equals_its_golden_rows(case: dict[str, An
 
 def test_nll_equals_its_golden_rows(case: dict[str, Any]) -> None:
     assert_golden(NLL(), case, "nll")
+
+
+def test_gradient_ascent_equals_its_golden_rows(case: dict[str, Any]) -> None:
+    assert_golden(GradientAscent(), case, "gradient_ascent")
+
+
+@pytest.mark.parametrize("length_normalized", [False, True])
+def test_npo_equals_its_golden_rows(case: dict[str, Any], length_normalized: bool) -> None:
+    loss = NPO(case["params"]["beta"], length_normalized=length_normalized)
+    assert_golden(loss, case, "npo_length_normalized" if length_normalized else "npo")
+
+
+def test_simnpo_equals_its_golden_rows(case: dict[str, Any]) -> None:
+    assert_golden(SimNPO(case["params"]["beta"], case["params"]["gamma"]), case, "simnpo")
+
+
+@pytest.mark.parametrize("length_normalized", [False, True])
+def test_dpo_equals_its_golden_rows(case: dict[str, Any], length_normalized: bool) -> None:
+    loss = DPO(case["params"]["beta"], length_normalized=length_normalized)
+    assert_golden(loss, case, "dpo_length_normalized" if length_normalized else "dpo")
+
+
+def test_logit_kl_equals_its_golden_rows(case: dict[str, Any]) -> None:
+    assert_golden(LogitKL(), case, "logit_kl")
+
+
+def test_logit_mse_equals_its_golden_rows(case: dict[str, Any]) -> None:
+    assert_golden(LogitMSE(), case, "logit_mse")

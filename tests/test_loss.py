@@ -1,5 +1,6 @@
 """What every loss promises, and the parts that they share."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from lit_unlearn import NLL, RMU, RSV, AdaptiveRMU, RepresentationMSE, models
+from lit_unlearn import (
+    DPO,
+    NLL,
+    NPO,
+    RMU,
+    RSV,
+    AdaptiveRMU,
+    GradientAscent,
+    LogitKL,
+    LogitMSE,
+    RepresentationMSE,
+    SimNPO,
+    models,
+)
 from lit_unlearn.data.rows import Row
 from lit_unlearn.frozen import FrozenModel, run_pair
 from lit_unlearn.loss import Batch, Loss, Outputs, PerTopic
@@ -21,9 +35,21 @@ LOSSES: list[Loss] = [
     AdaptiveRMU([3.0, 0.2, 1.5], seed=1),
     RSV([10.0, 1.0, 4.0], seed=1),
     RepresentationMSE(),
+    GradientAscent(),
+    NPO(0.5),
+    NPO(0.5, length_normalized=True),
+    SimNPO(0.5, 0.3),
+    DPO(0.5),
+    DPO(0.5, length_normalized=True),
+    LogitKL(),
+    LogitMSE(),
     NLL(),
 ]
-ON_HIDDEN = LOSSES[:4]
+ON_HIDDEN = [loss for loss in LOSSES if not loss.needs_logits]
+PREDICTING = [loss for loss in LOSSES if loss.needs_logits and not isinstance(loss, LogitKL | LogitMSE)]
+"""Losses on the likelihood of the next token, to which a row's last position says nothing."""
+EMPTY: dict[type[Loss], float] = {NPO: 4 * math.log(2), DPO: 4 * math.log(2), SimNPO: 4 * math.log1p(math.exp(0.3))}
+"""What a preference loss gives for a row that was and is as likely as can be; the others give 0."""
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
 every_loss_on_hidden = pytest.mark.parametrize("loss", ON_HIDDEN, ids=lambda loss: type(loss).__name__)
 every_side = pytest.mark.parametrize("side", ["left", "right"])
@@ -48,16 +74,27 @@ def laid_out(name: str, rows: list[Row], batch: Batch, width: int, filler: float
     return out
 
 
+def answer(row: Row) -> Row:
+    """What is preferred to a row: its tokens the other way round, and one more."""
+    return Row([*row.input_ids[::-1], *row.input_ids[:1]], row.topic, row.number + 100)
+
+
 def inputs(rows: list[Row], side: str = "right", extra: int = 0, filler: float = 0.0) -> tuple[Outputs, Outputs, Batch]:
-    batch = padded(rows, side, extra)
+    answers = [answer(row) for row in rows]
+    batch, preferred = padded(rows, side, extra), padded(answers, side, extra)
+    batch["preferred"] = preferred
     updated, frozen = (
-        Outputs(
-            laid_out(f"{model} hidden", rows, batch, DIM, filler),
-            laid_out(f"{model} logits", rows, batch, VOCAB, filler),
-        )
+        outputs(model, rows, batch, filler)._replace(preferred=outputs(model, answers, preferred, filler))
         for model in ("updated", "the frozen")
     )
     return updated, frozen, batch
+
+
+def outputs(model: str, rows: list[Row], batch: Batch, filler: float) -> Outputs:
+    hidden, logits = (
+        laid_out(f"{model} {name}", rows, batch, width, filler) for name, width in (("hidden", DIM), ("logits", VOCAB))
+    )
+    return Outputs(hidden, logits)
 
 
 def one_by_one(loss: Loss, rows: list[Row]) -> Tensor:
@@ -92,10 +129,10 @@ def test_what_the_models_compute_at_padding_does_not_matter(loss: Loss, side: st
 
 @every_loss
 @every_side
-def test_a_row_of_only_padding_gives_zero_and_leaves_the_others_alone(loss: Loss, side: str) -> None:
+def test_a_row_of_only_padding_gives_a_constant_and_leaves_the_others_alone(loss: Loss, side: str) -> None:
     rows = random_rows()
     out = loss(*inputs([rows[0], Row([], 1, 99), rows[1]], side))
-    assert out[1] == 0
+    assert float(out[1]) == pytest.approx(EMPTY.get(type(loss), 0.0))
     assert_same(out[[0, 2]], one_by_one(loss, rows[:2]))
 
 
@@ -115,32 +152,43 @@ def test_positions_that_the_loss_mask_leaves_out_do_not_count(loss: Loss) -> Non
 def test_the_gradient_reaches_every_real_token_and_no_padding(loss: Loss, side: str) -> None:
     updated, frozen, batch = inputs(random_rows()[:2], side, 1)
     read = updated.logits if loss.needs_logits else updated.hidden
-    assert read is not None
+    assert isinstance(read, Tensor)
     read.requires_grad_()
     loss(updated, frozen, batch).sum().backward()
     assert read.grad is not None
     reached = read.grad.abs().sum(dim=-1) > 0
     mask = batch["attention_mask"].bool()
-    predicting = mask & mask.roll(-1, dims=1) if loss.needs_logits else mask
-    predicting[:, -1] &= not loss.needs_logits
+    predicting = mask & mask.roll(-1, dims=1) if loss in PREDICTING else mask
+    predicting[:, -1] &= loss not in PREDICTING
     assert torch.equal(reached, predicting)
 
 
 @every_loss
 def test_a_loss_reads_no_more_than_it_says(loss: Loss) -> None:
     updated, frozen, batch = inputs(random_rows())
-    nothing = torch.full_like(updated.hidden, torch.nan)
-    logits = updated.logits if loss.needs_logits else None
-    needed = Outputs(nothing if loss.needs_logits else updated.hidden, logits)
-    alone = loss(needed, Outputs(frozen.hidden, None) if loss.needs_frozen else None, batch)
-    assert_same(alone, loss(updated, frozen, batch))
+    expected = loss(updated, frozen, batch)
+    if not loss.needs_preferred:
+        del batch["preferred"]
+    alone = loss(read_by(loss, updated), read_by(loss, frozen) if loss.needs_frozen else None, batch)
+    assert_same(alone, expected)
+
+
+def read_by(loss: Loss, outputs: Outputs) -> Outputs:
+    """Those outputs that the loss says it reads; the hidden states, which are always there, as NaN otherwise."""
+    if not loss.needs_logits:
+        return Outputs(outputs.hidden, None)
+    hidden = torch.full_like(outputs.hidden, torch.nan)
+    return Outputs(hidden, outputs.logits, outputs.preferred if loss.needs_preferred else None)
 
 
 @pytest.mark.parametrize("loss", [loss for loss in LOSSES if loss.needs_frozen], ids=lambda loss: type(loss).__name__)
 def test_a_loss_that_says_it_reads_the_frozen_model_does(loss: Loss) -> None:
     updated, frozen, batch = inputs(random_rows())
-    other = Outputs(3.0 * frozen.hidden, None)
-    assert (loss(updated, frozen, batch) - loss(updated, other, batch)).abs().min() > 1e-3
+    assert isinstance(frozen.logits, Tensor)
+    other = Outputs(3.0 * frozen.hidden, 3.0 * frozen.logits, frozen.preferred)
+    difference = (loss(updated, frozen, batch) - loss(updated, other, batch)).abs()
+    read = torch.tensor(LENGTHS) > (1 if loss in PREDICTING else 0)
+    assert difference[read].min() > 1e-3
 
 
 @every_loss
@@ -153,9 +201,8 @@ def test_the_gradient_reaches_the_trained_parameters_only(loss: Loss, world: Pat
         for name in names:
             updated.get_parameter(name).mul_(1.5)
     batch = padded(random_rows(), "left")
-    logits, target = loss.needs_logits, loss.needs_frozen
-    outputs = run_pair(updated, frozen, layers, batch, layer=2, needs_logits=logits, needs_frozen=target)
-    loss(*outputs, batch).mean().backward()
+    batch["preferred"] = padded([answer(row) for row in random_rows()], "left")
+    loss(*run_pair(updated, frozen, layers, batch, layer=2, reader=loss), batch).mean().backward()
     reached = {name for name, parameter in updated.named_parameters() if parameter.grad is not None}
     assert reached == set(names)
     assert all(updated.get_parameter(name).grad.abs().sum() > 0 for name in names)  # type: ignore[union-attr]
@@ -189,6 +236,12 @@ def test_a_topic_without_a_value_gives_nan(topic: int) -> None:
         (AdaptiveRMU(), "AdaptiveRMU(scale=3.0, seed=0)"),
         (RSV(), "RSV(coefficient=10.0, seed=0)"),
         (RepresentationMSE(), "RepresentationMSE()"),
+        (GradientAscent(), "GradientAscent()"),
+        (NPO(0.2), "NPO(beta=0.2, length_normalized=False)"),
+        (SimNPO(margin=1.0), "SimNPO(beta=0.1, margin=1.0)"),
+        (DPO(length_normalized=True), "DPO(beta=0.1, length_normalized=True)"),
+        (LogitKL(), "LogitKL()"),
+        (LogitMSE(), "LogitMSE()"),
         (NLL(), "NLL()"),
     ],
 )

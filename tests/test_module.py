@@ -1,5 +1,6 @@
 import copy
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from lightning.pytorch.loggers import CSVLogger
 from torch.optim.lr_scheduler import LinearLR
 from transformers import AutoModelForCausalLM, MistralConfig
 
-from lit_unlearn import NLL, RMU, AdaptiveRMU, InputError, RepresentationMSE, UnlearnModule
+from lit_unlearn import DPO, NLL, NPO, RMU, AdaptiveRMU, InputError, LogitKL, LogitMSE, RepresentationMSE, UnlearnModule
 from lit_unlearn.frozen import FrozenModel
+from lit_unlearn.loss import Loss
 from lit_unlearn.models import choose_trainable, decoder_layers, default_trainable
 from tests.families import write_family
 from tests.training import Losses, demo_data, demo_module, quiet_trainer
@@ -187,6 +189,38 @@ def test_nll_retains_without_noise(world: Path, tmp_path: Path) -> None:
     module = demo_module(world, retain=NLL(), noise_scale=0.0)
     quiet_trainer(tmp_path, callbacks=[losses]).fit(module, demo_data(world))
     assert len(losses.values) == 3
+
+
+@pytest.mark.parametrize("retain", [LogitKL(), LogitMSE()], ids=repr)
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true"])
+def test_noise_enters_the_retain_forward_alone_and_runs_on_to_the_logits(
+    world: Path, tmp_path: Path, retain: Loss, precision: Any
+) -> None:
+    seen = []
+    for noise_scale in (0.0, 0.5):
+        trainer = quiet_trainer(tmp_path, max_steps=1, precision=precision)
+        trainer.fit(demo_module(world, forget=NPO(), retain=retain, noise_scale=noise_scale), demo_data(world))
+        seen.append({name: float(value) for name, value in trainer.callback_metrics.items()})
+    assert seen[0]["train/retain_loss"] == 0.0
+    assert seen[1]["train/retain_loss"] > 0.0
+    before_training = 20 * math.log(2)  # a log-ratio of 0
+    assert seen[0]["train/forget_loss"] == seen[1]["train/forget_loss"] == pytest.approx(before_training, rel=1e-6)
+
+
+def test_preferred_answers_are_validated_on_as_well(world: Path, tmp_path: Path) -> None:
+    trainer = quiet_trainer(tmp_path)
+    module = demo_module(world, forget=DPO(), retain=LogitKL(), noise_scale=0.0)
+    (metrics,) = trainer.validate(module, demo_data(world, holdout=8), verbose=False)
+    assert metrics["val/forget_loss"] == pytest.approx(20 * math.log(2), rel=1e-6)
+    assert metrics["val/retain_loss"] == 0.0
+
+
+def test_data_without_preferred_answers_is_refused(world: Path, tmp_path: Path) -> None:
+    data = demo_data(world, tokenizer=str(world / "model"))
+    data.prepare_data()
+    data.setup("fit")
+    with pytest.raises(InputError, match=r"^data: DPO reads preferred answers, which this data does not hold; take a"):
+        quiet_trainer(tmp_path).fit(demo_module(world, forget=DPO()), data.train_dataloader())
 
 
 def test_the_scheduler_moves_each_step(world: Path, tmp_path: Path) -> None:

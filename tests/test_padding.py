@@ -5,7 +5,21 @@ from pathlib import Path
 import pytest
 import torch
 
-from lit_unlearn import NLL, RMU, RSV, AdaptiveRMU, Batch, RepresentationMSE
+from lit_unlearn import (
+    DPO,
+    NLL,
+    NPO,
+    RMU,
+    RSV,
+    AdaptiveRMU,
+    Batch,
+    GradientAscent,
+    LogitKL,
+    LogitMSE,
+    RepresentationMSE,
+    SimNPO,
+    functional,
+)
 from lit_unlearn.forward import Noise, positions
 from lit_unlearn.frozen import FrozenModel, run_pair
 from lit_unlearn.loss import Loss
@@ -15,7 +29,17 @@ from tests.batches import padded, random_rows
 from tests.families import FAMILIES, write_family
 
 LAYER = 3
-LOSSES = (RMU(6.5), AdaptiveRMU(3.0), RSV(10.0), RepresentationMSE(), NLL())
+ON_LOGITS = (
+    GradientAscent(),
+    NPO(),
+    NPO(length_normalized=True),
+    SimNPO(margin=0.1),
+    DPO(),
+    LogitKL(),
+    LogitMSE(),
+    NLL(),
+)
+LOSSES = (RMU(6.5), AdaptiveRMU(3.0), RSV(10.0), RepresentationMSE(), *ON_LOGITS)
 
 
 class Pair:
@@ -45,8 +69,7 @@ class Pair:
             self.layers,
             batch,
             layer=LAYER,
-            needs_logits=loss.needs_logits,
-            needs_frozen=loss.needs_frozen,
+            reader=loss,
             noise=scaled,
         )
         with torch.no_grad():
@@ -54,23 +77,34 @@ class Pair:
         return value
 
 
+def with_answers(numbers: range, side: str, extra: int = 0) -> Batch:
+    """Some of four rows, and some of four answers."""
+    rows, answers = random_rows(4, seed=1), random_rows(4, seed=2)
+    batch = padded([rows[number] for number in numbers], side, extra)
+    batch["preferred"] = padded([answers[number] for number in numbers], side, extra)
+    return batch
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_padding_and_batch_size_change_no_loss(tmp_path: Path, family: str) -> None:
     pair = Pair(write_family(tmp_path, family), change=0.05)
-    rows = random_rows(4, seed=1)
     for loss in LOSSES:
-        noise = 0.1 if isinstance(loss, RepresentationMSE) else 0.0
-        expected = torch.cat([pair.rows(loss, padded([row], "right"), noise_scale=noise) for row in rows])
-        assert expected.min() > 1e-4
+        noise = 0.1 if loss.stream == "retain" and loss.needs_frozen else 0.0
+        alone = [with_answers(range(number, number + 1), "right") for number in range(4)]
+        expected = torch.cat([pair.rows(loss, batch, noise_scale=noise) for batch in alone])
+        assert expected.abs().min() > 1e-4
         for side in ("right", "left"):
             for extra in (0, 5):
-                got = pair.rows(loss, padded(rows, side, extra), noise_scale=noise)
-                torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5, msg=f"{loss} {side} {extra}")
+                got = pair.rows(loss, with_answers(range(4), side, extra), noise_scale=noise)
+                torch.testing.assert_close(got, expected, rtol=1e-5, atol=2e-5, msg=f"{loss} {side} {extra}")
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_before_training_the_retain_loss_is_exactly_zero(tmp_path: Path, family: str, side: str) -> None:
+def test_before_training_retain_losses_and_log_ratios_are_exactly_zero(tmp_path: Path, family: str, side: str) -> None:
     pair = Pair(write_family(tmp_path, family), change=0.0)
-    rows = pair.rows(RepresentationMSE(), padded(random_rows(4, seed=1), side))
-    assert rows.tolist() == [0.0] * 4
+    for loss in (RepresentationMSE(), LogitKL(), LogitMSE()):
+        assert pair.rows(loss, with_answers(range(4), side)).tolist() == [0.0] * 4
+    at_zero = functional.preference_loss(torch.zeros(4), beta=0.1)
+    for preference in (NPO(), NPO(length_normalized=True), DPO(), DPO(length_normalized=True)):
+        assert torch.equal(pair.rows(preference, with_answers(range(4), side)), at_zero)

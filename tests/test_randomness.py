@@ -8,7 +8,15 @@ import torch
 from torch import Tensor
 
 from lit_unlearn.forward import positions
-from lit_unlearn.randomness import gaussian_direction, gaussian_noise, permutation, philox, run_seed, uniform_direction
+from lit_unlearn.randomness import (
+    choices,
+    gaussian_direction,
+    gaussian_noise,
+    permutation,
+    philox,
+    run_seed,
+    uniform_direction,
+)
 
 PI = (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344, 0xA4093822, 0x299F31D0)
 """Digits of pi, the third of Random123's known answers."""
@@ -138,7 +146,7 @@ def test_the_noise_of_a_row_depends_on_no_other_row_and_on_no_padding(
     torch.testing.assert_close(noise[-1][mask.bool()], alone, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("draw", ["noise", "uniform_direction", "gaussian_direction", "permutation"])
+@pytest.mark.parametrize("draw", ["noise", "uniform_direction", "gaussian_direction", "permutation", "choices"])
 def test_the_global_generator_neither_matters_nor_is_disturbed(draw: str) -> None:
     topic = torch.tensor([0, 1])
     draws = {
@@ -146,6 +154,7 @@ def test_the_global_generator_neither_matters_nor_is_disturbed(draw: str) -> Non
         "uniform_direction": lambda: uniform_direction(topic, 4, seed=0),
         "gaussian_direction": lambda: gaussian_direction(topic, 4, seed=0),
         "permutation": lambda: permutation(50, seed=0, stream=0, turn=0),
+        "choices": lambda: choices(torch.arange(50), 7, seed=0, step=0),
     }
     with torch.random.fork_rng():
         results = []
@@ -239,3 +248,16 @@ def test_without_a_seed_that_of_the_run_is_taken() -> None:
 
 def test_without_any_seed_zero_is_taken() -> None:
     assert run_seed(None) == 0
+
+
+def test_choices_are_even_and_differ_by_row_step_and_seed() -> None:
+    rows = torch.arange(7000)
+    found = choices(rows, 7, seed=0, step=0)
+    assert found.bincount(minlength=7).min() > 900
+    for other in (choices(rows, 7, seed=1, step=0), choices(rows, 7, seed=0, step=1)):
+        assert 0.8 < float((other != found).float().mean()) < 0.92
+
+
+def test_a_row_chooses_the_same_in_any_batch() -> None:
+    rows = torch.arange(20)
+    assert torch.equal(choices(rows, 7, seed=2, step=3)[5:9], choices(rows[5:9], 7, seed=2, step=3))

@@ -1,7 +1,7 @@
 """The DataModule that pairs forget topics with retain streams."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import lightning as L
@@ -11,16 +11,18 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
 from lit_unlearn import randomness
+from lit_unlearn.data.draws import sample
+from lit_unlearn.data.preferred import preferred_answers
 from lit_unlearn.data.questions import Question
 from lit_unlearn.data.rows import load_tokenizer, tokenised
 from lit_unlearn.data.sets import EvaluationSource, Variant, query_loaders, variants
 from lit_unlearn.data.steps import PairedSteps, StepSampler
 from lit_unlearn.data.text import TextSource, load_texts
 from lit_unlearn.errors import InputError
-from lit_unlearn.loss import Batch
+from lit_unlearn.loss import Batch, Loss
 
 Loader = DataLoader[dict[str, Batch]]
-_ORDER = ("seed", "batch_size", "holdout", "topics", "row_counts")
+_ORDER = ("seed", "batch_size", "holdout", "limit", "topics", "row_counts")
 
 
 class UnlearnDataModule(L.LightningDataModule):
@@ -37,6 +39,11 @@ class UnlearnDataModule(L.LightningDataModule):
         evaluation: question sets and their perturbations, asked in `validate`, `test` and validation during `fit`.
         holdout: rows at the end of every stream that are never trained on, for `validate` and `test`; a multiple of
             batch_size.
+        limit: train on at most so many rows of each stream, drawn by the seed, more of them with the fewer among them;
+            None takes all. Questions and perturbations do not change.
+        preferred: file of answers that a loss such as DPO prefers to forget rows, one per line; None is lit-unlearn's
+            own list. They come with the forget batches where the model's forget loss reads them; where the model is
+            not an UnlearnModule, if a file is given.
         seed: seed of the order; None takes the run's (`seed_everything`).
         num_workers: processes that prepare batches.
 
@@ -53,6 +60,8 @@ class UnlearnDataModule(L.LightningDataModule):
         batch_size: int = 4,
         evaluation: EvaluationSource | None = None,
         holdout: int = 0,
+        limit: int | None = None,
+        preferred: str | None = None,
         seed: int | None = None,
         num_workers: int = 0,
     ) -> None:
@@ -63,6 +72,8 @@ class UnlearnDataModule(L.LightningDataModule):
         self.batch_size = batch_size
         self.evaluation = evaluation
         self.holdout = holdout
+        self.limit = limit
+        self.preferred = preferred
         self.seed = randomness.run_seed(seed)
         self.num_workers = num_workers
         self._check_options()
@@ -72,8 +83,12 @@ class UnlearnDataModule(L.LightningDataModule):
         """The topics' names; a row's `topic` is an index into them."""
         return tuple(self.forget)
 
+    def prepare_texts(self) -> None:
+        """Writes the files that the sources name, where a DataModule makes its own; `prepare_data` begins with it."""
+
     def prepare_data(self) -> None:
         """Reads and tokenises every source into the cache, in one process per machine."""
+        self.prepare_texts()
         self._tokenise()
 
     def setup(self, stage: str) -> None:
@@ -93,8 +108,13 @@ class UnlearnDataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> Loader:
         """The pairs of an epoch, from where an interrupted run stopped."""
-        steps = self._steps(slice(None, -self.holdout or None), seed=self.seed)
+        steps = self._steps(self._trained, seed=self.seed)
         return self._loader(steps, StepSampler(steps, None if self.trainer is None else self._taken))
+
+    @property
+    def asked(self) -> dict[Variant, list[Question]]:
+        """The questions of every evaluation set, as they are and perturbed."""
+        return self._asked
 
     @property
     def evaluation_sets(self) -> list[Variant | None]:
@@ -105,7 +125,7 @@ class UnlearnDataModule(L.LightningDataModule):
         """The held-out pairs in their own order, if any, then the questions of `evaluation_sets`."""
         pairs: list[Loader] = []
         if self.holdout:
-            steps = self._steps(slice(-self.holdout, None), seed=None)
+            steps = self._steps(self._held_out, seed=None)
             pairs = [self._loader(steps, StepSampler(steps))]
         max_tokens = self.evaluation.max_tokens if self.evaluation else 0
         return [*pairs, *query_loaders(self._asked, self._tokenizer, max_tokens=max_tokens, share=self._share())]
@@ -121,12 +141,15 @@ class UnlearnDataModule(L.LightningDataModule):
     @property
     def row_counts(self) -> dict[str, int]:
         """Rows of each stream, the holdout's included."""
-        return {f"{side}/{name}": len(rows) for side, streams in self._rows.items() for name, rows in streams.items()}
+        counts = {f"{side}/{name}": len(rows) for side, streams in self._rows.items() for name, rows in streams.items()}
+        return counts if self._preferred is None else counts | {"preferred": len(self._preferred.answers)}
 
     def hyperparameters(self) -> dict[str, Any]:
         """What defines this data, for model cards."""
         sources = {f"{side} {name}": str(source) for side, name, source in self._sources()}
-        return {"batch_size": self.batch_size, "holdout": self.holdout, "data_seed": self.seed} | sources
+        chosen = {"limit": self.limit, "preferred": self.preferred}
+        given = {name: value for name, value in chosen.items() if value is not None}
+        return {"batch_size": self.batch_size, "holdout": self.holdout, "data_seed": self.seed} | sources | given
 
     def _sources(self) -> Iterator[tuple[str, str, TextSource]]:
         for side, sources in (("forget", self.forget), ("retain", self.retain)):
@@ -153,6 +176,8 @@ class UnlearnDataModule(L.LightningDataModule):
     def _tokenise(self) -> dict[str, dict[str, Dataset]]:
         self._tokenizer = tokenizer = self._load_tokenizer()
         self._padding = (tokenizer.padding_side, tokenizer.pad_token_id or 0)
+        asked = self._asks_for_preferred()
+        self._preferred = preferred_answers(self.preferred, tokenizer, seed=self.seed) if asked else None
         return {
             "forget": {name: tokenised(source, tokenizer) for name, source in self.forget.items()},
             "retain": {name: tokenised(source, tokenizer) for name, source in self.retain.items()},
@@ -178,6 +203,11 @@ class UnlearnDataModule(L.LightningDataModule):
         assert self.trainer is not None
         return int(self.trainer.fit_loop.epoch_loop.batch_progress.total.processed)  # type: ignore[attr-defined]
 
+    def _asks_for_preferred(self) -> bool:
+        """Whether forget batches hold preferred answers: as the model's forget loss has it, else as the option."""
+        forget = getattr(self.trainer and self.trainer.lightning_module, "forget", None)
+        return forget.needs_preferred if isinstance(forget, Loss) else self.preferred is not None
+
     def _load_tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer given, else that of the model's revision."""
         if self.tokenizer is not None:
@@ -192,7 +222,17 @@ class UnlearnDataModule(L.LightningDataModule):
             trust_remote_code=getattr(module, "trust_remote_code", False),
         )
 
-    def _steps(self, part: slice, *, seed: int | None) -> PairedSteps:
+    def _trained(self, rows: Dataset) -> Dataset:
+        """All rows of a stream but the holdout; with a limit, so many of them."""
+        count = len(rows) - self.holdout
+        if self.limit is None or self.limit >= count:
+            return rows.select(range(count))
+        return rows.select(sample(range(count), self.limit, "limit", self.seed))
+
+    def _held_out(self, rows: Dataset) -> Dataset:
+        return rows.select(range(len(rows) - self.holdout, len(rows)))
+
+    def _steps(self, part: Callable[[Dataset], Dataset], *, seed: int | None) -> PairedSteps:
         share = self._share()
         if self.batch_size % share[1]:
             raise InputError(
@@ -202,12 +242,13 @@ class UnlearnDataModule(L.LightningDataModule):
         retain = self._rows["retain"]
         order = self.topics if len(retain) > 1 else tuple(retain)
         return PairedSteps(
-            [_part(self._rows["forget"][name], part) for name in self.topics],
-            [_part(retain[name], part) for name in order],
+            [part(self._rows["forget"][name]) for name in self.topics],
+            [part(retain[name]) for name in order],
             batch_size=self.batch_size,
             seed=seed,
             padding=self._padding,
             share=share,
+            preferred=self._preferred,
         )
 
     def _loader(self, steps: PairedSteps, sampler: StepSampler) -> Loader:
@@ -221,15 +262,15 @@ class UnlearnDataModule(L.LightningDataModule):
                 f"data.retain: {', '.join(self.retain)} do not match the topics {', '.join(self.forget)}; give one "
                 "retain source for all, or one for each under the topics' names"
             )
-        for name, value, least in (("batch_size", self.batch_size, 1), ("holdout", self.holdout, 0)):
-            if value < least:
+        for name, value, least in (
+            ("batch_size", self.batch_size, 1),
+            ("holdout", self.holdout, 0),
+            ("limit", self.limit, 1),
+        ):
+            if value is not None and value < least:
                 raise InputError(f"data.{name}: {value} cannot be; give {least} or more")
         if self.holdout % self.batch_size:
             raise InputError(
                 f"data.holdout: {self.holdout} rows do not make whole batches of {self.batch_size}; give a multiple of "
                 "data.batch_size"
             )
-
-
-def _part(rows: Dataset, part: slice) -> Dataset:
-    return rows.select(range(len(rows))[part])

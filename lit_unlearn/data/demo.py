@@ -25,25 +25,38 @@ class DemoDataModule(UnlearnDataModule):
         draw: seed of the questions' wording, options and order. Choose hyperparameters on one draw, report on another.
         questions: how many are asked about each side.
         batch_size: as in UnlearnDataModule.
+        limit: as in UnlearnDataModule.
         seed: as in UnlearnDataModule.
+        perturbations: take the place of those with 1 and 4 tokens.
     """
 
-    def __init__(self, *, draw: int = 1, questions: int = 288, batch_size: int = 16, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        draw: int = 1,
+        questions: int = 288,
+        batch_size: int = 16,
+        limit: int | None = None,
+        seed: int | None = None,
+        perturbations: dict[str, PerturbationSource] | None = None,
+    ) -> None:
         self.draw = draw
         self.questions = questions
         self.folder = Path(config.HF_DATASETS_CACHE) / "lit-unlearn-demo" / f"draw-{draw}-{questions}"
         sets = {name: QuestionSource(str(self.folder / f"{name}_questions.jsonl")) for name in ("forget", "retain")}
-        perturbations = {f"{n}-gram": PerturbationSource(n=n, seed=draw, sets=["retain"]) for n in (1, 4)}
+        if perturbations is None:
+            perturbations = {f"{n}-gram": PerturbationSource(n=n, seed=draw, sets=["retain"]) for n in (1, 4)}
         super().__init__(
             {"forget": TextSource(str(self.folder / "forget.jsonl"), max_length=48)},
             {"retain": TextSource(str(self.folder / "retain.jsonl"), max_length=48)},
             batch_size=batch_size,
             evaluation=EvaluationSource(sets, perturbations),
+            limit=limit,
             seed=seed,
         )
 
-    def prepare_data(self) -> None:
-        """Writes texts and questions where they are not yet, then tokenises."""
+    def prepare_texts(self) -> None:
+        """Writes texts and questions where they are not yet."""
         try:
             if not self.folder.is_dir():
                 with appearing_whole(self.folder) as partial:
@@ -51,7 +64,6 @@ class DemoDataModule(UnlearnDataModule):
         except InputError:
             if not self.folder.is_dir():  # or another run was faster with the same files
                 raise
-        super().prepare_data()
 
     def _write(self, folder: Path) -> None:
         knowledge = invent()

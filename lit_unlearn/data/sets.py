@@ -1,36 +1,67 @@
 """Question sets with their perturbed and control variants, as the evaluation loaders of a DataModule."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
+from datasets.utils import tqdm
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
-from lit_unlearn.data.perturb import Control, NGram, Perturbation, ReplaceOption
-from lit_unlearn.data.queries import QueryBatch, QueryBatches, encode, query_loader
+from lit_unlearn.data.inserts import GivenText, Inserts, NGram, Sentence
+from lit_unlearn.data.perturb import Control, Perturbation
+from lit_unlearn.data.places import Option, Place, Prefix, Stem, check_count
+from lit_unlearn.data.queries import Query, QueryBatch, QueryBatches, encode, query_loader
 from lit_unlearn.data.questions import Question, QuestionSource, load_questions
+from lit_unlearn.data.similar import Similarity, similar_texts
 from lit_unlearn.errors import InputError
 
 DEFAULT = "default"
+_AT_ONCE = 500
+"""Questions tokenised between two moves of the progress bar."""
+Item = TypeVar("Item")
+_PLACES: dict[str, Place] = {"option": Option(), "stem": Stem(), "prefix": Prefix()}
 
 
 @dataclass(frozen=True)
 class PerturbationSource:
-    """How a question set is perturbed: by given texts, or by random n-grams of the forget stream."""
+    """How a question set is perturbed: which texts go into a question, and where."""
 
     texts: list[str] | None = None
-    """Forget tokens, one of which takes the place of a wrong option."""
-    n: int | None = None
-    """Tokens of a random n-gram of the forget stream; this or `texts`."""
+    """Forget tokens, drawn from uniformly."""
+    n: int | Literal["sentence"] | None = None
+    """Tokens of a random n-gram of the forget stream, or `sentence`, a whole sentence of it; this or `texts`."""
     seed: int = 0
     """Seed of the draws; another seed is another draw of the same questions."""
     sets: list[str] | None = None
     """Names of the question sets that are perturbed; None perturbs all."""
+    position: Literal["option", "stem", "prefix"] = "option"
+    """option: a text takes the place of a wrong option; stem: it stands after a drawn word of the question; prefix: on
+    a line of its own before the question."""
+    count: int = 1
+    """So many texts at once: for different wrong options (at most 3), after different words, on lines of their own."""
+    similarity: Similarity | None = None
+    """Draws from the n-grams that are most, about averagely (mean) or least similar to their own document; needs `n`
+    and `file`."""
+    file: str | None = None
+    """The JSON file of such n-grams, which `lit-unlearn forget-tokens` writes."""
 
     def __post_init__(self) -> None:
         if (self.texts is None) == (self.n is None):
             raise InputError("data.perturbations: give each either `texts` or `n`")
+        if (self.similarity is None) != (self.file is None):
+            raise InputError(
+                "data.perturbations: `similarity` and `file` go together; `lit-unlearn forget-tokens` writes the file"
+            )
+        if self.file is not None and not isinstance(self.n, int):
+            raise InputError("data.perturbations: `similarity` needs the number of tokens; set `n`, e.g. to 4")
+        check_count(self.place, self.count)
+
+    @property
+    def place(self) -> Place:
+        """Where the texts go."""
+        return _PLACES[self.position]
 
 
 @dataclass(frozen=True)
@@ -91,7 +122,7 @@ def variants(
         asked = load_questions(source)
         out[Variant(name, DEFAULT, False)] = asked
         for variant, perturb in _perturbations(name, evaluation.perturbations, forget, retain, tokenizer):
-            out[variant] = [perturb(question) for question in asked]
+            out[variant] = [perturb(question) for question in _shown(asked, f"Perturbing {variant}")]
     return out
 
 
@@ -112,10 +143,20 @@ def query_loaders(
     """
     # transformers' stand-in for "no limit known" is a huge number.
     limit = tokenizer.model_max_length if tokenizer.model_max_length < 10**6 else None
-    return [
-        query_loader(QueryBatches(encode(questions, tokenizer, max_length=limit), max_tokens=max_tokens, share=share))
-        for questions in asked.values()
+    parts = [
+        (variant, questions[start : start + _AT_ONCE])
+        for variant, questions in asked.items()
+        for start in range(0, len(questions), _AT_ONCE)
     ]
+    queries: dict[Variant, list[Query]] = {variant: [] for variant in asked}
+    for variant, part in _shown(parts, "Tokenising questions"):
+        queries[variant] += encode(part, tokenizer, max_length=limit)
+    return [query_loader(QueryBatches(found, max_tokens=max_tokens, share=share)) for found in queries.values()]
+
+
+def _shown(items: Collection[Item], text: str) -> Iterator[Item]:
+    """The items, with a progress bar of one process where they take more than a second."""
+    yield from tqdm(items, desc=text, delay=1, disable=getattr(rank_zero_only, "rank", 0) != 0)
 
 
 def _perturbations(
@@ -124,18 +165,31 @@ def _perturbations(
     forget: Sequence[str],
     retain: Sequence[str],
     tokenizer: PreTrainedTokenizerBase,
-) -> Iterator[tuple[Variant, Perturbation]]:
+) -> Iterator[tuple[Variant, Callable[[Question], Question]]]:
     """Those of one question set, each followed by its control."""
     for label, source in sources.items():
         if source.sets is None or name in source.sets:
-            perturbation = _perturbation(source, forget, tokenizer)
+            drawn = inserts(source, forget, tokenizer)
+            perturbation = Perturbation(drawn, source.place, count=source.count, seed=source.seed)
             yield Variant(name, label, False), perturbation
             yield Variant(name, label, True), Control(perturbation, retain, tokenizer)
 
 
-def _perturbation(
-    source: PerturbationSource, forget: Sequence[str], tokenizer: PreTrainedTokenizerBase
-) -> ReplaceOption | NGram:
+def inserts(source: PerturbationSource, forget: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> Inserts:
+    """Which texts a source means.
+
+    Args:
+        source: how questions are perturbed.
+        forget: texts of the forget stream.
+        tokenizer: the model's.
+
+    Raises:
+        InputError: there are none such.
+    """
     if source.n is None:
-        return ReplaceOption(tuple(source.texts or ()), seed=source.seed)
-    return NGram(forget, tokenizer, source.n, seed=source.seed)
+        return GivenText(tuple(source.texts or ()))
+    if source.n == "sentence":
+        return Sentence(forget)
+    if source.file is None or source.similarity is None:
+        return NGram(forget, tokenizer, source.n)
+    return GivenText(similar_texts(source.file, n=source.n, similarity=source.similarity, tokenizer=tokenizer))

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, DistributedSampler
 
 from lit_unlearn import randomness
+from lit_unlearn.data.preferred import PreferredAnswers
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.loss import Batch
 
@@ -24,6 +25,7 @@ class PairedSteps(Dataset[dict[str, Batch]]):
         seed: seed of the order; None keeps the rows' own.
         padding: side and token id.
         share: (rank, number of processes); each process gets its share of every step's rows.
+        preferred: adds an answer for each forget row, under `preferred` of the forget batch.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class PairedSteps(Dataset[dict[str, Batch]]):
         seed: int | None,
         padding: tuple[str, int],
         share: tuple[int, int] = (0, 1),
+        preferred: PreferredAnswers | None = None,
     ) -> None:
         self.forget = forget
         self.retain = retain
@@ -42,6 +45,7 @@ class PairedSteps(Dataset[dict[str, Batch]]):
         self.seed = seed
         self.padding = padding
         self.share = share
+        self.preferred = preferred
         self._orders: dict[int, tuple[int, Tensor]] = {}
 
     def __len__(self) -> int:
@@ -54,12 +58,13 @@ class PairedSteps(Dataset[dict[str, Batch]]):
     def __getitem__(self, step: int) -> dict[str, Batch]:
         topic, visit = step % len(self.forget), step // len(self.forget)
         stream = topic if self._paired else 0
-        return {
-            "forget": self._batch(self.forget, topic, visit, topic=topic, tag=topic),
-            "retain": self._batch(
-                self.retain, stream, visit if self._paired else step, topic=topic, tag=len(self.forget) + stream
-            ),
-        }
+        forget = self._batch(self.forget, topic, visit, topic=topic, tag=topic)
+        if self.preferred is not None:
+            forget["preferred"] = self.preferred.for_rows(forget, step, padding=self.padding)
+        retain = self._batch(
+            self.retain, stream, visit if self._paired else step, topic=topic, tag=len(self.forget) + stream
+        )
+        return {"forget": forget, "retain": retain}
 
     @property
     def _paired(self) -> bool:

@@ -43,6 +43,8 @@ class WMDPDataModule(UnlearnDataModule):
         batch_size: as in UnlearnDataModule.
         evaluation: as in UnlearnDataModule.
         holdout: as in UnlearnDataModule.
+        limit: as in UnlearnDataModule.
+        preferred: as in UnlearnDataModule.
         seed: as in UnlearnDataModule.
         num_workers: as in UnlearnDataModule.
     """
@@ -61,6 +63,8 @@ class WMDPDataModule(UnlearnDataModule):
         batch_size: int = 4,
         evaluation: EvaluationSource | None = None,
         holdout: int = 0,
+        limit: int | None = None,
+        preferred: str | None = None,
         seed: int | None = None,
         num_workers: int = 0,
     ) -> None:
@@ -81,6 +85,8 @@ class WMDPDataModule(UnlearnDataModule):
             batch_size=batch_size,
             evaluation=evaluation,
             holdout=holdout,
+            limit=limit,
+            preferred=preferred,
             seed=seed,
             num_workers=num_workers,
         )

@@ -22,6 +22,7 @@ class AdaptiveRMU(Loss):
         seed: seed of u; None takes the run's.
     """
 
+    stream = "forget"
     needs_frozen: ClassVar[bool] = True
 
     def __init__(self, scale: float | list[float] = 3.0, seed: int | None = None) -> None:

@@ -19,6 +19,8 @@ class RMU(Loss):
         seed: seed of u; None takes the run's.
     """
 
+    stream = "forget"
+
     def __init__(self, coefficient: float | list[float] = 6.5, seed: int | None = None) -> None:
         super().__init__()
         self.coefficient = PerTopic(coefficient)

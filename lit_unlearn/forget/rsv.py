@@ -21,6 +21,7 @@ class RSV(Loss):
         seed: seed of ε; None takes the run's.
     """
 
+    stream = "forget"
     needs_frozen: ClassVar[bool] = True
 
     def __init__(self, coefficient: float | list[float] = 10.0, seed: int | None = None) -> None:

@@ -48,9 +48,9 @@ def test_retain_streams_are_matched_by_name_not_by_place(tmp_path: Path, world: 
         assert all((row in own) == (topic == 0) for row in found)
 
 
-@pytest.mark.parametrize("options", [{"batch_size": 0}, {"batch_size": -4}, {"holdout": -1}])
+@pytest.mark.parametrize("options", [{"batch_size": 0}, {"batch_size": -4}, {"holdout": -1}, {"limit": 0}])
 def test_impossible_numbers_are_refused(world: Path, options: dict[str, int]) -> None:
-    with pytest.raises(InputError, match=r"data\.(batch_size|holdout): -?\d cannot be; give [01] or more"):
+    with pytest.raises(InputError, match=r"data\.(batch_size|holdout|limit): -?\d cannot be; give [01] or more"):
         data_module(world, **options)
 
 
@@ -154,6 +154,27 @@ def test_validation_takes_every_held_out_row_equally_often(world: Path, retain: 
         held = texts(data.val_dataloader()[0], side)
         assert {held.count(row) for row in held} == ({2} if side == "retain" and len(retain) == 1 else {1})
         assert texts(data.test_dataloader()[0], side) == held
+
+
+def limited(world: Path, limit: int | None, *, seed: int = 0) -> list[set[tuple[int, ...]]]:
+    """The rows of both streams that many steps train on."""
+    options = {"forget": sources(world, "alchemy"), "limit": limit, "seed": seed, "holdout": 8}
+    steps = ready(data_module(world, **options)).train_dataloader().dataset
+    return [set(texts([steps[step] for step in range(30)], side)) for side in ("forget", "retain")]
+
+
+def test_a_limit_draws_rows_of_each_stream_and_a_lower_one_some_of_them(world: Path) -> None:
+    drawn = [limited(world, count) for count in (3, 7, None)]
+    for few, more, every, other in zip(*drawn, limited(world, 7, seed=1), strict=True):
+        assert (len(few), len(more), len(other)) == (3, 7, 7)
+        assert few < more < every
+        assert other != more
+        assert other < every
+
+
+def test_a_limit_leaves_the_holdout_as_it_is(world: Path) -> None:
+    held = [ready(data_module(world, limit=limit, holdout=8)).val_dataloader()[0] for limit in (None, 3)]
+    assert texts(held[0], "forget") == texts(held[1], "forget")
 
 
 def test_without_a_holdout_there_is_nothing_to_validate(world: Path) -> None:

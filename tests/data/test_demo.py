@@ -7,6 +7,7 @@ import yaml
 from lit_unlearn import models, shipped
 from lit_unlearn.cli import main
 from lit_unlearn.data import DemoDataModule
+from lit_unlearn.data.sets import PerturbationSource
 
 
 def test_the_same_draw_is_the_same_questions_and_another_is_not() -> None:
@@ -34,6 +35,36 @@ def test_the_shipped_demo_runs_and_evaluates(
     assert results["evaluations"][0]["measured"]["retain/4-gram"]["accuracy"] >= 0.8
     assert "retain/4-gram/control" in capsys.readouterr().out
     assert Path("run/export/model.safetensors").is_file()
+
+
+def test_other_perturbations_take_the_place_of_the_usual_two() -> None:
+    usual, other = (
+        DemoDataModule(draw=1, questions=8, batch_size=4, perturbations=given)
+        for given in (None, {"prefix": PerturbationSource(n="sentence", position="prefix", sets=["retain"])})
+    )
+    assert usual.evaluation is not None
+    assert usual.evaluation.perturbations == {
+        f"{n}-gram": PerturbationSource(n=n, seed=1, sets=["retain"]) for n in (1, 4)
+    }
+    other.tokenizer = models.located("demo")
+    other.prepare_data()
+    other.setup("validate")
+    assert list(map(str, other.asked)) == ["forget", "retain", "retain/prefix", "retain/prefix/control"]
+    for perturbed, control in zip(*list(other.asked.values())[2:], strict=True):
+        sentence, stem = perturbed.question.split("\n", 1)
+        assert sentence.endswith((".", "?"))
+        assert control.question.split("\n", 1)[1] == stem
+
+
+def test_perturbations_are_options_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = "{2 in stem: {n: 2, position: stem, count: 2, sets: [retain]}, covid: {texts: [SARS]}}"
+    words = ["validate", "-c", "demo.yaml", "--data.questions=8", f"--data.perturbations={given}"]
+    main([*words, "--trainer.default_root_dir=run"])
+    measured = json.loads(Path("run/results.json").read_text())["evaluations"][-1]["measured"]
+    assert "retain/2 in stem/control" in measured
+    assert "forget/covid" in measured
+    assert "retain/1-gram" not in measured
 
 
 @pytest.mark.slow

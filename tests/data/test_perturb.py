@@ -1,151 +1,95 @@
-"""Perturbations: what they change, what their draws depend on, how long their texts are."""
+"""Perturbations and their controls: draws that never change, and prompts that are equally long."""
 
-import random
-from collections import Counter
-from dataclasses import replace
+from itertools import pairwise
 
 import pytest
-import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from lit_unlearn import InputError
-from lit_unlearn.data.perturb import Control, NGram, Perturbation, ReplaceOption
-from lit_unlearn.data.questions import Question, prompt
+from lit_unlearn.data.inserts import GivenText, Inserts, NGram, Sentence
+from lit_unlearn.data.perturb import Control, Perturbation
+from lit_unlearn.data.places import Option, Place, Prefix, Stem
+from lit_unlearn.data.questions import prompt
+from tests.data.wording import FORGET, QUESTIONS, RETAIN, byte_tokenizer
 
-QUESTIONS = [Question(f"q{number}?", ("w", "x", "y", "z"), number % 4, "s", number) for number in range(600)]
-SOURCE = random.Random("corpora")
-
-
-def corpus(syllables: str, rows: int = 30) -> list[str]:
-    """Invented text whose words tokenizers must split."""
-    parts = syllables.split()
-    return [
-        " ".join("".join(SOURCE.choices(parts, k=SOURCE.randint(1, 4))) for _ in range(40)) + ".\n" for _ in range(rows)
-    ]
+TOKENIZERS = {False: byte_tokenizer(), True: byte_tokenizer(joining=True)}
+PLACES = (Option(), Stem(), Prefix())
 
 
-FORGET, RETAIN = corpus("vir tox gen aé zu"), corpus("flo leaf ro sun ki")
+def texts(kind: str, tokenizer: PreTrainedTokenizerFast) -> Inserts:
+    if kind == "given":
+        return GivenText(("viru", "genetoxic aézu.", "SARS-CoV-2"))
+    return Sentence(FORGET) if kind == "sentence" else NGram(FORGET, tokenizer, int(kind))
 
 
-@pytest.fixture(scope="module")
-def tokenizer() -> PreTrainedTokenizerFast:
-    """A byte-level BPE too small to hold the corpora's words whole."""
-    fast = Tokenizer(models.BPE())
-    fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    fast.decoder = decoders.ByteLevel()
-    letters = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=340, special_tokens=["</s>"], initial_alphabet=letters, show_progress=False
-    )
-    fast.train_from_iterator(FORGET + RETAIN, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=fast, eos_token="</s>")
+def test_draws_stay_what_they_were_when_first_measured() -> None:
+    tokenizer = TOKENIZERS[False]
+    covid = Perturbation(GivenText(("SARS-CoV-2", "anthrax", "ricin")), seed=3)
+    four = Perturbation(NGram(FORGET, tokenizer, 4), seed=3)
+    expected: dict[Perturbation | Control, list[tuple[str, ...]]] = {
+        four: [
+            ("w", "x", "genaé virzuviraé", "z"),
+            ("w", "x", "y", "zu zutoxvirvir"),
+            ("aézu zutoxgen toxaé", "x", "y", "z"),
+        ],
+        covid: [("w", "x", "anthrax", "z"), ("w", "x", "y", "ricin"), ("SARS-CoV-2", "x", "y", "z")],
+        Control(covid, RETAIN, tokenizer): [
+            ("w", "x", "sunrofloleaf kisunki leafro floro roro", "z"),
+            ("w", "x", "y", "kisun leafroleaf flo floki roro"),
+            ("kisun kisunleaf leaf. leafflo leaf ki kisunki sunsun", "x", "y", "z"),
+        ],
+    }
+    for perturb, choices in expected.items():
+        assert [perturb(question).choices for question in QUESTIONS[:3]] == choices
 
 
-def replaced(perturbation: Perturbation, question: Question) -> tuple[int, str]:
-    """The one option that changed, and its new text."""
-    changed = perturbation(question)
-    assert replace(changed, choices=question.choices) == question
-    (index,) = [index for index in range(4) if changed.choices[index] != question.choices[index]]
-    return index, changed.choices[index]
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: type(place).__name__)
+@pytest.mark.parametrize("kind", ["given", "sentence", "1", "4", "16"])
+@pytest.mark.parametrize("joining", [False, True])
+@pytest.mark.parametrize("count", [1, 3])
+def test_perturbed_and_control_differ_in_equally_many_tokens_at_the_same_place(
+    place: Place, kind: str, joining: bool, count: int
+) -> None:
+    tokenizer = TOKENIZERS[joining]
+    perturbation = Perturbation(texts(kind, tokenizer), place, count=count, seed=5)
+    control = Control(perturbation, RETAIN, tokenizer)
+    for question in QUESTIONS[:12]:
+        perturbed, plain = perturbation(question), control(question)
+        assert perturbed.answer == plain.answer == question.answer
+        assert perturbed.choices[question.answer] == plain.choices[question.answer] == question.choices[question.answer]
+        first, second = (tokenizer.encode(prompt(changed)) for changed in (perturbed, plain))
+        assert first != second
+        assert len(first) == len(second)
+        assert masked(prompt(perturbed), perturbation.drawn(question.number)) == masked(
+            prompt(plain), control.drawn(question.number)
+        )
 
 
-def test_one_wrong_option_gives_way_uniformly() -> None:
-    perturbation = ReplaceOption(("SARS-CoV-2",), seed=3)
-    drawn: Counter[int] = Counter()
-    for question in QUESTIONS:
-        index, text = replaced(perturbation, question)
-        assert text == "SARS-CoV-2"
-        drawn[(index - question.answer) % 4] += 1
-    assert drawn.keys() == {1, 2, 3}  # never the answer
-    assert all(150 < count < 250 for count in drawn.values())
+def masked(text: str, inserted: list[str]) -> str:
+    """The prompt with a sign in the place of each inserted text, the longest first."""
+    for index, insert in sorted(enumerate(inserted), key=lambda pair: -len(pair[1])):
+        assert insert in text
+        text = text.replace(insert, f"<{index}>", 1)
+    return text
 
 
-def test_given_texts_are_drawn_uniformly() -> None:
-    drawn = Counter(replaced(ReplaceOption(("s", "t", "u")), question)[1] for question in QUESTIONS)
-    assert drawn.keys() == {"s", "t", "u"}
-    assert all(150 < count < 250 for count in drawn.values())
+def test_a_control_is_text_of_its_corpus() -> None:
+    tokenizer = TOKENIZERS[False]
+    control = Control(Perturbation(texts("given", tokenizer), count=3), RETAIN, tokenizer)
+    corpus = " ".join(" ".join(text.split()) for text in RETAIN)
+    for number in range(30):
+        drawn = control.drawn(number)
+        assert len(set(drawn)) == 3
+        assert all(f" {text}" in corpus for text in drawn)
 
 
-def test_a_draw_depends_on_seed_and_number_alone(tokenizer: PreTrainedTokenizerFast) -> None:
-    for first, again, other in (
-        (ReplaceOption(("s", "t")), ReplaceOption(("s", "t")), ReplaceOption(("s", "t"), seed=1)),
-        (NGram(FORGET, tokenizer, 2), NGram(FORGET, tokenizer, 2), NGram(FORGET, tokenizer, 2, seed=1)),
-    ):
-        drawn = [replaced(first, question) for question in QUESTIONS[:50]]
-        torch.manual_seed(7)
-        random.seed(7)
-        reworded = [replace(question, question="other", subject="t") for question in QUESTIONS[:50]]
-        assert [replaced(again, question) for question in reversed(reworded)] == drawn[::-1]
-        assert [replaced(other, question) for question in QUESTIONS[:50]] != drawn
+def test_longer_n_grams_of_a_seed_begin_alike() -> None:
+    tokenizer = TOKENIZERS[False]
+    for number in range(20):
+        drawn = [Perturbation(NGram([" ".join(FORGET)], tokenizer, n)).drawn(number)[0] for n in (1, 2, 4)]
+        assert all(longer.startswith(shorter) for shorter, longer in pairwise(drawn))
 
 
-def test_draws_leave_global_generators_alone(tokenizer: PreTrainedTokenizerFast) -> None:
-    state = random.getstate(), torch.get_rng_state()
-    NGram(FORGET, tokenizer, 2)(ReplaceOption(("s", "t"))(QUESTIONS[0]))
-    assert random.getstate() == state[0]
-    assert torch.equal(torch.get_rng_state(), state[1])
-
-
-@pytest.mark.parametrize("n", [1, 2, 4, 8])
-def test_n_grams_are_text_of_the_corpus_with_n_tokens(tokenizer: PreTrainedTokenizerFast, n: int) -> None:
-    words = [f" {' '.join(text.split())}" for text in FORGET]
-    drawn = set()
-    for question in QUESTIONS[:100]:
-        _, text = replaced(NGram(FORGET, tokenizer, n), question)
-        assert text == text.strip()
-        assert any(f" {text}" in line for line in words)  # it begins with a word
-        assert len(tokenizer.encode(f" {text}")) == n
-        drawn.add(text)
-    assert len(drawn) > 10
-
-
-@pytest.mark.parametrize("n", [1, 4, 16])
-def test_forget_and_control_differ_in_the_text_alone(tokenizer: PreTrainedTokenizerFast, n: int) -> None:
-    forget, control = (NGram(texts, tokenizer, n, seed=5) for texts in (FORGET, RETAIN))
-    for question in QUESTIONS[:100]:
-        (index, text), (other, plain) = replaced(forget, question), replaced(control, question)
-        assert index == other
-        assert text != plain
-        lengths = {len(tokenizer.encode(prompt(perturb(question)))) for perturb in (forget, control)}
-        assert len(lengths) == 1
-
-
-def test_a_control_has_as_many_tokens_as_the_text_it_answers(tokenizer: PreTrainedTokenizerFast) -> None:
-    forget = ReplaceOption(("viru", "genetoxic aézu", "SARS-CoV-2"), seed=5)
-    control = Control(forget, RETAIN, tokenizer)
-    lengths = set()
-    for question in QUESTIONS[:60]:
-        (index, text), (other, plain) = replaced(forget, question), replaced(control, question)
-        assert index == other
-        assert len(tokenizer.encode(f" {text}")) == len(tokenizer.encode(f" {plain}"))
-        assert f" {plain}" in " ".join(" ".join(text.split()) for text in RETAIN)
-        lengths.add(len(tokenizer.encode(f" {plain}")))
-    assert len(lengths) > 1
-
-
-def test_characters_are_never_cut(tokenizer: PreTrainedTokenizerFast) -> None:
-    perturbation = NGram(["€ vir tox gen € vir tox"], tokenizer, 2)  # a euro sign is three tokens
-    drawn = {perturbation.text(number) for number in range(20)}
-    assert drawn
-    assert not any("\ufffd" in text for text in drawn)
-
-
-def test_unknown_words_are_never_drawn() -> None:
-    words = {"<unk>": 0, "A": 1, ".": 2, "known": 3, "word": 4}
-    fast = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
-    fast.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=fast, unk_token="<unk>")
-    perturbation = NGram(["foreign known word alien strange"], tokenizer, 2)
-    assert {perturbation.text(number) for number in range(20)} == {"known word"}
-
-
-def test_what_cannot_be_drawn_is_refused(tokenizer: PreTrainedTokenizerFast) -> None:
-    for texts in ((), ("", "s")):
-        with pytest.raises(InputError, match=r"nothing to put in; give at least one text"):
-            ReplaceOption(texts)
-    for rows, n in ((FORGET, 0), ([], 2)):
-        with pytest.raises(InputError, match=r"give 1 or more of each"):
-            NGram(rows, tokenizer, n)
-    with pytest.raises(InputError, match=r"none of 200 places .* n-gram of 8 tokens; lower n or give longer texts"):
-        NGram(["", "ab"], tokenizer, 8)(QUESTIONS[0])
+def test_a_place_that_cannot_take_so_many_texts_is_refused() -> None:
+    with pytest.raises(InputError, match="4 texts at once cannot go to position 'option'"):
+        Perturbation(GivenText(("a",)), count=4)

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from lit_unlearn import InputError
-from lit_unlearn.data.questions import QuestionSource
+from lit_unlearn.data.questions import QuestionSource, prompt
 from lit_unlearn.data.sets import DEFAULT, EvaluationSource, PerturbationSource, Variant, query_loaders, variants
+from lit_unlearn.data.similar import tokenizer_fingerprint
 from tests.tiny_world import texts, tokenizer
 
 OPTIONS = ["the", "of", "and", "in"]
@@ -70,9 +71,50 @@ def test_each_variant_has_a_loader_with_all_its_questions(tmp_path: Path) -> Non
         assert sorted(int(number) for batch in loader for number in batch["number"]) == list(range(6))
 
 
-@pytest.mark.parametrize("options", [{}, {"texts": ["a"], "n": 1}])
-def test_a_perturbation_is_of_one_kind(options: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match="give each either `texts` or `n`"):
+@pytest.mark.parametrize("position", ["option", "stem", "prefix"])
+@pytest.mark.parametrize("n", [2, "sentence"])
+def test_several_texts_go_to_their_position_with_equally_many_tokens_of_control(
+    tmp_path: Path, position: Any, n: Any
+) -> None:
+    found = asked(tmp_path, three=PerturbationSource(n=n, position=position, count=3, sets=["retain"]))
+    for perturbed, control in zip(
+        found[Variant("retain", "three", False)], found[Variant("retain", "three", True)], strict=True
+    ):
+        lengths = {len(tokenizer().encode(prompt(question))) for question in (perturbed, control)}
+        assert len(lengths) == 1
+        assert perturbed != control
+        changed = sum(old != new for old, new in zip(OPTIONS, perturbed.choices, strict=True))
+        assert changed == (3 if position == "option" else 0)
+        assert perturbed.choices[perturbed.answer] == OPTIONS[perturbed.answer]
+        assert perturbed.question.count("\n") == (3 if position == "prefix" else 0)
+
+
+@pytest.mark.parametrize("similarity", ["most", "mean", "least"])
+def test_similar_n_grams_come_from_their_file(tmp_path: Path, similarity: Any) -> None:
+    classes = {name: [{"text": f"{name} the"}, {"text": f"{name} of"}] for name in ("most", "mean", "least")}
+    file = tmp_path / "forget_tokens.json"
+    found = {"model": "tiny", "tokenizer": tokenizer_fingerprint(tokenizer()), "ngrams": {"2": classes}}
+    file.write_text(json.dumps(found), encoding="utf-8")
+    perturbed = asked(tmp_path, x=PerturbationSource(n=2, similarity=similarity, file=str(file), sets=["retain"]))
+    texts = {text for question in perturbed[Variant("retain", "x", False)] for text in question.choices} - {*OPTIONS}
+    assert texts == {f"{similarity} the", f"{similarity} of"}
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({}, "give each either `texts` or `n`"),
+        ({"texts": ["a"], "n": 1}, "give each either `texts` or `n`"),
+        ({"n": 2, "similarity": "most"}, "`similarity` and `file` go together; `lit-unlearn forget-tokens` writes"),
+        ({"n": 2, "file": "x.json"}, "`similarity` and `file` go together"),
+        ({"n": "sentence", "file": "x.json", "similarity": "most"}, "set `n`, e.g. to 4"),
+        ({"texts": ["a"], "file": "x.json", "similarity": "most"}, "set `n`, e.g. to 4"),
+        ({"n": 2, "count": 4}, "4 texts at once cannot go to position 'option'; give 1 to 3"),
+        ({"n": 2, "count": 0, "position": "stem"}, "position 'stem'; give 1 or more"),
+    ],
+)
+def test_options_that_do_not_fit_together_are_refused(options: dict[str, Any], match: str) -> None:
+    with pytest.raises(InputError, match=match):
         PerturbationSource(**options)
 
 

@@ -4,12 +4,12 @@ import torch
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.loss import Batch, Outputs
 
-DIM = 5
+DIM, VOCAB = 5, 8
 
 
 @pytest.fixture(params=["left", "right"])
 def rows(request: pytest.FixtureRequest) -> tuple[Outputs, Outputs, Batch]:
-    """Random states of four rows of three topics; what stands at padding is as random as the rest."""
+    """Random outputs for four rows of three topics; what stands at padding is as random as the rest."""
     source = torch.Generator().manual_seed(0)
     updated, frozen = (torch.randn(4, 6, DIM, generator=source, dtype=torch.float64) for _ in range(2))
     batch = collate(
@@ -18,3 +18,25 @@ def rows(request: pytest.FixtureRequest) -> tuple[Outputs, Outputs, Batch]:
         padding_id=0,
     )
     return Outputs(updated, None), Outputs(frozen, None), batch
+
+
+@pytest.fixture(params=["left", "right"])
+def pairs(request: pytest.FixtureRequest) -> tuple[Outputs, Outputs, Batch]:
+    """Random logits for four rows and the answers that are preferred to them, random at padding as well."""
+    source = torch.Generator().manual_seed(1)
+    batch, preferred = (random_batch(lengths, request.param, source) for lengths in ((6, 3, 1, 4), (2, 5, 3, 4)))
+    batch["preferred"] = preferred
+    updated, frozen = (
+        random_outputs(batch, source)._replace(preferred=random_outputs(preferred, source)) for _ in range(2)
+    )
+    return updated, frozen, batch
+
+
+def random_batch(lengths: tuple[int, ...], side: str, source: torch.Generator) -> Batch:
+    ids = [torch.randint(0, VOCAB, (length,), generator=source).tolist() for length in lengths]
+    return collate([Row(row, 0, number) for number, row in enumerate(ids)], padding_side=side, padding_id=0)
+
+
+def random_outputs(batch: Batch, source: torch.Generator) -> Outputs:
+    logits = torch.randn(*batch["input_ids"].shape, VOCAB, generator=source, dtype=torch.float64)
+    return Outputs(torch.zeros(*logits.shape[:2], DIM), logits)

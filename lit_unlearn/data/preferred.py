@@ -1,0 +1,49 @@
+"""Answers such as "I don't know", which some losses prefer to forget rows."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from lit_unlearn import randomness
+from lit_unlearn.data.rows import Row, collate, tokenised
+from lit_unlearn.data.text import TextSource
+from lit_unlearn.loss import Batch
+
+PREFERRED_ANSWERS = Path(__file__).with_name("preferred.txt")
+"""lit-unlearn's own, one per line."""
+
+
+class PreferredAnswers(NamedTuple):
+    """Answers from which one is drawn for each forget row, anew at each step."""
+
+    answers: Dataset
+    """Token ids, one column `input_ids`."""
+    seed: int
+    """Of the draws, which are a function of the seed, the step and the row alone."""
+
+    def for_rows(self, forget: Batch, step: int, *, padding: tuple[str, int]) -> Batch:
+        """An answer for each row of a forget batch, with the row's topic and number.
+
+        Args:
+            forget: the batch.
+            step: its step.
+            padding: side and token id.
+        """
+        drawn = randomness.choices(forget["row"], len(self.answers), seed=self.seed, step=step).tolist()
+        rows = [
+            Row(self.answers[answer]["input_ids"], topic, number)
+            for answer, topic, number in zip(drawn, forget["topic"].tolist(), forget["row"].tolist(), strict=True)
+        ]
+        return collate(rows, padding_side=padding[0], padding_id=padding[1])
+
+
+def preferred_answers(path: str | None, tokenizer: PreTrainedTokenizerBase, *, seed: int) -> PreferredAnswers:
+    """The answers of a file, one per line, or lit-unlearn's own.
+
+    Raises:
+        InputError: the file cannot be read or holds no answer.
+    """
+    source = TextSource(str(PREFERRED_ANSWERS) if path is None else path, min_length=0)
+    return PreferredAnswers(tokenised(source, tokenizer), seed)

@@ -1,0 +1,47 @@
+"""How likely a model finds the rows of a batch: what the losses on logits have in common."""
+
+import math
+
+from torch import Tensor
+
+from lit_unlearn import functional
+from lit_unlearn.errors import InputError
+from lit_unlearn.loss import Batch, Outputs
+
+
+def negative_log_likelihood(outputs: Outputs, batch: Batch, *, mean: bool) -> Tensor:
+    """NLL of each row, `[batch]`, in nats; a row with nothing to predict gives 0.
+
+    Args:
+        outputs: of one model, with logits.
+        batch: the rows.
+        mean: over the row's predicted tokens; else their sum.
+    """
+    assert outputs.logits is not None
+    labels = functional.predicted_labels(batch["labels"], batch["attention_mask"], batch["loss_mask"])
+    return functional.negative_log_likelihood(outputs.logits, labels, mean=mean)
+
+
+def likelihood_lost(updated: Outputs, frozen: Outputs | None, batch: Batch, *, mean: bool) -> Tensor:
+    """NLL_updated - NLL_frozen of each row, `[batch]`; exactly 0 before training.
+
+    Args:
+        updated: outputs of the model being trained.
+        frozen: outputs of the model before training.
+        batch: the rows.
+        mean: over the row's predicted tokens; else their sum.
+    """
+    assert frozen is not None
+    now, before = (negative_log_likelihood(outputs, batch, mean=mean) for outputs in (updated, frozen))
+    return now - before
+
+
+def checked_beta(beta: float) -> float:
+    """The inverse temperature of a preference loss, if it is one.
+
+    Raises:
+        InputError: it is not above 0.
+    """
+    if not (math.isfinite(beta) and beta > 0):
+        raise InputError(f"model.forget.beta: {beta} is not an inverse temperature; give a number above 0, e.g. 0.1")
+    return beta
