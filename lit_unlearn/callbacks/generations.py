@@ -1,0 +1,141 @@
+"""Prompts answered before, during and after training."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from lit_unlearn.data.rows import load_tokenizer
+from lit_unlearn.decoding import decode
+from lit_unlearn.errors import InputError
+from lit_unlearn.prompts import from_questions, from_texts, with_answers
+from lit_unlearn.side_by_side import Answer, Generation, header, markdown, rows, table
+from lit_unlearn.whole import write_whole
+
+
+class Generations(L.Callback):
+    """Shows what the model answers to a few prompts before training, at every validation, and after training.
+
+    The prompts are some questions of each set of the DataModule (`data.evaluation`), without their options, so that the
+    answer is in the model's own words; the same questions as each perturbation asks them, with options; and prompts of
+    the user's own. The updated model continues them, always with the likeliest token.
+
+    It writes `generations.json` into the run's folder, prints the first and the last answers side by side at the end,
+    and hands this table to the loggers that take text: TensorBoard and Weights & Biases. Other loggers get nothing. In
+    `validate` and `test` it shows the answers of the model as it is.
+
+    Args:
+        questions: how many of each question set, evenly spread over it.
+        prompts: texts to continue, by a name for each group of them, e.g. `{"forget": ["The symptoms are"]}`.
+        max_new_tokens: tokens of each answer.
+
+    Raises:
+        InputError: there is nothing to ask, a number that cannot be, or a model without a tokenizer; before training.
+    """
+
+    def __init__(
+        self, questions: int = 2, prompts: dict[str, list[str]] | None = None, *, max_new_tokens: int = 24
+    ) -> None:
+        for name, value, least in (("questions", questions, 0), ("max_new_tokens", max_new_tokens, 1)):
+            if value < least:
+                raise InputError(f"Generations.{name}: {value} cannot be; give {least} or more")
+        for name, texts in (prompts or {}).items():
+            if not all(text.strip() for text in texts):
+                raise InputError(f"Generations.prompts: one of {name!r} is empty; write a text to continue")
+        self.questions = questions
+        self.prompts = prompts or {}
+        self.max_new_tokens = max_new_tokens
+        self.generations: list[Generation] = []
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Checks, before training, that there is something to ask and someone to answer."""
+        asked = getattr(getattr(trainer, "datamodule", None), "asked", {})
+        found = [*from_questions(asked, self.questions), *from_texts(self.prompts)]
+        if not found:
+            raise InputError(
+                "Generations: there is nothing to ask; set data.evaluation.questions, or this callback's prompts"
+            )
+        self.generations = with_answers(found, self.generations)
+        self._tokenizer = _own_tokenizer(pl_module)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Asks before training; a resumed run has been asked then."""
+        if not all(generation["answers"] for generation in self.generations):
+            self._ask(trainer, pl_module)
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Asks after so many steps."""
+        if not trainer.sanity_checking:
+            self._ask(trainer, pl_module)
+
+    on_test_epoch_end = on_validation_epoch_end
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Asks after training, unless a validation has just done so."""
+        if any(generation["answers"][-1]["step"] != trainer.global_step for generation in self.generations):
+            self._ask(trainer, pl_module)
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Prints the first and the last answers."""
+        if trainer.is_global_zero and any(generation["answers"] for generation in self.generations):
+            print(f"\n{table(self.generations)}")
+
+    def state_dict(self) -> dict[str, Any]:
+        """The answers so far, so that a resumed run's are whole."""
+        return {"generations": json.dumps(self.generations)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on after the answers of the interrupted run."""
+        self.generations = with_answers(self.generations, json.loads(state_dict["generations"]))
+
+    def _ask(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Adds the answers of this step, which all processes find, and hands them on from one."""
+        step, asked = trainer.global_step, [generation["prompt"] for generation in self.generations]
+        with trainer.precision_plugin.forward_context():
+            said = decode(_model(pl_module), self._tokenizer, asked, max_new_tokens=self.max_new_tokens)
+        for generation, decoded in zip(self.generations, said, strict=True):
+            earlier = [answer for answer in generation["answers"] if answer["step"] < step]
+            generation["answers"] = [*earlier, Answer(step=step, text=decoded.text)]
+        if trainer.is_global_zero:
+            folder = Path(trainer.default_root_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_whole(folder / "generations.json", json.dumps(self.generations, indent=1))
+            self._log(trainer)
+
+    def _log(self, trainer: L.Trainer) -> None:
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_text("generations", markdown(self.generations), trainer.global_step)
+            elif isinstance(logger, WandbLogger):
+                columns, data = header(self.generations), rows(self.generations)
+                logger.log_text("generations", columns=columns, data=data, step=trainer.global_step)
+
+
+def _own_tokenizer(module: L.LightningModule) -> PreTrainedTokenizerBase:
+    """The tokenizer that comes with the model."""
+    name = getattr(module, "pretrained", None)
+    if name is None:
+        raise InputError(f"Generations: {type(module).__name__} names no `pretrained` model; remove the callback")
+    try:
+        return load_tokenizer(
+            name,
+            revision=getattr(module, "revision", "main"),
+            trust_remote_code=getattr(module, "trust_remote_code", False),
+        )
+    except InputError as error:
+        raise InputError(
+            f"Generations: {name!r} comes without a tokenizer that can be loaded, so it cannot write; put one beside "
+            "the model, or remove the callback"
+        ) from error
+
+
+def _model(module: L.LightningModule) -> PreTrainedModel:
+    model = getattr(module, "updated", None)
+    if not isinstance(model, PreTrainedModel):
+        raise InputError(
+            f"Generations: {type(module).__name__} holds no `updated` model of transformers; remove the callback"
+        )
+    return model
