@@ -1,10 +1,13 @@
 """The configs that come with the package, found by name from any directory."""
 
 import difflib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from lit_unlearn.errors import InputError
+
+_FLAGS = ("-c", "--config")
 
 
 def folder() -> Path:
@@ -23,7 +26,7 @@ def titles() -> dict[str, str]:
     return {name: (folder() / name).read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for name in names()}
 
 
-def resolve(words: list[str]) -> list[str]:
+def resolve(words: Sequence[str]) -> list[str]:
     """The words of a command line with the names after `-c` and `--config` turned into paths.
 
     A file of that name in the working directory wins.
@@ -31,16 +34,41 @@ def resolve(words: list[str]) -> list[str]:
     Raises:
         InputError: there is neither a file nor a shipped config of a name, or it holds no options.
     """
-    out = []
+    return [word if file is None else word + _path(file) for word, file in _files(words)]
+
+
+def section(words: Sequence[str], name: str) -> dict[str, Any]:
+    """One section of the files that a resolved command line names; of two values of an option the later file's.
+
+    Args:
+        words: as `resolve` returns them.
+        name: a section of options, such as `model`.
+    """
+    files = [file for _, file in _files(words) if file is not None]
+    return {key: value for file in files for key, value in _read(file).get(name, {}).items()}
+
+
+def without(path: str, name: str) -> str:
+    """The options of a file as YAML, but for one section."""
+    import yaml
+
+    # Not loaded and dumped: every value stays as it is written.
+    node = yaml.compose(Path(path).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    assert isinstance(node, yaml.MappingNode)  # by `resolve`
+    node.value = [pair for pair in node.value if pair[0].value != name]
+    return str(yaml.serialize(node))
+
+
+def _files(words: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+    """Each word, as far as it is no file's name, and the name if there is one."""
     for before, word in zip(["", *words], words, strict=False):
         flag, equals, value = word.partition("=")
-        if before in ("-c", "--config"):
-            out.append(_path(word))
-        elif equals and flag in ("-c", "--config"):
-            out.append(f"{flag}={_path(value)}")
+        if before in _FLAGS:
+            yield "", word
+        elif equals and flag in _FLAGS:
+            yield f"{flag}=", value
         else:
-            out.append(word)
-    return out
+            yield word, None
 
 
 def _path(name: str) -> str:

@@ -1,8 +1,9 @@
 """`fit`, `validate` and `test`: LightningCLI, with a folder for each run and readable errors."""
 
+import argparse
 import zipfile
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import lightning as L
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -12,36 +13,37 @@ from lightning.pytorch.loggers import CSVLogger
 import lit_unlearn.callbacks
 import lit_unlearn.data
 import lit_unlearn.forget
+import lit_unlearn.no_loss
 import lit_unlearn.retain  # noqa: F401  short class names in YAML are those of imported classes
 from lit_unlearn import checks
+from lit_unlearn.callbacks import LMEvalHarness, PerturbationRobustness
 from lit_unlearn.errors import InputError
 from lit_unlearn.module import UnlearnModule
 from lit_unlearn.option_errors import readable
+from lit_unlearn.parsers import AloneParser, Parser
+from lit_unlearn.question_module import QuestionModule
 from lit_unlearn.quiet import quiet
 from lit_unlearn.run_folder import RunFolder
 
+_PRINTING = (LMEvalHarness, PerturbationRobustness)
+"""Callbacks that print tables of their own."""
 
-def run(words: list[str]) -> None:
+
+def run(words: list[str], *, alone: bool = False) -> None:
     """Runs `fit`, `validate` or `test` with these options.
+
+    Args:
+        words: of the command line, the command first.
+        alone: evaluate a model without losses: its options are among the words, not in files.
 
     Raises:
         InputError: an option, a file or a combination that cannot work.
     """
     try:
         with quiet(), RunFolder() as folder:
-            UnlearnCLI(words, folder)
+            UnlearnCLI(words, folder, alone=alone)
     except MisconfigurationException as error:
         raise InputError(f"trainer: {error}") from error
-
-
-class Parser(LightningArgumentParser):
-    """A parser whose errors are ours: one line, with the nearest key that exists."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raises InputError where jsonargparse would print its usage and exit."""
-        if not self.exit_on_error:
-            super().error(message, ex)
-        raise InputError(readable(message, self)) from ex
 
 
 class SaveConfig(SaveConfigCallback):
@@ -69,20 +71,20 @@ class SaveConfig(SaveConfigCallback):
 
 
 class UnlearnCLI(LightningCLI):
-    """LightningCLI for UnlearnModule and any DataModule; every run writes into a folder of its own."""
+    """LightningCLI for our modules and any DataModule; every run writes into a folder of its own."""
 
-    model: UnlearnModule
+    model: UnlearnModule | QuestionModule
 
-    def __init__(self, words: list[str], folder: RunFolder) -> None:
+    def __init__(self, words: list[str], folder: RunFolder, *, alone: bool = False) -> None:
         self.folder = folder
         super().__init__(
-            UnlearnModule,
+            QuestionModule if alone else UnlearnModule,
             L.LightningDataModule,
             subclass_mode_data=True,
             save_config_callback=SaveConfig,
             save_config_kwargs={"save_to_log_dir": False},
             seed_everything_default=0,
-            parser_class=Parser,
+            parser_class=AloneParser if alone else Parser,
             args=words,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
@@ -92,6 +94,16 @@ class UnlearnCLI(LightningCLI):
     def subcommands() -> dict[str, set[str]]:
         """Those of Lightning's that make sense here."""
         return {name: skipped for name, skipped in LightningCLI.subcommands().items() if name != "predict"}
+
+    def setup_parser(self, *args: Any, **kwargs: Any) -> None:
+        """The parsers of all commands, with the meaning that some options have here."""
+        super().setup_parser(*args, **kwargs)
+        for parser in (self._parser("validate"), self._parser("test")):
+            parser.set_defaults(verbose=None)
+            _option(parser, "verbose").help = "print Lightning's own table of results; null: where no other is printed"
+            if self._model_class is QuestionModule:
+                model = _option(parser, "model")
+                model.metavar, model.help = "PATH", "folder or hub name of the model, for the files' `model` section"
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the words given, never the process's own."""
@@ -129,18 +141,48 @@ class UnlearnCLI(LightningCLI):
         Raises:
             InputError: the checkpoint, the model or an option that depends on the model cannot be used.
         """
-        self.before_test()
+        self._check()
+        assert isinstance(self.model, UnlearnModule)
         self.model.check_optimizer()
 
     def before_validate(self) -> None:
-        """As `before_fit`, without the optimizer."""
+        """As `before_test`."""
         self.before_test()
 
     def before_test(self) -> None:
-        """As `before_fit`, without the optimizer."""
-        _check_checkpoint(self.config[self.subcommand].ckpt_path)
+        """Checks as `before_fit` does, but for the optimizer; one table of results is enough."""
+        self._check()
+        options = self.config_init[self.subcommand]
+        if options.verbose is None:
+            printed = any(isinstance(found, _PRINTING) for found in self.trainer.callbacks)  # type: ignore[attr-defined]
+            options.verbose = not printed or bool(
+                getattr(self.datamodule, "holdout", 0)
+            )  # losses are in no other table
+
+    def _check(self) -> None:
+        options = self.config[self.subcommand]
+        if isinstance(self.model, QuestionModule):
+            _check_alone(options)
+            self.model.check_data(self.datamodule)
+        else:
+            _check_checkpoint(options.ckpt_path)
         checks.weights_dtype(str(self.trainer.precision))
         self.model.check_model()
+
+
+def _option(parser: LightningArgumentParser, name: str) -> argparse.Action:
+    return next(action for action in parser._actions if action.dest == name)
+
+
+def _check_alone(options: Any) -> None:
+    """What a model without losses is given and cannot use, or lacks."""
+    if options.ckpt_path is not None:
+        raise InputError("ckpt_path: only a config with model.forget and model.retain loads one; leave out --model")
+    if not options.trainer.callbacks:
+        raise InputError(
+            "trainer.callbacks: there are none, so nothing would come of the answers; give "
+            "--trainer.callbacks+=PerturbationRobustness"
+        )
 
 
 def _check_checkpoint(path: str | None) -> None:

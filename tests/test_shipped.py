@@ -87,3 +87,20 @@ def test_a_file_that_holds_no_options(content: bytes, match: str) -> None:
 def test_data_may_be_a_class_name() -> None:
     Path("own.yaml").write_text("data: WMDPDataModule\n")
     assert shipped.resolve(["fit", "-c", "own.yaml"])[-1] == "own.yaml"
+
+
+def test_a_section_is_merged_over_the_files() -> None:
+    Path("a.yaml").write_text("model: {layer: 3, pretrained: x}\ndata: WMDPDataModule\n")
+    Path("b.yaml").write_text("model: {layer: 4}\n")
+    words = ["fit", "-c", "a.yaml", "--model.layer", "5", "--config=b.yaml"]
+    assert shipped.section(words, "model") == {"layer": 4, "pretrained": "x"}
+    assert shipped.section(["fit"], "model") == {}
+
+
+def test_a_file_without_a_section_keeps_every_other_value_as_it_is_written() -> None:
+    Path("a.yaml").write_text("model: &m {layer: 3}\nlr: 5e-5\ndate: 2020-01-01\nname: 'on'\nsame: *m\nmodels: 3\n")
+    assert shipped.without("a.yaml", "model").splitlines() == [
+        *("lr: 5e-5", "date: 2020-01-01", "name: 'on'", "same: {layer: 3}", "models: 3")
+    ]
+    Path("b.yaml").write_text("model: {layer: 3}\n")
+    assert shipped.without("b.yaml", "model") == "{}\n"

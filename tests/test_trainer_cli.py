@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from lit_unlearn.cli import main
 from lit_unlearn.errors import InputError
+from tests.data.test_sets import write_questions
 
 
 class Run(NamedTuple):
@@ -300,6 +301,100 @@ def test_evaluation_without_training(base: list[str], command: str) -> None:
     assert {path.name for path in run.iterdir()} == {"config.yaml", "metrics.csv"}
     prefix = {"validate": "val", "test": "test"}[command]
     assert float(metrics(run)[0][f"{prefix}/retain_loss"]) == 0.0
+
+
+@pytest.fixture
+def asked(world: Path, tmp_path: Path, base: list[str]) -> list[str]:
+    """`validate -c asked.yaml`: the config of `base`, with questions and a model section that must not matter."""
+    questions = write_questions(tmp_path / "questions.jsonl")
+    content = options(world)
+    content["model"] |= {"pretrained": "nowhere/at-all", "layer": 70}
+    content["data"]["init_args"]["evaluation"] = {"questions": {"retain": {"path": questions.path}}}
+    content["trainer"]["callbacks"].append("PerturbationRobustness")
+    return ["validate", "-c", write(tmp_path / "asked.yaml", content)]
+
+
+def test_a_model_is_evaluated_without_the_configs_model_section(
+    world: Path, tmp_path: Path, asked: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    overlay = write(tmp_path / "overlay.yaml", {"model": {"layer": 71}, "trainer": {"precision": "32-true"}})
+    main([*asked, "--model", str(world / "model"), f"--config={overlay}"])
+    (run,) = Path("runs").iterdir()
+    assert run.name.startswith("asked-")
+    assert {path.name for path in run.iterdir()} == {"config.yaml", "metrics.csv", "results.json"}
+    results = json.loads((run / "results.json").read_text())
+    assert results["hyperparameters"]["pretrained"] == str(world / "model")
+    assert results["hyperparameters"]["precision"] == "32-true"
+    assert [record["step"] for record in results["evaluations"]] == [0]
+    out = capsys.readouterr().out
+    assert out.count("accuracy") == 1  # one table, not Lightning's too
+    main(["validate", "-c", str(run / "config.yaml")])
+    (again,) = (path for path in Path("runs").iterdir() if path != run)
+    assert json.loads((again / "results.json").read_text()) == results
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--model.layer", "3"], "model.layer: a model evaluated without losses has no such option, only pretrained,"),
+        (["--model.noise_scale=3"], "model.noise_scale: a model evaluated without losses has no such option, only"),
+        (["--model.revison=v1"], "model.revison: there is no such option; did you mean model.revision?"),
+        (["--data.holdout=4"], "data.holdout: the losses of held-out rows need model.forget and model.retain"),
+        (["--data.evaluation=null"], "data: there are no questions; set data.evaluation.questions"),
+        (["--trainer.callbacks=null"], "trainer.callbacks: there are none, so nothing would come of the answers"),
+        (["--ckpt_path=a.ckpt"], "ckpt_path: only a config with model.forget and model.retain loads one"),
+        (["--trainer.precision=16-true"], "trainer.precision: '16-true' is not supported"),
+    ],
+)
+def test_what_does_not_go_with_a_model_alone(
+    asked: list[str], world: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refused([*asked, "--model", str(world / "model"), *words], capsys).startswith(message)
+
+
+def test_a_missing_model_is_refused_before_a_corpus_is_read(
+    asked: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*asked, "--model", "./nowhere", "--data.forget={a: {path: nowhere.jsonl}}"]
+    assert refused(words, capsys).startswith("model.pretrained: './nowhere' cannot be loaded")
+
+
+def test_lightnings_table_is_there_where_it_is_asked_for(
+    asked: list[str], world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([*asked, "--model", str(world / "model"), "--verbose=true"])
+    assert "Validate metric" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_held_out_losses_are_printed_by_lightning(
+    base: list[str], tmp_path: Path, asks: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    questions = write_questions(tmp_path / "questions.jsonl").path
+    evaluation = f"--data.evaluation={{questions: {{retain: {{path: {questions}}}}}}}"
+    own = [evaluation, "--trainer.callbacks+=PerturbationRobustness"] if asks else []
+    main(["test", *base[1:], "--data.holdout", "4", *own])
+    assert "test/retain_loss" in capsys.readouterr().out
+
+
+def test_a_model_alone_is_printed_without_being_there(asked: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([*asked, "--model", "no/model", "--model.revision=v1", "--print_config"])
+    assert stop.value.code == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed["model"].pop("pretrained") == "no/model"
+    assert printed["model"].pop("revision") == "v1"
+    assert not any(printed["model"].values())
+    assert not any(Path().iterdir())
+
+
+def test_help_of_a_model_alone_explains_its_options(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["validate", "--model", "demo", "--help"])
+    shown = capsys.readouterr().out
+    assert stop.value.code == 0
+    assert "--model PATH" in shown
+    assert "--model.forget" not in shown
 
 
 def test_a_logger_of_ones_own_replaces_the_csv(base: list[str]) -> None:

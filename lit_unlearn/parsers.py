@@ -1,0 +1,42 @@
+"""Parsers of options whose errors are of one line."""
+
+import contextlib
+import re
+from pathlib import Path
+from typing import Any, NoReturn
+
+from lightning.pytorch.cli import LightningArgumentParser
+
+from lit_unlearn import known_options, shipped
+from lit_unlearn.errors import InputError
+from lit_unlearn.option_errors import readable
+
+
+class Parser(LightningArgumentParser):
+    """A parser whose errors are ours: one line, with the nearest key that exists."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raises InputError where jsonargparse would print its usage and exit."""
+        if not self.exit_on_error:
+            super().error(message, ex)
+        raise InputError(readable(message, self)) from ex
+
+
+class AloneParser(Parser):
+    """A parser for an evaluation without losses: the files' `model` sections are left out."""
+
+    def parse_path(self, path: Any, *args: Any, **kwargs: Any) -> Any:
+        """Parses a file."""
+        with contextlib.chdir(Path(path).absolute().parent):  # where its own relative paths begin
+            return self.parse_string(shipped.without(Path(path).name, "model"), *args, **kwargs)
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raises InputError, of its own for an option of UnlearnModule."""
+        found = re.search(r"unrecognized arguments: --model\.(\w+)", message)
+        if self.exit_on_error and found and found[1] in known_options.arguments("lit_unlearn.UnlearnModule"):
+            own = ", ".join(known_options.arguments("lit_unlearn.QuestionModule"))
+            raise InputError(
+                f"model.{found[1]}: a model evaluated without losses has no such option, only {own}; leave it out, or "
+                "give model.forget and model.retain in place of --model"
+            ) from ex
+        super().error(message, ex)
