@@ -1,0 +1,134 @@
+"""`lit-unlearn eval`: any task of the lm-eval harness on any Hugging Face model."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lit_unlearn.errors import InputError
+
+_EPILOG = """\
+Beside the harness' own tasks there are mmlu_perturbed (one wrong option replaced by a forget token), its
+mmlu_perturbed_control, each also by subject, and mmlu_local, mmlu_perturbed_local, mmlu_perturbed_control_local for
+files of your own. Their metadata are explained in docs/evaluation.md.
+"""
+
+
+def main(words: Sequence[str]) -> None:
+    """Prints the harness' table, and writes its results where asked to.
+
+    Raises:
+        InputError: an option, the model or a task cannot be used.
+    """
+    options = _parser().parse_args(words)
+    batch_size, metadata = _batch_size(options.batch_size), _metadata(options.metadata)
+    if options.limit is not None and options.limit <= 0:
+        raise InputError(f"--limit: {options.limit:g} leaves no question; give more than 0")
+    if options.out is not None and not options.out.absolute().parent.is_dir():
+        raise InputError(f"--out: there is no folder {options.out.parent} to write into; make it first")
+    run(options, batch_size, metadata)
+
+
+def run(options: argparse.Namespace, batch_size: int | str, metadata: dict[str, Any]) -> None:
+    """Loads the tasks, then the model, and asks."""
+    from lm_eval.utils import handle_non_serializable
+
+    from lit_unlearn import harness, models
+    from lit_unlearn.whole import write_whole
+
+    source = {
+        "pretrained": models.located(options.model),
+        "revision": options.revision,
+        "trust_remote_code": options.trust_remote_code,
+    }
+    _check_model(source)
+    tasks = harness.load_tasks(
+        [name for name in options.tasks.split(",") if name],
+        metadata=metadata,
+        model=source,
+        include_path=options.include_path,
+        num_fewshot=options.num_fewshot,
+    )
+    model = _load_model(source, options, batch_size)
+    results = harness.evaluate(
+        model, tasks, limit=options.limit, num_fewshot=options.num_fewshot, log_samples=options.log_samples
+    )
+    if results is not None:
+        print(harness.table(results))
+        if options.out is not None:
+            text = json.dumps(results, indent=2, default=handle_non_serializable, ensure_ascii=False)
+            write_whole(options.out, text)
+            print(f"The results are in {options.out}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lit-unlearn eval",
+        description="Any task of the lm-eval harness on any Hugging Face model.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--model", required=True, help="folder or hub name; `demo` is the embedded small one")
+    parser.add_argument("--tasks", required=True, help="tasks, groups or patterns, with commas between them")
+    parser.add_argument("--out", type=Path, help="file for the results, JSON in the harness' format")
+    parser.add_argument("--log_samples", action="store_true", help="write every question with its answer as well")
+    parser.add_argument("--limit", type=float, help="the first so many questions of each task; below 1, that share")
+    parser.add_argument("--num_fewshot", type=int, help="examples in each prompt (default: the task's)")
+    parser.add_argument("--batch_size", default="auto", help="questions at once, or `auto` (default)")
+    parser.add_argument("--metadata", default="{}", help="JSON object that the tasks are told")
+    parser.add_argument("--include_path", action="append", default=[], help="folder with tasks of your own")
+    parser.add_argument("--device", help="e.g. cpu, cuda:1 (default: a GPU if there is one)")
+    parser.add_argument("--dtype", default="auto", help="of the weights (default: as they are stored)")
+    parser.add_argument("--revision", default="main", help="branch, tag or commit of a hub model")
+    parser.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the model")
+    return parser
+
+
+def _batch_size(text: str) -> int | str:
+    if text == "auto":
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise InputError(f"--batch_size: {text!r} cannot be; give 1 or more, or auto")
+    return int(text)
+
+
+def _metadata(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"--metadata: {text!r} is not JSON ({error}); e.g. '{{\"seed\": 1}}'") from error
+    if not isinstance(found, dict):
+        raise InputError(f"--metadata: {text!r} is not an object; e.g. '{{\"seed\": 1}}'")
+    return found
+
+
+def _check_model(source: dict[str, Any]) -> None:
+    """There is a model of that name, before questions are read, which takes longer."""
+    from lit_unlearn import models
+
+    try:
+        models.load_config(
+            source["pretrained"], revision=source["revision"], trust_remote_code=source["trust_remote_code"]
+        )
+    except InputError as error:
+        raise InputError(f"--model: {str(error).partition(': ')[2]}") from error
+
+
+def _load_model(source: dict[str, Any], options: argparse.Namespace, batch_size: int | str) -> Any:
+    import torch
+    from lm_eval.models.huggingface import HFLM
+
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device: {device!r} cannot be used ({str(error).splitlines()[0]}); e.g. cpu") from error
+    try:
+        return HFLM(**source, device=device, dtype=options.dtype, batch_size=batch_size)
+    except (OSError, ValueError, RuntimeError, AttributeError, ImportError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"--model: {options.model!r} cannot be loaded ({reason}); give a folder of model and tokenizer, or the "
+            "name of a hub model"
+        ) from error
