@@ -7,6 +7,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from lit_unlearn.errors import InputError
@@ -79,12 +80,12 @@ def recovery_rate(
     """How much of the accuracy under perturbation that a method costs comes back with Random Noise Augmentation.
 
     (acc_rna - acc_method) / (acc_base - acc_method), 1 where all comes back, with a percentile interval of a bootstrap
-    over questions.
+    over questions and, where there are several, over runs of different seeds.
 
     Args:
-        base: bool `[questions]`, right answers to perturbed queries before unlearning.
+        base: bool `[questions]` or `[seeds, questions]`, right answers to perturbed queries before unlearning.
         method: the same after unlearning.
-        rna: the same after unlearning with Random Noise Augmentation.
+        rna: the same after unlearning with Random Noise Augmentation, seed by seed.
         seed: seed of the bootstrap.
         samples: of the bootstrap.
         level: coverage of the interval.
@@ -104,24 +105,33 @@ def recovery_rate(
     _check_paired(base, method)
     _check_paired(base, rna)
     _check_any(base)
-    # Only the eight patterns of three answers matter: resampling their counts is resampling the questions.
-    patterns = np.bincount((4 * base.long() + 2 * method.long() + rna.long()).cpu().numpy(), minlength=8)
-    drawn = np.random.default_rng(seed).multinomial(len(base), patterns / patterns.sum(), size=samples)
-    _, lost = _gained_and_lost(drawn)
+    answers = torch.stack([base, method, rna]).cpu().numpy().reshape(3, -1, base.shape[-1])
+    drawn = _resampled(answers, np.random.default_rng(seed), samples)
     tail = (1 - level) / 2
-    if np.quantile(lost, tail) <= 0:
+    if np.quantile(drawn[:, 0] - drawn[:, 1], tail) <= 0:
         return None
-    gained, lost = _gained_and_lost(np.concatenate([patterns[None], drawn]))
+    low, high = np.quantile(_rate(drawn), [tail, 1 - tail])
+    return Recovery(float(_rate(answers.sum(axis=(1, 2)))), float(low), float(high))
+
+
+def _resampled(answers: np.ndarray, source: np.random.Generator, samples: int) -> np.ndarray:
+    """Right answers `[samples, 3]` among those `[3, seeds, questions]` over seeds and questions drawn anew."""
+    seeds, questions = answers.shape[1:]
+    # Questions answered alike by all are one pattern: resampling the patterns' counts is resampling the questions.
+    patterns, counts = np.unique(answers.reshape(-1, questions), axis=1, return_counts=True)
+    drawn = source.multinomial(questions, counts / questions, size=samples)
+    right = (drawn @ patterns.T).reshape(samples, 3, seeds)
+    chosen = source.integers(seeds, size=(samples, 1, seeds))
+    total: np.ndarray = np.take_along_axis(right, chosen, axis=2).sum(axis=2)
+    return total
+
+
+def _rate(right: np.ndarray) -> np.ndarray:
+    """The recovery rates of right answers `[..., 3]`: base, method, rna."""
+    base, method, rna = np.moveaxis(right, -1, 0)
     # The few resamples that lost nothing stand at the interval's far ends.
-    rates = gained / np.maximum(lost, 1e-9)
-    low, high = np.quantile(rates[1:], [tail, 1 - tail])
-    return Recovery(float(rates[0]), float(low), float(high))
-
-
-def _gained_and_lost(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of counts of patterns `[..., 8]`: right answers that come back, and those that could."""
-    base, method, rna = (np.array([pattern >> bit & 1 for pattern in range(8)]) for bit in (2, 1, 0))
-    return counts @ (rna - method), counts @ (base - method)
+    rate: np.ndarray = (rna - method) / np.maximum(base - method, 1e-9)
+    return rate
 
 
 def _mean(values: Tensor) -> Estimate:
@@ -139,6 +149,5 @@ def _check_any(values: Tensor) -> None:
 
 def _check_paired(first: Tensor, second: Tensor) -> None:
     if first.shape != second.shape:
-        raise InputError(
-            f"questions: {len(first)} answers against {len(second)}; compare answers to the same questions"
-        )
+        counts = (" × ".join(map(str, answers.shape)) for answers in (first, second))
+        raise InputError(f"questions: {' answers against '.join(counts)}; compare answers to the same questions")

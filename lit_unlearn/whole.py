@@ -30,11 +30,11 @@ def appearing_whole(path: Path) -> Iterator[Path]:
         raise InputError(f"{path} cannot be made ({error.strerror}); what was written is whole in {partial}") from error
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes a text file in one step, in the place of an earlier one."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Writes a file in one step, in the place of an earlier one."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -60,6 +60,24 @@ def test_the_interval_is_that_of_a_bootstrap_over_questions() -> None:
     assert (found.low, found.high) == pytest.approx(rates.quantile(tensor([0.025, 0.975]).double()).tolist(), abs=0.03)
 
 
+def test_the_interval_over_seeds_is_that_of_a_bootstrap_over_seeds_and_questions() -> None:
+    source = torch.Generator().manual_seed(0)
+    base = shuffled(answers(380), 1).expand(4, -1)
+    method = torch.stack([shuffled(answers(right), right) for right in (150, 200, 220, 250)])
+    rna = torch.stack([shuffled(answers(right), right + 1) for right in (240, 230, 300, 290)])
+    rates = []
+    for _ in range(3000):
+        rows = torch.randint(400, (400,), generator=source)
+        seeds = torch.randint(4, (4,), generator=source)
+        shares = [correct.double()[seeds][:, rows].mean() for correct in (base, method, rna)]
+        rates.append((shares[2] - shares[1]) / (shares[0] - shares[1]))
+    found = recovery_rate(base, method, rna)
+    assert found is not None
+    assert found.value == pytest.approx((265 - 205) / (380 - 205))
+    expected = torch.stack(rates).quantile(tensor([0.025, 0.975]).double()).tolist()
+    assert (found.low, found.high) == pytest.approx(expected, abs=0.03)
+
+
 def test_the_bootstrap_is_seeded_and_leaves_global_generators_alone() -> None:
     sets = shuffled(answers(300), 1), shuffled(answers(200), 2), shuffled(answers(240), 3)
     state = torch.get_rng_state()
@@ -80,6 +98,8 @@ def test_answers_that_do_not_pair_are_refused() -> None:
             function(answers(3), tensor([True]))
     with pytest.raises(InputError, match=r"400 answers against 399"):
         recovery_rate(answers(3), answers(3), answers(3, 399))
+    with pytest.raises(InputError, match=r"2 × 400 answers against 400;"):
+        recovery_rate(answers(3).expand(2, -1), answers(3), answers(3))
     with pytest.raises(InputError, match=r"no answers to average"):
         accuracy(tensor([]).bool())
     with pytest.raises(InputError, match=r"no answers"):

@@ -3,7 +3,8 @@
 import json
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ class PerturbationRobustness(L.Callback):
         self.forget = tuple(forget)
         self.evaluations: list[dict[str, Any]] = []
         self._seen: dict[int, list[Mapping[str, Tensor]]] = defaultdict(list)
+        self._condition: dict[str, float] = {}
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Checks that there is something to ask, and asks all of it before training."""
@@ -73,6 +75,7 @@ class PerturbationRobustness(L.Callback):
         measured = outcomes.measure(asked)
         record = {
             "step": trainer.global_step,
+            **self._condition,
             "measured": {str(variant): row for variant, row in measured.items()},
             "outcomes": {str(variant): answers for variant, answers in asked.items()},
         }
@@ -82,11 +85,21 @@ class PerturbationRobustness(L.Callback):
             values = outcomes.log_values(measured, forget=self.forget)
             pl_module.log_dict({f"{prefix}/{name}": value for name, value in values.items()}, add_dataloader_idx=False)
         if trainer.is_global_zero:
-            print(f"\nAfter {trainer.global_step} steps\n{outcomes.table(measured)}")
+            condition = "".join(f", {name} {value}" for name, value in self._condition.items())
+            print(f"\nAfter {trainer.global_step} steps{condition}\n{outcomes.table(measured)}")
             self._write(trainer, pl_module)
 
     on_test_batch_end = on_validation_batch_end
     on_test_epoch_end = on_validation_epoch_end
+
+    @contextmanager
+    def under(self, **condition: float) -> Iterator[None]:
+        """Within this context an evaluation is not of the weights as trained: its record says what differs."""
+        self._condition = condition
+        try:
+            yield
+        finally:
+            self._condition = {}
 
     def state_dict(self) -> dict[str, Any]:
         """The evaluations so far, so that a resumed run's results are whole."""

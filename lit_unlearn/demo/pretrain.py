@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.optim import AdamW
-from tqdm import tqdm  # type: ignore[import-untyped]
+from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from lit_unlearn.demo import exercises

@@ -1,0 +1,81 @@
+"""Evaluate the weights on the way from the base to the unlearned model."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import lightning as L
+import torch
+
+from lit_unlearn.callbacks.robustness import PerturbationRobustness
+from lit_unlearn.errors import InputError
+from lit_unlearn.module import UnlearnModule
+
+
+class Interpolation(L.Callback):
+    """After training, evaluates base + t · (unlearned - base) for some t: a control that any defence has to beat.
+
+    PerturbationRobustness prints, logs and writes what comes out, each record of `results.json` with its
+    `interpolation`. The weights are the unlearned ones again afterwards.
+
+    Args:
+        shares: values of t, each between 0, the base, and 1, the unlearned model.
+
+    Raises:
+        InputError: a share is not between 0 and 1, or there is no PerturbationRobustness.
+    """
+
+    def __init__(self, shares: Sequence[float] = (0.2, 0.4, 0.6, 0.8)) -> None:
+        for share in shares:
+            if not 0 < share < 1:
+                raise InputError(f"Interpolation.shares: {share} is not on the way; give numbers between 0 and 1")
+        self.shares = tuple(shares)
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Checks, before training, that there is something to interpolate and someone to count."""
+        if stage != "fit":
+            return
+        if not isinstance(pl_module, UnlearnModule):
+            raise InputError(f"Interpolation: {type(pl_module).__name__} is not an UnlearnModule; remove the callback")
+        if _robustness(trainer) is None:
+            raise InputError("Interpolation: it needs PerturbationRobustness among trainer.callbacks; add it")
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Runs the validation once for each share."""
+        assert isinstance(pl_module, UnlearnModule)
+        robustness = _robustness(trainer)
+        assert robustness is not None
+        for share in self.shares:
+            with _weights_between(pl_module, share), robustness.under(interpolation=share), _no_result(trainer):
+                trainer.fit_loop.epoch_loop.val_loop.run()
+
+
+def _robustness(trainer: L.Trainer) -> PerturbationRobustness | None:
+    found = [one for one in trainer.callbacks if isinstance(one, PerturbationRobustness)]  # type: ignore[attr-defined]
+    return found[0] if found else None
+
+
+@contextmanager
+def _no_result(trainer: L.Trainer) -> Iterator[None]:
+    """As in Lightning's sanity check, callbacks neither keep these weights nor stop for their sake."""
+    stage = trainer.state.stage
+    trainer.sanity_checking = True
+    try:
+        yield
+    finally:
+        trainer.state.stage = stage
+
+
+@contextmanager
+def _weights_between(module: UnlearnModule, share: float) -> Iterator[None]:
+    """Within this context the trained parameters are base + share · (unlearned - base)."""
+    trained = dict(module.updated.named_parameters())
+    kept = {name: trained[name].detach().clone() for name in module.frozen.originals()}
+    try:
+        with torch.no_grad():
+            for name, original in module.frozen.originals().items():
+                trained[name].copy_(original + share * (kept[name] - original))
+        yield
+    finally:
+        with torch.no_grad():
+            for name, value in kept.items():
+                trained[name].copy_(value)

@@ -1,0 +1,85 @@
+"""Tables, figures and a page of finished runs: `lit-unlearn report RUN...`."""
+
+import argparse
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from lit_unlearn.errors import InputError
+from lit_unlearn.report.runs import Model, load
+from lit_unlearn.report.table import as_json, markdown
+from lit_unlearn.whole import write_whole
+
+__all__ = ["Model", "as_json", "load", "main", "markdown"]
+
+
+def main(words: Sequence[str]) -> None:
+    """Prints the table and writes report.html, report.md, report.json, accuracy.png and accuracy.svg.
+
+    Raises:
+        InputError: a folder holds no finished run or no section, runs were asked different questions, or a package is
+            not installed.
+    """
+    options = _parser().parse_args(words)
+    models = load(options.runs)
+    files = _files(models, options.include, shlex.join(["lit-unlearn", "report", *words]))
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        write_whole(options.out / name, content)
+    print(markdown(models))
+    print(f"Open {options.out / 'report.html'}; beside it are report.md, report.json and accuracy.png.")
+
+
+def _files(models: Sequence[Model], include: Sequence[Path], command: str) -> dict[str, str | bytes]:
+    """What is written, by name: all of it is made before anything is.
+
+    Raises:
+        InputError: a folder to include holds no section, or a package is not installed.
+    """
+    try:
+        from lit_unlearn.report import answers, included
+        from lit_unlearn.report.page import page
+        from lit_unlearn.report.pictures import overview
+        from lit_unlearn.report.style import encoded
+    except ModuleNotFoundError as error:
+        if error.name not in ("matplotlib", "jinja2"):
+            raise
+        raise InputError(f"report: {error.name} is not installed; pip install 'lit-unlearn[report]'") from error
+    sections = included.find(models, include)
+    parts = [markdown(models), *answers.as_markdown(models), *(section.markdown for section in sections)]
+    accuracies = overview(models)
+    (drawing,) = accuracies.drawings
+    return {
+        "report.html": page(models, accuracies, sections, command),
+        "report.md": "\n".join(parts),
+        "report.json": json.dumps(as_json(models), indent=1),
+        "accuracy.png": encoded(drawing.figure, "png"),
+        "accuracy.svg": drawing.svg,
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lit-unlearn report",
+        description="One page of finished runs: tables, figures, generations, analyses, options and commands. A folder "
+        "that holds runs of several seeds is one row: their mean, with its 95 % interval.",
+    )
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        metavar="RUN[@KEY=VALUE]",
+        help="folders of runs; the first is the method that others repair. RUN@step=100 is the run as it was after 100 "
+        "steps, RUN@interpolation=0.8 its weights on the way from the base",
+    )
+    parser.add_argument(
+        "--include",
+        nargs="+",
+        type=Path,
+        action="extend",
+        default=[],
+        metavar="FOLDER",
+        help="what `lit-unlearn analyse` wrote elsewhere; what is in RUN/analysis/ is there anyway",
+    )
+    parser.add_argument("--out", type=Path, default=Path("report"), help="folder to write (default: report)")
+    return parser

@@ -1,0 +1,100 @@
+"""The tables of the page: their cells, and columns that belong together."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from lit_unlearn.report.runs import Model
+from lit_unlearn.report.series import Panel
+from lit_unlearn.report.table import cell, excess, recoveries, recovery_shown, shown
+
+_COLUMNS = 10
+"""Of one table of accuracies; more would not fit on paper."""
+_NUMBER = re.compile(r"[-−+]?\d[\d.]*(e[-+]?\d+)?( ?%)?( ± [\d.]+)?( [\[(][^])]*[\])])?|n/a|–|")
+"""What is set as a number: with its error or an interval, or none at all."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Columns under a common head."""
+
+    head: str
+    columns: Sequence[str]
+    cells: Sequence[Sequence[str]]
+    """By row."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows with a head each, and groups of columns."""
+
+    caption: str
+    corner: str
+    heads: Sequence[str]
+    groups: Sequence[Group]
+
+    @property
+    def columns(self) -> list[str]:
+        """Heads of the columns."""
+        return [column for group in self.groups for column in group.columns]
+
+    @property
+    def rows(self) -> list[tuple[str, list[str]]]:
+        """Each head with its cells."""
+        parts = zip(*(group.cells for group in self.groups), strict=True)
+        return [(head, list(chain(*row))) for head, row in zip(self.heads, parts, strict=True)]
+
+    @property
+    def classes(self) -> list[str]:
+        """For each column, how it is set: `number`, and `first` of a group."""
+        columns = zip(*(cells for _, cells in self.rows), strict=True)
+        numeric = [all(_NUMBER.fullmatch(one) for one in column) for column in columns]
+        first = [place == 0 and bool(group.head) for group in self.groups for place in range(len(group.columns))]
+        return [
+            f"{'number' * number} {'first' * begins}".strip() for number, begins in zip(numeric, first, strict=True)
+        ]
+
+
+def plain(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table whose first column heads its rows."""
+    group = Group("", columns[1:], [row[1:] for row in rows])
+    return Table(caption, columns[0], [row[0] for row in rows], [group])
+
+
+def accuracies(models: Sequence[Model]) -> list[Table]:
+    """The numbers of the markdown table, by question set and perturbation; several tables where they are many."""
+    packed: list[list[Group]] = [[]]
+    for group in _groups(models):
+        if packed[-1] and sum(len(one.columns) for one in [*packed[-1], group]) > _COLUMNS:
+            packed.append([])
+        packed[-1].append(group)
+    names = [model.name for model in models]
+    return [Table(f"Accuracy: {'; '.join(one.head for one in part)}", "model", names, part) for part in packed]
+
+
+def of_panel(panel: Panel, corner: str) -> Table:
+    """The numbers of a line figure, a row for each x."""
+    xs = sorted({x for line in panel.lines for x in line.cells})
+    cells = [[shown(line.cells[x]) if x in line.cells else "" for line in panel.lines] for x in xs]
+    return Table(panel.title, corner, [f"{x:g}" for x in xs], [Group("", [line.label for line in panel.lines], cells)])
+
+
+def _groups(models: Sequence[Model]) -> Iterator[Group]:
+    perturbed = models[0].perturbed
+    known = {*perturbed, *(f"{variant}/control" for variant in perturbed)}
+    sets = [variant for variant in models[0].variants if variant not in known]
+    yield Group("as asked", sets, [[shown(cell(model, variant)) for variant in sets] for model in models])
+    found = [recoveries(models, index) for index in range(len(models))]
+    for variant in perturbed:
+        columns = ["perturbed", "control", "drop beyond control"]
+        rows = [
+            [shown(cell(model, variant)), shown(cell(model, f"{variant}/control")), excess(model, variant)]
+            for model in models
+        ]
+        if any(found):
+            columns.append("recovery")
+            rows = [
+                [*row, recovery_shown(back[variant]) if back else ""] for row, back in zip(rows, found, strict=True)
+            ]
+        yield Group(", ".join(variant.split("/", 1)), columns, rows)

@@ -1,0 +1,86 @@
+"""The report as one page that needs nothing beside it."""
+
+import re
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from itertools import count
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from lit_unlearn.report import answers, options
+from lit_unlearn.report.grid import Group, Table, accuracies, plain
+from lit_unlearn.report.included import Included
+from lit_unlearn.report.inline import inline
+from lit_unlearn.report.perturbations import kinds
+from lit_unlearn.report.pictures import Picture, pictures
+from lit_unlearn.report.runs import Model, each_run
+from lit_unlearn.report.table import legend
+
+_NAMED = 4
+"""So many runs are named in the title."""
+
+
+def page(models: Sequence[Model], overview: Picture, sections: Sequence[Included], command: str) -> str:
+    """The page as HTML; whatever comes from data is escaped.
+
+    Args:
+        models: the base first.
+        overview: the figure of all accuracies.
+        sections: of analyses.
+        command: that makes this page.
+    """
+    runs = each_run(models)
+    differing, shared = options.split(runs)
+    perturbations = [variant.partition("/")[2] for variant in models[0].perturbed]
+    return _template().render(
+        title=_title([run.name for run in runs]),
+        command=command,
+        version=version("lit-unlearn"),
+        models=models,
+        accuracies=accuracies(models),
+        legend=legend(models),
+        overview=overview,
+        differing=_beside(runs, differing) if differing else None,
+        pictures=list(pictures(models, kinds(perturbations, options.config(runs[0])))),
+        prompts=answers.prompts(models),
+        sections=sections,
+        origins=[options.origin(run) for run in runs],
+        shared=plain("Options and versions that all runs share", ["option", "value"], list(shared.items())),
+    )
+
+
+def _template() -> Template:
+    folder = Path(__file__).parent
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["unbroken"] = _unbroken
+    style = Markup((folder / "page.css").read_text(encoding="utf-8"))
+    return environment.get_template("page.html", globals={"style": style, "inline": _inlining()})
+
+
+def _inlining() -> Callable[[bytes, str], Markup]:
+    """Puts figures into a page, each with ids of its own."""
+    numbers = count(1)
+    return lambda svg, label: inline(svg, prefix=f"figure-{next(numbers)}", label=label)
+
+
+def _unbroken(cell: str) -> str:
+    """A cell whose numbers break across lines only before ± and brackets."""
+    return re.sub(r"(?<=±) (?=\d)|(?<=\d) (?=%)|(?<=\d,) (?=-?\d)", "\N{NO-BREAK SPACE}", cell)
+
+
+def _beside(runs: Sequence[Model], differing: dict[str, list[str]]) -> Table:
+    rows = list(zip(*differing.values(), strict=True))
+    caption = "What differs between the runs, apart from their seeds"
+    return Table(caption, "run", [run.name for run in runs], [Group("", list(differing), rows)])
+
+
+def _title(names: Sequence[str]) -> str:
+    return f"Unlearning report: {', '.join(names) if len(names) <= _NAMED else f'{len(names)} runs'}"

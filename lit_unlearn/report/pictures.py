@@ -1,0 +1,110 @@
+"""The figures of the page, each with what it shows in words and in numbers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from matplotlib.figure import Figure
+
+from lit_unlearn.data.similar import CLASSES
+from lit_unlearn.report.curves import curves
+from lit_unlearn.report.figure import bars
+from lit_unlearn.report.grid import Table, of_panel
+from lit_unlearn.report.perturbations import Kind
+from lit_unlearn.report.runs import Model
+from lit_unlearn.report.series import Panel, over_lengths, over_option, over_shares, over_steps, readable
+from lit_unlearn.report.style import encoded
+
+_BANDS = "Bands are the ± of the tables; the dotted line is guessing."
+
+
+class Drawing(NamedTuple):
+    """One figure."""
+
+    figure: Figure
+    label: str
+    """What a reader who cannot see it is told."""
+
+    @property
+    def svg(self) -> bytes:
+        """The figure as a file."""
+        return encoded(self.figure, "svg")
+
+
+class Picture(NamedTuple):
+    """A part of the page: figures of one kind."""
+
+    title: str
+    drawings: Sequence[Drawing]
+    caption: str
+    tables: Sequence[Table] = ()
+    """What they show in numbers, where no other table of the page has them."""
+
+
+def pictures(models: Sequence[Model], kinds: Mapping[str, Kind]) -> Iterator[Picture]:
+    """The figures that there are the numbers for.
+
+    Args:
+        models: of the report.
+        kinds: of the perturbations, by name.
+    """
+    yield from _similarities(models, kinds)
+    if panels := list(over_lengths(models, kinds)):
+        caption = "Accuracy on questions perturbed by n-grams, and by as many tokens of retain text."
+        yield _lines("Length of the n-gram", panels, "n, tokens", caption, log_above=4)
+    if sweep := over_option(models):
+        option, panels = sweep
+        caption = f"Accuracy after unlearning with each {option}."
+        yield _lines(f"Sweep of {option}", panels, option, caption, log_above=30)
+    if panels := over_steps(models):
+        yield _lines("During training", panels, "step", "Accuracy at every evaluation of a run.")
+    if panels := over_shares(models):
+        caption = "Accuracy of the weights base + t · (unlearned − base), a control for any repair."
+        yield _lines("Between base and unlearned model", panels, "t", caption)
+
+
+def overview(models: Sequence[Model]) -> Picture:
+    """Every variant, each model beside the others."""
+    names = {variant.replace("/", "\n"): variant for variant in models[0].variants}
+    return _bars("Accuracy", models, names, "Accuracy by question set and perturbation.")
+
+
+def _similarities(models: Sequence[Model], kinds: Mapping[str, Kind]) -> Iterator[Picture]:
+    """The classes of n-grams, by how similar they are to their own document."""
+    order = {name: place for place, name in enumerate(CLASSES)}
+    found = [
+        (questions, kind.family, kind.n, kind.similarity, variant)
+        for variant in models[0].perturbed
+        for questions, _, name in [variant.partition("/")]
+        if (kind := kinds.get(name)) and kind.similarity
+    ]
+    found.sort(key=lambda one: (*one[:3], order[one[3]]))
+    if len({similarity for *_, similarity, _ in found}) > 1:
+        names = {
+            "\n".join(filter(None, (f"{n} tokens", similarity, questions, family))): variant
+            for questions, family, n, similarity, variant in found
+        }
+        caption = "Accuracy on questions perturbed by n-grams most, averagely and least similar to their own document."
+        yield _bars("Similarity of the n-gram to its document", models, names, caption)
+
+
+def _bars(title: str, models: Sequence[Model], groups: Mapping[str, str], caption: str) -> Picture:
+    names = ", ".join(model.name for model in models)
+    label = f"Bars: accuracy in percent of {names} on {', '.join(groups.values())}. The tables have the numbers."
+    caption = f"{caption} Whiskers are the ± of the tables; the dotted line is guessing."
+    return Picture(title, [Drawing(bars(models, groups), label)], caption)
+
+
+def _lines(
+    title: str, panels: Sequence[Panel], xlabel: str, caption: str, *, log_above: float | None = None
+) -> Picture:
+    drawings = [
+        Drawing(curves(part, xlabel=xlabel, log_above=log_above), _described(part, xlabel)) for part in readable(panels)
+    ]
+    return Picture(title, drawings, f"{caption} {_BANDS}", [of_panel(panel, xlabel) for panel in panels])
+
+
+def _described(panels: Sequence[Panel], xlabel: str) -> str:
+    labels = ", ".join(dict.fromkeys(line.label for panel in panels for line in panel.lines))
+    titles = ", ".join(panel.title for panel in panels if panel.title)
+    within = f"; panels {titles}" if titles else ""
+    return f"Lines: accuracy in percent against {xlabel} of {labels}{within}. The table below has the numbers."

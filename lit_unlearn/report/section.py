@@ -1,0 +1,73 @@
+"""A part of a report: what an analysis found, as text, a table and a figure, kept in a folder of its own."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lit_unlearn.errors import InputError
+from lit_unlearn.whole import appearing_whole
+
+FILE = "section.json"
+FIGURE = "figure"
+
+
+@dataclass(frozen=True)
+class Section:
+    """Texts are plain: whoever renders them escapes what comes from data."""
+
+    title: str
+    text: str
+    """What was measured, how to read it, and its source; paragraphs between empty lines."""
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    """Cells as they are shown."""
+    numbers: dict[str, Any] = field(default_factory=dict)
+    """The same and more, unrounded."""
+
+    def markdown(self) -> str:
+        """Title, text and table."""
+        table = [_line(self.columns), _line(["---"] * len(self.columns)), *(_line(row) for row in self.rows)]
+        return "\n".join([f"## {self.title}", "", self.text, "", *table, ""])
+
+
+def write(folder: Path, section: Section, figure: Any = None) -> None:
+    """Writes section.json, section.md and, given a matplotlib figure, figure.png and figure.svg; all or nothing.
+
+    Raises:
+        InputError: the folder exists already.
+    """
+    if folder.exists():
+        raise InputError(f"{folder} exists already; give another folder, or remove it")
+    with appearing_whole(folder) as partial:
+        (partial / FILE).write_text(json.dumps(asdict(section), indent=1), encoding="utf-8")
+        (partial / "section.md").write_text(section.markdown(), encoding="utf-8")
+        if figure is not None:
+            _write_figure(partial, figure)
+
+
+def read(folder: Path) -> Section:
+    """The section of a folder.
+
+    Raises:
+        InputError: there is none, or it cannot be read.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        raise InputError(f"{folder} holds no {FILE}; give folders that `lit-unlearn analyse` wrote")
+    try:
+        return Section(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path} is no section ({error}); run `lit-unlearn analyse` again") from error
+
+
+def _write_figure(folder: Path, figure: Any) -> None:
+    from lit_unlearn.report.style import encoded  # only who draws needs matplotlib
+
+    for kind in ("png", "svg"):
+        (folder / f"{FIGURE}.{kind}").write_bytes(encoded(figure, kind))
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|').replace(chr(10), ' ') for cell in cells)} |"

@@ -1,0 +1,102 @@
+"""The numbers of a report: as markdown, and as JSON."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from lit_unlearn.report.runs import Model
+from lit_unlearn.statistics import Recovery, accuracy, recovery_rate
+
+_RECOVERING = 2
+"""Index of the first model that may give back what the method, the one before, lost."""
+
+
+class Cell(NamedTuple):
+    """An accuracy, 0 to 1."""
+
+    value: float
+    error: float
+    """Of one run, the standard error over questions; of several seeds, half the 95 % interval of their mean."""
+
+
+def cell(model: Model, variant: str) -> Cell:
+    """The accuracy of a model on a variant."""
+    correct = model.correct(variant)
+    if len(correct) == 1:
+        one = accuracy(correct[0])
+        return Cell(one.value, one.standard_error or 0.0)
+    from scipy.stats import t
+
+    over_seeds = correct.double().mean(dim=1)
+    error = over_seeds.std().item() / len(correct) ** 0.5
+    return Cell(over_seeds.mean().item(), float(t.ppf(0.975, len(correct) - 1)) * error)
+
+
+def recoveries(models: Sequence[Model], index: int) -> dict[str, Recovery | None]:
+    """By perturbed variant, what a model gives back of the accuracy that the method, the second of all, lost."""
+    if index < _RECOVERING:
+        return {}
+    base, method, other = models[0], models[1], models[index]
+    seeds = min(len(method.outcomes), len(other.outcomes))
+    return {
+        variant: recovery_rate(
+            base.correct(variant).expand(seeds, -1), method.correct(variant)[:seeds], other.correct(variant)[:seeds]
+        )
+        for variant in base.perturbed
+    }
+
+
+def markdown(models: Sequence[Model]) -> str:
+    """A row for each model: accuracy in percent, the drop beyond the control, and what comes back of it."""
+    perturbed = models[0].perturbed
+    recovering = perturbed if len(models) > _RECOVERING else []
+    heads = ["model", *models[0].variants]
+    heads += [f"drop beyond control: {variant}" for variant in perturbed]
+    heads += [f"recovery: {variant}" for variant in recovering]
+    lines = [_line(heads), _line(["---"] * len(heads))]
+    for index, model in enumerate(models):
+        cells = [shown(cell(model, variant)) for variant in model.variants]
+        cells += [excess(model, variant) for variant in perturbed]
+        found = recoveries(models, index)
+        cells += [recovery_shown(found[variant]) if variant in found else "" for variant in recovering]
+        lines.append(_line([model.name, *cells]))
+    return "\n".join([*lines, "", legend(models), ""])
+
+
+def as_json(models: Sequence[Model]) -> list[dict[str, Any]]:
+    """The numbers of every model, and from the third on what it gives back of the second one's loss."""
+    return [
+        {
+            "name": model.name,
+            "seeds": len(model.outcomes),
+            "accuracy": {variant: cell(model, variant)._asdict() for variant in model.variants},
+            "recovery": {variant: found and found._asdict() for variant, found in recoveries(models, index).items()},
+        }
+        for index, model in enumerate(models)
+    ]
+
+
+def legend(models: Sequence[Model]) -> str:
+    """What ± stands for."""
+    seeds = max(len(model.outcomes) for model in models)
+    if seeds == 1:
+        return "Accuracy in percent ± standard error over questions."
+    return f"Accuracy in percent, mean of {seeds} seeds ± 95 % interval of that mean; of a single run ± standard error."
+
+
+def shown(found: Cell) -> str:
+    """In percent."""
+    return f"{100 * found.value:.1f} ± {100 * found.error:.1f}"
+
+
+def excess(model: Model, variant: str) -> str:
+    """Accuracy under the control minus accuracy under the perturbation, in points."""
+    return f"{100 * (cell(model, f'{variant}/control').value - cell(model, variant).value):.1f}"
+
+
+def recovery_shown(found: Recovery | None) -> str:
+    """In percent, with its interval."""
+    return "n/a" if found is None else f"{100 * found.value:.0f} % [{100 * found.low:.0f}, {100 * found.high:.0f}]"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

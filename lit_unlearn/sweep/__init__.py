@@ -1,0 +1,121 @@
+"""`lit-unlearn sweep`: a fit for each point of a grid, or the best point within limits."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lit_unlearn.errors import InputError
+from lit_unlearn.sweep.options import Axis, grid_points, read_axes, read_limit
+
+
+def main(words: Sequence[str]) -> None:
+    """Runs what is not done yet and says what came out.
+
+    Raises:
+        InputError: an option that cannot be used, Optuna is not installed, or fits that failed.
+    """
+    options, shared = _parser().parse_known_args(words)
+    if min(options.seeds, options.workers, options.trials) < 1:
+        raise InputError("sweep: seeds, workers and trials count from 1; give 1 or more of each")
+    axes = read_axes(options.over)
+    try:
+        import optuna  # noqa: F401
+    except ImportError as error:
+        raise InputError("sweep: optuna is not installed; pip install 'lit-unlearn[tune]'") from error
+    (_search if options.maximize else _grid)(options, shared, axes)
+
+
+def _grid(options: argparse.Namespace, shared: list[str], axes: Mapping[str, Axis]) -> None:
+    from lit_unlearn.sweep.grid import Point, run_points
+    from lit_unlearn.sweep.study import open_study
+
+    if options.limit:
+        raise InputError("sweep.limit: a grid has no limits; give --maximize too, to search")
+    points = [Point(*point) for point in grid_points(axes, options.seeds)]
+    study = open_study(options.out, shared, storage=options.storage)
+    told = Progress(len(points))
+    failed = run_points(
+        study,
+        options.out,
+        shared,
+        points,
+        workers=options.workers,
+        report=lambda point, measured: told(point.folder, measured),
+    )
+    if failed:
+        names = ", ".join(point.folder for point in failed)
+        raise InputError(f"sweep: the fits of {names} failed; see the .log beside each folder, then sweep again")
+    print(f"All {len(points)} fits are done. Compare them: lit-unlearn report {options.out}/*/")
+
+
+def _search(options: argparse.Namespace, shared: list[str], axes: Mapping[str, Axis]) -> None:
+    from lit_unlearn.sweep.search import best, sampler, search
+    from lit_unlearn.sweep.study import open_study
+
+    if not axes:
+        raise InputError("sweep.over: nothing to search; give at least one option and its values or range")
+    limits = [read_limit(limit) for limit in options.limit]
+    study = open_study(options.out, shared, storage=options.storage, sampler=sampler())
+    search(
+        study,
+        options.out,
+        shared,
+        axes,
+        maximize=options.maximize,
+        limits=limits,
+        trials=options.trials,
+        seeds=options.seeds,
+        workers=options.workers,
+        report=Progress(options.trials),
+    )
+    found = best(study)
+    if found is None:
+        print(f"None of the trials keeps the limits {', '.join(options.limit)}.")
+    else:
+        values = " ".join(f"--{option} {value}" for option, value in found.params.items())
+        print(f"Best within the limits: {values}, with {options.maximize} {100 * (found.value or 0):.1f}")
+
+
+class Progress:
+    """A line for each fit or trial that is done, above a bar."""
+
+    def __init__(self, total: int) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(total=total, unit="done")
+
+    def __call__(self, name: str, measured: Mapping[str, float]) -> None:
+        """Says what one ended with."""
+        self._bar.write(
+            "  ".join([f"{name}:", *(f"{variant} {100 * value:.1f}" for variant, value in measured.items())])
+        )
+        self._bar.update()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lit-unlearn sweep",
+        description="A fit for each combination of values and each seed, in a folder of its own; done ones are "
+        "skipped. With --maximize, a search. All other options are those of fit.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--over",
+        action="append",
+        default=[],
+        metavar="OPTION=VALUES",
+        help="an option of fit and its values, V1,V2,...; in a search also a range, LOW..HIGH or LOW..HIGH:log",
+    )
+    parser.add_argument("--seeds", type=int, default=1, help="seeds 0 to N - 1 of every combination (default: 1)")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the sweep: new, or one to go on with")
+    parser.add_argument("--workers", type=int, default=1, help="fits at a time on this machine (default: 1)")
+    parser.add_argument(
+        "--storage",
+        help="SQLAlchemy URL of the study, for machines that share no disk (default: study.log in the folder)",
+    )
+    parser.add_argument("--maximize", metavar="VARIANT", help="search: what is to be high, such as retain/4-gram")
+    parser.add_argument(
+        "--limit", action="append", default=[], metavar="VARIANT<=X", help="search: a bound, such as forget<=0.3"
+    )
+    parser.add_argument("--trials", type=int, default=30, help="search: how many (default: 30)")
+    return parser

@@ -1,0 +1,173 @@
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lit_unlearn.cli import main
+from lit_unlearn.report.section import Section, write
+from tests.report.made import BASE, evaluation, write_generations, write_run
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.chdir(tmp_path)
+    after = evaluation(9, forget=25, retain=97, perturbed=50, control=93)
+    repaired = evaluation(9, forget=26, retain=96, perturbed=70, control=92)
+    return [write_run(tmp_path / "rmu", BASE, after), write_run(tmp_path / "rna", BASE, repaired)]
+
+
+def test_the_table_has_the_base_every_run_and_what_comes_back(
+    runs: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["report", *runs])
+    shown = capsys.readouterr().out
+    text = Path("report/report.md").read_text()
+    assert text in shown
+    heads, _, base, rmu, rna = text.splitlines()[:5]
+    assert heads.startswith("| model | forget | retain | retain/1-gram | retain/1-gram/control | drop beyond control: ")
+    assert base.startswith("| base | 99.0 ± 1.0 | 98.0 ± 1.4 | 90.0 ± 3.0 | 95.0 ± 2.2 | 5.0 |  |")
+    assert rmu.startswith("| rmu | 25.0 ± 4.4 | 97.0 ± 1.7 | 50.0 ± 5.0 | 93.0 ± 2.6 | 43.0 |  |")
+    assert "| 22.0 | 50 % [" in rna
+    assert "± standard error over questions" in text
+    assert "Open report/report.html" in shown
+
+
+def test_the_numbers_are_written_as_json_too(runs: list[str]) -> None:
+    main(["report", *runs, "--out", "elsewhere"])
+    written = json.loads(Path("elsewhere/report.json").read_text())
+    assert [model["name"] for model in written] == ["base", "rmu", "rna"]
+    assert written[2]["recovery"]["retain/1-gram"]["value"] == pytest.approx(0.5)
+    assert written[1]["recovery"] == {}
+    assert written[1]["accuracy"]["forget"]["value"] == 0.25
+
+
+def test_runs_of_several_seeds_are_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for seed, right in enumerate((40, 50, 60)):
+        write_run(
+            tmp_path / "rmu" / f"seed-{seed}", BASE, evaluation(9, forget=25, retain=97, perturbed=right, control=93)
+        )
+    for seed, right in enumerate((60, 60, 60)):
+        write_run(
+            tmp_path / "rna" / f"seed-{seed}", BASE, evaluation(9, forget=25, retain=97, perturbed=right, control=93)
+        )
+    main(["report", "rmu", "rna"])
+    text = Path("report/report.md").read_text()
+    # Student's t of 2 degrees of freedom: 4.303 * 10 / sqrt(3).
+    assert "| rmu | 25.0 ± 0.0 | 97.0 ± 0.0 | 50.0 ± 24.8 | 93.0 ± 0.0 | 43.0 |" in text
+    assert "| 33.0 | 25 % [" in text
+    assert "mean of 3 seeds ± 95 % interval" in text
+
+
+def test_an_earlier_evaluation_or_an_interpolation_can_be_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    between = evaluation(9, forget=50, retain=98, perturbed=80, control=94) | {"interpolation": 0.8}
+    early = evaluation(5, forget=40, retain=98, perturbed=70, control=94)
+    late = evaluation(9, forget=25, retain=97, perturbed=50, control=93)
+    run = write_run(tmp_path / "rmu", BASE, early, late, between)
+    main(["report", run, f"{run}@step=5", f"{run}@interpolation=0.8", f"{run}@step=9"])
+    rows = [line.split(" | ")[:2] for line in Path("report/report.md").read_text().splitlines()[3:7]]
+    assert rows == [
+        ["| rmu", "25.0 ± 4.4"],
+        ["| rmu@step=5", "40.0 ± 4.9"],
+        ["| rmu@interpolation=0.8", "50.0 ± 5.0"],
+        ["| rmu@step=9", "25.0 ± 4.4"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("condition", "there"),
+    [("step=7", "there are step=0, step=9"), ("interpolation=0.5", "there is none of that kind")],
+)
+def test_an_evaluation_that_was_not_made_is_refused(
+    runs: list[str], condition: str, there: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["report", f"{runs[0]}@{condition}"])
+    assert f"no such evaluation; {there}" in capsys.readouterr().err
+
+
+def test_the_figure_is_drawn_as_png_and_svg(runs: list[str]) -> None:
+    main(["report", *runs])
+    assert Path("report/accuracy.png").read_bytes().startswith(b"\x89PNG")
+    svg = Path("report/accuracy.svg").read_text()
+    assert svg.count("<path") > 8 + 3 * 4
+    assert ">accuracy (%)</text>" in svg
+
+
+def test_a_run_that_is_given_twice_counts_once(runs: list[str]) -> None:
+    main(["report", runs[1], *(f"{run}/" for run in runs)])
+    assert [model["name"] for model in json.loads(Path("report/report.json").read_text())] == ["base", "rna", "rmu"]
+
+
+def test_runs_of_one_name_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    after = evaluation(9, forget=25, retain=97, perturbed=50, control=93)
+    runs = [write_run(Path(name) / "seed-0", BASE, after) for name in ("rmu", "rna")]
+    main(["report", f"{runs[0]}@step=9", *runs])
+    names = [model["name"] for model in json.loads(Path("report/report.json").read_text())]
+    assert names == ["base", "seed-0@step=9", "rmu/seed-0", "rna/seed-0"]
+
+
+def test_generations_and_sections_are_in_the_markdown(runs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    write_generations(Path(runs[0]), ("retain", "The sky is", "blue", {0: " blue", 9: " green"}))
+    write(Path("rmu/analysis/maxlogit"), Section("MaxLogit", "How large.", ["model", "mean"], [["rmu", "9.1"]]))
+    main(["report", *runs])
+    text = Path("report/report.md").read_text()
+    assert "## Generations of rmu\n" in text
+    assert "| retain | The sky is | blue | blue | green |" in text
+    assert "Generations of rna" not in text
+    assert "## MaxLogit\n\nHow large.\n" in text
+    assert "MaxLogit" not in capsys.readouterr().out
+
+
+def test_nothing_is_written_where_a_part_cannot_be_made(runs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["report", *runs, "--include", "nowhere"])
+    assert stop.value.code == 2
+    assert "nowhere holds no section.json" in capsys.readouterr().err
+    assert not Path("report").exists()
+
+
+@pytest.mark.parametrize("package", ["matplotlib", "jinja2"])
+def test_a_package_that_is_not_installed_is_named(
+    runs: list[str], package: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("lit_unlearn.report.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SystemExit):
+        main(["report", *runs])
+    assert f"report: {package} is not installed; pip install 'lit-unlearn[report]'" in capsys.readouterr().err
+    assert not Path("report").exists()
+
+
+@pytest.mark.parametrize(
+    ("evaluations", "message"),
+    [
+        ((BASE,), "was not evaluated before and after training; let the run finish"),
+        (
+            (evaluation(0, forget=1, retain=1, perturbed=1, control=1), BASE),
+            "began with another model or other questions",
+        ),
+    ],
+)
+def test_runs_that_cannot_be_compared_are_refused(
+    runs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], evaluations: Any, message: str
+) -> None:
+    other = write_run(tmp_path / "other", *evaluations)
+    with pytest.raises(SystemExit) as stop:
+        main(["report", runs[0], other])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not Path("report").exists()
+
+
+def test_a_folder_without_results_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["report", str(tmp_path)])
+    assert "holds no results.json; give folders of runs with PerturbationRobustness" in capsys.readouterr().err

@@ -1,0 +1,186 @@
+"""Sweeps over a stand-in for `fit`, which takes half a minute; one slow test runs the real thing."""
+
+import json
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+
+from lit_unlearn import InputError
+from lit_unlearn.cli import main
+from lit_unlearn.sweep import study as studies
+from lit_unlearn.sweep.study import FitFailed, open_study
+
+SWEEP = ["sweep", "--over", "model.noise_scale=0,1", "--seeds", "2", "--out", "out"]
+SEARCH = ["sweep", "--over", "model.noise_scale=0..4", "--out", "out", "--maximize", "retain"]
+
+
+class Fits:
+    """Keeps what was fitted; the more noise, the better both sets are answered."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.failing: set[str] = set()
+        self.seconds = 0.0
+
+    def __call__(self, folder: Path, words: Sequence[str], options: Mapping[str, str]) -> dict[str, Any]:
+        name = f"{folder.parent.name}/{folder.name}"
+        self.done.append(name)
+        time.sleep(self.seconds)
+        if name in self.failing:
+            raise FitFailed(name)
+        noise = float(options["model.noise_scale"])
+        measured = {"forget": {"accuracy": 0.2 + noise / 10}, "retain": {"accuracy": 0.5 + noise / 10}}
+        return {"evaluations": [{"measured": measured}, {"measured": {}, "interpolation": 0.5}]}
+
+
+@pytest.fixture
+def fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fits:
+    monkeypatch.chdir(tmp_path)
+    fits = Fits()
+    for module in ("grid", "search"):
+        monkeypatch.setattr(f"lit_unlearn.sweep.{module}.fit", fits)
+    return fits
+
+
+def test_every_point_is_fitted_once_and_skipped_when_done(fits: Fits, capsys: pytest.CaptureFixture[str]) -> None:
+    main(SWEEP)
+    expected = [f"noise_scale={noise}/seed-{seed}" for noise in (0, 1) for seed in (0, 1)]
+    assert sorted(fits.done) == expected
+    shown = capsys.readouterr().out
+    assert "noise_scale=1/seed-0:  forget 30.0  retain 60.0" in shown
+    assert "All 4 fits are done. Compare them: lit-unlearn report out/*/" in shown
+    main(SWEEP)
+    assert sorted(fits.done) == expected
+
+
+def test_more_values_and_seeds_are_added_to_what_is_done(fits: Fits) -> None:
+    main(SWEEP)
+    fits.done.clear()
+    main(["sweep", "--over", "model.noise_scale=0,1,2", "--seeds", "3", "--out", "out"])
+    assert sorted(fits.done) == [
+        "noise_scale=0/seed-2", "noise_scale=1/seed-2", *(f"noise_scale=2/seed-{seed}" for seed in range(3))
+    ]  # fmt: skip
+
+
+def test_a_failed_fit_does_not_stop_the_others_and_runs_again(fits: Fits, capsys: pytest.CaptureFixture[str]) -> None:
+    fits.failing = {"noise_scale=0/seed-1"}
+    with pytest.raises(SystemExit):
+        main(SWEEP)
+    assert len(fits.done) == 4
+    assert "the fits of noise_scale=0/seed-1 failed; see the .log" in capsys.readouterr().err
+    fits.failing, fits.done = set(), []
+    main(SWEEP)
+    assert fits.done == ["noise_scale=0/seed-1"]
+
+
+def test_workers_share_the_points(fits: Fits) -> None:
+    many = ["sweep", "--over", "model.noise_scale=0,1,2,3", "--seeds", "5", "--out", "out", "--workers", "3"]
+    threads = [threading.Thread(target=main, args=(many,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(fits.done) == len(set(fits.done)) == 20
+
+
+def test_a_dead_workers_point_is_taken_over(fits: Fits, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lit_unlearn.sweep.grid.HEARTBEAT", 0.05)
+    study = open_study(Path("out"), [])
+    study.enqueue_trial({}, user_attrs={"point": "noise_scale=0/seed-0"})
+    dead = study.ask()
+    main(SWEEP)
+    assert sorted(fits.done) == [f"noise_scale={noise}/seed-{seed}" for noise in (0, 1) for seed in (0, 1)]
+    assert open_study(Path("out"), []).trials[dead.number].state == TrialState.FAIL
+
+
+def test_a_living_workers_point_is_waited_for(fits: Fits, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lit_unlearn.sweep.grid.HEARTBEAT", 0.1)
+    fits.seconds = 2.0
+    first = threading.Thread(target=main, args=(SWEEP,))
+    first.start()
+    main(SWEEP)
+    first.join()
+    assert sorted(fits.done) == [f"noise_scale={noise}/seed-{seed}" for noise in (0, 1) for seed in (0, 1)]
+
+
+def test_a_folder_of_another_sweep_is_refused(fits: Fits, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("own.yaml").write_text("seed_everything: 1")
+    main([*SWEEP, "-c", "own.yaml"])
+    for words in ([*SWEEP, "-c", "own.yaml", "--trainer.max_steps", "2"], SWEEP):
+        with pytest.raises(SystemExit):
+            main(words)
+        assert "out holds a sweep of other options or config files (-c own.yaml)" in capsys.readouterr().err
+    Path("own.yaml").write_text("seed_everything: 2")
+    with pytest.raises(SystemExit):
+        main([*SWEEP, "-c", "own.yaml"])
+    assert "holds a sweep of other options or config files" in capsys.readouterr().err
+
+
+def test_a_search_finds_the_best_point_within_the_limits(fits: Fits, capsys: pytest.CaptureFixture[str]) -> None:
+    main([*SEARCH, "--limit", "forget<=0.4", "--trials", "25"])
+    last = capsys.readouterr().out.strip().splitlines()[-1]
+    found = float(last.split()[last.split().index("--model.noise_scale") + 1].rstrip(","))
+    assert 1.5 < found <= 2
+    assert len(fits.done) == 25
+
+
+def test_a_search_goes_on_where_it_stopped_and_takes_means_over_seeds(fits: Fits) -> None:
+    main([*SEARCH, "--trials", "3"])
+    main([*SEARCH, "--trials", "5", "--seeds", "2"])
+    assert len(fits.done) == 3 + 2 * 2
+    main([*SEARCH, "--trials", "5"])
+    assert len(fits.done) == 7
+
+
+def test_limits_that_nothing_keeps_are_said(fits: Fits, capsys: pytest.CaptureFixture[str]) -> None:
+    main([*SEARCH, "--limit", "forget<=0.1", "--trials", "2"])
+    assert "None of the trials keeps the limits forget<=0.1." in capsys.readouterr().out
+
+
+def test_an_unknown_objective_stops_the_search(fits: Fits, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([*SEARCH[:-1], "retained", "--trials", "9"])
+    assert "nothing measured is called 'retained'; choose from forget, retain" in capsys.readouterr().err
+    assert len(fits.done) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([*SWEEP, "--workers", "0"], "seeds, workers and trials count from 1"),
+        ([*SWEEP, "--limit", "forget<=1"], "a grid has no limits; give --maximize too"),
+        (["sweep", "--out", "out", "--maximize", "retain"], "nothing to search; give at least one option"),
+        ([*SWEEP, "--storage", "nonsense://x"], "sweep.storage: nonsense://x cannot hold the study"),
+    ],
+)
+def test_options_that_do_not_fit_together_are_refused(
+    fits: Fits, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit):
+        main(words)
+    assert message in capsys.readouterr().err
+    assert not fits.done
+
+
+@pytest.mark.slow
+def test_real_fits_write_into_folders_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    short = ["-c", "demo.yaml", "--trainer.max_steps", "2", "--trainer.val_check_interval", "2"]
+    small = ["--data.questions", "8", "--trainer.callbacks", "[PerturbationRobustness]"]
+    out = str(tmp_path / "out")
+    main(["sweep", *short, *small, "--over", "model.noise_scale=0,1.5", "--out", out, "--workers", "2"])
+    results = json.loads((tmp_path / "out" / "noise_scale=1.5" / "seed-0" / "results.json").read_text())
+    assert results["hyperparameters"]["noise_scale"] == 1.5
+    with pytest.raises(SystemExit):
+        main(["sweep", *short, *small, "--over", "model.noise_scale=-1", "--out", str(tmp_path / "refused")])
+    assert "noise_scale" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_what_fit_refuses_is_said_as_an_error_of_ours(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"sweep: seed-0: .*no file 'none.yaml'"):
+        studies.fit(tmp_path / "seed-0", ["-c", "none.yaml"], {})
+    assert "none.yaml" in (tmp_path / "seed-0.log").read_text()
