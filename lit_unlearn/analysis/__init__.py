@@ -1,0 +1,109 @@
+"""What the theory behind the methods says, and what finished runs show: `lit-unlearn analyse NAME RUN...`."""
+
+import argparse
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lit_unlearn.errors import InputError
+from lit_unlearn.report.section import write
+
+
+class _Analysis(NamedTuple):
+    """A command; its module's `analyse` takes paths, words, `count` and `batch_size`."""
+
+    title: str
+    paths: str
+    """What the paths are, as help shows them; each name is one path, with `...` one or more."""
+    counted: str
+    """What of each set or stream is limited."""
+    limit: int
+    """At most so many, by default."""
+
+
+_ANALYSES = {
+    "maxlogit": _Analysis("MaxLogit of the base and of each run's model", "RUN...", "questions", 48),
+    "output-variance": _Analysis("Theorem 4.3: variance of the output under a forget token", "RUN...", "questions", 96),
+    "reject-probability": _Analysis(
+        "Theorem 5.2: how often Random Noise Augmentation turns a loss change", "METHOD_RUN RNA_RUN", "questions", 288
+    ),
+    "logit-lens": _Analysis("accuracy on forget questions as each layer's states have it", "RUN...", "questions", 288),
+    "alignment": _Analysis("cosine of forget states with the steering vector, by layer", "RUN...", "rows", 128),
+    "streams": _Analysis("similarity of a forget and a retain stream", "RUN_OR_CONFIG", "rows", 512),
+}
+
+
+def main(words: Sequence[str]) -> None:
+    """Prints what an analysis found and writes section.json, section.md, figure.png and figure.svg.
+
+    Raises:
+        InputError: an option or a run cannot be used, or matplotlib or scipy is not installed.
+    """
+    options, shared = _parser().parse_known_args(words)
+    if min(options.count, options.batch_size) < 1:
+        raise InputError(f"analyse {options.name}: counts begin with 1; give 1 or more")
+    out = options.out or _default_out(options.paths[0], options.name)
+    if out.exists():
+        raise InputError(f"{out} exists already; give another folder after --out, or remove it")
+    analyse = _module(options.name).analyse
+    from lit_unlearn.quiet import quiet
+
+    with quiet():
+        section, figure = analyse(options.paths, shared, count=options.count, batch_size=options.batch_size)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write(out, section, figure)
+    print(f"\n{section.markdown()}")
+    print(f"Open {out / 'figure.png'} and {out / 'section.md'}.")
+
+
+def _default_out(path: Path, name: str) -> Path:
+    return (path if path.is_dir() else Path()) / "analysis" / name
+
+
+def _module(name: str) -> Any:
+    """The module of an analysis, imported before anything is loaded.
+
+    Raises:
+        InputError: matplotlib or scipy is not installed.
+    """
+    try:
+        return import_module(f"lit_unlearn.analysis.{name.replace('-', '_')}")
+    except ImportError as error:
+        if error.name is None or error.name.partition(".")[0] not in ("matplotlib", "scipy"):
+            raise
+        raise InputError(
+            f"analyse: {error.name.partition('.')[0]} is not installed; pip install 'lit-unlearn[report]'"
+        ) from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lit-unlearn analyse", description="Analyses of finished runs.")
+    commands = parser.add_subparsers(dest="name", required=True, metavar="NAME")
+    for name, analysis in _ANALYSES.items():
+        command = commands.add_parser(
+            name,
+            help=analysis.title,
+            description=f"{analysis.title}. All other options are those of fit, written --KEY=VALUE, and win over the "
+            "run's own: --data.draw=2, --trainer.accelerator=cpu.",
+            allow_abbrev=False,
+        )
+        _add_paths(command, analysis.paths)
+        command.add_argument(
+            f"--{analysis.counted}",
+            dest="count",
+            type=int,
+            metavar="N",
+            default=analysis.limit,
+            help=f"at most so many of each set or stream (default: {analysis.limit})",
+        )
+        command.add_argument("--batch-size", type=int, default=16, metavar="N", help="that run together (default: 16)")
+        command.add_argument("--out", type=Path, help=f"folder to write (default: RUN/analysis/{name})")
+    return parser
+
+
+def _add_paths(command: argparse.ArgumentParser, paths: str) -> None:
+    names = tuple(paths.removesuffix("...").split())
+    several: dict[str, Any] = {"nargs": "+", "metavar": names[0]} if paths.endswith("...") else {}
+    exactly: dict[str, Any] = {"nargs": len(names), "metavar": names}
+    command.add_argument("paths", type=Path, help="folder of a finished run", **(several or exactly))

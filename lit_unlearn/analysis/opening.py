@@ -1,0 +1,161 @@
+"""Finished runs, opened for an analysis: their options, data and models; nothing is trained."""
+
+import os
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import cast
+
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from lit_unlearn import checks, models, shipped
+from lit_unlearn.callbacks import ExportPretrained, PerturbationRobustness
+from lit_unlearn.data import UnlearnDataModule
+from lit_unlearn.data.rows import load_tokenizer
+from lit_unlearn.errors import InputError
+from lit_unlearn.forget_tokens import ConfigCLI
+from lit_unlearn.module import UnlearnModule
+from lit_unlearn.report.runs import BASE
+
+CONFIG = "config.yaml"
+
+
+class Run:
+    """A finished run, or a config of one.
+
+    Args:
+        path: the run's folder; or a config, where no unlearned model is needed.
+        words: further options of `fit`, which win over the run's own.
+
+    Raises:
+        InputError: there is no such run or config, or it cannot be read.
+    """
+
+    def __init__(self, path: Path, words: Sequence[str] = ()) -> None:
+        self.path = path
+        self.name = path.resolve().name
+        # What an earlier one was seeded with is not this one's.
+        os.environ.pop("PL_GLOBAL_SEED", None)
+        try:
+            self._config = ConfigCLI(shipped.resolve(["-c", _file(path), *words, "--ckpt_path=null"]))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+
+    @property
+    def module(self) -> UnlearnModule:
+        """The options of the model; its weights are not loaded."""
+        return self._config.model
+
+    @cached_property
+    def data(self) -> UnlearnDataModule:
+        """The run's data, ready: rows are tokenised, questions drawn."""
+        data, trainer = self._config.datamodule, self._config.trainer
+        if not isinstance(data, UnlearnDataModule):
+            raise InputError(
+                f"{self.path}: data: {type(data).__name__} has no streams that an analysis can read; take a run of "
+                "UnlearnDataModule or of one that extends it"
+            )
+        trainer.strategy.connect(self.module)  # whose tokenizer the data takes
+        data.trainer = trainer
+        data.prepare_data()
+        data.setup("fit")
+        return data
+
+    @property
+    def to_forget(self) -> tuple[str, ...]:
+        """Names of the question sets that are to be forgotten."""
+        found = [one for one in self._callbacks() if isinstance(one, PerturbationRobustness)]
+        return found[0].forget if found else PerturbationRobustness().forget
+
+    @property
+    def export(self) -> Path:
+        """The folder of the unlearned model.
+
+        Raises:
+            InputError: there is none.
+        """
+        named = [one.folder for one in self._callbacks() if isinstance(one, ExportPretrained) and one.folder]
+        path = Path(named[0]) if named else self.path / "export"
+        if not path.is_dir():
+            raise InputError(
+                f"{self.path}: there is no unlearned model in {path}; let the run finish with the callback "
+                "ExportPretrained"
+            )
+        return path
+
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The model's own."""
+        module = self.module
+        return load_tokenizer(module.pretrained, revision=module.revision, trust_remote_code=module.trust_remote_code)
+
+    def load_base(self) -> PreTrainedModel:
+        """The model before unlearning, on the config's device and in its precision."""
+        return self._load(self.module.pretrained, self.module.revision)
+
+    def load_unlearned(self) -> PreTrainedModel:
+        """The model after unlearning, likewise."""
+        return self._load(str(self.export), "main")
+
+    def layers(self, model: PreTrainedModel) -> nn.ModuleList:
+        """The decoder layers of one of the two."""
+        return models.decoder_layers(model, self.module.decoder_layers)
+
+    def _load(self, pretrained: str, revision: str) -> PreTrainedModel:
+        module, trainer = self.module, self._config.trainer
+        model = models.load_model(
+            pretrained,
+            checks.weights_dtype(str(trainer.precision)),
+            revision=revision,
+            attn_implementation=module.attn_implementation,
+            trust_remote_code=module.trust_remote_code,
+        )
+        return cast(PreTrainedModel, model.to(trainer.strategy.root_device))  # type: ignore[arg-type]
+
+    def _callbacks(self) -> list[object]:
+        return list(self._config.config_init["fit"].trainer.callbacks or [])
+
+
+def open_runs(paths: Sequence[Path], words: Sequence[str] = ()) -> list[Run]:
+    """Finished runs of one base model, each named by what tells it from the others.
+
+    Args:
+        paths: their folders.
+        words: further options of `fit`, for all of them.
+
+    Raises:
+        InputError: one is not finished or began with another model.
+    """
+    names = _names([path.resolve() for path in paths])
+    runs = [Run(path, words) for path in paths]
+    for run, name in zip(runs, names, strict=True):
+        run.name = name
+        _ = run.export
+        if (run.module.pretrained, run.module.revision) != (runs[0].module.pretrained, runs[0].module.revision):
+            raise InputError(
+                f"{run.path}: began with {run.module.pretrained}, {runs[0].path} with {runs[0].module.pretrained}; "
+                "give runs of one model"
+            )
+    return runs
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """What tells folders from each other and from the base."""
+    if len(set(paths)) < len(paths):
+        raise InputError(f"analyse: {', '.join(map(str, paths))}: a run is given twice; give each once")
+    shared = os.path.commonpath(paths) if len(paths) > 1 else paths[0].parent
+    names = [path.relative_to(shared).as_posix() for path in paths]
+    return [f"./{name}" if name == BASE else name for name in names]
+
+
+def _file(path: Path) -> str:
+    """The config of a run's folder; any other path as it is."""
+    if not path.is_dir():
+        return str(path)
+    config, remedy = path / CONFIG, "give the folder of a run of `lit-unlearn fit`"
+    if not config.is_file():
+        raise InputError(f"there is no {CONFIG}; {remedy}")
+    if re.search("^verbose:", config.read_text(encoding="utf-8"), re.MULTILINE):  # an option of these alone
+        raise InputError(f"this is a run of validate or test, which leaves no model; {remedy}")
+    return str(config)

@@ -1,0 +1,84 @@
+"""Questions as they are asked and as they are perturbed, and the tokens that both queries share."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from transformers import PreTrainedTokenizerBase
+
+from lit_unlearn.analysis.opening import Run
+from lit_unlearn.data.queries import Query, encode
+from lit_unlearn.data.questions import Question
+from lit_unlearn.data.sets import DEFAULT, Variant
+from lit_unlearn.errors import InputError
+
+
+class Pair(NamedTuple):
+    """A question, asked twice."""
+
+    default: Query
+    """As it is."""
+    perturbed: Query
+    """With a forget token."""
+
+    @property
+    def shared(self) -> int:
+        """How many tokens both queries end with: those after what was replaced."""
+        return shared_end(self.default.input_ids, self.perturbed.input_ids)
+
+
+def question_pairs(run: Run, count: int) -> dict[str, list[Pair]]:
+    """Questions to retain under each perturbation, by the perturbed set's name.
+
+    Args:
+        run: whose questions.
+        count: at most so many of each set, evenly spread over it.
+
+    Raises:
+        InputError: the run perturbs none.
+    """
+    asked, tokenizer = run.data.asked, run.tokenizer()
+    chosen = [variant for variant in perturbed(asked) if variant.questions not in run.to_forget]
+    if not chosen:
+        raise InputError(
+            f"{run.path}: no question to retain is perturbed; give perturbations, e.g. "
+            "--data.evaluation.perturbations='{4-gram: {n: 4}}'"
+        )
+    out = {}
+    for variant in chosen:
+        sides = (Variant(variant.questions, DEFAULT, False), variant)
+        default, changed = (queries(spread(asked[side], count), tokenizer) for side in sides)
+        out[str(variant)] = [Pair(*both) for both in zip(default, changed, strict=True)]
+    return out
+
+
+def perturbed(asked: Mapping[Variant, Sequence[Question]]) -> list[Variant]:
+    """The perturbed sets; controls are none."""
+    return [variant for variant in asked if variant.perturbation != DEFAULT and not variant.control]
+
+
+def queries(questions: Sequence[Question], tokenizer: PreTrainedTokenizerBase) -> list[Query]:
+    """The queries of questions, as an evaluation asks them."""
+    # transformers' stand-in for "no limit known" is a huge number.
+    return encode(questions, tokenizer, max_length=min(tokenizer.model_max_length, 10**6))
+
+
+def spread(questions: Sequence[Question], count: int) -> list[Question]:
+    """At most so many, evenly spread.
+
+    Example:
+        >>> spread([10, 11, 12, 13, 14], 2)
+        [10, 12]
+    """
+    count = min(count, len(questions))
+    return [questions[index * len(questions) // count] for index in range(count)]
+
+
+def shared_end(first: Sequence[int], second: Sequence[int]) -> int:
+    """How many tokens both sequences end with.
+
+    Example:
+        >>> shared_end([1, 7, 7, 2, 3], [1, 8, 2, 3])
+        2
+    """
+    places = range(min(len(first), len(second)))
+    return next((place for place in places if first[-1 - place] != second[-1 - place]), len(places))

@@ -1,0 +1,53 @@
+"""The rows that a run is trained on, and batches of them."""
+
+import itertools
+from collections.abc import Collection, Iterator, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from lit_unlearn.analysis.opening import Run
+from lit_unlearn.data.rows import Row, collate
+from lit_unlearn.loss import Batch
+
+Streams = dict[str, list[Row]]
+"""Rows by stream, `forget` and `retain`; a retain row has the topic of the forget rows that it is paired with."""
+
+
+def stream_rows(run: Run, count: int) -> Streams:
+    """The first rows of each topic and of what it is paired with, in the order of training, none of them twice.
+
+    Args:
+        run: whose data.
+        count: at most so many of each topic.
+    """
+    data = run.data
+    loader = data.train_dataloader()
+    steps = min(len(loader), -(-count // data.batch_size) * len(data.topics))
+    found: dict[str, dict[tuple[int, int], Row]] = {"forget": {}, "retain": {}}
+    for pair in itertools.islice(loader, steps):
+        for stream, rows in found.items():
+            rows.update(((row.topic, row.number), row) for row in unpadded(pair[stream]))
+    return {stream: _at_most(count, rows.values(), len(data.topics)) for stream, rows in found.items()}
+
+
+def unpadded(batch: Batch) -> Iterator[Row]:
+    """The rows of a batch."""
+    for ids, mask, topic, number in zip(
+        batch["input_ids"], batch["attention_mask"], batch["topic"], batch["row"], strict=True
+    ):
+        yield Row(ids[mask.bool()].tolist(), int(topic), int(number))
+
+
+def batches(rows: Sequence[Row], size: int, device: torch.device, text: str) -> Iterator[Batch]:
+    """So many rows at a time, padded to the right, with a progress bar."""
+    for start in tqdm(range(0, len(rows), size), desc=text, unit="batch"):
+        batch = cast(dict[str, Tensor], collate(rows[start : start + size], padding_side="right", padding_id=0))
+        yield cast(Batch, {name: value.to(device) for name, value in batch.items()})
+
+
+def _at_most(count: int, rows: Collection[Row], topics: int) -> list[Row]:
+    """So many of each topic."""
+    return [row for topic in range(topics) for row in [row for row in rows if row.topic == topic][:count]]
