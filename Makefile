@@ -5,13 +5,13 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: setup test test-slow lint demo clean
+.PHONY: setup test test-slow lint demo results clean
 
 setup: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,report]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,report,tune]'
 	touch $@
 
 lint: $(INSTALLED)
@@ -34,6 +34,11 @@ demo: $(INSTALLED)
 	$(BIN)/lit-unlearn fit -c demo.yaml --trainer.default_root_dir $(DEMO)/half-lr --model.optimizer.lr 1.5e-4
 	$(BIN)/lit-unlearn report $(DEMO)/rmu $(DEMO)/rmu-rna $(DEMO)/half-lr --out $(DEMO)/report
 	@echo "Next: change a number, e.g. .venv/bin/lit-unlearn fit -c demo.yaml --model.forget.coefficient 8"
+
+# The study of docs/results.md: about an hour on two cores, and less where some of it is done.
+results: export OMP_NUM_THREADS = 1
+results: $(INSTALLED)
+	$(BIN)/python -m lit_unlearn.demo.results
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

@@ -4,7 +4,7 @@ import difflib
 import sys
 from collections.abc import Callable, Sequence
 
-from lit_unlearn import shipped
+from lit_unlearn import model_option, shipped
 from lit_unlearn.errors import InputError
 
 USAGE = """\
@@ -14,10 +14,15 @@ Unlearning in causal language models that stay usable afterwards.
 
 commands:
   fit        unlearn: lit-unlearn fit -c rmu.yaml
-  validate   losses on held-out rows (data.holdout), without training
+  validate   ask a model questions, without training: lit-unlearn validate --model PATH -c evaluate.yaml
   test       the same, logged under test/
+  eval       any task of the lm-eval harness: lit-unlearn eval --model PATH --tasks wmdp_bio,mmlu_perturbed
+  tasks-path the folder of the harness tasks that come with the package, for lm_eval --include_path
   configs    list the shipped configs
-  report     one table and one figure of finished runs: lit-unlearn report RUN...
+  forget-tokens n-grams that perturb, by their similarity to their document: lit-unlearn forget-tokens -c rmu.yaml
+  sweep      a fit for each of many points: lit-unlearn sweep -c CONFIG --over OPTION=V1,V2 --out FOLDER
+  analyse    theory and finished runs: lit-unlearn analyse maxlogit RUN..., and more by `lit-unlearn analyse -h`
+  report     one page of finished runs, with tables and figures: lit-unlearn report RUN...
 
 options:
   --debug    show the traceback of an error
@@ -66,17 +71,58 @@ def _run(words: list[str]) -> None:
         raise InputError(f"{words[0]!r} is not a command; {hint}")
 
 
-def _train(words: list[str]) -> None:
+def _fit(words: list[str]) -> None:
+    model_option.check_none(words)
     resolved = shipped.resolve(words)  # before the import, which takes seconds
     from lit_unlearn.trainer_cli import run
 
     run(resolved)
 
 
+def _evaluate(words: list[str]) -> None:
+    resolved = shipped.resolve(words)
+    alone = model_option.alone(resolved)
+    from lit_unlearn.trainer_cli import run
+
+    run(resolved if alone is None else alone, alone=alone is not None)
+
+
 def _report(words: list[str]) -> None:
     from lit_unlearn.report import main as report
 
     report(words[1:])
+
+
+def _analyse(words: list[str]) -> None:
+    from lit_unlearn.analysis import main as analyse
+
+    analyse(words[1:])
+
+
+def _sweep(words: list[str]) -> None:
+    from lit_unlearn.sweep import main as sweep
+
+    sweep(words[1:])
+
+
+def _harness(words: list[str]) -> None:
+    from lit_unlearn.harness_cli import main as harness
+
+    harness(words[1:])
+
+
+def _tasks_path(words: list[str]) -> None:
+    if words[1:]:
+        raise InputError(f"tasks-path: takes no options, got {words[1]!r}")
+    from lit_unlearn.tasks import folder
+
+    print(folder())
+
+
+def _forget_tokens(words: list[str]) -> None:
+    from lit_unlearn.forget_tokens import main as forget_tokens
+
+    forget_tokens(words[1:])
 
 
 def _configs(words: list[str]) -> None:
@@ -87,9 +133,14 @@ def _configs(words: list[str]) -> None:
 
 
 _COMMANDS: dict[str, Callable[[list[str]], None]] = {
-    "fit": _train,
-    "validate": _train,
-    "test": _train,
+    "fit": _fit,
+    "validate": _evaluate,
+    "test": _evaluate,
+    "eval": _harness,
+    "tasks-path": _tasks_path,
     "configs": _configs,
+    "analyse": _analyse,
     "report": _report,
+    "sweep": _sweep,
+    "forget-tokens": _forget_tokens,
 }

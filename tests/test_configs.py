@@ -1,3 +1,5 @@
+import csv
+import json
 import os
 import re
 import subprocess
@@ -12,16 +14,25 @@ from safetensors.torch import load_file
 
 from lit_unlearn import shipped
 from lit_unlearn.cli import main
+from lit_unlearn.data.rows import load_tokenizer
+from lit_unlearn.models import located
+from tests.data.test_sets import write_questions
 
 RECIPES = ("rmu.yaml", "adaptive_rmu.yaml", "rsv.yaml")
+ON_LOGITS = ("npo.yaml", "simnpo.yaml", "dpo.yaml", "grad_ascent.yaml", "grad_diff.yaml")
 MODELS = ("model/mistral-7b.yaml", "model/llama-3-8b.yaml")
 STRATEGIES = ("trainer/ddp.yaml", "trainer/fsdp2.yaml")
 RUNS = {
     "local.yaml": ["local.yaml"],
-    **{name: [name] for name in RECIPES},
+    **{name: [name] for name in (*RECIPES, *ON_LOGITS)},
     **{name: ["rmu.yaml", name] for name in (*MODELS, *STRATEGIES)},
 }
-"""Every shipped config, and the files with which it is used."""
+"""Every shipped config but the demo's, and the files with which it is used."""
+DEMOS = ("demo.yaml", "demo_adaptive_rmu.yaml", "demo_rsv.yaml", "demo_npo.yaml")
+RELEARNING = ("relearn.yaml", "demo_relearn.yaml")
+"""Those of an exported model, which the command line names."""
+EVALUATIONS = ("evaluate.yaml", "evaluate_forgetting.yaml", "demo_forgetting.yaml")
+"""Those without training."""
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +73,14 @@ def changed(export: Path, source: Path) -> list[str]:
 
 
 def test_every_shipped_config_is_tested() -> None:
-    assert {*RUNS, "demo.yaml"} == set(shipped.names())
+    assert {*RUNS, *DEMOS, *RELEARNING, *EVALUATIONS} == set(shipped.names())
+
+
+@pytest.mark.parametrize("name", DEMOS)
+def test_a_demo_config_runs_and_exports(name: str) -> None:
+    main(["fit", "-c", name, "--data.questions=8", "--trainer.max_steps=2", "--trainer.val_check_interval=2"])
+    (run,) = Path("runs").iterdir()
+    assert len(changed(run / "export", shipped.folder().parent / "lit_unlearn" / "demo" / "checkpoint")) == 21
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -81,6 +99,111 @@ def test_a_config_runs_and_exports(name: str, world: Path) -> None:
     assert len((run / "metrics.csv").read_text().splitlines()) >= 3
     trained = [f"model.layers.{index}.mlp.down_proj.weight" for index in (5, 6, 7)]
     assert changed(run / "export", world / "model") == trained
+
+
+@pytest.mark.parametrize("name", RELEARNING)
+def test_relearning_trains_on_one_stream_alone_and_evaluates_on_the_way(name: str, world: Path) -> None:
+    if name == "relearn.yaml":
+        questions = write_questions(Path("questions.jsonl"), 12).path
+        sets = ", ".join(f"{name}: {{path: {questions}}}" for name in ("wmdp-bio", "wmdp-cyber", "retain"))
+        own = [*small_world(world, wmdp=True), f"--data.evaluation.questions={{{sets}}}"]
+    else:
+        own = ["--model.pretrained=demo", "--data.questions=8"]
+    main(fit([name], *own, "--trainer.max_steps=2", "--trainer.val_check_interval=1", "--trainer.default_root_dir=run"))
+    assert [evaluation["step"] for evaluation in results("run")["evaluations"]] == [0, 1, 2]
+    with open("run/metrics.csv", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["train/loss"]]
+    assert len(rows) == 2
+    for row in rows:
+        assert row["train/loss"] == row["train/forget_loss"]
+        assert float(row["train/retain_loss"]) == 0.0
+
+
+@pytest.mark.parametrize("name", RELEARNING)
+def test_relearning_asks_for_the_model(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(fit([name]))
+    assert "model.pretrained: missing" in capsys.readouterr().err
+
+
+def test_lines_before_forget_questions_are_asked_with_their_controls(world: Path) -> None:
+    questions = write_questions(Path("questions.jsonl"), 12).path
+    sets = ", ".join(f"{name}: {{path: {questions}}}" for name in ("wmdp-bio", "wmdp-cyber"))
+    own = [f"--data.evaluation.questions={{{sets}}}", "--trainer.accelerator=cpu", "--trainer.default_root_dir=run"]
+    model, *data = small_world(world, wmdp=True)[:3]
+    model = model.replace("--model.pretrained", "--model")
+    main(["validate", "-c", "evaluate_forgetting.yaml", model, *data, *own])
+    kinds = [f"/{kind}{control}" for kind in ("role", "instruction", "frame") for control in ("", "/control")]
+    asked = [f"{name}{kind}" for name in ("wmdp-bio", "wmdp-cyber") for kind in ("", *kinds)]
+    assert list(results("run")["evaluations"][0]["measured"]) == asked
+
+
+def test_the_demo_model_knows_every_word_before_its_forget_questions() -> None:
+    tokenizer = load_tokenizer(located("demo"))
+    config = yaml.safe_load((shipped.folder() / "demo_forgetting.yaml").read_text(encoding="utf-8"))
+    kinds = config["data"]["init_args"]["perturbations"].values()
+    texts = [text for kind in kinds for text in kind["texts"]]
+    assert len(texts) == 12
+    for text in texts:
+        assert tokenizer.unk_token_id not in tokenizer(text)["input_ids"], text
+
+
+def test_the_demo_model_answers_forget_questions_whatever_stands_before_them() -> None:
+    few = ["--data.questions=8", "--trainer.default_root_dir=run"]
+    main(["validate", "--model", "demo", "-c", "demo_forgetting.yaml", *few])
+    measured = results("run")["evaluations"][0]["measured"]
+    assert len(measured) == 8
+    assert all(row["accuracy"] >= 0.8 for row in measured.values())
+
+
+def evaluation(world: Path, *options: str) -> list[str]:
+    """`evaluate.yaml` on the world's model, with small streams and a few questions."""
+    questions = write_questions(Path("questions.jsonl"), 12).path
+    sets = ", ".join(f"{name}: {{path: {questions}}}" for name in ("wmdp-bio", "wmdp-cyber", "retain"))
+    own = [f"--data.evaluation.questions={{{sets}}}", "--trainer.accelerator=cpu", *options]
+    model, *data = small_world(world, wmdp=True)[:3]
+    return ["validate", "-c", "evaluate.yaml", model.replace("--model.pretrained", "--model"), *data, *own]
+
+
+def results(folder: str) -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads((Path(folder) / "results.json").read_text())
+    return parsed
+
+
+EVALUATED = [
+    *("wmdp-bio", "wmdp-cyber", "retain", "retain/SARS-CoV-2", "retain/SARS-CoV-2/control"),
+    *("retain/1-gram", "retain/1-gram/control", "retain/4-gram", "retain/4-gram/control"),
+]
+
+
+def test_the_evaluation_parses_and_names_no_model(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["validate", "--model", "a/b", "-c", "evaluate.yaml", "--print_config"])
+    parsed = yaml.safe_load(capsys.readouterr().out)
+    assert parsed["model"]["pretrained"] == "a/b"
+    data, rmu = parsed["data"], printed(["rmu.yaml"], capsys)["data"]
+    streams = ("topics", "files", "wikitext", "wikitext_split", "wikitext_file", "min_length")
+    assert data["class_path"] == rmu["class_path"]
+    assert [data["init_args"][name] for name in streams] == [rmu["init_args"][name] for name in streams]
+    assert not any(Path().iterdir())
+
+
+def test_the_evaluation_runs(world: Path) -> None:
+    main(evaluation(world, "--trainer.default_root_dir=run"))
+    found = results("run")
+    assert list(found["evaluations"][0]["measured"]) == EVALUATED
+    assert found["forget"] == ["wmdp-bio", "wmdp-cyber"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_the_evaluation_of_two_processes_is_that_of_one(name: str, world: Path) -> None:
+    main(evaluation(world, "--trainer.default_root_dir=one"))
+    command = [sys.executable, "-m", "lit_unlearn", *evaluation(world, "--trainer.default_root_dir=two", "-c", name)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert results("two")["evaluations"] == results("one")["evaluations"]
 
 
 @pytest.mark.slow
@@ -120,11 +243,38 @@ def test_recipes_follow_the_published_ones(
     assert (trainer["max_steps"], trainer["precision"], trainer["log_every_n_steps"]) == (500, "bf16-mixed", 1)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(
+    ("name", "options", "weights", "lr", "steps"),
+    [
+        ("npo.yaml", {"beta": 0.1, "length_normalized": True}, [50, 50], 2e-5, 150),
+        ("dpo.yaml", {"beta": 0.1, "length_normalized": True}, [30, 50], 5e-5, 500),
+        ("simnpo.yaml", {"beta": 0.1, "margin": 0}, [20, 50], 2e-5, 50),
+    ],
+)
+def test_preference_recipes_follow_the_published_ones(
+    name: str,
+    options: dict[str, float],
+    weights: list[float],
+    lr: float,
+    steps: int,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    parsed = printed([name], capsys)
+    model, rmu = parsed["model"], printed(["rmu.yaml"], capsys)
+    assert model["forget"]["init_args"] == options
+    assert model["retain"]["class_path"] == "lit_unlearn.LogitKL"
+    assert (model["retain_weight"], model["layer"], model["noise_layer"]) == (weights, 7, None)
+    assert 0.01 <= model["noise_scale"] <= 0.1
+    assert model["optimizer"]["init_args"]["lr"] == lr
+    assert parsed["trainer"]["max_steps"] == steps
+    assert parsed["data"] == rmu["data"]
+
+
+@pytest.mark.parametrize("name", [*RECIPES, *ON_LOGITS])
 def test_every_number_of_a_recipe_has_its_source(name: str) -> None:
     lines = (shipped.folder() / name).read_text(encoding="utf-8").splitlines()
     numbers = [index for index, line in enumerate(lines) if re.match(r"\s*\w+: -?[\d.]+(e-?\d+)?( |$)", line)]
-    assert len(numbers) >= 14
+    assert len(numbers) >= 13
     for index in numbers:
         comment = lines[index].partition("#")[2] or " ".join(lines[index - 4 : index])
         assert re.search("published|ours|paper|script|default", comment, re.IGNORECASE), lines[index]

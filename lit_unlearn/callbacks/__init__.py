@@ -1,6 +1,9 @@
 """Callbacks for the Trainer."""
 
 from lit_unlearn.callbacks.export import ExportPretrained
+from lit_unlearn.callbacks.generations import Generations
+from lit_unlearn.callbacks.interpolation import Interpolation
+from lit_unlearn.callbacks.lm_eval import LMEvalHarness
 from lit_unlearn.callbacks.robustness import PerturbationRobustness
 
-__all__ = ["ExportPretrained", "PerturbationRobustness"]
+__all__ = ["ExportPretrained", "Generations", "Interpolation", "LMEvalHarness", "PerturbationRobustness"]
