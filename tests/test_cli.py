@@ -46,7 +46,7 @@ def test_configs_are_listed_with_their_titles(capsys: pytest.CaptureFixture[str]
     ("words", "match"),
     [
         (["fti"], "'fti' is not a command; did you mean 'fit'?"),
-        (["unlearn-it"], "'unlearn-it' is not a command; choose one of fit, validate, test, configs"),
+        (["unlearn-it"], "'unlearn-it' is not a command; choose one of fit, validate, test, "),
         (["-c", "rmu.yaml"], "'-c' is not a command; choose one of"),
         (["configs", "--all"], "configs: takes no options, got '--all'"),
     ],

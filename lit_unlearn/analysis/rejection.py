@@ -62,7 +62,8 @@ def rejection(method: Asked, rna: Asked, tokens: int) -> Rejection:
     rises = method.change > 0
     _check_anything(eta, nu, rises)
     squares = [theory.squared_norm(one.gradient.double())[rises] for one in (method.perturbed, method.default)]
-    ratio = (squares[0] / squares[1]).sqrt()
+    # So sure of the answer that its gradient vanishes: r is huge, but a number.
+    ratio = (squares[0] / squares[1].clamp(min=torch.finfo(torch.float32).tiny)).sqrt()
     predicted = [theory.reject_probability(eta, nu, ratio, corrected=how).mean().item() for how in (True, False)]
     return Rejection(
         measured=accuracy(rna.change[rises] <= 0),

@@ -4,7 +4,7 @@
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,8 +22,10 @@ SHARES = (0.5, 0.6, 0.7, 0.8, 0.9)
 CHOOSE, REPORT = 1, 2
 """Draws of the questions: on the first, steps and shares of the controls are chosen; the second is reported."""
 FORGOTTEN = 0.3
-_EVERY = 25  # steps between the evaluations from which early stopping is read
+STEPS = range(25, 301, 25)
+"""Where the run on the choosing draw is evaluated, from which early stopping is read."""
 _BEGIN, _END = "<!-- begin: make results -->", "<!-- end: make results -->"
+_ROBUSTNESS = "PerturbationRobustness"
 
 
 class Setting(NamedTuple):
@@ -44,20 +46,6 @@ SETTINGS = (
     Setting(
         "RMU, MLP outputs only", "rmu-mlp", "demo.yaml", 2e-3, _OUTPUTS | {"model.forget.init_args.coefficient": "7"}
     ),
-    Setting(
-        "Adaptive RMU, MLP outputs only",
-        "adaptive-rmu-mlp",
-        "demo_adaptive_rmu.yaml",
-        2e-3,
-        _OUTPUTS | {"model.forget.init_args.scale": "3.4"},
-    ),
-    Setting(
-        "RSV, MLP outputs only",
-        "rsv-mlp",
-        "demo_rsv.yaml",
-        2e-3,
-        _OUTPUTS | {"model.forget.init_args.coefficient": "8"},
-    ),
 )
 
 
@@ -74,71 +62,88 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--page", type=Path, default=Path("docs/results.md"), help="page whose tables are replaced")
     parser.add_argument("--workers", type=int, default=2, help="fits at a time")
     options = parser.parse_args(words)
-    wanted = [point for setting in SETTINGS for point in points(setting)]
-    shared = ["--trainer.enable_progress_bar", "false"]
-    told = Progress(len(wanted))
-    failed = run_points(
-        open_study(options.out, shared),
-        options.out,
-        shared,
-        wanted,
-        workers=options.workers,
-        report=lambda point, measured: told(point.folder, measured),
-    )
-    if failed:
-        raise SystemExit(f"{len(failed)} fits failed; see {options.out / failed[0].folder}.log")
+    _run(options.out, [choosing(setting) for setting in SETTINGS], options.workers)
+    _run(options.out, [point for setting in SETTINGS for point in reported(setting, options.out)], options.workers)
     text = "\n".join(section(setting, options.out) for setting in SETTINGS)
     _replace(options.page, text)
     print(f"The tables of {options.page} are those of {options.out}")
 
 
-def points(setting: Setting) -> Iterator[Point]:
-    """The fits of a setting: the method itself, with noise, at half the learning rate; one on the choosing draw."""
-    interpolation = f"{{class_path: Interpolation, init_args: {{shares: {[*SHARES]}}}}}"
-    followed = {
-        "trainer.val_check_interval": str(_EVERY),
-        "trainer.callbacks": f"[PerturbationRobustness, {interpolation}]",
-    }
-    plain = {"trainer.callbacks": "[PerturbationRobustness]"}
-    repairs = {
-        "method": followed,
+def choosing(setting: Setting) -> Point:
+    """The fit on the choosing draw, evaluated on the way and between base and unlearned model."""
+    followed = {"trainer.val_check_interval": str(STEPS[0]), "trainer.callbacks": _callbacks(SHARES)}
+    return _point(setting, f"choose/seed-{SEEDS}", followed, draw=CHOOSE, seed=SEEDS)
+
+
+def reported(setting: Setting, runs: Path) -> Iterator[Point]:
+    """The fits on the reported draw: the method, with noise, at half the learning rate, stopped early."""
+    step, share = chosen(setting, runs)
+    plain = {"trainer.callbacks": f"[{_ROBUSTNESS}]"}
+    rows = {
+        "method": {"trainer.callbacks": _callbacks([share])},
         **{f"noise-{noise}": plain | {"model.noise_scale": str(noise)} for noise in NOISE},
         "half-lr": plain | {"model.optimizer.lr": str(setting.lr / 2)},
+        f"stopped-{step}": plain | {"trainer.max_steps": str(step), "trainer.val_check_interval": str(step)},
     }
-    shared = {"config": setting.config, "model.optimizer.lr": str(setting.lr), **setting.options}
-    for name, own in repairs.items():
+    for name, own in rows.items():
         for seed in range(SEEDS):
-            yield _point(f"{setting.folder}/{name}/seed-{seed}", shared | own, draw=REPORT, seed=seed)
-    yield _point(f"{setting.folder}/choose/seed-{SEEDS}", shared | followed, draw=CHOOSE, seed=SEEDS)
+            yield _point(setting, f"{name}/seed-{seed}", own, draw=REPORT, seed=seed)
+
+
+def chosen(setting: Setting, runs: Path) -> tuple[int, float]:
+    """The first step and the first share at which the fit on the choosing draw has forgotten; else the last."""
+    run = f"{runs / setting.folder / 'choose'}"
+    step = next((one for one in STEPS if _forgot(f"{run}@step={one}")), STEPS[-1])
+    share = next((one for one in SHARES if _forgot(f"{run}@interpolation={one}")), SHARES[-1])
+    return step, share
 
 
 def section(setting: Setting, runs: Path) -> str:
-    """A setting's table, the controls chosen where they first forget on the other draw."""
-    folder = runs / setting.folder
-    step = _first_forgotten(folder, [f"step={step}" for step in range(_EVERY, 301, _EVERY)])
-    share = _first_forgotten(folder, [f"interpolation={share}" for share in SHARES] + ["step=300"])
+    """A setting's table."""
+    step, share = chosen(setting, runs)
     rows = {
         "method": setting.title.partition(",")[0],
         **{f"noise-{noise}": f"+ RNA, ν {noise}" for noise in NOISE},
         "half-lr": "half the learning rate",
-        f"method@{step}": f"stopped at {step.replace('=', ' ')}",
-        f"method@{share}": f"{share.replace('=', ' ')}",
+        f"stopped-{step}": f"stopped after {step} steps",
+        f"method@interpolation={share}": f"base + {share} · (unlearned − base)",
     }
-    base, *others = load([str(folder / name) for name in rows])
+    base, *others = load([str(runs / setting.folder / name) for name in rows])
     named = [model._replace(name=title) for model, title in zip(others, rows.values(), strict=True)]
     return f"### {setting.title}\n\n{markdown([base, *named])}"
 
 
-def _first_forgotten(folder: Path, conditions: Sequence[str]) -> str:
-    """The first of the evaluations on the choosing draw that has forgotten, else the last."""
-    for condition in conditions:
-        if cell(load([f"{folder / 'choose'}@{condition}"])[1], "forget").value <= FORGOTTEN:
-            return condition
-    return conditions[-1]
+def _run(folder: Path, wanted: Sequence[Point], workers: int) -> None:
+    """Runs the fits that are not done.
+
+    Raises:
+        SystemExit: some failed.
+    """
+    shared = ["--trainer.enable_progress_bar", "false"]
+    told = Progress(len(wanted))
+    failed = run_points(
+        open_study(folder, shared),
+        folder,
+        shared,
+        wanted,
+        workers=workers,
+        report=lambda point, measured: told(point.folder, measured),
+    )
+    if failed:
+        raise SystemExit(f"{len(failed)} fits failed; see {folder / failed[0].folder}.log")
 
 
-def _point(folder: str, options: dict[str, str], *, draw: int, seed: int) -> Point:
-    return Point(folder, options | {"data.draw": str(draw), "seed_everything": str(seed)})
+def _callbacks(shares: Sequence[float]) -> str:
+    return f"[{_ROBUSTNESS}, {{class_path: Interpolation, init_args: {{shares: {[*shares]}}}}}]"
+
+
+def _forgot(run: str) -> bool:
+    return cell(load([run])[1], "forget").value <= FORGOTTEN
+
+
+def _point(setting: Setting, folder: str, own: Mapping[str, str], *, draw: int, seed: int) -> Point:
+    options = {"config": setting.config, "model.optimizer.lr": str(setting.lr), **setting.options, **own}
+    return Point(f"{setting.folder}/{folder}", options | {"data.draw": str(draw), "seed_everything": str(seed)})
 
 
 def _replace(page: Path, tables: str) -> None:

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -48,6 +50,13 @@ def test_tokens_that_do_not_count_change_no_variance() -> None:
         return Asked(*(one._replace(hidden=torch.cat([blank, one.hidden], dim=1)) for one in asked))
 
     assert rejection(cut(METHOD), cut(RNA), TOKENS)[1:8] == pytest.approx(rejection(METHOD, RNA, TOKENS)[1:8])
+
+
+def test_a_gradient_that_vanishes_leaves_half_a_chance() -> None:
+    sure = METHOD.default._replace(gradient=torch.zeros(3, 2, 4))
+    found = rejection(Asked(sure, METHOD.perturbed), RNA, TOKENS)
+    assert (found.corrected, found.paper) == pytest.approx((0.5, 0.5))
+    assert math.isfinite(found.ratio)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from lit_unlearn import shipped
 from lit_unlearn.demo import results
-from lit_unlearn.demo.results import SETTINGS, main, points, section
+from lit_unlearn.demo.results import SETTINGS, choosing, chosen, main, reported, section
 from lit_unlearn.sweep.grid import Point
 
 STEPS = range(25, 301, 25)
@@ -32,25 +32,44 @@ def write(folder: Path, *, forgets_at: int, from_share: float) -> None:
     (folder / "results.json").write_text(json.dumps({"evaluations": evaluations}))
 
 
-def test_every_fit_is_of_a_shipped_config_in_a_folder_of_its_own() -> None:
-    all_points = [point for setting in SETTINGS for point in points(setting)]
-    assert len({point.folder for point in all_points}) == len(all_points) == 156
-    assert {point.options["config"] for point in all_points} <= set(shipped.names())
-    chosen = [point for point in all_points if point.options["data.draw"] == str(results.CHOOSE)]
-    assert [point.folder.rpartition("/")[2] for point in chosen] == ["seed-5"] * len(SETTINGS)
+def write_all(runs: Path) -> list[Point]:
+    """Every fit of a study; on the reported draw it would forget at another step and share."""
+    for setting in SETTINGS:
+        write(runs / choosing(setting).folder, forgets_at=75, from_share=0.7)
+    wanted = [point for setting in SETTINGS for point in reported(setting, runs)]
+    for point in wanted:
+        write(runs / point.folder, forgets_at=200, from_share=0.9)
+    return wanted
+
+
+def test_every_fit_is_of_a_shipped_config_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    wanted = write_all(tmp_path)
+    rows = len(results.NOISE) + 3
+    assert len({point.folder for point in wanted}) == len(wanted) == len(SETTINGS) * rows * results.SEEDS
+    assert {point.options["config"] for point in wanted} <= set(shipped.names())
+    draws = [{point.options["data.draw"] for point in points} for points in (wanted, map(choosing, SETTINGS))]
+    assert draws == [{str(results.REPORT)}, {str(results.CHOOSE)}]
+    assert not {point.options["seed_everything"] for point in wanted} & {
+        choosing(SETTINGS[0]).options["seed_everything"]
+    }
 
 
 def test_the_controls_are_chosen_on_the_other_draw(tmp_path: Path) -> None:
-    for point in points(SETTINGS[0]):
-        # On the reported draw they would forget at another step and share.
-        reported = "/choose/" not in point.folder
-        write(tmp_path / point.folder, forgets_at=200 if reported else 75, from_share=0.9 if reported else 0.7)
+    stopped = [point for point in write_all(tmp_path) if "stopped" in point.folder]
+    assert chosen(SETTINGS[0], tmp_path) == (75, 0.7)
+    assert {point.options["trainer.max_steps"] for point in stopped} == {"75"}
     text = section(SETTINGS[0], tmp_path)
     assert text.startswith("### RMU, all matrices\n")
-    names = [line.split(" | ")[0].lstrip("| ") for line in text.splitlines() if line.startswith("| ")][3:]
-    assert names == ["RMU", *(f"+ RNA, ν {noise}" for noise in results.NOISE), "half the learning rate",
-                     "stopped at step 75", "interpolation 0.7"]  # fmt: skip
-    assert "| stopped at step 75 | 60.0 ± 0.0 |" in text
+    rows = [line.split(" | ")[:2] for line in text.splitlines() if line.startswith("| ")][3:]
+    names = ["RMU", *(f"+ RNA, ν {noise}" for noise in results.NOISE), "half the learning rate"]
+    names += ["stopped after 75 steps", "base + 0.7 · (unlearned − base)"]
+    assert [name.lstrip("| ") for name, _ in rows] == names
+    assert rows[-1][1] == "60.0 ± 0.0"
+
+
+def test_what_never_forgets_is_taken_to_its_end(tmp_path: Path) -> None:
+    write(tmp_path / choosing(SETTINGS[0]).folder, forgets_at=999, from_share=9)
+    assert chosen(SETTINGS[0], tmp_path) == (300, 0.9)
 
 
 def test_the_tables_replace_those_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,6 +93,6 @@ def test_failed_fits_leave_the_page_alone(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(results, "run_points", lambda study, folder, words, wanted, **options: wanted[:2])
     page = tmp_path / "results.md"
     page.write_text("as it was")
-    with pytest.raises(SystemExit, match=r"2 fits failed; see .*seed-0.log"):
+    with pytest.raises(SystemExit, match=r"2 fits failed; see .*seed-5.log"):
         main(["--out", str(tmp_path / "runs"), "--page", str(page)])
     assert page.read_text() == "as it was"
