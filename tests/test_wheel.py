@@ -53,6 +53,14 @@ def test_configs_come_with_the_wheel(installed: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_every_file_of_the_package_comes_with_the_wheel(installed: Path) -> None:
+    (package,) = installed.parents[1].glob("lib/python*/site-packages/lit_unlearn")
+    wanted = {path.relative_to(ROOT / "lit_unlearn") for path in (ROOT / "lit_unlearn").rglob("*") if path.is_file()}
+    missing = {path for path in wanted if "__pycache__" not in path.parts and not (package / path).is_file()}
+    assert not missing
+
+
+@pytest.mark.slow
 def test_help_is_shown(installed: Path, tmp_path: Path) -> None:
     assert run([installed, "--help"], tmp_path).startswith("usage: lit-unlearn")
 
