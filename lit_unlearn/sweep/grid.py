@@ -149,9 +149,11 @@ def _signs_of_life(trial: Trial) -> Iterator[None]:
 
 
 def _tell(study: optuna.Study, trial: Trial, state: TrialState) -> None:
+    """Closes a trial, unless another worker took this one for dead: it was silent, as a machine asleep is."""
     # Optuna wants a value of what is complete; a grid has no objective.
     value = 0.0 if state == TrialState.COMPLETE else None
-    study.tell(trial, value, state=state)
+    with suppress(UpdateFinishedTrialError, ValueError):
+        study.tell(trial, value, state=state)
 
 
 def _name(trial: Trial | FrozenTrial) -> str:
