@@ -11,6 +11,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from lit_unlearn.errors import InputError
 from lit_unlearn.loss import Loss, PerTopic
 from lit_unlearn.models import trained_above
+from lit_unlearn.no_loss import NoLoss
 
 _DTYPES = {
     "64-true": torch.float64,
@@ -45,8 +46,10 @@ def check_streams(forget: Loss, retain: Loss) -> None:
     """Each loss is given to the stream it is made for.
 
     Raises:
-        InputError: it is not.
+        InputError: it is not, or neither stream has one.
     """
+    if isinstance(forget, NoLoss) and isinstance(retain, NoLoss):
+        raise InputError("model.forget and model.retain: both are NoLoss, so nothing would be trained; give one a loss")
     for stream, loss, others in (("forget", forget, "RMU or NPO"), ("retain", retain, "RepresentationMSE or LogitKL")):
         if loss.stream not in (None, stream):
             raise InputError(

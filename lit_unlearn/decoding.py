@@ -45,6 +45,8 @@ def decode(
     Raises:
         InputError: the model has no room for that many tokens, or its logits are not numbers.
     """
+    if not prompts:
+        return []
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if limit is not None and limit <= max_new_tokens:
         raise InputError(

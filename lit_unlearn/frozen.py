@@ -33,7 +33,7 @@ class FrozenModel(nn.Module):
         # A tuple, not modules of ours: the updated model owns them.
         self._places = tuple((updated.get_submodule(parent), name) for parent, name, _ in owners)
         self._trained = tuple(
-            (f"{parent}.{name}.{inner}", index, inner)
+            (".".join(filter(None, (parent, name, inner))), index, inner)
             for index, (parent, name, module) in enumerate(owners)
             for inner, parameter in module.named_parameters()
             if parameter.requires_grad

@@ -17,6 +17,7 @@ from lm_eval.tasks import TaskManager
 from lm_eval.utils import make_table
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from yaml import YAMLError
 
 from lit_unlearn.errors import InputError
 from lit_unlearn.tasks import folder
@@ -125,7 +126,8 @@ def load_tasks(
         raise InputError(f"num_fewshot: {num_fewshot} examples cannot be; give 0 or more")
     told = {**(model or {}), **(metadata or {})}
     manager = TaskManager(include_path=[str(folder())], include_defaults=False, metadata=told)
-    if all(manager.match_tasks([name]) for name in names):
+    # A pattern may mean tasks of the harness too.
+    if all(name in manager.all_tasks for name in names):
         _check_metadata(metadata or {})
     else:
         manager = TaskManager(include_path=[str(folder()), *include_path], metadata=told)
@@ -231,7 +233,7 @@ def _load(name: str, manager: TaskManager) -> list[Any]:
         found = manager.load([name])
     except InputError:
         raise
-    except (OSError, ValueError, KeyError, ImportError, DatasetsError) as error:
+    except (OSError, RuntimeError, TypeError, ValueError, KeyError, ImportError, DatasetsError, YAMLError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
             f"tasks: {name!r} cannot be loaded ({reason}); check that its data set can be reached from this machine"

@@ -27,11 +27,12 @@ def arguments(class_path: str) -> list[str]:
     return [name for name in names if name not in _NOT_OPTIONS]
 
 
-def class_names(parser: ArgumentParser, key: str) -> list[str]:
-    """Short names of the classes that an option takes, as far as they are imported."""
+def class_names(parser: ArgumentParser, key: str, *, within: str = "") -> list[str]:
+    """Short names of the classes that an option takes, as far as they are imported and in modules that begin so."""
     action = next((action for action in parser._actions if action.dest == key), None)
     found = {cls for base in _classes(getattr(action, "_typehint", None)) for cls in _subclasses(base)}
-    return sorted({cls.__name__ for cls in found if not inspect.isabstract(cls) and cls.__name__[0] != "_"})
+    named = (cls for cls in found if cls.__name__[0] != "_" and cls.__module__.startswith(within))
+    return sorted({cls.__name__ for cls in named if not inspect.isabstract(cls)})
 
 
 def _classes(typehint: Any) -> Iterator[type]:

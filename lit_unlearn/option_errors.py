@@ -84,7 +84,8 @@ def _no_value(found: re.Match[str], problem: _Problem) -> str:
 def _unknown_class(found: re.Match[str], problem: _Problem) -> str:
     name = next(group for group in found.groups() if group)
     names = known_options.class_names(problem.parser, problem.key)
-    choices = f"choose one of {', '.join(names)}, or" if 0 < len(names) < 15 else "give a mapping of options, or"
+    ours = known_options.class_names(problem.parser, problem.key, within="lit_unlearn.")
+    choices = f"choose one of {', '.join(ours)}, or" if ours else "give a mapping of options, or"
     hint = did_you_mean(name.rpartition(".")[2], names, f"{choices} the dotted path of a class that can be imported")
     return f"{problem.key}: there is no class {name!r}; {hint}"
 

@@ -15,10 +15,11 @@ def from_questions(asked: Mapping[Variant, Sequence[Question]], count: int) -> l
         count: how many of each set, evenly spread over it.
     """
     return [
-        _question(variant, questions[index * len(questions) // count])
+        _question(variant, questions[index * len(questions) // number])
         for variant, questions in asked.items()
         if not variant.control
-        for index in range(min(count, len(questions)))
+        for number in [min(count, len(questions))]
+        for index in range(number)
     ]
 
 

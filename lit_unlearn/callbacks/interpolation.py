@@ -68,7 +68,7 @@ def _no_result(trainer: L.Trainer) -> Iterator[None]:
 @contextmanager
 def _weights_between(module: UnlearnModule, share: float) -> Iterator[None]:
     """Within this context the trained parameters are base + share · (unlearned - base)."""
-    trained = dict(module.updated.named_parameters())
+    trained = dict(module.updated.named_parameters(remove_duplicate=False))  # a tied one has several names
     kept = {name: trained[name].detach().clone() for name in module.frozen.originals()}
     try:
         with torch.no_grad():

@@ -165,9 +165,9 @@ class UnlearnDataModule(L.LightningDataModule):
         if self.trainer is not None and self.trainer.state.fn != TrainerFn.FITTING:
             return
         for name in _ORDER:
-            if state_dict[name] != getattr(self, name):
+            if state_dict.get(name) != getattr(self, name):
                 raise InputError(
-                    f"data.{name}: the checkpoint was made with {name} {state_dict[name]}, this run has "
+                    f"data.{name}: the checkpoint was made with {name} {state_dict.get(name)}, this run has "
                     f"{getattr(self, name)}; resume with the same"
                 )
         # Steps are counted by the Trainer, not by the loader, so it needs no state of its own to go on exactly.

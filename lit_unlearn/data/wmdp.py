@@ -95,6 +95,8 @@ class WMDPDataModule(UnlearnDataModule):
         try:
             return super()._tokenise()
         except HubError as error:
+            if error.path not in _REMEDIES:
+                raise
             raise InputError(f"{error}, {_REMEDIES[error.path]}") from error
 
 

@@ -122,7 +122,7 @@ def _run(folder: Path, wanted: Sequence[Point], workers: int) -> None:
     shared = ["--trainer.enable_progress_bar", "false"]
     told = Progress(len(wanted))
     failed = run_points(
-        open_study(folder, shared),
+        open_study(folder, shared, kind="the study of docs/results.md"),
         folder,
         shared,
         wanted,

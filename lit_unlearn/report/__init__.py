@@ -24,7 +24,10 @@ def main(words: Sequence[str]) -> None:
     options = _parser().parse_args(words)
     models = load(options.runs)
     files = _files(models, options.include, shlex.join(["lit-unlearn", "report", *words]))
-    options.out.mkdir(parents=True, exist_ok=True)
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"report.out: {options.out} cannot be a folder ({error.strerror}); give another") from error
     for name, content in files.items():
         write_whole(options.out / name, content)
     print(markdown(models))

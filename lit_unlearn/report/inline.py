@@ -22,9 +22,11 @@ def inline(svg: bytes, *, prefix: str, label: str) -> Markup:
         label: what a reader who cannot see it is told.
 
     Raises:
-        ParseError: it is not XML.
+        ParseError: it is not XML, or not SVG.
     """
     root = ElementTree.fromstring(svg)
+    if _local(root.tag) != "svg":
+        raise ElementTree.ParseError(f"the root is {_local(root.tag)}, not svg")
     kept = _cleaned(root, prefix)
     kept.attrib |= {"role": "img", "aria-label": label}
     return Markup(ElementTree.tostring(kept, encoding="unicode"))
@@ -42,6 +44,8 @@ def _cleaned(element: ElementTree.Element, prefix: str) -> ElementTree.Element:
 
 def _attribute(name: str, value: str, prefix: str) -> str:
     """The attribute's value; empty for one that does more than draw."""
+    if name.lower() != name and name.lower() in ("id", "href", "style", "src"):
+        return ""  # a page would read it as the one in small letters
     if name == "id":
         return f"{prefix}-{value}"
     if name == "href":
@@ -51,7 +55,7 @@ def _attribute(name: str, value: str, prefix: str) -> str:
         return "; ".join(
             _referring(part, prefix) for part in declarations if part.startswith(_PROPERTIES) and _harmless(part)
         )
-    return _referring(value, prefix) * (not name.startswith("on") and _harmless(value))
+    return _referring(value, prefix) * (not name.lower().startswith("on") and _harmless(value))
 
 
 def _harmless(value: str) -> bool:

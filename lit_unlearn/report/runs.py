@@ -1,6 +1,7 @@
 """Finished runs as the models they left, each over one seed or several."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,6 +41,11 @@ class Model(NamedTuple):
         """The variants that have a control."""
         return [variant for variant in self.variants if f"{variant}/control" in self.variants]
 
+    @property
+    def seeds(self) -> list[int]:
+        """The runs' seeds, or their places where results.json does not say."""
+        return [int(found.get("seed", place)) for place, found in enumerate(self.results)]
+
     def correct(self, variant: str) -> Tensor:
         """Right answers to a variant, bool `[seeds, questions]`."""
         return torch.tensor([answers[variant]["correct"] for answers in self.outcomes]).bool()
@@ -58,7 +64,7 @@ def load(runs: Sequence[str]) -> list[Model]:
     asked: list[Mapping[str, Outcomes]] = []
     models = []
     for run in dict.fromkeys(run.rstrip("/") for run in runs):
-        given, _, condition = run.partition("@")
+        given, condition = _parted(run)
         path = Path(given)
         folders = _seeds(path)
         results = [_results(folder) for folder in folders]
@@ -94,6 +100,12 @@ def _distinct(model: Model, names: Sequence[str]) -> Model:
     return model._replace(name=f"{model.path}{model.name.removeprefix(model.path.absolute().name)}")
 
 
+def _parted(run: str) -> tuple[str, str]:
+    """Folder and KEY=VALUE; an `@` may be part of the folder's name too."""
+    given, sign, condition = run.rpartition("@")
+    return (given, condition) if sign and re.fullmatch(r"\w+=[^/]+", condition) else (run, "")
+
+
 def _seeds(path: Path) -> list[Path]:
     """The runs of a folder: itself, or those within."""
     if (path / "results.json").is_file():
@@ -105,8 +117,15 @@ def _seeds(path: Path) -> list[Path]:
 
 
 def _results(run: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((run / "results.json").read_text(encoding="utf-8"))
-    if len(found["evaluations"]) < 2:
+    path = run / "results.json"
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        evaluations = found["evaluations"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"report: {path} is not what PerturbationRobustness writes; give folders of its runs"
+        ) from error
+    if len(evaluations) < 2:
         raise InputError(f"report: {run} was not evaluated before and after training; let the run finish")
     return found
 

@@ -36,10 +36,17 @@ def recoveries(models: Sequence[Model], index: int) -> dict[str, Recovery | None
     if index < _RECOVERING:
         return {}
     base, method, other = models[0], models[1], models[index]
-    seeds = min(len(method.outcomes), len(other.outcomes))
+    common = [seed for seed in method.seeds if seed in other.seeds]
+    # Without a common one the runs are still two samples of seeds: any pairing is as good.
+    pairs = [(method.seeds.index(seed), other.seeds.index(seed)) for seed in common] or [
+        (place, place) for place in range(min(len(method.outcomes), len(other.outcomes)))
+    ]
+    ours, theirs = zip(*pairs, strict=True)
     return {
         variant: recovery_rate(
-            base.correct(variant).expand(seeds, -1), method.correct(variant)[:seeds], other.correct(variant)[:seeds]
+            base.correct(variant).expand(len(pairs), -1),
+            method.correct(variant)[list(ours)],
+            other.correct(variant)[list(theirs)],
         )
         for variant in base.perturbed
     }
@@ -99,4 +106,5 @@ def recovery_shown(found: Recovery | None) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    escaped = (cell.replace("|", "\\|") for cell in cells)
+    return f"| {' | '.join(escaped)} |"

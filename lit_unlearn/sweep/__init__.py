@@ -32,7 +32,7 @@ def _grid(options: argparse.Namespace, shared: list[str], axes: Mapping[str, Axi
     if options.limit:
         raise InputError("sweep.limit: a grid has no limits; give --maximize too, to search")
     points = [Point(*point) for point in grid_points(axes, options.seeds)]
-    study = open_study(options.out, shared, storage=options.storage)
+    study = open_study(options.out, shared, kind="a grid", storage=options.storage)
     told = Progress(len(points))
     failed = run_points(
         study,
@@ -45,7 +45,9 @@ def _grid(options: argparse.Namespace, shared: list[str], axes: Mapping[str, Axi
     if failed:
         names = ", ".join(point.folder for point in failed)
         raise InputError(f"sweep: the fits of {names} failed; see the .log beside each folder, then sweep again")
-    print(f"All {len(points)} fits are done. Compare them: lit-unlearn report {options.out}/*/")
+    print(f"All {len(points)} fits are done.")
+    if any(options.out.glob("*/*/results.json")):
+        print(f"Compare them: lit-unlearn report {options.out}/*/")
 
 
 def _search(options: argparse.Namespace, shared: list[str], axes: Mapping[str, Axis]) -> None:
@@ -55,7 +57,8 @@ def _search(options: argparse.Namespace, shared: list[str], axes: Mapping[str, A
     if not axes:
         raise InputError("sweep.over: nothing to search; give at least one option and its values or range")
     limits = [read_limit(limit) for limit in options.limit]
-    study = open_study(options.out, shared, storage=options.storage, sampler=sampler())
+    kind = f"a search for {options.maximize} within {options.limit} over {options.over}, {options.seeds} seeds each"
+    study = open_study(options.out, shared, kind=kind, storage=options.storage, sampler=sampler())
     search(
         study,
         options.out,

@@ -1,23 +1,28 @@
 """A fit for every point of a list, shared out among any number of workers."""
 
+import os
+import platform
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from lit_unlearn.sweep.study import FitFailed, fit, last_accuracies
+from lit_unlearn.errors import InputError
+from lit_unlearn.sweep.study import FitFailed, Fits, config_hashes, last_accuracies
 
 HEARTBEAT = 20.0
 """Seconds between a worker's signs of life; after six without one its fit is another worker's."""
 _POINT = "point"  # the attribute of a trial that names its folder
-_ALIVE = "alive"  # the one that says when its worker last gave a sign of life
+_OPTIONS = "options"  # the one that says how it is fitted
+_ALIVE = "alive"  # when its worker last gave a sign of life
+_PROCESS = "process"  # the machine and the process of its fit
 _OPEN = (TrialState.WAITING, TrialState.RUNNING)
 
 
@@ -51,28 +56,29 @@ def run_points(
         The points whose fit failed; they run again when asked again.
 
     Raises:
-        InputError: fit refused its options.
+        InputError: fit refused its options, or a point was done with others.
     """
-    queue = _Queue(study, {point.folder: point for point in points})
+    fits = Fits()
+    queue = _Queue(study, {point.folder: point for point in points}, fits.stopped)
     queue.fill()
 
     def work() -> None:
-        for point, trial in queue:
+        for point, trial, ours in queue:
             try:
-                with _signs_of_life(trial):
-                    measured = last_accuracies(fit(folder / point.folder, words, point.options))
+                with _signs_of_life(trial) as started:
+                    found = fits(folder / point.folder, words, point.options, ours=ours, started=started)
             except FitFailed:
                 _tell(study, trial, TrialState.FAIL)
             except BaseException:
-                queue.closed = True
+                fits.stopped.set()
                 _tell(study, trial, TrialState.FAIL)
                 raise
             else:
-                trial.set_user_attr("measured", measured)
+                measured = last_accuracies(found)
                 _tell(study, trial, TrialState.COMPLETE)
                 report(point, measured)
 
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers) as pool, fits.ending_with_us():
         for done in [pool.submit(work) for _ in range(workers)]:
             done.result()
     return queue.failed()
@@ -81,29 +87,41 @@ def run_points(
 class _Queue:
     """The points that wait, one after the other, until all are done here or elsewhere."""
 
-    def __init__(self, study: optuna.Study, points: Mapping[str, Point]) -> None:
+    def __init__(self, study: optuna.Study, points: Mapping[str, Point], stopped: threading.Event) -> None:
         self.study = study
         self.points = points
-        self.closed = False
+        self.stopped = stopped
         self._lock = threading.Lock()
 
     def fill(self) -> None:
-        """Queues the points that are neither done, nor waiting, nor with a worker."""
-        known = {_name(trial) for trial in self._trials((*_OPEN, TrialState.COMPLETE))}
-        for name in self.points:
-            if name not in known:
-                self.study.enqueue_trial({}, user_attrs={_POINT: name, **self.points[name].options})
+        """Queues the points that are neither done, nor waiting, nor with a worker.
 
-    def __iter__(self) -> Iterator[tuple[Point, Trial]]:
-        while not self.closed and self._open():
+        Raises:
+            InputError: one of them was done with other options.
+        """
+        known = {_name(trial): trial for trial in self._trials((*_OPEN, TrialState.COMPLETE))}
+        for name, point in self.points.items():
+            attributes = {_POINT: name, _OPTIONS: _identity(point)}
+            if name not in known:
+                self.study.enqueue_trial({}, user_attrs=attributes)
+            elif known[name].user_attrs.get(_OPTIONS) != attributes[_OPTIONS]:
+                raise InputError(f"sweep: {name} was fitted with other options or another config; give another folder")
+
+    def __iter__(self) -> Iterator[tuple[Point, Trial, bool]]:
+        """Points with their trials, and whether an earlier trial may have left something in the folder."""
+        while not self.stopped.is_set() and self._open():
             with self._lock:
-                trial = self.study.ask() if self._trials((TrialState.WAITING,)) else None
+                trial = self.study.ask() if self._waiting() else None
             if trial is None:
                 time.sleep(HEARTBEAT / 10)  # the rest is with workers: soon done, or for us to take over
-            elif _name(trial) in self.points and not self._taken_before(trial):
-                yield self.points[_name(trial)], trial
-            else:
+            elif _name(trial) not in self.points:
+                self._give_back(trial)
+            elif self._taken_before(trial):
                 _tell(self.study, trial, TrialState.PRUNED)
+            else:
+                earlier = self._trials((TrialState.FAIL,))
+                ours = any(_name(one) == _name(trial) for one in earlier)
+                yield self.points[_name(trial)], trial, ours
 
     def failed(self) -> list[Point]:
         """The points that are not done."""
@@ -113,11 +131,19 @@ class _Queue:
     def _open(self) -> bool:
         """Whether a point waits or runs; one whose worker died waits again."""
         for trial in self._trials((TrialState.RUNNING,)):
-            if time.time() - _alive(trial) > 6 * HEARTBEAT:
+            if _dead(trial):
                 with suppress(UpdateFinishedTrialError, ValueError):  # another worker was faster
                     self.study.tell(trial.number, state=TrialState.FAIL)
-                    self.study.enqueue_trial({}, user_attrs={**trial.user_attrs, _ALIVE: 0.0})
+                    self.study.enqueue_trial({}, user_attrs=_of_point(trial))
         return any(_name(trial) in self.points for trial in self._trials(_OPEN))
+
+    def _waiting(self) -> bool:
+        return any(_name(trial) in self.points for trial in self._trials((TrialState.WAITING,)))
+
+    def _give_back(self, trial: Trial) -> None:
+        """Queues the point of another worker's list again: Optuna hands out whatever waits longest."""
+        _tell(self.study, trial, TrialState.PRUNED)
+        self.study.enqueue_trial({}, user_attrs=_of_point(trial))
 
     def _taken_before(self, trial: Trial) -> bool:
         """Whether an earlier trial does or did this point: two workers that start at once both queue it."""
@@ -129,20 +155,21 @@ class _Queue:
 
 
 @contextmanager
-def _signs_of_life(trial: Trial) -> Iterator[None]:
-    """Within this context other workers see that this trial's one is alive."""
+def _signs_of_life(trial: Trial) -> Iterator[Callable[[int], None]]:
+    """Within this context other workers see that this trial's one is alive; given the fit's process, that it is."""
     over = threading.Event()
 
     def show() -> None:
-        while True:
-            trial.set_user_attr(_ALIVE, time.time())
-            if over.wait(HEARTBEAT):
-                return
+        with suppress(UpdateFinishedTrialError):
+            while True:
+                trial.set_user_attr(_ALIVE, time.time())
+                if over.wait(HEARTBEAT):
+                    return
 
     thread = threading.Thread(target=show, daemon=True)
     thread.start()
     try:
-        yield
+        yield lambda pid: trial.set_user_attr(_PROCESS, [platform.node(), pid])
     finally:
         over.set()
         thread.join()
@@ -160,7 +187,29 @@ def _name(trial: Trial | FrozenTrial) -> str:
     return str(trial.user_attrs.get(_POINT))
 
 
-def _alive(trial: FrozenTrial) -> float:
-    """When its worker last gave a sign of life, or else took it; seconds as of `time.time`."""
+def _dead(trial: FrozenTrial) -> bool:
+    """Whether its worker has been silent for long and its fit, as far as this machine can see, has ended."""
     begun = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
-    return max(begun, float(trial.user_attrs.get(_ALIVE, 0.0)))
+    silent = time.time() - max(begun, float(trial.user_attrs.get(_ALIVE, 0.0)))
+    machine, process = trial.user_attrs.get(_PROCESS, ("", 0))
+    return silent > 6 * HEARTBEAT and not (machine == platform.node() and _runs(process))
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _of_point(trial: Trial | FrozenTrial) -> dict[str, Any]:
+    return {name: trial.user_attrs.get(name) for name in (_POINT, _OPTIONS)}
+
+
+def _identity(point: Point) -> list[str]:
+    """What decides a point's results: its options, and the contents of its config."""
+    config = point.options.get("config")
+    return [*map(str, point.options.items()), *(config_hashes(["--config", config]) if config else [])]

@@ -1,5 +1,6 @@
 """What a sweep's options say: the values of an option, the points they make, the limits of a search."""
 
+import hashlib
 import itertools
 import re
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,8 @@ from lit_unlearn.errors import InputError
 
 SEED = "seed_everything"
 _RANGE = re.compile(r"([-+.\deE]+?)\.\.([-+.\deE]+)(:log)?")
-_LIMIT = re.compile(r"(.+?)(<=|>=)([-+.\deE]+)")
+_LIMIT = re.compile(r"(.+?)\s*(<=|>=)\s*([-+.\deE]+)")
+_LONGEST = 100  # characters of a folder's name
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def read_limit(limit: str) -> Limit:
         >>> read_limit("forget<=0.3")
         Limit(variant='forget', at_most=True, bound=0.3)
     """
-    found = _LIMIT.fullmatch(limit.replace(" ", ""))
+    found = _LIMIT.fullmatch(limit.strip())
     if not found:
         raise InputError(f"sweep.limit: {limit!r} cannot be read; expected such as 'forget<=0.3' or 'retain>=0.9'")
     return Limit(found[1], found[2] == "<=", _number(found[3], limit))
@@ -88,7 +90,7 @@ def grid_points(axes: Mapping[str, Axis], seeds: int) -> list[tuple[str, dict[st
     """Folder and options of every point: each combination of values with each seed.
 
     Raises:
-        InputError: an axis is a range.
+        InputError: an axis is a range, or two points would have one folder.
 
     Example:
         >>> grid_points({"model.noise_scale": Axis(("0", "1.5"))}, 1)[1]
@@ -101,6 +103,12 @@ def grid_points(axes: Mapping[str, Axis], seeds: int) -> list[tuple[str, dict[st
     for values in itertools.product(*(axis.values for axis in axes.values())):
         chosen = dict(zip(axes, values, strict=True))
         points += [(f"{point_name(chosen)}/seed-{seed}", chosen | {SEED: str(seed)}) for seed in range(seeds)]
+    folders = [folder for folder, _ in points]
+    if len(set(folders)) < len(folders):
+        twice = next(folder for folder in folders if folders.count(folder) > 1)
+        raise InputError(
+            f"sweep.over: two points would be called {twice}; write their values in ways that names tell apart"
+        )
     return points
 
 
@@ -114,7 +122,10 @@ def point_name(values: Mapping[str, str]) -> str:
     last = [option.rpartition(".")[2] for option in values]
     names = [name if last.count(name) == 1 else option for name, option in zip(last, values, strict=True)]
     safe = (re.sub(r"[^\w.+-]+", "_", value).strip("_") for value in values.values())
-    return ",".join(f"{name}={value}" for name, value in zip(names, safe, strict=True)) or "default"
+    whole = ",".join(f"{name}={value}" for name, value in zip(names, safe, strict=True)) or "default"
+    if len(whole) <= _LONGEST:
+        return whole
+    return f"{whole[: _LONGEST - 9]}-{hashlib.sha256(repr([*values.items()]).encode()).hexdigest()[:8]}"
 
 
 def _read_axis(values: str, axis: str) -> Axis:

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from lit_unlearn.errors import InputError
 from lit_unlearn.sweep.options import Axis, Limit, point_name
-from lit_unlearn.sweep.study import FitFailed, fit, last_accuracies
+from lit_unlearn.sweep.study import FitFailed, Fits, last_accuracies
 
 Report = Callable[[str, Mapping[str, float]], None]
 """What is told of a trial: its folder's name, and the accuracies it ended with."""
@@ -19,7 +19,7 @@ Report = Callable[[str, Mapping[str, float]], None]
 
 def sampler() -> TPESampler:
     """Prefers what keeps the limits of a trial, and among those what scores best."""
-    return TPESampler(seed=0)
+    return TPESampler()  # of no fixed seed: workers, and a search that goes on, would try the same points
 
 
 def search(
@@ -52,12 +52,15 @@ def search(
     Raises:
         InputError: fit refused its options, or nothing measured has the name of the objective or of a limit.
     """
+    fits = Fits()
 
     def objective(trial: Trial) -> float:
+        if fits.stopped.is_set():
+            raise optuna.TrialPruned
         values = {option: axis.suggest(trial, option) for option, axis in axes.items()}
         name = f"{trial.number:04}-{point_name(values)}"
         found = [
-            last_accuracies(fit(folder / name / f"seed-{seed}", words, values | {"seed_everything": str(seed)}))
+            last_accuracies(fits(folder / name / f"seed-{seed}", words, values | {"seed_everything": str(seed)}))
             for seed in range(seeds)
         ]
         for wanted in (maximize, *(limit.variant for limit in limits)):
@@ -72,7 +75,8 @@ def search(
 
     enough = MaxTrialsCallback(trials, states=(TrialState.COMPLETE,))
     if len(_done(study)) < trials:
-        study.optimize(objective, n_jobs=workers, catch=FitFailed, callbacks=[enough, _give_up])
+        with fits.ending_with_us():
+            study.optimize(objective, n_jobs=workers, catch=FitFailed, callbacks=[enough, _give_up])
 
 
 def best(study: optuna.Study) -> FrozenTrial | None:

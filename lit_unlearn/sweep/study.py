@@ -3,10 +3,13 @@
 import hashlib
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +26,18 @@ _SHARED = "options of all fits"
 
 
 class FitFailed(Exception):
-    """A fit that crashed; its log says why, and the others go on."""
+    """A fit that crashed or was stopped; its log says why, and the others go on."""
 
 
 def open_study(
-    folder: Path, words: Sequence[str], *, storage: str | None = None, sampler: BaseSampler | None = None
+    folder: Path, words: Sequence[str], *, kind: str, storage: str | None = None, sampler: BaseSampler | None = None
 ) -> optuna.Study:
     """The study of a folder: new, or as earlier workers left it, or as others are using it.
 
     Args:
         folder: where the fits write; made where it does not exist.
         words: options that all fits share.
+        kind: what else all workers must have in common.
         storage: an SQLAlchemy URL; None keeps the study in `study.log` of the folder, which may be on a shared disk.
         sampler: what suggests values, in a search.
 
@@ -50,46 +54,94 @@ def open_study(
         )
         study = optuna.create_study(
             storage=kept,
-            study_name=f"lit-unlearn {folder.name}",
+            study_name=f"lit-unlearn {folder.as_posix()}" if storage else "lit-unlearn",
             load_if_exists=True,
             direction="maximize",
             sampler=sampler,
         )
     except Exception as error:
         raise InputError(f"sweep.storage: {storage or folder} cannot hold the study ({error})") from error
-    _check_shared(study, folder, words)
+    _check_shared(study, folder, [*words, kind], config_hashes(words))
     return study
 
 
-def fit(folder: Path, words: Sequence[str], options: Mapping[str, str]) -> dict[str, Any]:
-    """Runs `lit-unlearn fit` in a process of its own; what it prints goes into a `.log` beside its folder.
+class Fits:
+    """Runs fits as processes of their own, and ends them when the sweep ends."""
 
-    Args:
-        folder: the run's folder; what a killed fit left in it is removed.
-        words: options of fit.
-        options: more of them, by name.
+    def __init__(self) -> None:
+        self.stopped = threading.Event()
 
-    Returns:
-        Its results.json; empty where the config has no PerturbationRobustness.
+    def __call__(
+        self,
+        folder: Path,
+        words: Sequence[str],
+        options: Mapping[str, str],
+        *,
+        ours: bool = False,
+        started: Callable[[int], None] = lambda pid: None,
+    ) -> dict[str, Any]:
+        """Runs `lit-unlearn fit`; what it prints goes into a `.log` beside its folder.
 
-    Raises:
-        InputError: fit refused its options.
-        FitFailed: it crashed.
-    """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    log = folder.with_name(f"{folder.name}.log")
-    added = [word for option, value in options.items() for word in (f"--{option}", value)]
-    command = [sys.executable, "-m", "lit_unlearn", "fit", *words, *added, "--trainer.default_root_dir", str(folder)]
-    with log.open("w", encoding="utf-8") as out:
-        status = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, check=False).returncode
-    if status == 2:
-        said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or [""]
-        raise InputError(f"sweep: {folder.name}: {said[-1].removeprefix('lit-unlearn: error: ')}")
-    if status:
-        raise FitFailed(f"{folder} ended with status {status}; see {log}")
-    found = folder / "results.json"
-    return json.loads(found.read_text(encoding="utf-8")) if found.is_file() else {}
+        Args:
+            folder: the run's folder.
+            words: options of fit.
+            options: more of them, by name.
+            ours: whether a folder that is there already is a killed fit's of this sweep, to be replaced.
+            started: told the process.
+
+        Returns:
+            Its results.json; empty where the config has no PerturbationRobustness.
+
+        Raises:
+            InputError: fit refused its options, or the folder holds what this sweep does not know.
+            FitFailed: it crashed, or was stopped.
+        """
+        _clear(folder, ours=ours)
+        log = folder.with_name(f"{folder.name}.log")
+        added = [word for option, value in options.items() for word in (f"--{option}", value)]
+        command = [
+            sys.executable,
+            "-m",
+            "lit_unlearn",
+            "fit",
+            *words,
+            *added,
+            "--trainer.default_root_dir",
+            str(folder),
+        ]
+        with log.open("w", encoding="utf-8") as out, subprocess.Popen(command, stdout=out, stderr=out) as child:
+            started(child.pid)
+            status = self._wait(child)
+        if status == 2:
+            said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or [""]
+            raise InputError(f"sweep: {folder.name}: {said[-1].removeprefix('lit-unlearn: error: ')}")
+        if status:
+            raise FitFailed(f"{folder} ended with status {status}; see {log}")
+        found = folder / "results.json"
+        return json.loads(found.read_text(encoding="utf-8")) if found.is_file() else {}
+
+    @contextmanager
+    def ending_with_us(self) -> Iterator[None]:
+        """Within this context Ctrl-C and SIGTERM end the fits that run, and none is begun after."""
+        before = None
+        if threading.current_thread() is threading.main_thread():
+            before = signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            yield
+        except BaseException:
+            self.stopped.set()
+            raise
+        finally:
+            if before is not None:
+                signal.signal(signal.SIGTERM, before)
+
+    def _wait(self, child: subprocess.Popen[bytes]) -> int:
+        while True:
+            try:
+                return child.wait(timeout=0.5)
+            except subprocess.TimeoutExpired:
+                if self.stopped.is_set():
+                    child.terminate()
 
 
 def last_accuracies(results: Mapping[str, Any]) -> dict[str, float]:
@@ -98,17 +150,33 @@ def last_accuracies(results: Mapping[str, Any]) -> dict[str, float]:
     return {name: row["accuracy"] for name, row in trained[-1]["measured"].items()} if trained else {}
 
 
-def _check_shared(study: optuna.Study, folder: Path, words: Sequence[str]) -> None:
-    """Done fits are skipped, so they must be those that these options would make."""
+def config_hashes(words: Sequence[str]) -> list[str]:
+    """Of each config that is named after `-c` or `--config`, what tells it from a changed one."""
     resolved = shipped.resolve(list(words))
-    files = [
-        Path(word) for before, word in zip(["", *resolved], resolved, strict=False) if before in ("-c", "--config")
-    ]
-    shared = [*words, *(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)]
-    if study.user_attrs.setdefault(_SHARED, shared) != shared:
+    named = [word for before, word in zip(["", *resolved], resolved, strict=False) if before in ("-c", "--config")]
+    named += [word.partition("=")[2] for word in resolved if word.startswith(("-c=", "--config="))]
+    return [hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in named]
+
+
+def _clear(folder: Path, *, ours: bool) -> None:
+    if folder.exists() and not ours:
+        raise InputError(
+            f"sweep.out: {folder} holds a run that this sweep does not know; move it away, or give another folder"
+        )
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _check_shared(study: optuna.Study, folder: Path, words: Sequence[str], configs: Sequence[str]) -> None:
+    """Done fits are skipped, so they must be those that these options would make."""
+    if study.user_attrs.setdefault(_SHARED, [*words, *configs]) != [*words, *configs]:
         before = " ".join(word for word in study.user_attrs[_SHARED] if len(word) != 64)
         raise InputError(
             f"sweep.out: {folder} holds a sweep of other options or config files ({before}); go on with those, or "
             "give another folder"
         )
-    study.set_user_attr(_SHARED, shared)
+    study.set_user_attr(_SHARED, [*words, *configs])
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt

@@ -64,9 +64,17 @@ def test_a_grid_has_no_ranges() -> None:
         grid_points({"a": Axis(low="0", high="1")}, 1)
 
 
+def test_names_are_neither_too_long_nor_shared() -> None:
+    long = point_name({"model.forget": "x" * 300})
+    assert len(long) <= 100
+    assert long != point_name({"model.forget": "x" * 299})
+    with pytest.raises(InputError, match=r"two points would be called a=6_9/seed-0"):
+        grid_points(read_axes(["a=[6,9],6_9"]), 1)
+
+
 def test_a_limit_says_by_how_much_it_is_missed() -> None:
     assert read_limit("forget <= 0.3").excess(0.35) == pytest.approx(0.05)
-    assert read_limit("retain/4-gram>=0.9").excess(0.95) == pytest.approx(-0.05)
+    assert read_limit("retain/three options>= 0.9").excess(0.95) == pytest.approx(-0.05)
 
 
 @pytest.mark.parametrize("limit", ["forget", "forget<0.3", "<=0.3", "forget<=e"])

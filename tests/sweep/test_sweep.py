@@ -1,33 +1,41 @@
 """Sweeps over a stand-in for `fit`, which takes half a minute; one slow test runs the real thing."""
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from lit_unlearn import InputError
 from lit_unlearn.cli import main
 from lit_unlearn.sweep import study as studies
+from lit_unlearn.sweep.grid import Point, run_points
 from lit_unlearn.sweep.study import FitFailed, open_study
 
 SWEEP = ["sweep", "--over", "model.noise_scale=0,1", "--seeds", "2", "--out", "out"]
 SEARCH = ["sweep", "--over", "model.noise_scale=0..4", "--out", "out", "--maximize", "retain"]
 
 
-class Fits:
+class Fits(studies.Fits):
     """Keeps what was fitted; the more noise, the better both sets are answered."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.done: list[str] = []
         self.failing: set[str] = set()
         self.seconds = 0.0
 
-    def __call__(self, folder: Path, words: Sequence[str], options: Mapping[str, str]) -> dict[str, Any]:
+    def __call__(self, folder: Path, words: Sequence[str], options: Mapping[str, str], **_: Any) -> dict[str, Any]:
         name = f"{folder.parent.name}/{folder.name}"
         self.done.append(name)
         time.sleep(self.seconds)
@@ -43,7 +51,7 @@ def fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fits:
     monkeypatch.chdir(tmp_path)
     fits = Fits()
     for module in ("grid", "search"):
-        monkeypatch.setattr(f"lit_unlearn.sweep.{module}.fit", fits)
+        monkeypatch.setattr(f"lit_unlearn.sweep.{module}.Fits", lambda: fits)
     return fits
 
 
@@ -53,7 +61,8 @@ def test_every_point_is_fitted_once_and_skipped_when_done(fits: Fits, capsys: py
     assert sorted(fits.done) == expected
     shown = capsys.readouterr().out
     assert "noise_scale=1/seed-0:  forget 30.0  retain 60.0" in shown
-    assert "All 4 fits are done. Compare them: lit-unlearn report out/*/" in shown
+    assert "All 4 fits are done." in shown
+    assert "Compare them" not in shown  # nothing was written
     main(SWEEP)
     assert sorted(fits.done) == expected
 
@@ -90,12 +99,13 @@ def test_workers_share_the_points(fits: Fits) -> None:
 
 def test_a_dead_workers_point_is_taken_over(fits: Fits, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lit_unlearn.sweep.grid.HEARTBEAT", 0.05)
-    study = open_study(Path("out"), [])
-    study.enqueue_trial({}, user_attrs={"point": "noise_scale=0/seed-0"})
+    study = open_study(Path("out"), [], kind="a grid")
+    options = ["('model.noise_scale', '0')", "('seed_everything', '0')"]
+    study.enqueue_trial({}, user_attrs={"point": "noise_scale=0/seed-0", "options": options})
     dead = study.ask()
     main(SWEEP)
     assert sorted(fits.done) == [f"noise_scale={noise}/seed-{seed}" for noise in (0, 1) for seed in (0, 1)]
-    assert open_study(Path("out"), []).trials[dead.number].state == TrialState.FAIL
+    assert open_study(Path("out"), [], kind="a grid").trials[dead.number].state == TrialState.FAIL
 
 
 def test_a_living_workers_point_is_waited_for(fits: Fits, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +124,7 @@ def test_a_folder_of_another_sweep_is_refused(fits: Fits, capsys: pytest.Capture
     for words in ([*SWEEP, "-c", "own.yaml", "--trainer.max_steps", "2"], SWEEP):
         with pytest.raises(SystemExit):
             main(words)
-        assert "out holds a sweep of other options or config files (-c own.yaml)" in capsys.readouterr().err
+        assert "out holds a sweep of other options or config files (-c own.yaml a grid)" in capsys.readouterr().err
     Path("own.yaml").write_text("seed_everything: 2")
     with pytest.raises(SystemExit):
         main([*SWEEP, "-c", "own.yaml"])
@@ -130,11 +140,19 @@ def test_a_search_finds_the_best_point_within_the_limits(fits: Fits, capsys: pyt
 
 
 def test_a_search_goes_on_where_it_stopped_and_takes_means_over_seeds(fits: Fits) -> None:
-    main([*SEARCH, "--trials", "3"])
+    main([*SEARCH, "--trials", "3", "--seeds", "2"])
     main([*SEARCH, "--trials", "5", "--seeds", "2"])
-    assert len(fits.done) == 3 + 2 * 2
-    main([*SEARCH, "--trials", "5"])
-    assert len(fits.done) == 7
+    assert len(fits.done) == len(set(fits.done)) == 5 * 2
+    main([*SEARCH, "--trials", "5", "--seeds", "2"])
+    assert len(fits.done) == 10
+
+
+def test_a_search_for_something_else_is_refused(fits: Fits, capsys: pytest.CaptureFixture[str]) -> None:
+    main([*SEARCH, "--trials", "1"])
+    for words in ([*SEARCH[:-1], "forget"], [*SEARCH, "--limit", "forget<=0.3"], [*SWEEP]):
+        with pytest.raises(SystemExit):
+            main(words)
+        assert "out holds a sweep of other options" in capsys.readouterr().err
 
 
 def test_limits_that_nothing_keeps_are_said(fits: Fits, capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,6 +191,7 @@ def test_real_fits_write_into_folders_of_their_own(tmp_path: Path, capsys: pytes
     small = ["--data.questions", "8", "--trainer.callbacks", "[PerturbationRobustness]"]
     out = str(tmp_path / "out")
     main(["sweep", *short, *small, "--over", "model.noise_scale=0,1.5", "--out", out, "--workers", "2"])
+    assert f"Compare them: lit-unlearn report {out}/*/" in capsys.readouterr().out
     results = json.loads((tmp_path / "out" / "noise_scale=1.5" / "seed-0" / "results.json").read_text())
     assert results["hyperparameters"]["noise_scale"] == 1.5
     with pytest.raises(SystemExit):
@@ -180,7 +199,53 @@ def test_real_fits_write_into_folders_of_their_own(tmp_path: Path, capsys: pytes
     assert "noise_scale" in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_another_workers_points_are_left_to_it(fits: Fits) -> None:
+    study = open_study(Path("out"), [], kind="a grid")
+    study.enqueue_trial({}, user_attrs={"point": "noise_scale=7/seed-0", "options": []})
+    main(SWEEP)
+    assert len(fits.done) == 4
+    (waiting,) = open_study(Path("out"), [], kind="a grid").get_trials(states=(TrialState.WAITING,))
+    assert waiting.user_attrs["point"] == "noise_scale=7/seed-0"
+
+
+def test_a_point_that_was_fitted_otherwise_is_refused(fits: Fits) -> None:
+    study = open_study(Path("out"), [], kind="a grid")
+
+    def run(noise: str) -> None:
+        point = Point("a", {"model.noise_scale": noise})
+        run_points(study, Path("out"), [], [point], workers=1, report=lambda point, measured: None)
+
+    run("1")
+    with pytest.raises(InputError, match=r"sweep: a was fitted with other options or another config"):
+        run("2")
+
+
+def test_a_run_that_the_sweep_does_not_know_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "seed-0").mkdir()
+    with pytest.raises(InputError, match=r"seed-0 holds a run that this sweep does not know; move it away"):
+        studies.Fits()(tmp_path / "seed-0", ["-c", "none.yaml"], {})
+    assert (tmp_path / "seed-0").is_dir()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_sweep_that_is_ended_ends_its_fits(tmp_path: Path, number: signal.Signals) -> None:
+    words = ["sweep", "-c", "demo.yaml", "--over", "model.noise_scale=0,1,2", "--out", "out"]
+    sweep = subprocess.Popen([sys.executable, "-m", "lit_unlearn", *words], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    log = tmp_path / "out" / "noise_scale=0" / "seed-0.log"
+    while not log.is_file():
+        time.sleep(0.1)
+    sweep.send_signal(number)
+    assert sweep.wait(timeout=60) == 130
+    assert not (tmp_path / "out" / "noise_scale=1").exists()
+    states = [trial.state for trial in optuna.load_study(study_name="lit-unlearn", storage=journal(tmp_path)).trials]
+    assert states == [TrialState.FAIL, TrialState.WAITING, TrialState.WAITING]
+
+
+def journal(folder: Path) -> JournalStorage:
+    return JournalStorage(JournalFileBackend(str(folder / "out" / "study.log")))
+
+
 def test_what_fit_refuses_is_said_as_an_error_of_ours(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"sweep: seed-0: .*no file 'none.yaml'"):
-        studies.fit(tmp_path / "seed-0", ["-c", "none.yaml"], {})
+        studies.Fits()(tmp_path / "seed-0", ["-c", "none.yaml"], {})
     assert "none.yaml" in (tmp_path / "seed-0.log").read_text()
