@@ -13,21 +13,21 @@ usage: lit-unlearn COMMAND [options]
 Unlearning in causal language models that stay usable afterwards.
 
 commands:
-  fit        unlearn: lit-unlearn fit -c rmu.yaml
-  validate   ask a model questions, without training: lit-unlearn validate --model PATH -c evaluate.yaml
-  test       the same, logged under test/
-  eval       any task of the lm-eval harness: lit-unlearn eval --model PATH --tasks wmdp_bio,mmlu_perturbed
-  tasks-path the folder of the harness tasks that come with the package, for lm_eval --include_path
-  configs    list the shipped configs
-  forget-tokens n-grams that perturb, by their similarity to their document: lit-unlearn forget-tokens -c rmu.yaml
-  sweep      a fit for each of many points: lit-unlearn sweep -c CONFIG --over OPTION=V1,V2 --out FOLDER
-  analyse    theory and finished runs: lit-unlearn analyse maxlogit RUN..., and more by `lit-unlearn analyse -h`
-  report     one page of finished runs, with tables and figures: lit-unlearn report RUN...
+  fit            unlearn: lit-unlearn fit -c rmu.yaml
+  validate       ask a model questions, without training: lit-unlearn validate --model PATH -c evaluate.yaml
+  test           the same, logged under test/
+  eval           any task of the lm-eval harness: lit-unlearn eval --model PATH --tasks wmdp_bio,mmlu_perturbed
+  tasks-path     the folder of the harness tasks that come with the package, for lm_eval --include_path
+  configs        list the shipped configs
+  forget-tokens  n-grams that perturb, by their similarity to their document: lit-unlearn forget-tokens -c rmu.yaml
+  sweep          a fit for each of many points: lit-unlearn sweep -c CONFIG --over OPTION=V1,V2 --out FOLDER
+  analyse        theory and finished runs: lit-unlearn analyse maxlogit RUN..., and more by `lit-unlearn analyse -h`
+  report         one page of finished runs, with tables and figures: lit-unlearn report RUN...
 
 options:
-  --debug    show the traceback of an error
-  --version  show the version
-  -h, --help show this help; `lit-unlearn fit --help` lists all options of fit
+  --debug        show the traceback of an error
+  --version      show the version
+  -h, --help     show this help; `lit-unlearn fit --help` lists all options of fit
 """
 
 
