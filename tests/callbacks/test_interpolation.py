@@ -7,7 +7,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from lit_unlearn import InputError, PerturbationRobustness
+from lit_unlearn import NPO, DemoDataModule, InputError, LogitKL, PerturbationRobustness, UnlearnModule
 from lit_unlearn.callbacks import Interpolation
 from tests.callbacks.test_robustness import EVERY, evaluation
 from tests.training import demo_data, demo_module, quiet_trainer
@@ -52,6 +52,21 @@ def test_no_checkpoint_is_kept_of_weights_on_the_way(world: Path, tmp_path: Path
     _, trainer = fit(world, tmp_path, PerturbationRobustness(), Interpolation(), best, enable_checkpointing=True)
     assert len(list((tmp_path / "best").iterdir())) == 1
     assert "val/selectivity" in trainer.callback_metrics
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_all_parameters_are_taken_back_half_way(world: Path, tmp_path: Path, tied: bool) -> None:
+    options: dict[str, Any] = {"forget": NPO(), "retain": LogitKL(), "noise_scale": 0.0, "trainable": [".*"]}
+    trainer = quiet_trainer(tmp_path, max_steps=2, callbacks=[PerturbationRobustness(), Interpolation([0.5])], **EVERY)
+    if tied:
+        module = UnlearnModule("demo", layer=2, **options)
+        trainer.fit(module, DemoDataModule(questions=8, batch_size=2))
+    else:
+        module = demo_module(world, **options)
+        trainer.fit(module, demo_data(world, evaluation=evaluation(tmp_path)))
+    assert module.updated.config.tie_word_embeddings == tied
+    between = json.loads((tmp_path / "results.json").read_text())["evaluations"][-1]
+    assert between["interpolation"] == 0.5
 
 
 def test_without_anyone_to_count_it_is_refused(world: Path, tmp_path: Path) -> None:
