@@ -35,7 +35,7 @@ demo: $(INSTALLED)
 	$(BIN)/lit-unlearn report $(DEMO)/rmu $(DEMO)/rmu-rna $(DEMO)/half-lr --out $(DEMO)/report
 	@echo "Next: change a number, e.g. .venv/bin/lit-unlearn fit -c demo.yaml --model.forget.coefficient 8"
 
-# The study of docs/results.md: about an hour on two cores, and less where some of it is done.
+# The study of docs/results.md; what is done is not run again.
 results: export OMP_NUM_THREADS = 1
 results: $(INSTALLED)
 	$(BIN)/python -m lit_unlearn.demo.results
