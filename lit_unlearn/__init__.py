@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lit_unlearn.callbacks import ExportPretrained, Generations, LMEvalHarness, PerturbationRobustness
-    from lit_unlearn.data import DemoDataModule, TextSource, UnlearnDataModule, WMDPDataModule
+    from lit_unlearn.data import DemoDataModule, Mixing, TextSource, UnlearnDataModule, WMDPDataModule
     from lit_unlearn.errors import InputError
     from lit_unlearn.forget import DPO, NPO, RMU, RSV, AdaptiveRMU, GradientAscent, Relearning, SimNPO
+    from lit_unlearn.lora import Lora
     from lit_unlearn.loss import Batch, Loss, Outputs, PerTopic
     from lit_unlearn.module import UnlearnModule
     from lit_unlearn.no_loss import NoLoss
@@ -30,7 +31,9 @@ __all__ = [
     "LMEvalHarness",
     "LogitKL",
     "LogitMSE",
+    "Lora",
     "Loss",
+    "Mixing",
     "NoLoss",
     "Outputs",
     "PerTopic",
@@ -47,9 +50,10 @@ __all__ = [
 
 _HOMES = {
     "callbacks": ("ExportPretrained", "Generations", "LMEvalHarness", "PerturbationRobustness"),
-    "data": ("DemoDataModule", "TextSource", "UnlearnDataModule", "WMDPDataModule"),
+    "data": ("DemoDataModule", "Mixing", "TextSource", "UnlearnDataModule", "WMDPDataModule"),
     "errors": ("InputError",),
     "forget": ("DPO", "NPO", "RMU", "RSV", "AdaptiveRMU", "GradientAscent", "Relearning", "SimNPO"),
+    "lora": ("Lora",),
     "loss": ("Batch", "Loss", "Outputs", "PerTopic"),
     "module": ("UnlearnModule",),
     "no_loss": ("NoLoss",),

@@ -1,14 +1,16 @@
 """What is checked before any training: options against each other, the model and the data."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypedDict
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 from transformers import PretrainedConfig, PreTrainedModel
 
 from lit_unlearn.errors import InputError
+from lit_unlearn.lora import Lora, adapted, check_installed
 from lit_unlearn.loss import Loss, PerTopic
 from lit_unlearn.models import trained_above
 from lit_unlearn.no_loss import NoLoss
@@ -27,6 +29,8 @@ class Identity(TypedDict):
 
     shapes: dict[str, list[int]]
     """Shapes of the trained parameters, by name."""
+    scalings: dict[str, float]
+    """What the products of LoRA's adapters are multiplied by, by the names of their modules."""
     seeds: dict[str, int]
     """Seeds of noise and steering vectors, by module."""
 
@@ -56,6 +60,43 @@ def check_streams(forget: Loss, retain: Loss) -> None:
                 f"model.{stream}: {type(loss).__name__} is a {loss.stream} loss and would do the opposite here; take a "
                 f"{stream} loss, e.g. {others}"
             )
+
+
+def check_training(trainable: Sequence[str] | None, lora: Lora | None, attention_dropout: float) -> None:
+    """What is trained is said in one way, with what that takes, and the dropout is a rate.
+
+    Raises:
+        InputError: it is not.
+    """
+    if lora is not None:
+        if trainable is not None:
+            raise InputError(
+                "model.lora: model.trainable says what is trained as well; set one of the two to null (LoRA's modules "
+                "are model.lora.target_modules)"
+            )
+        check_installed()
+    if not 0 <= attention_dropout < 1:
+        raise InputError(f"model.attention_dropout: {attention_dropout} is not a rate; give 0 or more, below 1")
+
+
+def check_optimizer(optimizer: Callable[[], Optimizer], scheduler: Callable[[Optimizer], object] | None) -> None:
+    """The options of the optimizer and the scheduler can be.
+
+    Args:
+        optimizer: makes one.
+        scheduler: makes one of an optimizer; None if there is none.
+
+    Raises:
+        InputError: one of them refuses a value.
+    """
+    name = "model.optimizer"
+    try:
+        made = optimizer()
+        name = "model.lr_scheduler"
+        if scheduler is not None:
+            scheduler(made)
+    except ValueError as error:
+        raise InputError(f"{name}: {error}") from error
 
 
 def check_options(retain: Loss, *, layer: int, noise_layer: int, noise_scale: float) -> None:
@@ -136,7 +177,12 @@ def check_checkpoint(held: Identity | None, own: Identity, *, seeds: bool) -> No
     if differing:
         raise InputError(
             f"ckpt_path: made with another model or other trained parameters, e.g. {', '.join(differing[:3])}; resume "
-            "with the model.pretrained, model.layer and model.trainable of the run that wrote it"
+            "with the model.pretrained, model.layer, model.trainable and model.lora of the run that wrote it"
+        )
+    if held.get("scalings", {}) != own["scalings"]:
+        raise InputError(
+            "ckpt_path: made with adapters that act more or less; resume with the model.lora.lora_alpha of the run "
+            "that wrote it"
         )
     if seeds and held["seeds"] != own["seeds"]:
         raise InputError(
@@ -153,7 +199,8 @@ def check_reached(updated: PreTrainedModel, layers: nn.ModuleList, layer: int, *
     """
     unreached = trained_above(updated, layers, layer)
     if unreached and not needs_logits:
+        option = "model.lora.target_modules" if adapted(updated) else "model.trainable"
         raise InputError(
-            f"model.trainable: {unreached[0]} lies above layer {layer}, where no loss of this run reaches it; train "
+            f"{option}: {unreached[0]} lies above layer {layer}, where no loss of this run reaches it; train "
             "layers up to it only"
         )

@@ -16,6 +16,8 @@ from lit_unlearn.loss import Batch, Outputs
 
 Noise = Callable[[Tensor], Tensor]
 """Takes a hidden state `[batch, seq, dim]`, returns what is added to it."""
+Setting = tuple[nn.Module, str, Any]
+"""A module, the name of an attribute, and its value for a while."""
 
 
 @contextmanager
@@ -29,6 +31,19 @@ def swapped(replacements: Sequence[tuple[nn.Module, str, nn.Module]]) -> Iterato
     finally:
         for (parent, name, _), original in zip(replacements, originals, strict=True):
             parent._modules[name] = original
+
+
+@contextmanager
+def applied(settings: Sequence[Setting]) -> Iterator[None]:
+    """Gives attributes of modules other values."""
+    before = [getattr(module, name) for module, name, _ in settings]
+    try:
+        for module, name, value in settings:
+            setattr(module, name, value)
+        yield
+    finally:
+        for (module, name, _), value in zip(settings, before, strict=True):
+            setattr(module, name, value)
 
 
 @contextmanager
@@ -78,21 +93,20 @@ def replaced_input(layer: nn.Module, hidden: Tensor) -> Iterator[None]:
         handle.remove()
 
 
-@contextmanager
-def noisy_output(layer: nn.Module, noise: Noise) -> Iterator[None]:
+def noisy_output(layer: nn.Module, noise: Noise) -> AbstractContextManager[None]:
     """Adds noise to the hidden states that the layer returns, in their own dtype."""
+    return _changed_output(layer, lambda hidden: hidden + noise(hidden).to(hidden.dtype))
 
-    def add(module: nn.Module, args: Any, output: Any) -> Any:
-        hidden = _hidden(output)
-        noised = hidden + noise(hidden).to(hidden.dtype)
-        return noised if isinstance(output, Tensor) else (noised, *output[1:])
 
-    # Prepended, so that a capture hook on the same layer sees the noise.
-    handle = layer.register_forward_hook(add, prepend=True)
-    try:
-        yield
-    finally:
-        handle.remove()
+def patched_output(layer: nn.Module, mask: Tensor, hidden: Tensor) -> AbstractContextManager[None]:
+    """Gives the hidden states that the layer returns other values at some positions, in their own dtype.
+
+    Args:
+        layer: a decoder layer.
+        mask: bool `[batch, seq]`, the positions.
+        hidden: `[batch, seq, dim]`, what stands there instead.
+    """
+    return _changed_output(layer, lambda own: torch.where(mask[..., None], hidden.to(own.dtype), own))
 
 
 class Prefix(NamedTuple):
@@ -206,6 +220,22 @@ def positions(attention_mask: Tensor) -> Tensor:
                 [0, 1, 2, 2]])
     """
     return (attention_mask.long().cumsum(dim=-1) - 1).clamp(min=0)
+
+
+@contextmanager
+def _changed_output(layer: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Changes the hidden states that the layer returns, alone or first of a tuple."""
+
+    def changed(module: nn.Module, args: Any, output: Any) -> Any:
+        hidden = change(_hidden(output))
+        return hidden if isinstance(output, Tensor) else (hidden, *output[1:])
+
+    # Prepended, so that a capture hook on the same layer sees the change.
+    handle = layer.register_forward_hook(changed, prepend=True)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 class _Skipped(nn.Module):

@@ -1,7 +1,7 @@
 """The frozen model at the cost of its trained parameters, and both models run as one."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from lit_unlearn.errors import InputError
-from lit_unlearn.forward import Noise, run_layers, swapped
+from lit_unlearn.forward import Noise, Setting, applied, run_layers, swapped
+from lit_unlearn.lora import adapted, is_adapted
 from lit_unlearn.loss import Batch, Loss, Outputs
 from lit_unlearn.models import first_trained_layer
 
@@ -19,7 +20,8 @@ class FrozenModel(nn.Module):
     """The model before training, at the cost of its trained parameters alone.
 
     It owns a copy of each module that owns a trained parameter and shares all else with the updated model: where the
-    copies stand in, the updated model computes what the frozen one would.
+    copies stand in, the updated model computes what the frozen one would. For a module with a LoRA adapter the model's
+    own module stands in, and nothing is copied.
 
     Args:
         updated: the model to be trained, its trainable parameters chosen, not yet changed.
@@ -30,8 +32,13 @@ class FrozenModel(nn.Module):
         memo = {id(tensor): tensor for tensor in _shared_tensors(updated)}
         owners = _owners_of_trained(updated)
         self.copies = nn.ModuleList(copy.deepcopy(module, memo).requires_grad_(False) for _, _, module in owners)
-        # A tuple, not modules of ours: the updated model owns them.
-        self._places = tuple((updated.get_submodule(parent), name) for parent, name, _ in owners)
+        # Tuples, not modules of ours: the updated model owns them.
+        self._adapted = tuple(adapted(updated).items())
+        stand_ins = [
+            *((parent, name, stand_in) for (parent, name, _), stand_in in zip(owners, self.copies, strict=True)),
+            *((*_split(path), module.base_layer) for path, module in self._adapted),
+        ]
+        self._stand_ins = tuple((updated.get_submodule(parent), *rest) for parent, *rest in stand_ins)
         self._trained = tuple(
             (".".join(filter(None, (parent, name, inner))), index, inner)
             for index, (parent, name, module) in enumerate(owners)
@@ -41,13 +48,21 @@ class FrozenModel(nn.Module):
         self.eval()
 
     def originals(self) -> dict[str, Tensor]:
-        """The trained parameters as they were before training, by their names in the updated model."""
-        return {name: self.copies[index].get_parameter(inner) for name, index, inner in self._trained}
+        """The trained parameters as they were before training, by their names in the updated model.
+
+        Of a LoRA adapter, B alone, which was 0: then A has no say, and base + t · (updated - base) is t · B with any A.
+        """
+        copied = {name: self.copies[index].get_parameter(inner) for name, index, inner in self._trained}
+        return copied | {
+            f"{path}.lora_B.{inner}": torch.zeros_like(parameter)
+            for path, module in self._adapted
+            for inner, parameter in module.lora_B.named_parameters()
+        }
 
     @contextmanager
     def standing_in(self) -> Iterator[None]:
         """Within this context the updated model is the frozen one."""
-        with swapped([(*place, module) for place, module in zip(self._places, self.copies, strict=True)]):
+        with swapped(self._stand_ins):
             yield
 
     @contextmanager
@@ -66,6 +81,7 @@ def run_pair(
     layer: int,
     reader: Loss,
     noise: tuple[int, Noise] | None = None,
+    dropout: Sequence[Setting] = (),
 ) -> tuple[Outputs, Outputs | None]:
     """Runs as much of both models on a batch as a loss reads; the layers below the first trained one run once.
 
@@ -77,6 +93,7 @@ def run_pair(
         layer: index of the layer whose output is `Outputs.hidden`.
         reader: the loss.
         noise: index of a layer, and the noise added to its output in the frozen model; not for preferred answers.
+        dropout: what is set while the updated model runs, from the first trained layer on.
 
     Returns:
         The outputs of the updated model, and of the frozen one without gradient, or None.
@@ -84,7 +101,7 @@ def run_pair(
     Raises:
         InputError: the loss reads preferred answers and the batch has none.
     """
-    run = partial(_run_rows, updated, frozen, layers, layer=layer, reader=reader)
+    run = partial(_run_rows, updated, frozen, layers, layer=layer, reader=reader, dropout=dropout)
     if not reader.needs_preferred:
         return run(batch, noise=noise)
     if "preferred" not in batch:
@@ -106,12 +123,14 @@ def _run_rows(
     layer: int,
     reader: Loss,
     noise: tuple[int, Noise] | None = None,
+    dropout: Sequence[Setting] = (),
 ) -> tuple[Outputs, Outputs | None]:
     """As `run_pair`, for the batch's own rows."""
     last = len(layers) - 1 if reader.needs_logits else layer
     start = min(first_trained_layer(updated, layers), last if noise is None else min(last, noise[0]))
     run = partial(run_layers, updated, layers, batch, layer=layer, needs_logits=reader.needs_logits, start=start)
-    outputs, prefix = run()
+    with applied(dropout):
+        outputs, prefix = run()
     if not reader.needs_frozen:
         return outputs, None
     with frozen.running():
@@ -124,17 +143,27 @@ def _shared_tensors(model: PreTrainedModel) -> list[Tensor]:
 
 
 def _owners_of_trained(model: PreTrainedModel) -> list[tuple[str, str, nn.Module]]:
-    """(path of the parent, name, module) of each module with a trained parameter of its own, outermost only."""
+    """(path of the parent, name, module) of each module with a trained parameter of its own, outermost only.
+
+    LoRA adapters are left out.
+    """
     owners: list[tuple[str, str, nn.Module]] = []
     covered: set[int] = set()
     for path, module in model.named_modules():
+        if is_adapted(module):
+            covered |= {id(child) for child in module.modules()}
         if id(module) in covered or not any(parameter.requires_grad for parameter in module.parameters(recurse=False)):
             continue
         if not path:
             raise InputError(
                 f"model.trainable: {type(model).__name__} itself owns one of these parameters; leave it out"
             )
-        parent, _, name = path.rpartition(".")
-        owners.append((parent, name, module))
+        owners.append((*_split(path), module))
         covered |= {id(child) for child in module.modules()}
     return owners
+
+
+def _split(path: str) -> tuple[str, str]:
+    """A module's parent and its name there."""
+    parent, _, name = path.rpartition(".")
+    return parent, name

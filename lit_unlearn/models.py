@@ -120,6 +120,11 @@ def default_trainable(model: PreTrainedModel, layers: nn.ModuleList, layer: int)
     return chosen
 
 
+def choose_default(model: PreTrainedModel, layers: nn.ModuleList, layer: int) -> list[str]:
+    """As `choose_trainable`, with the parameters that `default_trainable` names."""
+    return choose_trainable(model, [re.escape(name) for name in default_trainable(model, layers, layer)])
+
+
 def choose_trainable(model: PreTrainedModel, patterns: Sequence[str]) -> list[str]:
     """Makes exactly the parameters whose whole name matches one of the regular expressions trainable.
 

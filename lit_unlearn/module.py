@@ -1,8 +1,8 @@
 """The LightningModule: the updated and the frozen model, one training step, one evaluation step."""
 
-import re
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
 import lightning as L
@@ -13,13 +13,13 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from transformers import PreTrainedModel
 
-from lit_unlearn import checks, measure, models, randomness
-from lit_unlearn.errors import InputError
+from lit_unlearn import checks, dropout, measure, models, randomness
 from lit_unlearn.evaluation import Evaluation, choice_scores, evaluate_choices
-from lit_unlearn.forward import Noise, positions
+from lit_unlearn.forward import Noise, Setting, positions
 from lit_unlearn.frozen import FrozenModel, run_pair
+from lit_unlearn.lora import Lora, scalings
 from lit_unlearn.loss import Batch, Loss, Outputs, PerTopic
-from lit_unlearn.sharding import shard
+from lit_unlearn.ready import make_ready
 
 
 class UnlearnModule(L.LightningModule):
@@ -38,9 +38,13 @@ class UnlearnModule(L.LightningModule):
         layer: index of the steering layer, whose output the representation losses read.
         trainable: regular expressions, each to match whole parameter names; None trains the MLP output projections of
             layers l-2 to l, as published.
+        lora: adapters of PEFT, trained in the place of `trainable`; None has none.
         retain_weight: weight of the retain loss (alpha), one number or one per topic.
         noise_scale: standard deviation of the noise of Random Noise Augmentation (nu); 0 is off.
         noise_layer: index of the layer after which the noise enters the frozen model; None is the steering layer.
+        attention_dropout: share of the attention weights that is dropped in training, in the updated model from the
+            first trained layer on: a baseline. Its random numbers are a function of (seed, step, stream, the first of
+            the process's rows), so another number of processes draws others. 0 is off.
         optimizer: takes the trainable parameters, returns their optimizer.
         lr_scheduler: takes the optimizer, returns a scheduler that moves each step; None keeps the learning rate.
         seed: seed of the noise; None takes the run's (`seed_everything`).
@@ -64,9 +68,11 @@ class UnlearnModule(L.LightningModule):
         *,
         layer: int = 7,
         trainable: list[str] | None = None,
+        lora: Lora | None = None,
         retain_weight: float | list[float] = 1200.0,
         noise_scale: float = 0.0,
         noise_layer: int | None = None,
+        attention_dropout: float = 0.0,
         optimizer: Callable[[Iterable[Tensor]], Optimizer] = lambda p: AdamW(p, lr=5e-5, weight_decay=0.0, eps=1e-8),
         lr_scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         seed: int | None = None,
@@ -81,9 +87,11 @@ class UnlearnModule(L.LightningModule):
         self.retain = retain
         self.layer = layer
         self.trainable = trainable
+        self.lora = lora
         self.retain_weight = PerTopic(retain_weight)
         self.noise_scale = noise_scale
         self.noise_layer = layer if noise_layer is None else noise_layer
+        self.attention_dropout = attention_dropout
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.seed = randomness.run_seed(seed)
@@ -94,7 +102,9 @@ class UnlearnModule(L.LightningModule):
         self.strict_loading = False  # checkpoints hold the trained parameters only; on_load_checkpoint checks them
         self._topics: tuple[str, ...] = ()
         self._precision = ""  # of the loaded model
+        self._dropout: Sequence[Setting] = ()
         self._throughput = measure.Throughput()
+        checks.check_training(trainable, lora, attention_dropout)
         checks.check_streams(self.forget, self.retain)
         checks.check_options(self.retain, layer=self.layer, noise_layer=self.noise_layer, noise_scale=self.noise_scale)
 
@@ -113,14 +123,7 @@ class UnlearnModule(L.LightningModule):
         Raises:
             InputError: one of them refuses a value.
         """
-        name = "model.optimizer"
-        try:
-            optimizer = self._optimizer()
-            name = "model.lr_scheduler"
-            if self.lr_scheduler is not None:
-                self.lr_scheduler(optimizer)
-        except ValueError as error:
-            raise InputError(f"{name}: {error}") from error
+        checks.check_optimizer(self._optimizer, self.lr_scheduler)
 
     def setup(self, stage: str) -> None:
         """Checks the options against the model and the data, before any weight is loaded."""
@@ -145,17 +148,18 @@ class UnlearnModule(L.LightningModule):
             trust_remote_code=self.trust_remote_code,
         )
         layers = models.decoder_layers(updated, self.decoder_layers)
-        patterns = self.trainable
-        if patterns is None:
-            patterns = [re.escape(name) for name in models.default_trainable(updated, layers, self.layer)]
-        models.choose_trainable(updated, patterns)
-        needs_logits = self.forget.needs_logits or self.retain.needs_logits
-        checks.check_reached(updated, layers, self.layer, needs_logits=needs_logits)
-        frozen = FrozenModel(updated)
-        if precision.endswith("mixed"):
-            models.use_master_weights(updated)
-        if self.device_mesh is not None:
-            shard(updated, layers, frozen.copies, self.device_mesh, needs_logits=needs_logits)
+        frozen = make_ready(
+            updated,
+            layers,
+            layer=self.layer,
+            trainable=self.trainable,
+            lora=self.lora,
+            seed=self.seed,
+            needs_logits=self.forget.needs_logits or self.retain.needs_logits,
+            masters=precision.endswith("mixed"),
+            mesh=self.device_mesh,
+        )
+        self._dropout = dropout.settings(layers[models.first_trained_layer(updated, layers) :], self.attention_dropout)
         self.updated, self.frozen = updated, frozen
 
     @property
@@ -178,8 +182,8 @@ class UnlearnModule(L.LightningModule):
 
     def training_step(self, batch: dict[str, Batch], batch_idx: int) -> Tensor:
         """The loss of one pair of a forget and a retain batch, a mean over rows."""
-        forget = self._run(self.forget, batch["forget"])
-        retain = self._run(self.retain, batch["retain"], noisy=True)
+        forget = self._run(self.forget, batch["forget"], training=True)
+        retain = self._run(self.retain, batch["retain"], training=True)
         loss = self._weigh(forget[0], retain[0], batch)
         self.log("train/loss", loss.detach(), prog_bar=True, sync_dist=True)
         self._throughput.count(*(rows["attention_mask"] for rows in batch.values()))
@@ -243,6 +247,8 @@ class UnlearnModule(L.LightningModule):
             "retain_weight": self.retain_weight.values,
             "revision": self.revision,
             "layer": self.layer,
+            "lora": self.lora and str(self.lora),
+            "attention_dropout": self.attention_dropout,
             "noise_scale": self.noise_scale,
             "noise_layer": self.noise_layer,
             "trained": [name.removeprefix("updated.") for name in self.trained_parameters()],
@@ -257,23 +263,33 @@ class UnlearnModule(L.LightningModule):
         return self.optimizer([torch.zeros(1, requires_grad=True)])
 
     def _identity(self) -> checks.Identity:
-        """Shapes of the trained parameters and seeds of noise and steering vectors, by name."""
+        """Shapes of the trained parameters, scalings of adapters, seeds of noise and steering vectors, by name."""
         shapes = {name: list(parameter.shape) for name, parameter in self.trained_parameters().items()}
         seeds = {name: module.seed for name, module in self.named_modules() if hasattr(module, "seed")}
-        return {"shapes": shapes, "seeds": seeds}
+        return {"shapes": shapes, "scalings": scalings(self.updated), "seeds": seeds}
 
-    def _run(self, loss: Loss, batch: Batch, *, noisy: bool = False) -> tuple[Tensor, Outputs]:
-        """The loss of each row `[batch]` and the updated model's outputs."""
-        updated, frozen = run_pair(
-            self.updated,
-            self.frozen,
-            self.layers,
-            batch,
-            layer=self.layer,
-            reader=loss,
-            noise=(self.noise_layer, self._noise(batch)) if noisy and self.noise_scale > 0 else None,
-        )
+    def _run(self, loss: Loss, batch: Batch, *, training: bool = False) -> tuple[Tensor, Outputs]:
+        """The loss of each row `[batch]` and the updated model's outputs; noise and dropout are training's."""
+        noisy = training and loss is self.retain and self.noise_scale > 0
+        drops = self._dropout if training else ()
+        with self._draws(loss, batch) if drops else nullcontext():
+            updated, frozen = run_pair(
+                self.updated,
+                self.frozen,
+                self.layers,
+                batch,
+                layer=self.layer,
+                reader=loss,
+                noise=(self.noise_layer, self._noise(batch)) if noisy else None,
+                dropout=drops,
+            )
         return loss(updated, frozen, batch), updated
+
+    def _draws(self, loss: Loss, batch: Batch) -> AbstractContextManager[None]:
+        """Where dropout draws, as a function of (seed, step, stream, first row)."""
+        row, stream = int(batch["row"][0]), int(loss is self.retain)
+        word = randomness.word(row, seed=self.seed, step=self.global_step, stream=stream)
+        return dropout.seeded(word, batch["row"].device)
 
     def _noise(self, batch: Batch) -> Noise:
         row, position = batch["row"], positions(batch["attention_mask"])

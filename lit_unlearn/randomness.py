@@ -13,7 +13,7 @@ from torch import Tensor
 _MASK = 0xFFFFFFFF
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
-_NOISE, _UNIFORM_DIRECTION, _GAUSSIAN_DIRECTION, _PERMUTATION, _CHOICE = range(5)
+_NOISE, _UNIFORM_DIRECTION, _GAUSSIAN_DIRECTION, _PERMUTATION, _CHOICE, _WORD = range(6)
 Word = int | Tensor
 
 
@@ -126,6 +126,16 @@ def choices(row: Tensor, count: int, *, seed: int, step: int) -> Tensor:
         [6, 7, 0]
     """
     return philox((row, step, 0, _CHOICE), (seed, 0))[0] % count
+
+
+def word(row: int, *, seed: int, step: int, stream: int) -> int:
+    """A seed for what draws from torch's own generators, a pure function of (seed, step, stream, row).
+
+    Example:
+        >>> word(7, seed=0, step=1, stream=0) == word(7, seed=0, step=1, stream=1)
+        False
+    """
+    return int(philox((row, step, stream, _WORD), (seed, 0))[0])
 
 
 def _words(counter: tuple[Word, ...]) -> list[Tensor]:

@@ -1,8 +1,11 @@
 """FSDP2: which modules are sharded together, so that running the first layers alone stays possible."""
 
-from torch import nn
+from typing import Any
+
+from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
 from lit_unlearn.errors import InputError
@@ -44,6 +47,12 @@ def shard(
     for module in [*trained, *copies, *layers, *(module for module in outside if module not in whole)]:
         # Resharded always: a forward without gradient between backward and step would lose the update otherwise.
         fully_shard(module, mesh=mesh["data_parallel"], reshard_after_forward=True)
+
+
+def gathered(value: Any) -> Tensor:
+    """A tensor or what all processes together hold of one, detached; where it is sharded, all of them must call it."""
+    tensor: Tensor = value.full_tensor() if isinstance(value, DTensor) else value
+    return tensor.detach()
 
 
 def _owned(module: nn.Module) -> set[int]:

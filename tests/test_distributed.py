@@ -132,3 +132,26 @@ def test_losses_on_logits_train_two_processes_as_one(world: Path, tmp_path: Path
     assert trained in changed[0]
     for name, value in two.items():
         torch.testing.assert_close(value, one[name], rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_adapters_are_trained_and_merged_in_two_processes_as_in_one(
+    world: Path, tmp_path: Path, strategy: str, precision: str
+) -> None:
+    options = [
+        "-c",
+        "lora.yaml",
+        f"--trainer.precision={precision}",
+        "--model.optimizer=torch.optim.SGD",  # Adam's steps turn with the rounding of gradients near 0
+        "--model.optimizer.lr=1",
+        "--model.retain=LogitKL",
+    ]
+    one = load_file(fit(world, tmp_path / "one", *options))
+    two = load_file(fit(world, tmp_path / "two", "--trainer.devices=2", *options, *STRATEGIES[strategy]))
+    source = load_file(world / "model" / "model.safetensors")
+    changed = [name for name, value in two.items() if not torch.equal(value, source[name].to(value.dtype))]
+    assert changed == [f"model.layers.{index}.mlp.down_proj.weight" for index in (5, 6, 7)]
+    for name, value in two.items():
+        torch.testing.assert_close(value, one[name], rtol=0, atol=1e-6 if precision == "32-true" else 2e-3)

@@ -1,4 +1,5 @@
 import copy
+from functools import partial
 from typing import Any
 
 import pytest
@@ -7,7 +8,15 @@ import transformers
 from torch import nn
 
 from lit_unlearn import DPO, NPO, InputError, LogitKL
-from lit_unlearn.forward import logit_lens, noisy_output, only_layers, positions, run_layers, swapped
+from lit_unlearn.forward import (
+    logit_lens,
+    noisy_output,
+    only_layers,
+    patched_output,
+    positions,
+    run_layers,
+    swapped,
+)
 from lit_unlearn.frozen import FrozenModel, run_pair
 from lit_unlearn.models import choose_trainable, decoder_layers, default_trainable
 from tests.batches import padded, random_rows
@@ -74,6 +83,27 @@ def test_the_logit_lens_is_the_model_that_ends_after_each_layer(config: str, opt
             alone = shorter(input_ids=ids[batch["attention_mask"][row] == 1][None], use_cache=False).logits[0, -1]
             torch.testing.assert_close(logits[row], alone, rtol=1e-4, atol=1e-4)
     assert not torch.allclose(found[0], found[-1], atol=0.01)
+
+
+@pytest.mark.parametrize(("config", "options"), [*FAMILIES.values(), *TUPLES.items()], ids=[*FAMILIES, *TUPLES])
+def test_patched_everywhere_a_model_goes_on_from_the_others_states(config: str, options: dict[str, Any]) -> None:
+    model = built(config, options)
+    other = copy.deepcopy(model)
+    for name, parameter in decoder_layers(other)[:2].named_parameters():
+        parameter.data += 0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(len(name)))
+    batch = padded(random_rows(3, seed=0), "left")
+    real = batch["attention_mask"].bool()
+    run = partial(run_layers, batch=batch, layer=1, needs_logits=True, start=0)
+    (own, _), (theirs, _) = (run(one, decoder_layers(one)) for one in (model, other))
+    some = real & (torch.arange(real.shape[1]) % 3 == 1)
+    for mask in (real, some, ~real):
+        with patched_output(decoder_layers(model)[1], mask, theirs.hidden):
+            patched, _ = run(model, decoder_layers(model))
+        assert torch.equal(patched.hidden, torch.where(mask[..., None], theirs.hidden, own.hidden))
+        assert patched.logits is not None
+        same = [torch.equal(patched.logits[:][real], one.logits[:][real]) for one in (theirs, own)]  # type: ignore[index]
+        assert same == [mask is real, mask is not real and mask is not some]
+    assert len(decoder_layers(model)[1]._forward_hooks) == 0
 
 
 def test_noise_runs_on_to_the_frozen_logits_alone() -> None:

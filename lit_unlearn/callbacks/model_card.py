@@ -10,8 +10,8 @@ from lit_unlearn.module import UnlearnModule
 _PACKAGES = ("lit-unlearn", "torch", "lightning", "transformers", "datasets")
 
 
-def model_card(module: UnlearnModule, trainer: L.Trainer) -> str:
-    """Markdown with the method, the hyperparameters and the last logged results."""
+def model_card(module: UnlearnModule, trainer: L.Trainer, *, library: str = "transformers") -> str:
+    """Markdown with the method, the hyperparameters and the last logged results, for what this library loads."""
     options = module.hyperparameters() | {"steps": trainer.global_step}
     data: dict[str, object] = getattr(getattr(trainer, "datamodule", None), "hyperparameters", dict)()
     results = {name: f"{float(value):.6g}" for name, value in sorted(trainer.callback_metrics.items())}
@@ -19,7 +19,7 @@ def model_card(module: UnlearnModule, trainer: L.Trainer) -> str:
     # A local folder is no hub model that a card could link to.
     base = "" if Path(module.pretrained).exists() else f"base_model: {module.pretrained}\n"
     return f"""---
-library_name: transformers
+library_name: {library}
 pipeline_tag: text-generation
 {base}tags:
 - unlearning

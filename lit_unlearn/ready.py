@@ -1,0 +1,55 @@
+"""A loaded model made ready for training: what is trained, the frozen counterpart, masters, sharding."""
+
+from collections.abc import Sequence
+
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
+from transformers import PreTrainedModel
+
+from lit_unlearn import checks, models
+from lit_unlearn.frozen import FrozenModel
+from lit_unlearn.lora import Lora, inject
+from lit_unlearn.sharding import shard
+
+
+def make_ready(
+    updated: PreTrainedModel,
+    layers: nn.ModuleList,
+    *,
+    layer: int,
+    trainable: Sequence[str] | None,
+    lora: Lora | None,
+    seed: int,
+    needs_logits: bool,
+    masters: bool,
+    mesh: DeviceMesh | None,
+) -> FrozenModel:
+    """Chooses what is trained in a loaded model, in place, and returns its frozen counterpart.
+
+    Args:
+        updated: the model.
+        layers: its decoder layers.
+        layer: index of the steering layer.
+        trainable: regular expressions over parameter names; None is the default.
+        lora: adapters in their place.
+        seed: of what adapters draw.
+        needs_logits: a loss reads logits.
+        masters: hold what is trained in float32.
+        mesh: of ModelParallelStrategy, over which both are sharded.
+
+    Raises:
+        InputError: what is to be trained is not found, or no loss reaches it.
+    """
+    if lora is not None:
+        inject(updated, lora, layers, layer=layer, seed=seed)
+    elif trainable is not None:
+        models.choose_trainable(updated, trainable)
+    else:
+        models.choose_default(updated, layers, layer)
+    checks.check_reached(updated, layers, layer, needs_logits=needs_logits)
+    frozen = FrozenModel(updated)
+    if masters:
+        models.use_master_weights(updated)
+    if mesh is not None:
+        shard(updated, layers, frozen.copies, mesh, needs_logits=needs_logits)
+    return frozen
