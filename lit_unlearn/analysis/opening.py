@@ -59,6 +59,7 @@ class Run:
             )
         trainer.strategy.connect(self.module)  # whose tokenizer the data takes
         data.trainer = trainer
+        data.mixing = None  # an analysis reads the streams as they are
         data.prepare_data()
         data.setup("fit")
         return data

@@ -2,7 +2,8 @@
 
 from lit_unlearn.data.base import UnlearnDataModule
 from lit_unlearn.data.demo import DemoDataModule
+from lit_unlearn.data.mixing import Mixing
 from lit_unlearn.data.text import TextSource
 from lit_unlearn.data.wmdp import WMDPDataModule
 
-__all__ = ["DemoDataModule", "TextSource", "UnlearnDataModule", "WMDPDataModule"]
+__all__ = ["DemoDataModule", "Mixing", "TextSource", "UnlearnDataModule", "WMDPDataModule"]

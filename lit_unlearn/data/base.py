@@ -2,7 +2,9 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar
 
 import lightning as L
 from datasets import Dataset, concatenate_datasets
@@ -12,7 +14,9 @@ from transformers import PreTrainedTokenizerBase
 
 from lit_unlearn import randomness
 from lit_unlearn.data.draws import sample
-from lit_unlearn.data.preferred import preferred_answers
+from lit_unlearn.data.mixing import Mixing, RowMixing
+from lit_unlearn.data.ngrams import NGrams, mixable
+from lit_unlearn.data.preferred import PREFERRED_ANSWERS, preferred_answers
 from lit_unlearn.data.questions import Question
 from lit_unlearn.data.rows import load_tokenizer, tokenised
 from lit_unlearn.data.sets import EvaluationSource, Variant, query_loaders, variants
@@ -44,12 +48,17 @@ class UnlearnDataModule(L.LightningDataModule):
         preferred: file of answers that a loss such as DPO prefers to forget rows, one per line; None is lit-unlearn's
             own list. They come with the forget batches where the model's forget loss reads them; where the model is
             not an UnlearnModule, if a file is given.
-        seed: seed of the order; None takes the run's (`seed_everything`).
+        mixing: replaces spans of retain rows by forget tokens, which shall not disturb what is retained; None mixes
+            nothing. Held-out rows are never mixed.
+        seed: seed of the order and of mixing; None takes the run's (`seed_everything`).
         num_workers: processes that prepare batches.
 
     Raises:
         InputError: options that do not fit together.
     """
+
+    own_preferred: ClassVar[Path] = PREFERRED_ANSWERS
+    """The file of preferred answers where none is given."""
 
     def __init__(
         self,
@@ -62,6 +71,7 @@ class UnlearnDataModule(L.LightningDataModule):
         holdout: int = 0,
         limit: int | None = None,
         preferred: str | None = None,
+        mixing: Mixing | None = None,
         seed: int | None = None,
         num_workers: int = 0,
     ) -> None:
@@ -74,6 +84,7 @@ class UnlearnDataModule(L.LightningDataModule):
         self.holdout = holdout
         self.limit = limit
         self.preferred = preferred
+        self.mixing = mixing
         self.seed = randomness.run_seed(seed)
         self.num_workers = num_workers
         self._check_options()
@@ -105,10 +116,11 @@ class UnlearnDataModule(L.LightningDataModule):
                     raise InputError(
                         f"data.holdout: {self.holdout} of {name}'s {len(rows)} rows leave none to train on"
                     )
+        self._row_mixing = self._mixes()
 
     def train_dataloader(self) -> Loader:
         """The pairs of an epoch, from where an interrupted run stopped."""
-        steps = self._steps(self._trained, seed=self.seed)
+        steps = self._steps(self._trained, seed=self.seed, mixing=self._row_mixing)
         return self._loader(steps, StepSampler(steps, None if self.trainer is None else self._taken))
 
     @property
@@ -135,8 +147,9 @@ class UnlearnDataModule(L.LightningDataModule):
         return self.val_dataloader()
 
     def state_dict(self) -> dict[str, Any]:
-        """What decides the order of rows. The Trainer's own state says how many steps of it have been taken."""
-        return {name: getattr(self, name) for name in _ORDER}
+        """What decides which rows come. The Trainer's own state says how many steps of them have been taken."""
+        mixing = None if self.mixing is None else asdict(self.mixing)
+        return {name: getattr(self, name) for name in _ORDER} | {"mixing": mixing}
 
     @property
     def row_counts(self) -> dict[str, int]:
@@ -147,7 +160,7 @@ class UnlearnDataModule(L.LightningDataModule):
     def hyperparameters(self) -> dict[str, Any]:
         """What defines this data, for model cards."""
         sources = {f"{side} {name}": str(source) for side, name, source in self._sources()}
-        chosen = {"limit": self.limit, "preferred": self.preferred}
+        chosen = {"limit": self.limit, "preferred": self.preferred, "mixing": self.mixing and str(self.mixing)}
         given = {name: value for name, value in chosen.items() if value is not None}
         return {"batch_size": self.batch_size, "holdout": self.holdout, "data_seed": self.seed} | sources | given
 
@@ -157,18 +170,18 @@ class UnlearnDataModule(L.LightningDataModule):
                 yield side, name, source
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Checks that training goes on in the order of rows of the run which wrote the checkpoint.
+        """Checks that training goes on with the rows of the run which wrote the checkpoint, in their order.
 
         Raises:
             InputError: it would not.
         """
         if self.trainer is not None and self.trainer.state.fn != TrainerFn.FITTING:
             return
-        for name in _ORDER:
-            if state_dict.get(name) != getattr(self, name):
+        for name, value in self.state_dict().items():
+            if state_dict.get(name) != value:
                 raise InputError(
-                    f"data.{name}: the checkpoint was made with {name} {state_dict.get(name)}, this run has "
-                    f"{getattr(self, name)}; resume with the same"
+                    f"data.{name}: the checkpoint was made with {name} {state_dict.get(name)}, this run has {value}; "
+                    "resume with the same"
                 )
         # Steps are counted by the Trainer, not by the loader, so it needs no state of its own to go on exactly.
         warnings.filterwarnings("ignore", message=".*your dataloader is not resumable")
@@ -176,12 +189,28 @@ class UnlearnDataModule(L.LightningDataModule):
     def _tokenise(self) -> dict[str, dict[str, Dataset]]:
         self._tokenizer = tokenizer = self._load_tokenizer()
         self._padding = (tokenizer.padding_side, tokenizer.pad_token_id or 0)
-        asked = self._asks_for_preferred()
-        self._preferred = preferred_answers(self.preferred, tokenizer, seed=self.seed) if asked else None
+        self._preferred = None
+        if self._asks_for_preferred():
+            self._preferred = preferred_answers(self.preferred or self.own_preferred, tokenizer, seed=self.seed)
+        self._mixable = self._find_mixable()
         return {
             "forget": {name: tokenised(source, tokenizer) for name, source in self.forget.items()},
             "retain": {name: tokenised(source, tokenizer) for name, source in self.retain.items()},
         }
+
+    def _find_mixable(self) -> dict[str, Dataset]:
+        """What of each forget topic may be mixed into retain rows; of none where nothing is mixed."""
+        if self.mixing is None:
+            return {}
+        exclude = self.mixing.exclude
+        return {name: mixable(source, self._tokenizer, exclude=exclude) for name, source in self.forget.items()}
+
+    def _mixes(self) -> RowMixing | None:
+        """Mixes the training rows of the forget streams into retain rows."""
+        if self.mixing is None:
+            return None
+        ngrams = NGrams({name: self._trained(rows) for name, rows in self._mixable.items()}, self.mixing.lengths)
+        return RowMixing(self.mixing, ngrams, frozenset(self._tokenizer.all_special_ids), self.seed)
 
     def _questions(self) -> dict[Variant, list[Question]]:
         """The questions of every evaluation set; n-grams come from all rows of the streams, the holdout's included."""
@@ -232,7 +261,9 @@ class UnlearnDataModule(L.LightningDataModule):
     def _held_out(self, rows: Dataset) -> Dataset:
         return rows.select(range(len(rows) - self.holdout, len(rows)))
 
-    def _steps(self, part: Callable[[Dataset], Dataset], *, seed: int | None) -> PairedSteps:
+    def _steps(
+        self, part: Callable[[Dataset], Dataset], *, seed: int | None, mixing: RowMixing | None = None
+    ) -> PairedSteps:
         share = self._share()
         if self.batch_size % share[1]:
             raise InputError(
@@ -249,6 +280,7 @@ class UnlearnDataModule(L.LightningDataModule):
             padding=self._padding,
             share=share,
             preferred=self._preferred,
+            mixing=mixing,
         )
 
     def _loader(self, steps: PairedSteps, sampler: StepSampler) -> Loader:

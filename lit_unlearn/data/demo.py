@@ -1,13 +1,16 @@
 """The embedded demo world as a DataModule."""
 
 from pathlib import Path
+from typing import ClassVar
 
 from datasets import config
 
 from lit_unlearn.data.base import UnlearnDataModule
+from lit_unlearn.data.mixing import Mixing
 from lit_unlearn.data.questions import QuestionSource
 from lit_unlearn.data.sets import EvaluationSource, PerturbationSource
 from lit_unlearn.data.text import TextSource
+from lit_unlearn.demo import PREFERRED_ANSWERS
 from lit_unlearn.demo.corpus import write_corpora
 from lit_unlearn.demo.knowledge import invent
 from lit_unlearn.demo.questions import draw, write_questions
@@ -26,9 +29,12 @@ class DemoDataModule(UnlearnDataModule):
         questions: how many are asked about each side.
         batch_size: as in UnlearnDataModule.
         limit: as in UnlearnDataModule.
+        mixing: as in UnlearnDataModule.
         seed: as in UnlearnDataModule.
         perturbations: take the place of those with 1 and 4 tokens.
     """
+
+    own_preferred: ClassVar[Path] = PREFERRED_ANSWERS
 
     def __init__(
         self,
@@ -37,6 +43,7 @@ class DemoDataModule(UnlearnDataModule):
         questions: int = 288,
         batch_size: int = 16,
         limit: int | None = None,
+        mixing: Mixing | None = None,
         seed: int | None = None,
         perturbations: dict[str, PerturbationSource] | None = None,
     ) -> None:
@@ -52,6 +59,7 @@ class DemoDataModule(UnlearnDataModule):
             batch_size=batch_size,
             evaluation=EvaluationSource(sets, perturbations),
             limit=limit,
+            mixing=mixing,
             seed=seed,
         )
 

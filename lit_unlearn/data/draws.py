@@ -18,6 +18,16 @@ def uniform(below: int, *key: str | int) -> int:
     return int(_source(key).random() * below)
 
 
+def chance(probability: float, *key: str | int) -> bool:
+    """True with this probability.
+
+    Example:
+        >>> chance(0.0, "row", 7), chance(1.0, "row", 7)
+        (False, True)
+    """
+    return _source(key).random() < probability
+
+
 def sample(items: Sequence[Item], count: int, *key: str | int) -> list[Item]:
     """So many items, drawn uniformly; none comes twice before each came once. The first are the same for any count.
 

@@ -39,11 +39,11 @@ class PreferredAnswers(NamedTuple):
         return collate(rows, padding_side=padding[0], padding_id=padding[1])
 
 
-def preferred_answers(path: str | None, tokenizer: PreTrainedTokenizerBase, *, seed: int) -> PreferredAnswers:
-    """The answers of a file, one per line, or lit-unlearn's own.
+def preferred_answers(path: str | Path, tokenizer: PreTrainedTokenizerBase, *, seed: int) -> PreferredAnswers:
+    """The answers of a file, one per line.
 
     Raises:
         InputError: the file cannot be read or holds no answer.
     """
-    source = TextSource(str(PREFERRED_ANSWERS) if path is None else path, min_length=0)
+    source = TextSource(str(path), min_length=0)
     return PreferredAnswers(tokenised(source, tokenizer), seed)

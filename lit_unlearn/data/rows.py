@@ -22,6 +22,8 @@ class Row(NamedTuple):
     topic: int
     number: int
     """A number that no other row of the stream has."""
+    inserted: frozenset[int] = frozenset()
+    """Positions of tokens that are not the stream's own, over which no mean runs."""
 
 
 def load_tokenizer(name: str, *, revision: str = "main", trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
@@ -49,7 +51,7 @@ def tokenised(source: TextSource, tokenizer: PreTrainedTokenizerBase) -> Dataset
         InputError: the source cannot be read or is empty.
     """
     texts = load_texts(source)
-    key = Hasher.hash((texts._fingerprint, _identity(tokenizer), source.max_length))
+    key = Hasher.hash((texts._fingerprint, tokenizer_identity(tokenizer), source.max_length))
     return texts.map(
         lambda batch: {"input_ids": tokenizer(batch, truncation=True, max_length=source.max_length)["input_ids"]},
         input_columns=["text"],
@@ -63,6 +65,8 @@ def tokenised(source: TextSource, tokenizer: PreTrainedTokenizerBase) -> Dataset
 def collate(rows: Sequence[Row], *, padding_side: str, padding_id: int) -> Batch:
     """Pads rows to the longest of them.
 
+    Neither an inserted token nor the one after it, which is predicted from it, has a label.
+
     Args:
         rows: of one stream.
         padding_side: `left` or `right`.
@@ -72,19 +76,31 @@ def collate(rows: Sequence[Row], *, padding_side: str, padding_id: int) -> Batch
         >>> batch = collate([Row([5, 6], 0, 3), Row([7], 0, 4)], padding_side="left", padding_id=0)
         >>> batch["input_ids"].tolist(), batch["labels"].tolist()
         ([[5, 6], [0, 7]], [[5, 6], [-100, 7]])
+        >>> batch = collate([Row([5, 6, 7, 8], 0, 3, frozenset({1}))], padding_side="left", padding_id=0)
+        >>> batch["loss_mask"].tolist(), batch["labels"].tolist()
+        ([[1, 0, 1, 1]], [[5, -100, -100, 8]])
     """
     length = max(len(row.input_ids) for row in rows)
     ids = [_pad(row.input_ids, padding_id, length, padding_side) for row in rows]
     mask = torch.tensor([_pad([1] * len(row.input_ids), 0, length, padding_side) for row in rows])
+    own, predicted = (
+        torch.tensor([_pad(_own(row, before), 0, length, padding_side) for row in rows]) for before in (0, 1)
+    )
     input_ids = torch.tensor(ids)
     return Batch(
         input_ids=input_ids,
         attention_mask=mask,
-        labels=input_ids.masked_fill(mask == 0, IGNORED_LABEL),
-        loss_mask=mask.clone(),
+        labels=input_ids.masked_fill(predicted == 0, IGNORED_LABEL),
+        loss_mask=own,
         topic=torch.tensor([row.topic for row in rows]),
         row=torch.tensor([row.number for row in rows]),
     )
+
+
+def _own(row: Row, before: int) -> list[int]:
+    """1 where neither the row's token nor so many before it are inserted."""
+    places = range(len(row.input_ids))
+    return [int(row.inserted.isdisjoint(range(place - before, place + 1))) for place in places]
 
 
 def _pad(values: list[int], filler: int, length: int, side: str) -> list[int]:
@@ -92,7 +108,7 @@ def _pad(values: list[int], filler: int, length: int, side: str) -> list[int]:
     return padding + values if side == "left" else values + padding
 
 
-def _identity(tokenizer: PreTrainedTokenizerBase) -> Any:
+def tokenizer_identity(tokenizer: PreTrainedTokenizerBase) -> Any:
     """What decides the ids of a text; a tokenizer's own hash changes when it is used."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, DistributedSampler
 
 from lit_unlearn import randomness
+from lit_unlearn.data.mixing import RowMixing
 from lit_unlearn.data.preferred import PreferredAnswers
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.loss import Batch
@@ -26,6 +27,7 @@ class PairedSteps(Dataset[dict[str, Batch]]):
         padding: side and token id.
         share: (rank, number of processes); each process gets its share of every step's rows.
         preferred: adds an answer for each forget row, under `preferred` of the forget batch.
+        mixing: mixes the retain rows, each pass anew, from its first step on.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class PairedSteps(Dataset[dict[str, Batch]]):
         padding: tuple[str, int],
         share: tuple[int, int] = (0, 1),
         preferred: PreferredAnswers | None = None,
+        mixing: RowMixing | None = None,
     ) -> None:
         self.forget = forget
         self.retain = retain
@@ -46,6 +49,7 @@ class PairedSteps(Dataset[dict[str, Batch]]):
         self.padding = padding
         self.share = share
         self.preferred = preferred
+        self.mixing = mixing
         self._orders: dict[int, tuple[int, Tensor]] = {}
 
     def __len__(self) -> int:
@@ -62,7 +66,12 @@ class PairedSteps(Dataset[dict[str, Batch]]):
         if self.preferred is not None:
             forget["preferred"] = self.preferred.for_rows(forget, step, padding=self.padding)
         retain = self._batch(
-            self.retain, stream, visit if self._paired else step, topic=topic, tag=len(self.forget) + stream
+            self.retain,
+            stream,
+            visit if self._paired else step,
+            topic=topic,
+            tag=len(self.forget) + stream,
+            mixing=self.mixing if self.mixing is not None and step >= self.mixing.options.start else None,
         )
         return {"forget": forget, "retain": retain}
 
@@ -74,19 +83,32 @@ class PairedSteps(Dataset[dict[str, Batch]]):
     def _visits(self, rows: Rows) -> int:
         return -(-len(rows) // self.batch_size)
 
-    def _batch(self, streams: Sequence[Rows], stream: int, visit: int, *, topic: int, tag: int) -> Batch:
+    def _batch(
+        self,
+        streams: Sequence[Rows],
+        stream: int,
+        visit: int,
+        *,
+        topic: int,
+        tag: int,
+        mixing: RowMixing | None = None,
+    ) -> Batch:
         """This process's share of a stream's visit-th batch."""
         rank, world = self.share
         size = self.batch_size // world
         begin = visit * self.batch_size + rank * size
         rows, offset = streams[stream], sum(len(other) for other in streams[:stream])
-        indices = [self._index(place, len(rows), tag) for place in range(begin, begin + size)]
-        found = [Row(rows[index]["input_ids"], topic, offset + index) for index in indices]
+        found: list[Row] = []
+        for place in range(begin, begin + size):
+            turn, index = self._index(place, len(rows), tag)
+            row = Row(rows[index]["input_ids"], topic, offset + index)
+            found.append(row if mixing is None else mixing(row, turn))
         return collate(found, padding_side=self.padding[0], padding_id=self.padding[1])
 
-    def _index(self, place: int, length: int, tag: int) -> int:
+    def _index(self, place: int, length: int, tag: int) -> tuple[int, int]:
+        """The pass and the row of a stream's place-th row."""
         turn, index = divmod(place, length)
-        return index if self.seed is None else int(self._order(length, tag, turn)[index])
+        return turn, index if self.seed is None else int(self._order(length, tag, turn)[index])
 
     def _order(self, length: int, tag: int, turn: int) -> Tensor:
         """The order of a stream's turn-th pass; the latest of each stream is kept."""

@@ -6,6 +6,7 @@ from typing import Literal
 from datasets import Dataset
 
 from lit_unlearn.data.base import UnlearnDataModule
+from lit_unlearn.data.mixing import Mixing
 from lit_unlearn.data.sets import EvaluationSource
 from lit_unlearn.data.text import HubError, TextSource
 from lit_unlearn.errors import InputError
@@ -45,6 +46,7 @@ class WMDPDataModule(UnlearnDataModule):
         holdout: as in UnlearnDataModule.
         limit: as in UnlearnDataModule.
         preferred: as in UnlearnDataModule.
+        mixing: as in UnlearnDataModule.
         seed: as in UnlearnDataModule.
         num_workers: as in UnlearnDataModule.
     """
@@ -65,6 +67,7 @@ class WMDPDataModule(UnlearnDataModule):
         holdout: int = 0,
         limit: int | None = None,
         preferred: str | None = None,
+        mixing: Mixing | None = None,
         seed: int | None = None,
         num_workers: int = 0,
     ) -> None:
@@ -87,6 +90,7 @@ class WMDPDataModule(UnlearnDataModule):
             holdout=holdout,
             limit=limit,
             preferred=preferred,
+            mixing=mixing,
             seed=seed,
             num_workers=num_workers,
         )

@@ -35,6 +35,13 @@ def test_further_options_win(method: Path) -> None:
     assert (run.module.layer, run.data.batch_size) == (4, 8)
 
 
+def test_an_analysis_reads_rows_as_the_sources_have_them(method: Path) -> None:
+    plain, mixed = (Run(method, words) for words in ([], ["--data.mixing={rate: 1, spans: 2, length: 3}"]))
+    before, after = (next(iter(run.data.train_dataloader()))["retain"] for run in (plain, mixed))
+    assert torch.equal(before["input_ids"], after["input_ids"])
+    assert torch.equal(after["loss_mask"], after["attention_mask"])
+
+
 def test_each_run_has_its_own_steering_vector(write_run: WriteRun, tmp_path: Path) -> None:
     runs = [Run(write_run(tmp_path / str(seed), seed=seed)) for seed in (0, 1)]
     for seed, run in enumerate(runs):

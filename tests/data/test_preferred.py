@@ -7,10 +7,21 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from lit_unlearn import DPO, RMU, Batch, InputError, RepresentationMSE, UnlearnDataModule, UnlearnModule
+from lit_unlearn import (
+    DPO,
+    RMU,
+    Batch,
+    DemoDataModule,
+    InputError,
+    LogitKL,
+    RepresentationMSE,
+    UnlearnDataModule,
+    UnlearnModule,
+)
 from lit_unlearn.data.preferred import PREFERRED_ANSWERS, preferred_answers
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.loss import Loss
+from lit_unlearn.models import located
 from tests.batches import padded, random_rows
 from tests.data.running import Model, data_module, ready, trainer
 
@@ -111,3 +122,16 @@ def test_our_answers_are_fifty_different_sentences() -> None:
     lines = PREFERRED_ANSWERS.read_text(encoding="utf-8").splitlines()
     assert len(lines) == len({line.lower() for line in lines}) == 50
     assert all(line.strip() == line and line[0].isupper() and line.endswith(".") for line in lines)
+
+
+def test_the_demo_answers_in_words_that_its_model_knows() -> None:
+    tokenizer = load_tokenizer(located("demo"))
+    lines = DemoDataModule.own_preferred.read_text(encoding="utf-8").splitlines()
+    assert len(lines) == len(set(lines)) == 16
+    assert all(tokenizer.unk_token_id not in tokenizer(line)["input_ids"] for line in lines)
+
+
+def test_the_demo_module_yields_its_own_answers(tmp_path: Path) -> None:
+    module = UnlearnModule("demo", DPO(), LogitKL(), layer=2)
+    data = attached(DemoDataModule(questions=8), tmp_path, module)
+    assert data.row_counts["preferred"] == 16

@@ -1,0 +1,91 @@
+"""Forget-token mixing: spans of retain rows are replaced by n-grams of the forget streams."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from lit_unlearn.data.draws import chance, uniform
+from lit_unlearn.data.ngrams import NGrams
+from lit_unlearn.data.rows import Row
+from lit_unlearn.errors import InputError
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """Which retain rows are mixed with forget tokens, and how much of them.
+
+    In a mixed row spans at random places are replaced by n-grams of the forget streams' training rows. Retain losses
+    leave the replaced positions out and keep all others: they show the model forget tokens that change nothing around
+    them. Position 0 and special tokens are never replaced.
+
+    Raises:
+        InputError: a number that cannot be.
+    """
+
+    rate: float
+    """Share of the retain rows that are mixed, above 0 and up to 1; drawn for each row, anew in each pass."""
+    spans: int
+    """Spans of a row; a short row gets as many as leave at least half of its tokens."""
+    length: int | list[int]
+    """Tokens of a span, or several numbers, one of which is drawn for each span."""
+    exclude: list[str] = field(default_factory=list)
+    """Words and phrases none of whose tokens are mixed in, in upper or lower case, within longer words too."""
+    start: int = 0
+    """The training step (a batch of each stream) from which on rows are mixed."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate <= 1:
+            raise InputError(
+                f"data.mixing.rate: {self.rate} is not a share of rows; give a number above 0 and up to 1, or no "
+                "data.mixing"
+            )
+        for name, values, least in (
+            ("spans", (self.spans,), 1),
+            ("length", self.lengths, 1),
+            ("start", (self.start,), 0),
+        ):
+            if not values or min(values) < least:
+                raise InputError(f"data.mixing.{name}: {getattr(self, name)} cannot be; give {least} or more")
+        if not all(word.strip() for word in self.exclude):
+            raise InputError(f"data.mixing.exclude: {self.exclude} has an empty word; remove it")
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The lengths of which each span has one."""
+        return (self.length,) if isinstance(self.length, int) else tuple(self.length)
+
+
+class RowMixing(NamedTuple):
+    """Mixes rows: a pure function of the seed, the row and its stream's pass."""
+
+    options: Mixing
+    ngrams: NGrams
+    special: frozenset[int]
+    """Ids of tokens that are never replaced."""
+    seed: int
+
+    def __call__(self, row: Row, turn: int) -> Row:
+        """The row with spans replaced, or the row itself.
+
+        Args:
+            row: of a retain stream.
+            turn: how often the stream has been passed through before.
+        """
+        key = ("mixing", self.seed, turn, row.number)
+        if not chance(self.options.rate, *key, "row"):
+            return row
+        ids, inserted = list(row.input_ids), set[int]()
+        fixed = {0} | {position for position, token in enumerate(ids) if token in self.special}
+        for span in range(self.options.spans):
+            n = self.options.lengths[uniform(len(self.options.lengths), *key, span, "length")]
+            places = _places(len(ids), n, fixed | inserted)
+            if places and 2 * (len(inserted) + n) <= len(ids):
+                place = places[uniform(len(places), *key, span, "span")]
+                ids[place : place + n] = self.ngrams.draw(n, *key, span)
+                inserted |= {*range(place, place + n)}
+        return row._replace(input_ids=ids, inserted=frozenset(inserted))
+
+
+def _places(length: int, n: int, taken: Collection[int]) -> list[int]:
+    """Where n positions of a row are free."""
+    return [place for place in range(length - n + 1) if not any(place + step in taken for step in range(n))]
