@@ -29,6 +29,27 @@ class Recovery(NamedTuple):
     high: float
 
 
+def mean(values: Tensor) -> Estimate:
+    """A mean over questions with its standard error.
+
+    Args:
+        values: `[questions]`.
+
+    Raises:
+        InputError: no questions.
+
+    Example:
+        >>> from torch import tensor
+        >>> mean(tensor([1.0, 3.0]))
+        Estimate(value=2.0, standard_error=1.0)
+    """
+    _check_any(values)
+    numbers = values.double()
+    if len(numbers) == 1:
+        return Estimate(numbers.item(), None)
+    return Estimate(numbers.mean().item(), numbers.std().item() / math.sqrt(len(numbers)))
+
+
 def accuracy(correct: Tensor) -> Estimate:
     """The share of right answers, 0 to 1, with the standard error of the harness.
 
@@ -43,7 +64,7 @@ def accuracy(correct: Tensor) -> Estimate:
         >>> accuracy(tensor([True, False, True, True]))
         Estimate(value=0.75, standard_error=0.25)
     """
-    return _mean(correct)
+    return mean(correct)
 
 
 def drop(clean: Tensor, perturbed: Tensor) -> Estimate:
@@ -57,7 +78,7 @@ def drop(clean: Tensor, perturbed: Tensor) -> Estimate:
         InputError: no questions, or not equally many.
     """
     _check_paired(clean, perturbed)
-    return _mean(clean.double() - perturbed.double())
+    return mean(clean.double() - perturbed.double())
 
 
 def flip_rate(first: Tensor, second: Tensor) -> Estimate:
@@ -71,7 +92,7 @@ def flip_rate(first: Tensor, second: Tensor) -> Estimate:
         InputError: no questions, or not equally many.
     """
     _check_paired(first, second)
-    return _mean(first != second)
+    return mean(first != second)
 
 
 def recovery_rate(
@@ -132,14 +153,6 @@ def _rate(right: np.ndarray) -> np.ndarray:
     # The few resamples that lost nothing stand at the interval's far ends.
     rate: np.ndarray = (rna - method) / np.maximum(base - method, 1e-9)
     return rate
-
-
-def _mean(values: Tensor) -> Estimate:
-    _check_any(values)
-    numbers = values.double()
-    if len(numbers) == 1:
-        return Estimate(numbers.item(), None)
-    return Estimate(numbers.mean().item(), numbers.std().item() / math.sqrt(len(numbers)))
 
 
 def _check_any(values: Tensor) -> None:

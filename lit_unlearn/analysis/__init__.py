@@ -29,6 +29,7 @@ _ANALYSES = {
         "Theorem 5.2: how often Random Noise Augmentation turns a loss change", "METHOD_RUN RNA_RUN", "questions", 288
     ),
     "logit-lens": _Analysis("accuracy on forget questions as each layer's states have it", "RUN...", "questions", 288),
+    "spillover": _Analysis("where in a question a forget token does its harm", "RUN...", "questions", 288),
     "alignment": _Analysis("cosine of forget states with the steering vector, by layer", "RUN...", "rows", 128),
     "streams": _Analysis("similarity of a forget and a retain stream", "RUN_OR_CONFIG", "rows", 512),
 }
@@ -103,7 +104,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_paths(command: argparse.ArgumentParser, paths: str) -> None:
-    names = tuple(paths.removesuffix("...").split())
-    several: dict[str, Any] = {"nargs": "+", "metavar": names[0]} if paths.endswith("...") else {}
-    exactly: dict[str, Any] = {"nargs": len(names), "metavar": names}
-    command.add_argument("paths", type=Path, help="folder of a finished run", **(several or exactly))
+    names = paths.removesuffix("...").split()
+    count: str | int = "+" if paths.endswith("...") else len(names)
+    # One word: argparse cannot show several for a positional.
+    metavar = names[0] if len(names) == 1 else "RUN"
+    shown = "folder of a finished run" if len(names) == 1 else f"folders of finished runs: {' '.join(names)}"
+    command.add_argument("paths", type=Path, nargs=count, metavar=metavar, help=shown)

@@ -37,18 +37,27 @@ def question_pairs(run: Run, count: int) -> dict[str, list[Pair]]:
         InputError: the run perturbs none.
     """
     asked, tokenizer = run.data.asked, run.tokenizer()
-    chosen = [variant for variant in perturbed(asked) if variant.questions not in run.to_forget]
+    out = {}
+    for variant in perturbed_to_retain(run):
+        sides = (Variant(variant.questions, DEFAULT, False), variant)
+        default, changed = (queries(spread(asked[side], count), tokenizer) for side in sides)
+        out[str(variant)] = [Pair(*both) for both in zip(default, changed, strict=True)]
+    return out
+
+
+def perturbed_to_retain(run: Run) -> list[Variant]:
+    """The perturbed sets of questions to retain.
+
+    Raises:
+        InputError: the run perturbs none.
+    """
+    chosen = [variant for variant in perturbed(run.data.asked) if variant.questions not in run.to_forget]
     if not chosen:
         raise InputError(
             f"{run.path}: no question to retain is perturbed; give perturbations, e.g. "
             "--data.evaluation.perturbations='{4-gram: {n: 4}}'"
         )
-    out = {}
-    for variant in chosen:
-        sides = (Variant(variant.questions, DEFAULT, False), variant)
-        default, changed = (queries(spread(asked[side], count), tokenizer) for side in sides)
-        out[str(variant)] = [Pair(*both) for both in zip(default, changed, strict=True)]
-    return out
+    return chosen
 
 
 def perturbed(asked: Mapping[Variant, Sequence[Question]]) -> list[Variant]:

@@ -1,0 +1,127 @@
+import itertools
+from collections.abc import Callable, Sequence
+
+import pytest
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import ByT5Tokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from lit_unlearn.analysis.insertion import FORMS, frame, marked_queries, spans
+from lit_unlearn.analysis.opening import Run
+from lit_unlearn.data.places import Option, Place, Prefix, Stem
+from lit_unlearn.data.questions import Question, prompt
+from lit_unlearn.data.sets import Variant
+from tests import tiny_world
+
+QUESTION = Question(" Which the plant of the\n  the garden?", ("the rose", "a the", "A", "rose A."), 2, "gardening", 7)
+TEXTS = ["SARS-CoV-2", "A", "the", "the rose", "a rose A.", "B. the rose", "é 12"]
+"""Among them what begins or ends as its surroundings do."""
+
+
+def byte_level() -> PreTrainedTokenizerFast:
+    """As GPT-2's: a word's token holds the space before it."""
+    fast = Tokenizer(models.BPE())
+    fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    fast.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(vocab_size=330, initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    return trained(fast, trainer)
+
+
+def metaspace() -> PreTrainedTokenizerFast:
+    """As Llama's: bytes where no token fits, a mark in the place of a space, the end of a line apart."""
+    fast = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+    lines = pre_tokenizers.Split("\n", behavior="isolated")
+    fast.pre_tokenizer = pre_tokenizers.Sequence([lines, pre_tokenizers.Metaspace(prepend_scheme="first")])
+    names = ["<unk>", *(f"<0x{value:02X}>" for value in range(256))]
+    return trained(fast, trainers.BpeTrainer(vocab_size=340, special_tokens=names, limit_alphabet=40))
+
+
+def joined_lines() -> PreTrainedTokenizerFast:
+    """As GPT-4's: a sign and the end of its line are one token."""
+    split = pre_tokenizers.Split(Regex(r" ?\w+| ?[^\s\w]+[\r\n]*|\s*[\r\n]+|\s+"), behavior="isolated")
+    words = {word for text in corpus() for word, _ in split.pre_tokenize_str(text)}
+    fast = Tokenizer(models.WordLevel({word: place for place, word in enumerate(["<unk>", *sorted(words)])}, "<unk>"))
+    fast.pre_tokenizer = split
+    return PreTrainedTokenizerFast(tokenizer_object=fast, unk_token="<unk>")
+
+
+def corpus() -> list[str]:
+    return [prompt(QUESTION), *(f"the {text}. {text}\n" for text in TEXTS), "A B C D\nA. B. C. D.\n"] * 3
+
+
+def trained(fast: Tokenizer, trainer: trainers.Trainer) -> PreTrainedTokenizerFast:
+    fast.train_from_iterator(corpus(), trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=fast)
+
+
+FAST = {one.__name__: one for one in (byte_level, metaspace, joined_lines, tiny_world.tokenizer)}
+PLACES = [(Option(), 1), (Option(), 3), (Stem(), 1), (Stem(), 2), (Prefix(), 1), (Prefix(), 2)]
+
+
+def put(place: Place, texts: Sequence[str]) -> tuple[str, list[str], list[tuple[int, int]]]:
+    """A perturbed prompt, what stands around the texts in it, and where they are."""
+    pieces = frame(QUESTION, place, count=len(texts), seed=5)
+    text = prompt(place.put(QUESTION, texts, seed=5))
+    rest, places = text, []
+    for piece, after in itertools.pairwise(pieces):
+        assert rest.startswith(piece)
+        start = len(text) - len(rest) + len(piece)
+        found = [one for one in texts if text[start:].startswith(f"{one}{after}")]
+        places.append((start, start + max(map(len, found))))
+        rest = text[places[-1][1] :]
+    assert rest == pieces[-1]
+    return text, pieces, places
+
+
+@pytest.mark.parametrize("build", FAST.values(), ids=FAST)
+@pytest.mark.parametrize(("place", "count"), PLACES, ids=str)
+def test_spans_are_the_tokens_that_hold_the_texts(
+    build: Callable[[], PreTrainedTokenizerFast], place: Place, count: int
+) -> None:
+    tokenizer = build()
+    for start in range(len(TEXTS)):
+        text, pieces, places = put(place, (TEXTS * 2)[start : start + count])
+        offsets = tokenizer(text, return_offsets_mapping=True)["offset_mapping"]
+        expected = [
+            [index - len(offsets) for index, (low, high) in enumerate(offsets) if low < stop and high > begin]
+            for begin, stop in places
+        ]
+        assert [list(span) for span in spans(text, pieces, tokenizer)] == expected
+
+
+@pytest.mark.parametrize(("place", "count"), PLACES, ids=str)
+def test_a_tokenizer_without_offsets_does_as_well(place: Place, count: int) -> None:
+    tokenizer: PreTrainedTokenizerBase = ByT5Tokenizer()
+    text, pieces, places = put(place, TEXTS[:count])
+    ids = tokenizer(text)["input_ids"]
+    found = [tokenizer.decode([ids[at] for at in span]) for span in spans(text, pieces, tokenizer)]
+    assert found == [text[start:stop] for start, stop in places]
+
+
+def test_every_form_of_a_question_is_marked(opened: Run) -> None:
+    (name, forms), *others = marked_queries(opened, 4).items()
+    assert (name, others, tuple(forms)) == ("retain/3-gram", [], FORMS)
+    tokenizer = opened.tokenizer()
+    for form, variant in zip(FORMS, [("3-gram", False), ("3-gram", True), ("default", False)], strict=True):
+        for one in forms[form]:
+            question = opened.data.asked[Variant("retain", *variant)][one.query.number]
+            assert one.query.input_ids == tokenizer(prompt(question))["input_ids"]
+            (span,) = one.spans
+            assert len(span) == (1 if form == "as asked" else 3)
+            assert tokenizer.decode([one.query.input_ids[at] for at in span]) in question.choices
+    assert [one.query.number for one in forms["as asked"]] == [0, 1, 3, 4]
+
+
+@pytest.mark.parametrize("position", ["stem", "prefix"])
+def test_as_asked_nothing_stands_where_nothing_gives_way(elsewhere: Run, position: str) -> None:
+    found = marked_queries(elsewhere, 6)[f"retain/{position}"]
+    for perturbed, default in zip(found["perturbed"], found["as asked"], strict=True):
+        (inserted,), (place,) = perturbed.spans, default.spans
+        assert (len(place), place.stop) == (0, inserted.stop)
+        assert default.query.input_ids[: place.start] == perturbed.query.input_ids[: inserted.start]
+
+
+@pytest.fixture(scope="module")
+def elsewhere(opened: Run) -> Run:
+    """The run with texts in the stem and before the question."""
+    sources = "{stem: {n: 2, position: stem}, prefix: {n: 3, position: prefix}}"
+    return Run(opened.path, [f"--data.evaluation.perturbations={sources}"])
