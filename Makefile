@@ -4,14 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
+FULL := runs/full-report
+NOISE := $(FULL)/noise/noise_scale=
 
-.PHONY: setup test test-slow lint demo results clean
+.PHONY: setup test test-slow lint demo full-report results clean
 
 setup: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,report,tune]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,report,tune,lora]'
 	touch $@
 
 lint: $(INSTALLED)
@@ -34,6 +36,25 @@ demo: $(INSTALLED)
 	$(BIN)/lit-unlearn fit -c demo.yaml --trainer.default_root_dir $(DEMO)/half-lr --model.optimizer.lr 1.5e-4
 	$(BIN)/lit-unlearn report $(DEMO)/rmu $(DEMO)/rmu-rna $(DEMO)/half-lr --out $(DEMO)/report
 	@echo "Next: change a number, e.g. .venv/bin/lit-unlearn fit -c demo.yaml --model.forget.coefficient 8"
+
+# Every protocol, sweep and analysis on the demo world, and their page; what is done is not run again.
+full-report: export OMP_NUM_THREADS = 1
+full-report: SWEEP = $(BIN)/lit-unlearn sweep --workers 2 --trainer.enable_progress_bar false
+full-report: ANALYSE = sh -c 'test -d $$1/analysis/$$0 || $(BIN)/lit-unlearn analyse "$$0" "$$@"'
+full-report: $(INSTALLED)
+	mkdir -p $(FULL)
+	test -f $(FULL)/forget_tokens.json || $(BIN)/lit-unlearn forget-tokens -c demo.yaml --out $(FULL)/forget_tokens.json
+	$(SWEEP) -c demo.yaml -c demo_full.yaml --over model.noise_scale=0,0.5,1.5 --seeds 3 --out $(FULL)/noise
+	$(SWEEP) -c demo.yaml -c demo_full.yaml --over model.optimizer.lr=1.5e-4 --seeds 3 --out $(FULL)/half-lr
+	$(SWEEP) -c demo.yaml --over model.forget.init_args.coefficient=4,40 --seeds 1 --out $(FULL)/coefficient
+	$(ANALYSE) maxlogit $(NOISE)0/seed-0 $(NOISE)0.5/seed-0 $(FULL)/half-lr/*/seed-0 & \
+	$(ANALYSE) output-variance $(NOISE)0/seed-0 $(NOISE)1.5/seed-0 & wait
+	$(ANALYSE) reject-probability $(NOISE)0/seed-0 $(NOISE)1.5/seed-0 & \
+	$(ANALYSE) logit-lens $(NOISE)0/seed-0 $(NOISE)0.5/seed-0 & wait
+	$(ANALYSE) alignment $(NOISE)0/seed-0 $(FULL)/coefficient/*/seed-0 & \
+	$(ANALYSE) streams $(NOISE)0/seed-0 & wait
+	$(BIN)/lit-unlearn report $(NOISE)0 $(FULL)/noise/*/ $(FULL)/half-lr/*/ $(NOISE)0@step=100 $(NOISE)0@interpolation=0.7 \
+		--out $(FULL)/report
 
 # The study of docs/results.md; what is done is not run again.
 results: export OMP_NUM_THREADS = 1

@@ -25,7 +25,7 @@ STRATEGIES = ("trainer/ddp.yaml", "trainer/fsdp2.yaml")
 RUNS = {
     "local.yaml": ["local.yaml"],
     **{name: [name] for name in (*RECIPES, *ON_LOGITS)},
-    **{name: ["rmu.yaml", name] for name in (*MODELS, *STRATEGIES)},
+    **{name: ["rmu.yaml", name] for name in (*MODELS, *STRATEGIES, "lora.yaml")},
 }
 """Every shipped config but the demo's, and the files with which it is used."""
 DEMOS = ("demo.yaml", "demo_adaptive_rmu.yaml", "demo_rsv.yaml", "demo_npo.yaml")
@@ -33,6 +33,8 @@ RELEARNING = ("relearn.yaml", "demo_relearn.yaml")
 """Those of an exported model, which the command line names."""
 EVALUATIONS = ("evaluate.yaml", "evaluate_forgetting.yaml", "demo_forgetting.yaml")
 """Those without training."""
+QUESTIONS = ("questions.yaml", "demo_full.yaml")
+"""Overlays that ask more."""
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +75,7 @@ def changed(export: Path, source: Path) -> list[str]:
 
 
 def test_every_shipped_config_is_tested() -> None:
-    assert {*RUNS, *DEMOS, *RELEARNING, *EVALUATIONS} == set(shipped.names())
+    assert {*RUNS, *DEMOS, *RELEARNING, *EVALUATIONS, *QUESTIONS} == set(shipped.names())
 
 
 @pytest.mark.parametrize("name", DEMOS)
@@ -193,6 +195,43 @@ def test_the_evaluation_runs(world: Path) -> None:
     found = results("run")
     assert list(found["evaluations"][0]["measured"]) == EVALUATED
     assert found["forget"] == ["wmdp-bio", "wmdp-cyber"]
+
+
+@pytest.mark.parametrize("base", [*RECIPES, *ON_LOGITS])
+def test_the_questions_of_a_recipe_are_those_of_the_evaluation(base: str, capsys: pytest.CaptureFixture[str]) -> None:
+    asking, silent = printed([base, "questions.yaml"], capsys), printed([base], capsys)
+    asked = asking["data"]["init_args"].pop("evaluation")
+    assert silent["data"]["init_args"].pop("evaluation") is None
+    assert asked == printed(["rmu.yaml", "evaluate.yaml"], capsys)["data"]["init_args"]["evaluation"]
+    assert (asking["model"], asking["data"]) == (silent["model"], silent["data"])
+    trainer = asking["trainer"]
+    assert (trainer["max_steps"], trainer["precision"]) == (silent["trainer"]["max_steps"], "bf16-mixed")
+    assert trainer["max_steps"] % trainer["val_check_interval"] == 0
+
+
+def test_a_recipe_asks_before_on_the_way_and_after(world: Path) -> None:
+    questions = write_questions(Path("questions.jsonl"), 12).path
+    sets = ", ".join(f"{name}: {{path: {questions}}}" for name in ("wmdp-bio", "wmdp-cyber", "retain"))
+    own = [f"--data.evaluation.questions={{{sets}}}", "--trainer.val_check_interval=1"]
+    options = [*small_world(world, wmdp=True), *own, "--trainer.default_root_dir=run"]
+    main(fit(["rmu.yaml", "questions.yaml"], *options))
+    evaluations = results("run")["evaluations"]
+    assert [record["step"] for record in evaluations] == [0, 1, 2, 2, 2, 2]
+    assert [record.get("interpolation") for record in evaluations] == [None, None, None, 0.5, 0.7, 0.9]
+    assert list(evaluations[0]["measured"]) == EVALUATED
+    assert Path("run/export/model.safetensors").is_file()
+
+
+def test_the_full_report_asks_the_demo_in_every_way() -> None:
+    file = Path("runs/full-report/forget_tokens.json")
+    few = ["--lengths=4", "--documents=40", "--ngrams-per-document=2"]
+    main(["forget-tokens", "-c", "demo.yaml", "--out", str(file), *few])
+    options = ["--data.questions=8", "--trainer.max_steps=2", "--trainer.val_check_interval=2"]
+    main(fit(["demo.yaml", "demo_full.yaml"], *options, "--trainer.default_root_dir=run"))
+    evaluations = results("run")["evaluations"]
+    assert len(evaluations) == 5
+    assert len(evaluations[0]["measured"]) == 2 + 2 * 11
+    assert len(json.loads(Path("run/generations.json").read_text(encoding="utf-8"))) > 2 + 4 * 11
 
 
 @pytest.mark.slow
