@@ -6,8 +6,9 @@
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
+from lit_unlearn.demo.settings import SETTINGS, Setting
+from lit_unlearn.errors import InputError
 from lit_unlearn.report import load, markdown
 from lit_unlearn.report.table import cell
 from lit_unlearn.sweep import Progress
@@ -15,45 +16,23 @@ from lit_unlearn.sweep.grid import Point, run_points
 from lit_unlearn.sweep.study import open_study
 from lit_unlearn.whole import write_whole
 
-SEEDS = 5
-NOISE = (0.5, 1.5, 4.0)
-"""2.4, 7 and 19 times the root mean square of a dimension of the hidden states, 0.21."""
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9)
 CHOOSE, REPORT = 1, 2
 """Draws of the questions: on the first, steps and shares of the controls are chosen; the second is reported."""
+CHOOSING_SEED = 5
+"""No setting has so many seeds that this is among the reported."""
+EVALUATIONS = 12
+"""Of the run on the choosing draw, from which early stopping is read."""
 FORGOTTEN = 0.3
-STEPS = range(25, 301, 25)
-"""Where the run on the choosing draw is evaluated, from which early stopping is read."""
-_BEGIN, _END = "<!-- begin: make results -->", "<!-- end: make results -->"
 _ROBUSTNESS = "PerturbationRobustness"
-
-
-class Setting(NamedTuple):
-    """A method and what it trains."""
-
-    title: str
-    folder: str
-    config: str
-    lr: float
-    options: dict[str, str]
-
-
-_OUTPUTS = {"model.trainable": r'["model\\.layers\\.[012]\\.mlp\\.down_proj\\.weight"]'}
-SETTINGS = (
-    Setting("RMU, all matrices", "rmu-all", "demo.yaml", 3e-4, {}),
-    Setting("Adaptive RMU, all matrices", "adaptive-rmu-all", "demo_adaptive_rmu.yaml", 3e-4, {}),
-    Setting("RSV, all matrices", "rsv-all", "demo_rsv.yaml", 3e-4, {}),
-    Setting(
-        "RMU, MLP outputs only", "rmu-mlp", "demo.yaml", 2e-3, _OUTPUTS | {"model.forget.init_args.coefficient": "7"}
-    ),
-)
 
 
 def main(words: Sequence[str] | None = None) -> None:
     """Runs what is missing, then writes the tables.
 
     Raises:
-        InputError: a fit failed.
+        InputError: the page has no place for a table.
+        SystemExit: a fit failed.
     """
     parser = argparse.ArgumentParser(description="Run the study of docs/results.md and write its tables.")
     parser.add_argument(
@@ -61,39 +40,51 @@ def main(words: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--page", type=Path, default=Path("docs/results.md"), help="page whose tables are replaced")
     parser.add_argument("--workers", type=int, default=2, help="fits at a time")
+    names = [setting.folder for setting in SETTINGS]
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", default=names, choices=names, help=f"of {', '.join(names)}"
+    )
     options = parser.parse_args(words)
-    _run(options.out, [choosing(setting) for setting in SETTINGS], options.workers)
-    _run(options.out, [point for setting in SETTINGS for point in reported(setting, options.out)], options.workers)
-    text = "\n".join(section(setting, options.out) for setting in SETTINGS)
-    _replace(options.page, text)
+    wanted = [setting for setting in SETTINGS if setting.folder in options.only]
+    page = options.page.read_text(encoding="utf-8")
+    for setting in wanted:
+        page = _replaced(page, setting, "")  # refused before anything runs
+    _run(options.out, [choosing(setting) for setting in wanted], options.workers)
+    _run(options.out, [point for setting in wanted for point in reported(setting, options.out)], options.workers)
+    for setting in wanted:
+        page = _replaced(page, setting, section(setting, options.out))
+    write_whole(options.page, page)
     print(f"The tables of {options.page} are those of {options.out}")
 
 
 def choosing(setting: Setting) -> Point:
     """The fit on the choosing draw, evaluated on the way and between base and unlearned model."""
-    followed = {"trainer.val_check_interval": str(STEPS[0]), "trainer.callbacks": _callbacks(SHARES)}
-    return _point(setting, f"choose/seed-{SEEDS}", followed, draw=CHOOSE, seed=SEEDS)
+    every = setting.steps // EVALUATIONS
+    followed = {"trainer.val_check_interval": str(every), "trainer.callbacks": _callbacks(SHARES)}
+    return _point(setting, f"choose/seed-{CHOOSING_SEED}", followed, draw=CHOOSE, seed=CHOOSING_SEED)
 
 
 def reported(setting: Setting, runs: Path) -> Iterator[Point]:
-    """The fits on the reported draw: the method, with noise, at half the learning rate, stopped early."""
+    """The fits on the reported draw: the method, its repairs and controls, and the method stopped early."""
     step, share = chosen(setting, runs)
-    plain = {"trainer.callbacks": f"[{_ROBUSTNESS}]"}
-    rows = {
-        "method": {"trainer.callbacks": _callbacks([share])},
-        **{f"noise-{noise}": plain | {"model.noise_scale": str(noise)} for noise in NOISE},
-        "half-lr": plain | {"model.optimizer.lr": str(setting.lr / 2)},
-        f"stopped-{step}": plain | {"trainer.max_steps": str(step), "trainer.val_check_interval": str(step)},
+    plain = {"trainer.callbacks": f"[{_ROBUSTNESS}]", "trainer.val_check_interval": str(setting.steps)}
+    stopped = {"trainer.max_steps": str(step), "trainer.val_check_interval": str(step)}
+    fits = {
+        "method": plain | {"trainer.callbacks": _callbacks([share])},
+        **{row.folder: plain | row.options for row in setting.rows},
+        f"stopped-{step}": plain | stopped,
     }
-    for name, own in rows.items():
-        for seed in range(SEEDS):
+    for name, own in fits.items():
+        for seed in range(setting.seeds):
             yield _point(setting, f"{name}/seed-{seed}", own, draw=REPORT, seed=seed)
 
 
 def chosen(setting: Setting, runs: Path) -> tuple[int, float]:
     """The first step and the first share at which the fit on the choosing draw has forgotten; else the last."""
     run = f"{runs / setting.folder / 'choose'}"
-    step = next((one for one in STEPS if _forgot(f"{run}@step={one}")), STEPS[-1])
+    every = setting.steps // EVALUATIONS
+    steps = range(every, setting.steps + 1, every)
+    step = next((one for one in steps if _forgot(f"{run}@step={one}")), steps[-1])
     share = next((one for one in SHARES if _forgot(f"{run}@interpolation={one}")), SHARES[-1])
     return step, share
 
@@ -102,9 +93,8 @@ def section(setting: Setting, runs: Path) -> str:
     """A setting's table."""
     step, share = chosen(setting, runs)
     rows = {
-        "method": setting.title.partition(",")[0],
-        **{f"noise-{noise}": f"+ RNA, ν {noise}" for noise in NOISE},
-        "half-lr": "half the learning rate",
+        "method": setting.method,
+        **{row.folder: row.title for row in setting.rows},
         f"stopped-{step}": f"stopped after {step} steps",
         f"method@interpolation={share}": f"base + {share} · (unlearned − base)",
     }
@@ -142,14 +132,21 @@ def _forgot(run: str) -> bool:
 
 
 def _point(setting: Setting, folder: str, own: Mapping[str, str], *, draw: int, seed: int) -> Point:
-    options = {"config": setting.config, "model.optimizer.lr": str(setting.lr), **setting.options, **own}
+    options = {**setting.options, "trainer.max_steps": str(setting.steps), **own}
     return Point(f"{setting.folder}/{folder}", options | {"data.draw": str(draw), "seed_everything": str(seed)})
 
 
-def _replace(page: Path, tables: str) -> None:
-    before, _, rest = page.read_text(encoding="utf-8").partition(_BEGIN)
-    after = rest.partition(_END)[2]
-    write_whole(page, f"{before}{_BEGIN}\n\n{tables}\n{_END}{after}")
+def _replaced(page: str, setting: Setting, table: str) -> str:
+    """The page with another table of a setting.
+
+    Raises:
+        InputError: the page has no place for it.
+    """
+    begin, end = (f"<!-- {word}: {setting.folder} -->" for word in ("begin", "end"))
+    if begin not in page or end not in page:
+        raise InputError(f"--page: there is no place for {setting.title}; write {begin} and {end}, each on a line")
+    before, _, rest = page.partition(begin)
+    return f"{before}{begin}\n\n{table}\n{end}{rest.partition(end)[2]}"
 
 
 if __name__ == "__main__":
