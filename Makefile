@@ -27,12 +27,14 @@ test: lint
 test-slow: $(INSTALLED)
 	$(BIN)/pytest -n 2 -m slow
 
-# One thread each: two processes of two threads are far slower on two cores.
+# One thread each: two processes of two threads are far slower on two cores. Of two at once, both must succeed:
+# `wait` alone would forgive the one in the background.
 demo: export OMP_NUM_THREADS = 1
 demo: $(INSTALLED)
-	$(BIN)/lit-unlearn fit -c demo.yaml --trainer.default_root_dir $(DEMO)/rmu & \
+	mkdir -p $(DEMO)
 	$(BIN)/lit-unlearn fit -c demo.yaml --trainer.default_root_dir $(DEMO)/rmu-rna --model.noise_scale 1.5 \
-		> /dev/null 2>&1 & wait
+		> $(DEMO)/rmu-rna.log 2>&1 & \
+	$(BIN)/lit-unlearn fit -c demo.yaml --trainer.default_root_dir $(DEMO)/rmu && wait $$!
 	$(BIN)/lit-unlearn fit -c demo.yaml --trainer.default_root_dir $(DEMO)/half-lr --model.optimizer.lr 1.5e-4
 	$(BIN)/lit-unlearn report $(DEMO)/rmu $(DEMO)/rmu-rna $(DEMO)/half-lr --out $(DEMO)/report
 	@echo "Next: change a number, e.g. .venv/bin/lit-unlearn fit -c demo.yaml --model.forget.coefficient 8"
@@ -48,11 +50,11 @@ full-report: $(INSTALLED)
 	$(SWEEP) -c demo.yaml -c demo_full.yaml --over model.optimizer.lr=1.5e-4 --seeds 3 --out $(FULL)/half-lr
 	$(SWEEP) -c demo.yaml --over model.forget.init_args.coefficient=4,40 --seeds 1 --out $(FULL)/coefficient
 	$(ANALYSE) maxlogit $(NOISE)0/seed-0 $(NOISE)0.5/seed-0 $(FULL)/half-lr/*/seed-0 & \
-	$(ANALYSE) output-variance $(NOISE)0/seed-0 $(NOISE)1.5/seed-0 & wait
+	$(ANALYSE) output-variance $(NOISE)0/seed-0 $(NOISE)1.5/seed-0 && wait $$!
 	$(ANALYSE) reject-probability $(NOISE)0/seed-0 $(NOISE)1.5/seed-0 & \
-	$(ANALYSE) logit-lens $(NOISE)0/seed-0 $(NOISE)0.5/seed-0 & wait
+	$(ANALYSE) logit-lens $(NOISE)0/seed-0 $(NOISE)0.5/seed-0 && wait $$!
 	$(ANALYSE) alignment $(NOISE)0/seed-0 $(FULL)/coefficient/*/seed-0 & \
-	$(ANALYSE) streams $(NOISE)0/seed-0 & wait
+	$(ANALYSE) streams $(NOISE)0/seed-0 && $(ANALYSE) spillover $(NOISE)0/seed-0 && wait $$!
 	$(BIN)/lit-unlearn report $(NOISE)0 $(FULL)/noise/*/ $(FULL)/half-lr/*/ $(NOISE)0@step=100 $(NOISE)0@interpolation=0.7 \
 		--out $(FULL)/report
 

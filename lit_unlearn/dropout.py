@@ -1,17 +1,22 @@
 """Dropout in the updated model while it trains: what acts, and with which random numbers."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from lit_unlearn.errors import InputError
-from lit_unlearn.forward import Setting
+from lit_unlearn.forward import Prefix, Setting, applied, captured_output, run_layers
 from lit_unlearn.lora import is_adapted
+from lit_unlearn.loss import Batch
 
 _NAMES = ("attention_dropout", "attn_dropout")
 """Where attention modules of transformers keep their rate, or the module that drops."""
+_TOKENS = 16
+"""On so many tokens attention dropout is tried out."""
 
 
 def settings(layers: Iterable[nn.Module], rate: float) -> list[Setting]:
@@ -27,12 +32,41 @@ def settings(layers: Iterable[nn.Module], rate: float) -> list[Setting]:
     modules = [module for layer in layers for module in layer.modules()]
     attention = [setting for module in modules for setting in _attention(module, rate)] if rate > 0 else []
     if rate > 0 and not attention:
-        raise InputError(
-            f"model.attention_dropout: no attention dropout is found in {type(modules[0]).__name__} (looked for "
-            f"{' and '.join(_NAMES)}); set it to 0"
-        )
+        looked = f"(looked for {' and '.join(_NAMES)})"
+        raise _refused(f"no attention dropout is found in {type(modules[0]).__name__} {looked}")
     adapters = [dropout for module in modules if is_adapted(module) for dropout in module.lora_dropout.modules()]  # type: ignore[union-attr]
     return [*attention, *((module, "training", True) for module in adapters if isinstance(module, nn.Dropout))]
+
+
+@torch.no_grad()
+def check_acts(model: PreTrainedModel, layers: nn.ModuleList, acting: range, device: torch.device) -> None:
+    """In the first layer with attention dropout, tried on a few tokens, a rate acts, and nothing is dropped beside it.
+
+    A model may keep a rate that its attention does not read. Under FSDP2 every process must call it.
+
+    Args:
+        model: a causal language model in eval mode.
+        layers: its decoder layers.
+        acting: indices of those in which attention dropout acts.
+        device: where the model runs.
+
+    Raises:
+        InputError: what the attention module computes does not change with its rate, or changes at a rate of 0.
+    """
+    index, module = next(
+        (index, module) for index in acting for module in layers[index].modules() if _attention(module, 0.0)
+    )
+    batch = _tokens(device)
+    run = partial(run_layers, model, layers, batch, layer=index, needs_logits=False, start=index)
+    _, prefix = run()
+    plain, half, none = (
+        _tried(run, prefix, module, drops, device) for drops in ((), _attention(module, 0.5), _attention(module, 0.0))
+    )
+    name = type(module).__name__
+    if torch.equal(half, plain):
+        raise _refused(f"{name} has a rate that its forward does not read, so nothing would be dropped")
+    if not torch.equal(none, plain):
+        raise _refused(f"{name} still drops something where its own rate is 0, which is more than was asked for")
 
 
 @contextmanager
@@ -52,11 +86,41 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def _attention(module: nn.Module, rate: float) -> list[Setting]:
-    """The settings that make an attention module, if this is one, drop out."""
+    """The settings that make an attention module, if this is one, drop attention weights and nothing else."""
     for name in _NAMES:
         value = getattr(module, name, None)
         if isinstance(value, nn.Dropout):
-            return [(value, "p", rate), (value, "training", True), (module, "training", True)]
+            return [(value, "p", rate), (value, "training", True), *_training(module, name)]
         if isinstance(value, float | int):
-            return [(module, name, rate), (module, "training", True)]
+            return [(module, name, rate), *_training(module, name)]
     return []
+
+
+def _training(module: nn.Module, name: str) -> list[Setting]:
+    """The settings that make an attention module train, with other rates than `name`, e.g. `residual_dropout`, at 0."""
+    rates = [other for other, value in vars(module).items() if "drop" in other and isinstance(value, float)]
+    return [(module, "training", True), *((module, other, 0.0) for other in rates if other != name)]
+
+
+def _tokens(device: torch.device) -> Batch:
+    """One row of tokens that every vocabulary has."""
+    ids = torch.arange(_TOKENS, device=device)[None]
+    ones, zero = torch.ones_like(ids), ids[:, 0]
+    return {"input_ids": ids, "attention_mask": ones, "labels": ids, "loss_mask": ones, "topic": zero, "row": zero}
+
+
+def _tried(
+    run: Callable[..., object], prefix: Prefix, module: nn.Module, drops: Sequence[Setting], device: torch.device
+) -> Tensor:
+    """What the attention module returns within a run, with these settings."""
+    try:
+        with seeded(0, device), applied(drops), captured_output(module) as seen:
+            run(prefix=prefix)
+    except ValueError as error:  # attention implementations refuse dropout thus
+        raise _refused(f"{type(module).__name__} refuses it ({' '.join(str(error).split())})") from error
+    output: Tensor = seen[0] if isinstance(seen[0], Tensor) else seen[0][0]
+    return output
+
+
+def _refused(reason: str) -> InputError:
+    return InputError(f"model.attention_dropout: {reason}; set it to 0")

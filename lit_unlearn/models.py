@@ -99,6 +99,17 @@ def decoder_layers(model: PreTrainedModel, name: str | None = None) -> nn.Module
     raise InputError(f"{type(model).__name__}: {looked}; set model.decoder_layers to one of {lists}")
 
 
+def published_layers(layer: int) -> range:
+    """Indices of the layers l-2 to l that the published recipe trains."""
+    return range(max(0, layer - 2), layer + 1)
+
+
+def mlp_output(layer: nn.Module) -> nn.Module | None:
+    """The output projection of a decoder layer's MLP; None if it is not found."""
+    inside = dict(layer.named_modules())
+    return next((inside[path] for path in _MLP_OUTPUTS if path in inside), None)
+
+
 def default_trainable(model: PreTrainedModel, layers: nn.ModuleList, layer: int) -> list[str]:
     """Names of the MLP output projections of layers l-2..l, what the published recipe trains.
 
@@ -107,9 +118,8 @@ def default_trainable(model: PreTrainedModel, layers: nn.ModuleList, layer: int)
     """
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     chosen = []
-    for index in range(max(0, layer - 2), layer + 1):
-        inside = dict(layers[index].named_modules())
-        output = next((inside[path] for path in _MLP_OUTPUTS if path in inside), None)
+    for index in published_layers(layer):
+        output = mlp_output(layers[index])
         if output is None:
             inner = ", ".join(name for name, _ in layers[index].named_parameters())
             raise InputError(

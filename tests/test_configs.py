@@ -28,7 +28,7 @@ RUNS = {
     **{name: ["rmu.yaml", name] for name in (*MODELS, *STRATEGIES, "lora.yaml")},
 }
 """Every shipped config but the demo's, and the files with which it is used."""
-DEMOS = ("demo.yaml", "demo_adaptive_rmu.yaml", "demo_rsv.yaml", "demo_npo.yaml")
+DEMOS = tuple(f"demo{name}.yaml" for name in ("", "_adaptive_rmu", "_rsv", "_npo", "_simnpo", "_dpo", "_grad_diff"))
 RELEARNING = ("relearn.yaml", "demo_relearn.yaml")
 """Those of an exported model, which the command line names."""
 EVALUATIONS = ("evaluate.yaml", "evaluate_forgetting.yaml", "demo_forgetting.yaml")

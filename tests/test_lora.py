@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from peft import PeftModel
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM
 
 from lit_unlearn import NPO, RMU, ExportPretrained, InputError, LogitKL, Lora, RepresentationMSE, UnlearnModule
 from lit_unlearn.callbacks.interpolation import _weights_between
@@ -164,6 +165,32 @@ def test_the_merged_export_is_a_plain_model(world: Path, tmp_path: Path, precisi
         torch.testing.assert_close(logits(model), logits(module.updated), rtol=0, atol=1e-5)
 
 
+def test_masters_beside_bf16_weights_are_merged_as_they_act(world: Path, tmp_path: Path) -> None:
+    module = trained(world, tmp_path, ExportPretrained(), precision="bf16-mixed")
+    exported = load_file(tmp_path / "export" / "model.safetensors")
+    for name, layer in adapted(module.updated).items():
+        down, up = (part["default"].weight.detach().double() for part in (layer.lora_A, layer.lora_B))
+        whole = layer.base_layer.weight.double() + 32 / 4 * up @ down
+        assert exported[f"{name}.weight"].dtype == torch.bfloat16
+        torch.testing.assert_close(exported[f"{name}.weight"].double(), whole, rtol=2**-8, atol=1e-6)  # rounded once
+    with torch.autocast("cpu", torch.bfloat16):
+        acting = logits(module.updated).float()
+    written, base = (
+        logits(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)).float()
+        for folder in (tmp_path / "export", world / "model")
+    )
+    assert (written - acting).norm() < 0.4 * (base - acting).norm()
+
+
+@pytest.mark.parametrize("adapters", [Lora(r=4), None], ids=["adapters", "matrices"])
+def test_the_card_names_the_version_of_peft_where_it_was_used(
+    world: Path, tmp_path: Path, adapters: Lora | None
+) -> None:
+    trained(world, tmp_path, ExportPretrained(), lora=adapters)
+    line = f"| peft | {version('peft')} |"
+    assert (line in (tmp_path / "export" / "README.md").read_text()) == (adapters is not None)
+
+
 @pytest.mark.parametrize("family", ["gpt2", "gpt_neox", "gemma3"])
 def test_other_families_are_merged_as_they_act(world: Path, tmp_path: Path, family: str) -> None:
     source = write_family(tmp_path, family)
@@ -208,19 +235,24 @@ def test_names_of_modules_are_pefts(world: Path) -> None:
 
 
 def test_dropout_of_adapters_acts_in_training_alone(world: Path, tmp_path: Path) -> None:
-    runs = []
-    for rate in (0.0, 0.5):
-        losses = Losses()
-        found = trained(world, tmp_path, losses, lora=Lora(r=4, lora_dropout=rate))
-        (metrics,) = quiet_trainer(tmp_path).validate(
-            demo_module(world, lora=Lora(r=4, lora_dropout=rate)), demo_data(world, holdout=8), verbose=False
-        )
-        runs.append((losses.values, metrics["val/forget_loss"]))
-        assert not any(child.training for child in found.updated.modules())
-    (plain, dropped) = runs
-    assert plain[0][0] == dropped[0][0]  # B is 0
-    assert plain[0][1] != dropped[0][1]
-    assert plain[1] == dropped[1]
+    found = trained(world, tmp_path, lora=Lora(r=4, lora_dropout=0.5))  # B is not 0 any more
+    batch, data = pairs(1)[0]["retain"], demo_data(world, holdout=8)
+
+    def hidden(*, training: bool) -> torch.Tensor:
+        state: torch.Tensor = found._run(found.retain, batch, training=training)[1].hidden
+        return state
+
+    def validated() -> Any:
+        return quiet_trainer(tmp_path).validate(found, data, verbose=False)
+
+    training, evaluated, metrics = hidden(training=True), hidden(training=False), validated()
+    assert not torch.equal(training, evaluated)
+    for layer in adapted(found.updated).values():
+        layer.lora_dropout["default"].p = 0.0
+    assert torch.equal(hidden(training=True), evaluated)
+    assert torch.equal(hidden(training=False), evaluated)
+    assert validated() == metrics
+    assert not any(child.training for child in found.updated.modules())
 
 
 @pytest.mark.parametrize(
@@ -230,6 +262,14 @@ def test_dropout_of_adapters_acts_in_training_alone(world: Path, tmp_path: Path)
         (lambda: Lora(lora_alpha=0), r"model.lora.lora_alpha: 0 would undo"),
         (lambda: Lora(lora_dropout=1.0), r"model.lora.lora_dropout: 1.0 is not a rate"),
         (lambda: Lora(target_modules=[]), r"model.lora.target_modules: none named; leave it out"),
+        (
+            lambda: Lora(target_modules="q_proj["),
+            r"model.lora.target_modules: 'q_proj\[' is not a regular expression \(unterminated",
+        ),
+        (
+            lambda: Lora(target_modules=["q_proj"], layers_to_transform=[]),
+            r"model.lora.layers_to_transform: none named; leave it out for all layers",
+        ),
         (lambda: Lora(layers_to_transform=[1]), r"layers_to_transform: it selects among a list of names; give one"),
         (
             lambda: UnlearnModule("demo", RMU(), RepresentationMSE(), lora=Lora(), trainable=[".*"]),
@@ -245,9 +285,28 @@ def test_options_that_cannot_be_are_refused_at_once(make: Callable[[], Any], mes
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"target_modules": ["no_such"]}, r"model.lora: Target modules .*no_such.* not found"),
+        (
+            {"target_modules": "no_such.*"},
+            r"model.lora.target_modules: 'no_such.\*' matches the whole name of no module;",
+        ),
         ({"target_modules": ["q_proj", "no_such"]}, r"model.lora.target_modules: 'no_such' is the name or the end"),
-        ({"target_modules": ["input_layernorm"]}, r"model.lora: Target module .* is not supported"),
+        ({"target_modules": ["input_layernorm"]}, r"layers.0.input_layernorm is of class MistralRMSNorm, not a linear"),
+        (
+            {"target_modules": ["self_attn"]},
+            r"model.layers.0.self_attn is of class MistralAttention, not a linear module;",
+        ),
+        (
+            {"target_modules": ["q_proj", "lm_head"]},
+            r"target_modules: lm_head lies outside the decoder layers, and ada",
+        ),
+        (
+            {"target_modules": ["layers.2.mlp.up_proj"], "layers_to_transform": [3, 5]},
+            r"'layers.2.mlp.up_proj' is the name or the end of the name of no module in layers \[3, 5\]$",
+        ),
+        (
+            {"target_modules": ["q_proj", "model.layers.2.mlp.up_proj"], "layers_to_transform": [3]},
+            r"layers_to_transform: 'model.layers.2.mlp.up_proj' in model.lora.target_modules is the whole name of one",
+        ),
         ({"target_modules": ["embed_tokens"]}, r"target_modules: model.embed_tokens is of class Embedding, not a"),
         (
             {"target_modules": ["q_proj"], "layers_to_transform": [1, 10]},
@@ -257,14 +316,37 @@ def test_options_that_cannot_be_are_refused_at_once(make: Callable[[], Any], mes
 )
 def test_modules_that_cannot_have_adapters_are_refused(world: Path, options: dict[str, Any], message: str) -> None:
     model = load_model(str(world / "model"), torch.float32)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as error:
         inject(model, Lora(**options), decoder_layers(model), layer=7, seed=0)
+    assert "\n" not in str(error.value)
+    assert not adapted(model)
 
 
-def test_an_adapter_of_a_tied_head_is_refused(tmp_path: Path) -> None:
-    model: PreTrainedModel = load_model(str(write_family(tmp_path, "gemma3")), torch.float32)
-    with pytest.raises(InputError, match=r"lm_head shares its weight with another module.*leave it out"):
-        inject(model, Lora(target_modules=["lm_head"]), decoder_layers(model), layer=2, seed=0)
+def test_an_adapter_of_a_shared_weight_is_refused(world: Path) -> None:
+    model = load_model(str(world / "model"), torch.float32)
+    layers: Any = decoder_layers(model)
+    layers[3].mlp.up_proj.weight = layers[5].mlp.up_proj.weight
+    with pytest.raises(InputError, match=r"model.layers.3.mlp.up_proj shares its weight with another module.*leave it"):
+        inject(model, Lora(target_modules=["up_proj"]), layers, layer=7, seed=0)
+
+
+def test_all_linear_modules_are_those_of_the_decoder_layers(world: Path) -> None:
+    model = load_model(str(world / "model"), torch.float32)
+    inject(model, Lora(r=2, target_modules="all-linear"), decoder_layers(model), layer=7, seed=0)
+    linear = {name for name, module in model.named_modules() if name.endswith("_proj")}
+    assert len(linear) == 7 * 10
+    assert set(adapted(model)) == linear
+
+
+def test_an_mlp_output_that_is_not_found_can_be_named_as_the_message_says(world: Path) -> None:
+    model = load_model(str(world / "model"), torch.float32)
+    layers: Any = decoder_layers(model)
+    for layer in layers[1:4]:
+        layer.mlp.outward = layer.mlp._modules.pop("down_proj")
+    with pytest.raises(InputError, match=r"layer 1's MLP .* not found; set model.lora.target_modules .*, mlp.outward"):
+        inject(model, Lora(), layers, layer=3, seed=0)
+    inject(model, Lora(target_modules=["mlp.outward"], layers_to_transform=[1, 2, 3]), layers, layer=3, seed=0)
+    assert set(adapted(model)) == {f"model.layers.{index}.mlp.outward" for index in (1, 2, 3)}
 
 
 def test_adapters_that_no_loss_reaches_are_refused(world: Path, tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """Where in a query the texts of a perturbation stand, token by token, for any tokenizer."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
 from lit_unlearn.analysis.opening import Run
 from lit_unlearn.analysis.pairs import perturbed_to_retain, queries, shared_end, spread
+from lit_unlearn.data.perturb import Control, Perturbation
 from lit_unlearn.data.places import Place
 from lit_unlearn.data.queries import Query
 from lit_unlearn.data.questions import LETTERS, Question, prompt
@@ -15,8 +16,8 @@ from lit_unlearn.data.sets import DEFAULT, Variant
 
 PERTURBED, CONTROL, AS_ASKED = FORMS = ("perturbed", "control", "as asked")
 """How each question is asked."""
-_MARK = "\ue000\ue001"
-"""A text that no question holds."""
+_FIRST_MARK = 0xE000
+"""The first of 6,400 signs that Unicode leaves without a meaning, and that no question holds."""
 
 
 class Marked(NamedTuple):
@@ -38,42 +39,47 @@ def marked_queries(run: Run, count: int) -> dict[str, dict[str, list[Marked]]]:
     Raises:
         InputError: the run perturbs none.
     """
-    return {str(variant): _in_each_form(run, variant, count) for variant in perturbed_to_retain(run)}
+    perturbations = run.data.perturbations()
+    return {str(variant): _in_each_form(run, variant, perturbations, count) for variant in perturbed_to_retain(run)}
 
 
-def frame(question: Question, place: Place, *, count: int, seed: int) -> list[str]:
-    r"""What stands before, between and after the texts that a place puts into a question's prompt.
-
-    Where a place puts texts does not depend on them, so marks go where they went.
-
-    Example:
-        >>> from lit_unlearn.data.places import Stem
-        >>> frame(Question("Half of 4?", ("1", "2", "3", "4"), 1, "mathematics", 0), Stem(), count=1, seed=1)[1]
-        ' 4?\nA. 1\nB. 2\nC. 3\nD. 4\nAnswer:'
-    """
-    return prompt(place.put(question, [_MARK] * count, seed=seed)).split(_MARK)
-
-
-def spans(text: str, pieces: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[range]:
-    """The tokens of what stands between the pieces of a text, counted from the end.
+def spans(
+    question: Question, place: Place, texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, *, seed: int
+) -> list[range]:
+    """The tokens of each text that a place puts into a question's prompt, in the order in which they stand there.
 
     Args:
-        text: the pieces with something between each two.
-        pieces: at least two.
+        question: without the texts.
+        place: where they go.
+        texts: in the order in which they are drawn.
         tokenizer: any; offsets are not asked for, since not all have them.
+        seed: seed of the place's draw.
+
+    Returns:
+        Ranges that count from the end: -1 is the prompt's last token.
     """
-    found = re.fullmatch("(.+?)".join(map(re.escape, pieces)), text, re.DOTALL)
-    assert found is not None
-    return [_tokens(text, *found.span(group), tokenizer) for group in range(1, len(pieces))]
+    # Where texts go does not depend on them: marks in the place of their signs stand where these stand, spaces
+    # included, some of which prompts strip.
+    marks = [chr(_FIRST_MARK + number) for number in range(len(texts))]
+    marked = [re.sub(r"\S", mark, text) for mark, text in zip(marks, texts, strict=True)]
+    whole, frame = (prompt(place.put(question, some, seed=seed)) for some in (texts, marked))
+    places = sorted((frame.index(mark), frame.rindex(mark) + 1) for mark in marks)
+    return [_tokens(whole, *one, tokenizer) for one in places]
 
 
-def _in_each_form(run: Run, variant: Variant, count: int) -> dict[str, list[Marked]]:
-    tokenizer = run.tokenizer()
-    sides = (variant, variant._replace(control=True), Variant(variant.questions, DEFAULT, False))
-    asked = {form: spread(run.data.asked[side], count) for form, side in zip(FORMS, sides, strict=True)}
-    frames = _frames(run, variant.perturbation, asked[AS_ASKED])
+def _in_each_form(
+    run: Run, variant: Variant, perturbations: Mapping[Variant, Perturbation | Control], count: int
+) -> dict[str, list[Marked]]:
+    assert run.data.evaluation is not None
+    source, tokenizer = run.data.evaluation.perturbations[variant.perturbation], run.tokenizer()
+    variants = (variant, variant._replace(control=True), Variant(variant.questions, DEFAULT, False))
+    sides = dict(zip(FORMS, variants, strict=True))
+    asked = {form: spread(run.data.asked[side], count) for form, side in sides.items()}
     found = {
-        form: [spans(prompt(one), pieces, tokenizer) for one, pieces in zip(asked[form], frames, strict=True)]
+        form: [
+            spans(one, source.place, perturbations[sides[form]].drawn(one.number), tokenizer, seed=source.seed)
+            for one in asked[AS_ASKED]
+        ]
         for form in (PERTURBED, CONTROL)
     }
     both = zip(asked[AS_ASKED], asked[PERTURBED], found[PERTURBED], strict=True)
@@ -81,12 +87,6 @@ def _in_each_form(run: Run, variant: Variant, count: int) -> dict[str, list[Mark
     return {
         form: [Marked(*one) for one in zip(queries(asked[form], tokenizer), found[form], strict=True)] for form in FORMS
     }
-
-
-def _frames(run: Run, perturbation: str, questions: Sequence[Question]) -> list[list[str]]:
-    assert run.data.evaluation is not None
-    source = run.data.evaluation.perturbations[perturbation]
-    return [frame(question, source.place, count=source.count, seed=source.seed) for question in questions]
 
 
 def _tokens(text: str, start: int, stop: int, tokenizer: PreTrainedTokenizerBase) -> range:

@@ -15,7 +15,7 @@ def model_card(module: UnlearnModule, trainer: L.Trainer, *, library: str = "tra
     options = module.hyperparameters() | {"steps": trainer.global_step}
     data: dict[str, object] = getattr(getattr(trainer, "datamodule", None), "hyperparameters", dict)()
     results = {name: f"{float(value):.6g}" for name, value in sorted(trainer.callback_metrics.items())}
-    versions = {name: version(name) for name in _PACKAGES}
+    versions = {name: version(name) for name in (*_PACKAGES, *(["peft"] if module.lora else []))}
     # A local folder is no hub model that a card could link to.
     base = "" if Path(module.pretrained).exists() else f"base_model: {module.pretrained}\n"
     return f"""---

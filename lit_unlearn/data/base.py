@@ -1,7 +1,7 @@
 """The DataModule that pairs forget topics with retain streams."""
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,10 +16,11 @@ from lit_unlearn import randomness
 from lit_unlearn.data.draws import sample
 from lit_unlearn.data.mixing import Mixing, RowMixing
 from lit_unlearn.data.ngrams import NGrams, mixable
+from lit_unlearn.data.perturb import Control, Perturbation
 from lit_unlearn.data.preferred import PREFERRED_ANSWERS, preferred_answers
 from lit_unlearn.data.questions import Question
 from lit_unlearn.data.rows import load_tokenizer, tokenised
-from lit_unlearn.data.sets import EvaluationSource, Variant, query_loaders, variants
+from lit_unlearn.data.sets import EvaluationSource, Variant, perturbations, query_loaders, variants
 from lit_unlearn.data.steps import PairedSteps, StepSampler
 from lit_unlearn.data.text import TextSource, load_texts
 from lit_unlearn.errors import InputError
@@ -128,6 +129,12 @@ class UnlearnDataModule(L.LightningDataModule):
         """The questions of every evaluation set, as they are and perturbed."""
         return self._asked
 
+    def perturbations(self) -> dict[Variant, Perturbation | Control]:
+        """What perturbs the questions of each perturbed set and of each control."""
+        if self.evaluation is None:
+            return {}
+        return perturbations(self.evaluation, **self._texts(), tokenizer=self._tokenizer)
+
     @property
     def evaluation_sets(self) -> list[Variant | None]:
         """What each evaluation loader asks, in their order; None for the held-out pairs."""
@@ -213,14 +220,17 @@ class UnlearnDataModule(L.LightningDataModule):
         return RowMixing(self.mixing, ngrams, frozenset(self._tokenizer.all_special_ids), self.seed)
 
     def _questions(self) -> dict[Variant, list[Question]]:
-        """The questions of every evaluation set; n-grams come from all rows of the streams, the holdout's included."""
+        """The questions of every evaluation set."""
         if self.evaluation is None:
             return {}
-        forget, retain = (
-            concatenate_datasets([load_texts(source) for source in sources.values()])["text"]
-            for sources in (self.forget, self.retain)
-        )
-        return variants(self.evaluation, forget=forget, retain=retain, tokenizer=self._tokenizer)
+        return variants(self.evaluation, **self._texts(), tokenizer=self._tokenizer)
+
+    def _texts(self) -> dict[str, Sequence[str]]:
+        """What n-grams of `forget` and `retain` come from: all rows of the streams, the holdout's included."""
+        return {
+            side: concatenate_datasets([load_texts(source) for source in sources.values()])["text"]
+            for side, sources in (("forget", self.forget), ("retain", self.retain))
+        }
 
     def _share(self) -> tuple[int, int]:
         """(rank, number of processes)."""

@@ -16,7 +16,7 @@ class Mixing:
 
     In a mixed row spans at random places are replaced by n-grams of the forget streams' training rows. Retain losses
     leave the replaced positions out and keep all others: they show the model forget tokens that change nothing around
-    them. Position 0 and special tokens are never replaced.
+    them. Position 0 and special tokens are never replaced, and between two spans at least one token stays.
 
     Raises:
         InputError: a number that cannot be.
@@ -25,7 +25,7 @@ class Mixing:
     rate: float
     """Share of the retain rows that are mixed, above 0 and up to 1; drawn for each row, anew in each pass."""
     spans: int
-    """Spans of a row; a short row gets as many as leave at least half of its tokens."""
+    """Spans of a row, or as many as find room; at least half of a row's tokens stay."""
     length: int | list[int]
     """Tokens of a span, or several numbers, one of which is drawn for each span."""
     exclude: list[str] = field(default_factory=list)
@@ -75,14 +75,15 @@ class RowMixing(NamedTuple):
         if not chance(self.options.rate, *key, "row"):
             return row
         ids, inserted = list(row.input_ids), set[int]()
-        fixed = {0} | {position for position, token in enumerate(ids) if token in self.special}
+        taken = {0} | {position for position, token in enumerate(ids) if token in self.special}
         for span in range(self.options.spans):
             n = self.options.lengths[uniform(len(self.options.lengths), *key, span, "length")]
-            places = _places(len(ids), n, fixed | inserted)
+            places = _places(len(ids), n, taken)
             if places and 2 * (len(inserted) + n) <= len(ids):
                 place = places[uniform(len(places), *key, span, "span")]
                 ids[place : place + n] = self.ngrams.draw(n, *key, span)
                 inserted |= {*range(place, place + n)}
+                taken |= {*range(place - 1, place + n + 1)}  # two spans side by side would be one longer n-gram
         return row._replace(input_ids=ids, inserted=frozenset(inserted))
 
 

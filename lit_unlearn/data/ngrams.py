@@ -13,11 +13,14 @@ from lit_unlearn.data.rows import tokenizer_identity
 from lit_unlearn.data.text import TextSource, load_texts
 from lit_unlearn.errors import InputError
 
+_RULE = 1
+"""Number of the rule by which `mixable` finds n-grams: one more after each change, so that no older cache is read."""
+
 
 class NGrams:
     """The n-grams of training rows of some topics: every run of n tokens that begins with a word.
 
-    None has a special token or a token of an excluded word.
+    They may end within one. None has a special token or a token of an excluded word.
 
     Args:
         topics: the training rows of each topic, as `mixable` gives them.
@@ -75,7 +78,7 @@ def mixable(source: TextSource, tokenizer: PreTrainedTokenizerBase, *, exclude: 
         batched=True,
         remove_columns=["text"],
         new_fingerprint=Hasher.hash(
-            ("mixable", texts._fingerprint, tokenizer_identity(tokenizer), source.max_length, list(exclude))
+            ("mixable", _RULE, texts._fingerprint, tokenizer_identity(tokenizer), source.max_length, list(exclude))
         ),
         desc=f"Finding n-grams of {source.path}",
     )

@@ -1,6 +1,6 @@
 """Question sets with their perturbed and control variants, as the evaluation loaders of a DataModule."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeVar
 
@@ -117,12 +117,39 @@ def variants(
     Raises:
         InputError: a source cannot be read.
     """
+    perturbed = perturbations(evaluation, forget=forget, retain=retain, tokenizer=tokenizer)
     out: dict[Variant, list[Question]] = {}
     for name, source in evaluation.questions.items():
         asked = load_questions(source)
         out[Variant(name, DEFAULT, False)] = asked
-        for variant, perturb in _perturbations(name, evaluation.perturbations, forget, retain, tokenizer):
-            out[variant] = [perturb(question) for question in _shown(asked, f"Perturbing {variant}")]
+        for variant, perturb in perturbed.items():
+            if variant.questions == name:
+                out[variant] = [perturb(question) for question in _shown(asked, f"Perturbing {variant}")]
+    return out
+
+
+def perturbations(
+    evaluation: EvaluationSource, *, forget: Sequence[str], retain: Sequence[str], tokenizer: PreTrainedTokenizerBase
+) -> dict[Variant, Perturbation | Control]:
+    """What perturbs the questions of each perturbed set and of each control.
+
+    Args:
+        evaluation: the sets and the perturbations.
+        forget: texts of the forget stream.
+        retain: texts of the retain stream, for the controls.
+        tokenizer: the model's.
+
+    Raises:
+        InputError: a source has no texts.
+    """
+    out: dict[Variant, Perturbation | Control] = {}
+    for name in evaluation.questions:
+        for label, source in evaluation.perturbations.items():
+            if source.sets is None or name in source.sets:
+                drawn = inserts(source, forget, tokenizer)
+                perturbation = Perturbation(drawn, source.place, count=source.count, seed=source.seed)
+                out[Variant(name, label, False)] = perturbation
+                out[Variant(name, label, True)] = Control(perturbation, retain, tokenizer)
     return out
 
 
@@ -157,22 +184,6 @@ def query_loaders(
 def _shown(items: Collection[Item], text: str) -> Iterator[Item]:
     """The items, with a progress bar of one process where they take more than a second."""
     yield from tqdm(items, desc=text, delay=1, disable=getattr(rank_zero_only, "rank", 0) != 0)
-
-
-def _perturbations(
-    name: str,
-    sources: Mapping[str, PerturbationSource],
-    forget: Sequence[str],
-    retain: Sequence[str],
-    tokenizer: PreTrainedTokenizerBase,
-) -> Iterator[tuple[Variant, Callable[[Question], Question]]]:
-    """Those of one question set, each followed by its control."""
-    for label, source in sources.items():
-        if source.sets is None or name in source.sets:
-            drawn = inserts(source, forget, tokenizer)
-            perturbation = Perturbation(drawn, source.place, count=source.count, seed=source.seed)
-            yield Variant(name, label, False), perturbation
-            yield Variant(name, label, True), Control(perturbation, retain, tokenizer)
 
 
 def inserts(source: PerturbationSource, forget: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> Inserts:

@@ -21,8 +21,8 @@ CHOOSE, REPORT = 1, 2
 """Draws of the questions: on the first, steps and shares of the controls are chosen; the second is reported."""
 CHOOSING_SEED = 5
 """No setting has so many seeds that this is among the reported."""
-EVALUATIONS = 12
-"""Of the run on the choosing draw, from which early stopping is read."""
+EVERY = 25
+"""Steps after which the run on the choosing draw is evaluated, from which early stopping is read; divides all steps."""
 FORGOTTEN = 0.3
 _ROBUSTNESS = "PerturbationRobustness"
 
@@ -46,21 +46,19 @@ def main(words: Sequence[str] | None = None) -> None:
     )
     options = parser.parse_args(words)
     wanted = [setting for setting in SETTINGS if setting.folder in options.only]
-    page = options.page.read_text(encoding="utf-8")
     for setting in wanted:
-        page = _replaced(page, setting, "")  # refused before anything runs
+        _replaced(options.page.read_text(encoding="utf-8"), setting, "")  # refused before anything runs
     _run(options.out, [choosing(setting) for setting in wanted], options.workers)
     _run(options.out, [point for setting in wanted for point in reported(setting, options.out)], options.workers)
     for setting in wanted:
-        page = _replaced(page, setting, section(setting, options.out))
-    write_whole(options.page, page)
+        page = options.page.read_text(encoding="utf-8")  # hours later, maybe with other tables
+        write_whole(options.page, _replaced(page, setting, section(setting, options.out)))
     print(f"The tables of {options.page} are those of {options.out}")
 
 
 def choosing(setting: Setting) -> Point:
     """The fit on the choosing draw, evaluated on the way and between base and unlearned model."""
-    every = setting.steps // EVALUATIONS
-    followed = {"trainer.val_check_interval": str(every), "trainer.callbacks": _callbacks(SHARES)}
+    followed = {"trainer.val_check_interval": str(EVERY), "trainer.callbacks": _callbacks(SHARES)}
     return _point(setting, f"choose/seed-{CHOOSING_SEED}", followed, draw=CHOOSE, seed=CHOOSING_SEED)
 
 
@@ -82,8 +80,7 @@ def reported(setting: Setting, runs: Path) -> Iterator[Point]:
 def chosen(setting: Setting, runs: Path) -> tuple[int, float]:
     """The first step and the first share at which the fit on the choosing draw has forgotten; else the last."""
     run = f"{runs / setting.folder / 'choose'}"
-    every = setting.steps // EVALUATIONS
-    steps = range(every, setting.steps + 1, every)
+    steps = range(EVERY, setting.steps + 1, EVERY)
     step = next((one for one in steps if _forgot(f"{run}@step={one}")), steps[-1])
     share = next((one for one in SHARES if _forgot(f"{run}@interpolation={one}")), SHARES[-1])
     return step, share

@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-WEIGHT_DECAY = 1.0
-"""At a learning rate of 3e-4 what is trained shrinks by 9 % in 300 steps."""
+SHRINKAGE = 0.09
+"""Share by which weight decay shrinks what is trained, learning rate · steps · decay."""
 DROPOUT = 0.1
 _OUTPUTS = r'["model\\.layers\\.[012]\\.mlp\\.down_proj\\.weight"]'
 _NOISE = (0.5, 1.5, 4.0)
-"""2.4, 7 and 19 times the root mean square of a dimension of the hidden states, 0.21."""
+"""For representation losses: 2.4, 7 and 19 times the root mean square of a dimension of the hidden states, 0.21."""
+_NOISE_OF_LOGITS = (0.1, 0.3)
+"""For losses on logits: 0.5 and 1.4 times."""
+_MSE = {"model.retain": "LogitMSE"}
 
 
 class Row(NamedTuple):
@@ -36,48 +39,63 @@ class Setting(NamedTuple):
         return self.title.partition(",")[0]
 
 
-def setting(
+def _setting(
     title: str,
     folder: str,
     config: str,
-    lr: float = 3e-4,
     own: Mapping[str, str] | None = None,
     *,
+    lr: float = 3e-4,
     noise: tuple[float, ...] = _NOISE,
+    baselines: bool = True,
     steps: int = 300,
     seeds: int = 5,
 ) -> Setting:
-    """A setting with RNA, weight decay, dropout and half the learning rate.
-
-    Args:
-        title: of its table.
-        folder: of its runs.
-        config: a shipped one.
-        lr: the learning rate.
-        own: further options of `fit`.
-        noise: standard deviations for RNA.
-        steps: of training.
-        seeds: how many.
-    """
+    """A setting with RNA at each `noise`, half the learning rate and, with `baselines`, weight decay and dropout."""
+    decay = f"{SHRINKAGE / (lr * steps):g}"
+    regularised = (
+        Row("weight-decay", f"+ weight decay {decay}", {"model.optimizer.weight_decay": decay}),
+        Row("dropout", f"+ attention dropout {DROPOUT}", {"model.attention_dropout": str(DROPOUT)}),
+    )
     rows = (
         *(Row(f"noise-{scale}", f"+ RNA, ν {scale}", {"model.noise_scale": str(scale)}) for scale in noise),
-        Row("weight-decay", f"+ weight decay {WEIGHT_DECAY}", {"model.optimizer.weight_decay": str(WEIGHT_DECAY)}),
-        Row("dropout", f"+ attention dropout {DROPOUT}", {"model.attention_dropout": str(DROPOUT)}),
+        *(regularised if baselines else ()),
         Row("half-lr", "half the learning rate", {"model.optimizer.lr": str(lr / 2)}),
     )
-    options = {"config": config, "model.optimizer.lr": str(lr)} | {**(own or {})}
+    options = {"config": config, "model.optimizer.lr": str(lr), **(own or {})}
     return Setting(title, folder, options, rows, steps, seeds)
 
 
+def _on_logits(
+    title: str,
+    folder: str,
+    config: str,
+    own: Mapping[str, str] | None = None,
+    *,
+    lr: float = 3e-4,
+    noise: tuple[float, ...] = _NOISE_OF_LOGITS,
+) -> Setting:
+    """A setting whose losses read logits, each step of which costs several times as much: fewer steps and seeds."""
+    return _setting(title, folder, config, own, lr=lr, noise=noise, steps=150, seeds=3)
+
+
 SETTINGS = (
-    setting("RMU, all matrices", "rmu-all", "demo.yaml"),
-    setting("Adaptive RMU, all matrices", "adaptive-rmu-all", "demo_adaptive_rmu.yaml"),
-    setting("RSV, all matrices", "rsv-all", "demo_rsv.yaml"),
-    setting(
+    _setting("RMU, all matrices", "rmu-all", "demo.yaml"),
+    _setting("Adaptive RMU, all matrices", "adaptive-rmu-all", "demo_adaptive_rmu.yaml", baselines=False),
+    _setting("RSV, all matrices", "rsv-all", "demo_rsv.yaml", baselines=False),
+    _setting(
         "RMU, MLP outputs only",
         "rmu-mlp",
         "demo.yaml",
-        2e-3,
         {"model.trainable": _OUTPUTS, "model.forget.init_args.coefficient": "7"},
+        lr=2e-3,
+        baselines=False,
     ),
+    _on_logits("NPO + KL, all matrices", "npo-kl", "demo_npo.yaml"),
+    _on_logits("NPO + MSE, all matrices", "npo-mse", "demo_npo.yaml", _MSE | {"model.retain_weight": "1"}),
+    _on_logits("SimNPO + KL, all matrices", "simnpo-kl", "demo_simnpo.yaml"),
+    _on_logits("SimNPO + MSE, all matrices", "simnpo-mse", "demo_simnpo.yaml", _MSE | {"model.retain_weight": "1"}),
+    _on_logits("DPO + KL, all matrices", "dpo-kl", "demo_dpo.yaml"),
+    _on_logits("DPO + MSE, all matrices", "dpo-mse", "demo_dpo.yaml", _MSE | {"model.retain_weight": "0.25"}),
+    _on_logits("GradDiff, all matrices", "grad-diff", "demo_grad_diff.yaml", lr=2e-4, noise=()),
 )

@@ -1,5 +1,6 @@
 """The figures of the page, each with what it shows in words and in numbers."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -64,7 +65,7 @@ def pictures(models: Sequence[Model], kinds: Mapping[str, Kind]) -> Iterator[Pic
 
 def overview(models: Sequence[Model]) -> Picture:
     """Every variant, each model beside the others."""
-    names = {variant.replace("/", "\n"): variant for variant in models[0].variants}
+    names = {re.sub("[/ ]", "\n", variant): variant for variant in models[0].variants}
     return _bars("Accuracy", models, names, "Accuracy by question set and perturbation.")
 
 

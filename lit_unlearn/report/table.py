@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 from lit_unlearn.report.runs import Model
 from lit_unlearn.statistics import Recovery, accuracy, recovery_rate
 
+_BESIDE = 2
+"""Perturbations of one table."""
 _RECOVERING = 2
 """Index of the first model that may give back what the method, the one before, lost."""
 
@@ -53,20 +55,18 @@ def recoveries(models: Sequence[Model], index: int) -> dict[str, Recovery | None
 
 
 def markdown(models: Sequence[Model]) -> str:
-    """A row for each model: accuracy in percent, the drop beyond the control, and what comes back of it."""
+    """A row for each model: accuracy in percent, the drop beyond the control, and what comes back of it.
+
+    Many perturbations are parted into several tables.
+    """
     perturbed = models[0].perturbed
-    recovering = perturbed if len(models) > _RECOVERING else []
-    heads = ["model", *models[0].variants]
-    heads += [f"drop beyond control: {variant}" for variant in perturbed]
-    heads += [f"recovery: {variant}" for variant in recovering]
-    lines = [_line(heads), _line(["---"] * len(heads))]
-    for index, model in enumerate(models):
-        cells = [shown(cell(model, variant)) for variant in model.variants]
-        cells += [excess(model, variant) for variant in perturbed]
-        found = recoveries(models, index)
-        cells += [recovery_shown(found[variant]) if variant in found else "" for variant in recovering]
-        lines.append(_line([model.name, *cells]))
-    return "\n".join([*lines, "", legend(models), ""])
+    of_perturbed = {*perturbed, *(f"{variant}/control" for variant in perturbed)}
+    parts = [perturbed[start : start + _BESIDE] for start in range(0, len(perturbed), _BESIDE)] or [[]]
+    tables: list[str] = []
+    for part in parts:
+        alone = [] if tables else [variant for variant in models[0].variants if variant not in of_perturbed]
+        tables.append(_table(models, alone, part))
+    return "\n".join([*tables, legend(models), ""])
 
 
 def as_json(models: Sequence[Model]) -> list[dict[str, Any]]:
@@ -103,6 +103,23 @@ def excess(model: Model, variant: str) -> str:
 def recovery_shown(found: Recovery | None) -> str:
     """In percent, with its interval."""
     return "n/a" if found is None else f"{100 * found.value:.0f} % [{100 * found.low:.0f}, {100 * found.high:.0f}]"
+
+
+def _table(models: Sequence[Model], alone: Sequence[str], perturbed: Sequence[str]) -> str:
+    """Of some variants without a control and some with one."""
+    variants = [*alone, *(side for variant in perturbed for side in (variant, f"{variant}/control"))]
+    recovering = perturbed if len(models) > _RECOVERING else []
+    heads = ["model", *variants]
+    heads += [f"drop beyond control: {variant}" for variant in perturbed]
+    heads += [f"recovery: {variant}" for variant in recovering]
+    lines = [_line(heads), _line(["---"] * len(heads))]
+    for index, model in enumerate(models):
+        cells = [shown(cell(model, variant)) for variant in variants]
+        cells += [excess(model, variant) for variant in perturbed]
+        found = recoveries(models, index)
+        cells += [recovery_shown(found[variant]) if variant in found else "" for variant in recovering]
+        lines.append(_line([model.name, *cells]))
+    return "\n".join([*lines, ""])
 
 
 def _line(cells: Sequence[str]) -> str:

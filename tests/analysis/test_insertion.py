@@ -1,11 +1,12 @@
-import itertools
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import ByT5Tokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from lit_unlearn.analysis.insertion import FORMS, frame, marked_queries, spans
+from lit_unlearn.analysis.insertion import FORMS, marked_queries, spans
 from lit_unlearn.analysis.opening import Run
 from lit_unlearn.data.places import Option, Place, Prefix, Stem
 from lit_unlearn.data.questions import Question, prompt
@@ -57,19 +58,17 @@ FAST = {one.__name__: one for one in (byte_level, metaspace, joined_lines, tiny_
 PLACES = [(Option(), 1), (Option(), 3), (Stem(), 1), (Stem(), 2), (Prefix(), 1), (Prefix(), 2)]
 
 
-def put(place: Place, texts: Sequence[str]) -> tuple[str, list[str], list[tuple[int, int]]]:
-    """A perturbed prompt, what stands around the texts in it, and where they are."""
-    pieces = frame(QUESTION, place, count=len(texts), seed=5)
-    text = prompt(place.put(QUESTION, texts, seed=5))
-    rest, places = text, []
-    for piece, after in itertools.pairwise(pieces):
-        assert rest.startswith(piece)
-        start = len(text) - len(rest) + len(piece)
-        found = [one for one in texts if text[start:].startswith(f"{one}{after}")]
-        places.append((start, start + max(map(len, found))))
-        rest = text[places[-1][1] :]
-    assert rest == pieces[-1]
-    return text, pieces, places
+def put(place: Place, texts: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
+    """A perturbed prompt, and where the texts are in it."""
+    marks = [f"<{number}>" for number in range(len(texts))]
+    text, places = "", []
+    for piece in re.split("(<[0-9]>)", prompt(place.put(QUESTION, marks, seed=5))):
+        added = texts[marks.index(piece)] if piece in marks else piece
+        if piece in marks:
+            places.append((len(text), len(text) + len(added)))
+        text += added
+    assert text == prompt(place.put(QUESTION, texts, seed=5))
+    return text, places
 
 
 @pytest.mark.parametrize("build", FAST.values(), ids=FAST)
@@ -79,22 +78,48 @@ def test_spans_are_the_tokens_that_hold_the_texts(
 ) -> None:
     tokenizer = build()
     for start in range(len(TEXTS)):
-        text, pieces, places = put(place, (TEXTS * 2)[start : start + count])
+        texts = (TEXTS * 2)[start : start + count]
+        text, places = put(place, texts)
         offsets = tokenizer(text, return_offsets_mapping=True)["offset_mapping"]
         expected = [
             [index - len(offsets) for index, (low, high) in enumerate(offsets) if low < stop and high > begin]
             for begin, stop in places
         ]
-        assert [list(span) for span in spans(text, pieces, tokenizer)] == expected
+        assert [list(span) for span in spans(QUESTION, place, texts, tokenizer, seed=5)] == expected
 
 
 @pytest.mark.parametrize(("place", "count"), PLACES, ids=str)
 def test_a_tokenizer_without_offsets_does_as_well(place: Place, count: int) -> None:
     tokenizer: PreTrainedTokenizerBase = ByT5Tokenizer()
-    text, pieces, places = put(place, TEXTS[:count])
-    ids = tokenizer(text)["input_ids"]
-    found = [tokenizer.decode([ids[at] for at in span]) for span in spans(text, pieces, tokenizer)]
-    assert found == [text[start:stop] for start, stop in places]
+    text, places = put(place, TEXTS[:count])
+    assert decoded(tokenizer, place, TEXTS[:count]) == [text[start:stop] for start, stop in places]
+
+
+def decoded(
+    tokenizer: PreTrainedTokenizerBase,
+    place: Place,
+    texts: Sequence[str],
+    *,
+    question: Question = QUESTION,
+    seed: int = 5,
+) -> list[str]:
+    ids = tokenizer(prompt(place.put(question, texts, seed=seed)))["input_ids"]
+    found = spans(question, place, texts, tokenizer, seed=seed)
+    return [str(tokenizer.decode([ids[at] for at in span])) for span in found]
+
+
+def test_texts_that_hold_what_stands_between_them_are_told_apart() -> None:
+    question, texts = replace(QUESTION, question="Lost of name?"), ["the book of war", "of a name of"]
+    found = [decoded(ByT5Tokenizer(), Stem(), texts, question=question, seed=seed) for seed in range(8)]
+    assert texts in found
+    assert texts[::-1] in found
+    assert all(sorted(one) == sorted(texts) for one in found)
+
+
+@pytest.mark.parametrize("place", [Option(), Stem(), Prefix()], ids=str)
+def test_spaces_around_a_text_are_not_of_it(place: Place) -> None:
+    texts = [" the  rose\n", "\nA rose "]
+    assert sorted(decoded(ByT5Tokenizer(), place, texts)) == ["A rose", "the  rose"]
 
 
 def test_every_form_of_a_question_is_marked(opened: Run) -> None:
@@ -120,8 +145,16 @@ def test_as_asked_nothing_stands_where_nothing_gives_way(elsewhere: Run, positio
         assert default.query.input_ids[: place.start] == perturbed.query.input_ids[: inserted.start]
 
 
+@pytest.mark.parametrize("control", [False, True])
+def test_several_texts_are_those_that_were_drawn(elsewhere: Run, control: bool) -> None:
+    tokenizer, perturb = elsewhere.tokenizer(), elsewhere.data.perturbations()[Variant("retain", "two", control)]
+    for one in marked_queries(elsewhere, 6)["retain/two"]["control" if control else "perturbed"]:
+        found = [str(tokenizer.decode([one.query.input_ids[at] for at in span])) for span in one.spans]
+        assert sorted(found) == sorted(perturb.drawn(one.query.number))
+
+
 @pytest.fixture(scope="module")
 def elsewhere(opened: Run) -> Run:
     """The run with texts in the stem and before the question."""
-    sources = "{stem: {n: 2, position: stem}, prefix: {n: 3, position: prefix}}"
+    sources = "{stem: {n: 2, position: stem}, prefix: {n: 3, position: prefix}, two: {n: 2, position: stem, count: 2}}"
     return Run(opened.path, [f"--data.evaluation.perturbations={sources}"])

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from lit_unlearn.analysis.insertion import Marked, frame, spans
+from lit_unlearn.analysis.insertion import Marked, spans
 from lit_unlearn.analysis.pairs import queries
 from lit_unlearn.analysis.patching import DISTANCES, POSITIONS, Decoder, Patched, ask, masks, patch
 from lit_unlearn.data.places import Option
-from lit_unlearn.data.questions import Question, prompt
+from lit_unlearn.data.questions import Question
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.demo.knowledge import invent
 from lit_unlearn.demo.questions import draw
@@ -41,11 +41,10 @@ def marked() -> Forms:
         for number, one in enumerate(draw(knowledge, knowledge.retain, 12, seed=3))
         for a, b, c, d in [one["choices"]]
     ]
-    frames = [frame(question, Option(), count=1, seed=1) for question in questions]
     out = {}
     for text in TEXTS:
         changed = [Option().put(question, [text], seed=1) for question in questions]
-        places = [spans(prompt(one), pieces, tokenizer) for one, pieces in zip(changed, frames, strict=True)]
+        places = [spans(question, Option(), [text], tokenizer, seed=1) for question in questions]
         out[text] = [Marked(*one) for one in zip(queries(changed, tokenizer), places, strict=True)]
     return out
 

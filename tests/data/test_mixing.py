@@ -70,12 +70,19 @@ def test_spans_are_replaced_by_ngrams_and_nothing_else_changes() -> None:
         assert {place for place, token in enumerate(mixed.input_ids) if token >= FORGET} == mixed.inserted
         for place, token in enumerate(row(number).input_ids):
             assert mixed.input_ids[place] == token or place in mixed.inserted
-        assert sorted(runs(mixed.inserted)) in ([3, 3], [6])
-        starts = [place for place in mixed.inserted if mixed.input_ids[place - 1] != mixed.input_ids[place] - 1]
-        for start in starts:  # n tokens of one row, in their order
-            ids = mixed.input_ids[start : start + 3]
+        assert runs(mixed.inserted) == [3, 3]  # apart
+        for start in (place for place in mixed.inserted if place - 1 not in mixed.inserted):
+            ids = mixed.input_ids[start : start + 3]  # n tokens of one row, in their order
             assert ids == [*range(ids[0], ids[0] + 3)]
             assert ids[0] // 50 == ids[-1] // 50
+
+
+def test_a_token_of_the_row_stays_between_spans() -> None:
+    mix = mixing(spans=9, length=1)
+    mixed = [mix(row(number, 12), 0) for number in range(300)]
+    assert all(set(runs(one.inserted)) == {1} for one in mixed)
+    # As many as there is room for, apart from each other: at most every other one of ten places.
+    assert {len(one.inserted) for one in mixed} == {4, 5}
 
 
 def test_places_are_uniform_over_the_row_but_for_its_first_position_and_special_tokens() -> None:

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from lit_unlearn import InputError, TextSource
+from lit_unlearn.data import ngrams
 from lit_unlearn.data.ngrams import NGrams, mixable
 from tests.data.wording import FORGET, byte_tokenizer
 from tests.tiny_world import tokenizer as word_tokenizer
@@ -107,6 +108,13 @@ def test_all_ngrams_are_mixed_in_without_exclusions_and_the_cache_knows_the_diff
     assert fewer["longest"] == [3]
     again = mixable(source, word_tokenizer(), exclude=("and",))
     assert again.cache_files == fewer.cache_files != every.cache_files
+
+
+def test_a_change_of_the_rule_reads_no_older_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = written(tmp_path, "the of and in is a")
+    before = mixable(source, word_tokenizer())
+    monkeypatch.setattr(ngrams, "_RULE", ngrams._RULE + 1)
+    assert mixable(source, word_tokenizer()).cache_files != before.cache_files
 
 
 def test_a_tokenizer_that_knows_no_places_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ def evaluation(forget: int, perturbed: int, **record: float) -> dict[str, Any]:
 
 def write(folder: Path, *, forgets_at: int, from_share: float, last: int = 300) -> None:
     """A run that has forgotten from a step and from a share on."""
-    steps = range(last // 12, last + 1, last // 12)
+    steps = range(25, last + 1, 25)
     after = [evaluation(25 if step >= forgets_at else 60, 90 - step * 30 // last, step=step) for step in steps]
     between = [
         evaluation(25 if share >= from_share else 60, 80, step=last, interpolation=share) for share in results.SHARES
@@ -36,17 +36,17 @@ def write_all(runs: Path) -> list[Point]:
     """Every fit of a study; on the reported draw it would forget at another step and share."""
     wanted: list[Point] = []
     for setting in SETTINGS:
-        write(runs / choosing(setting).folder, forgets_at=setting.steps // 4, from_share=0.7, last=setting.steps)
+        write(runs / choosing(setting).folder, forgets_at=75, from_share=0.7, last=setting.steps)
         wanted += reported(setting, runs)
         for point in reported(setting, runs):
-            write(runs / point.folder, forgets_at=setting.steps // 2, from_share=0.9, last=setting.steps)
+            write(runs / point.folder, forgets_at=150, from_share=0.9, last=setting.steps)
     return wanted
 
 
 def rows(setting: Setting) -> list[str]:
     """Names of the rows of a setting's table, but for the base."""
     named = [setting.method, *(row.title for row in setting.rows)]
-    return [*named, f"stopped after {setting.steps // 4} steps", "base + 0.7 · (unlearned − base)"]
+    return [*named, "stopped after 75 steps", "base + 0.7 · (unlearned − base)"]
 
 
 def test_every_fit_is_of_a_shipped_config_in_a_folder_of_its_own(tmp_path: Path) -> None:
@@ -62,8 +62,8 @@ def test_every_fit_is_of_a_shipped_config_in_a_folder_of_its_own(tmp_path: Path)
 @pytest.mark.parametrize("setting", SETTINGS, ids=[setting.folder for setting in SETTINGS])
 def test_the_controls_are_chosen_on_the_other_draw(setting: Setting, tmp_path: Path) -> None:
     stopped = [point for point in write_all(tmp_path) if point.folder.startswith(f"{setting.folder}/stopped")]
-    assert chosen(setting, tmp_path) == (setting.steps // 4, 0.7)
-    assert {point.options["trainer.max_steps"] for point in stopped} == {str(setting.steps // 4)}
+    assert chosen(setting, tmp_path) == (75, 0.7)
+    assert {point.options["trainer.max_steps"] for point in stopped} == {"75"}
     text = section(setting, tmp_path)
     assert text.startswith(f"### {setting.title}\n")
     cells = [line.lstrip("| ").split(" | ")[:2] for line in text.splitlines() if line.startswith("| ")][3:]
@@ -90,7 +90,7 @@ def test_the_tables_replace_those_of_the_page(tmp_path: Path, monkeypatch: pytes
     def run_points(study: Any, folder: Path, words: Any, wanted: list[Point], **options: Any) -> list[Point]:
         for point in wanted:
             last = int(point.options["trainer.max_steps"])
-            write(folder / point.folder, forgets_at=last, from_share=0.8, last=max(last, 12))
+            write(folder / point.folder, forgets_at=last, from_share=0.8, last=last)
         return []
 
     monkeypatch.setattr(results, "run_points", run_points)
