@@ -20,6 +20,7 @@ commands:
   tasks-path     the folder of the harness tasks that come with the package, for lm_eval --include_path
   configs        list the shipped configs
   forget-tokens  n-grams that perturb, by their similarity to their document: lit-unlearn forget-tokens -c rmu.yaml
+  plan           memory, time and what will fail here, before a fit: lit-unlearn plan -c rmu.yaml
   sweep          a fit for each of many points: lit-unlearn sweep -c CONFIG --over OPTION=V1,V2 --out FOLDER
   analyse        theory and finished runs: lit-unlearn analyse maxlogit RUN..., and more by `lit-unlearn analyse -h`
   report         one page of finished runs, with tables and figures: lit-unlearn report RUN...
@@ -105,6 +106,12 @@ def _sweep(words: list[str]) -> None:
     sweep(words[1:])
 
 
+def _plan(words: list[str]) -> None:
+    from lit_unlearn.plan import main as plan
+
+    plan(words[1:])
+
+
 def _harness(words: list[str]) -> None:
     from lit_unlearn.harness_cli import main as harness
 
@@ -141,6 +148,7 @@ _COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "configs": _configs,
     "analyse": _analyse,
     "report": _report,
+    "plan": _plan,
     "sweep": _sweep,
     "forget-tokens": _forget_tokens,
 }

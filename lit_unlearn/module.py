@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import lightning as L
 import torch
@@ -20,6 +20,17 @@ from lit_unlearn.frozen import FrozenModel, run_pair
 from lit_unlearn.lora import Lora, scalings
 from lit_unlearn.loss import Batch, Loss, Outputs, PerTopic
 from lit_unlearn.ready import make_ready
+
+
+class Losses(NamedTuple):
+    """What a training step computes of a pair of batches."""
+
+    forget: tuple[Tensor, Outputs]
+    """The loss of each forget row, `[batch]`, and the updated model's outputs."""
+    retain: tuple[Tensor, Outputs]
+    """Likewise of the retain rows."""
+    total: Tensor
+    """What is minimised, a mean over rows."""
 
 
 class UnlearnModule(L.LightningModule):
@@ -147,6 +158,18 @@ class UnlearnModule(L.LightningModule):
             attn_implementation=self.attn_implementation,
             trust_remote_code=self.trust_remote_code,
         )
+        self.adopt(updated, precision)
+
+    def adopt(self, updated: PreTrainedModel, precision: str) -> None:
+        """Takes a loaded model, in place: chooses what is trained, keeps the frozen counterpart.
+
+        Args:
+            updated: a causal language model in eval mode, with nothing trainable.
+            precision: the Trainer's.
+
+        Raises:
+            InputError: what is to be trained is not found, or no loss reaches it.
+        """
         layers = models.decoder_layers(updated, self.decoder_layers)
         frozen = make_ready(
             updated,
@@ -155,12 +178,12 @@ class UnlearnModule(L.LightningModule):
             trainable=self.trainable,
             lora=self.lora,
             seed=self.seed,
-            needs_logits=self.forget.needs_logits or self.retain.needs_logits,
+            needs_logits=self._needs_logits(),
             masters=precision.endswith("mixed"),
             mesh=self.device_mesh,
         )
-        self._dropout = dropout.settings(layers[models.first_trained_layer(updated, layers) :], self.attention_dropout)
         self.updated, self.frozen = updated, frozen
+        self._dropout = dropout.settings([layers[index] for index in self._acting()], self.attention_dropout)
 
     @property
     def layers(self) -> nn.ModuleList:
@@ -182,15 +205,19 @@ class UnlearnModule(L.LightningModule):
 
     def training_step(self, batch: dict[str, Batch], batch_idx: int) -> Tensor:
         """The loss of one pair of a forget and a retain batch, a mean over rows."""
-        forget = self._run(self.forget, batch["forget"], training=True)
-        retain = self._run(self.retain, batch["retain"], training=True)
-        loss = self._weigh(forget[0], retain[0], batch)
+        forget, retain, loss = self.losses(batch)
         self.log("train/loss", loss.detach(), prog_bar=True, sync_dist=True)
         self._throughput.count(*(rows["attention_mask"] for rows in batch.values()))
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if (self.global_step + 1) % every == 0:
             self._log_measurements(forget, retain, batch)
         return loss
+
+    def losses(self, batch: dict[str, Batch]) -> Losses:
+        """What a training step computes of a pair of batches."""
+        forget = self._run(self.forget, batch["forget"], training=True)
+        retain = self._run(self.retain, batch["retain"], training=True)
+        return Losses(forget, retain, self._weigh(forget[0], retain[0], batch))
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Evaluation | None:
         """What the updated model answers to questions; of a held-out pair of batches, the losses without noise."""
@@ -201,7 +228,14 @@ class UnlearnModule(L.LightningModule):
         return self._evaluate("test", batch)
 
     def on_fit_start(self) -> None:
-        """Logs the hyperparameters."""
+        """Tries attention dropout out, where the model runs; logs the hyperparameters.
+
+        Raises:
+            InputError: the model does not have the attention dropout that is asked for.
+        """
+        if self.attention_dropout > 0:
+            with self.trainer.precision_plugin.forward_context():
+                dropout.check_acts(self.updated, self.layers, self._acting(), self.device)
         for logger in self.trainer.loggers:
             logger.log_hyperparams(self.hyperparameters())
 
@@ -262,6 +296,14 @@ class UnlearnModule(L.LightningModule):
         """One of the configured kind, of no use but to look at."""
         return self.optimizer([torch.zeros(1, requires_grad=True)])
 
+    def _needs_logits(self) -> bool:
+        return self.forget.needs_logits or self.retain.needs_logits
+
+    def _acting(self) -> range:
+        """Indices of the layers in which dropout acts: from the first trained one to the last that runs."""
+        last = len(self.layers) - 1 if self._needs_logits() else self.layer
+        return range(models.first_trained_layer(self.updated, self.layers), last + 1)
+
     def _identity(self) -> checks.Identity:
         """Shapes of the trained parameters, scalings of adapters, seeds of noise and steering vectors, by name."""
         shapes = {name: list(parameter.shape) for name, parameter in self.trained_parameters().items()}
@@ -287,6 +329,7 @@ class UnlearnModule(L.LightningModule):
 
     def _draws(self, loss: Loss, batch: Batch) -> AbstractContextManager[None]:
         """Where dropout draws, as a function of (seed, step, stream, first row)."""
+        # Read on the host, which waits for the device: the price of dropout alone.
         row, stream = int(batch["row"][0]), int(loss is self.retain)
         word = randomness.word(row, seed=self.seed, step=self.global_step, stream=stream)
         return dropout.seeded(word, batch["row"].device)

@@ -1,0 +1,170 @@
+"""`lit-unlearn plan`: what a run takes, and what will fail on this machine, before anything is loaded."""
+
+import argparse
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lit_unlearn import models, shipped
+from lit_unlearn.errors import InputError
+from lit_unlearn.plan import table
+from lit_unlearn.plan.check import Check
+from lit_unlearn.plan.config import PlanCLI
+from lit_unlearn.plan.disk import Written, written
+from lit_unlearn.plan.machines import GPUS, UTILISATION
+from lit_unlearn.plan.step import Model, Rows, Step, simulate
+from lit_unlearn.plan.strategies import Growth, Layout, layout, layouts
+from lit_unlearn.plan.this_machine import checks
+from lit_unlearn.quiet import quiet
+from lit_unlearn.whole import write_whole
+
+
+class Plan(NamedTuple):
+    """What a run takes."""
+
+    title: str
+    """What is planned, in a line."""
+    precision: str
+    model: Model
+    step: Step
+    """That with the longest rows, in one process."""
+    flops: float
+    """Operations of a batch in all processes, a mean over topics."""
+    batches: int | None
+    """Of the whole run; None where the data decides."""
+    chosen: Layout
+    """The config's strategy."""
+    layouts: list[Layout]
+    files: list[Written]
+    checks: list[Check]
+
+    def text(self) -> str:
+        """As a table."""
+        sections = [
+            [self.title],
+            table.memory(self.chosen, self.step.weights_read),
+            table.disk(self.files),
+            table.strategies(self.layouts),
+            table.times(self.flops, self.batches, self.precision),
+            table.checked(self.checks),
+        ]
+        return "\n\n".join("\n".join(lines) for lines in sections if lines)
+
+    def as_json(self) -> dict[str, Any]:
+        """All numbers, in bytes, operations and seconds."""
+        return {
+            "title": self.title,
+            "precision": self.precision,
+            "model": self.model._asdict(),
+            "step": self.step._asdict() | {"rows": self.step.rows._asdict()},
+            "flops_per_batch": self.flops,
+            "batches": self.batches,
+            "chosen": _layout(self.chosen),
+            "layouts": [_layout(one) for one in self.layouts],
+            "utilisation": UTILISATION,
+            "gpus": [gpu._asdict() | {"seconds_per_batch": gpu.seconds(self.flops, self.precision)} for gpu in GPUS],
+            "files": [one._asdict() | {"folder": str(one.folder)} for one in self.files],
+            "checks": [check._asdict() for check in self.checks],
+        }
+
+
+def main(words: Sequence[str]) -> None:
+    """Prints what a run would take and what would fail here.
+
+    Raises:
+        InputError: an option cannot be used, or the model's configuration cannot be read.
+        SystemExit: with status 1 where something will fail.
+    """
+    options, shared = _parser().parse_known_args(words)
+    if options.json is not None and not options.json.absolute().parent.is_dir():
+        raise InputError(f"--json: there is no folder {options.json.absolute().parent}; make it, or name another")
+    with quiet(), _silent():
+        found = plan(PlanCLI(shipped.resolve(shared)))
+    print(found.text())
+    if options.json is not None:
+        write_whole(options.json, json.dumps(found.as_json(), indent=1) + "\n")
+    failing = [check.name for check in found.checks if check.status == "fails"]
+    if failing:
+        print(f"\nHere `fit` would fail: {', '.join(failing)}.")
+        raise SystemExit(1)
+
+
+def plan(config: PlanCLI) -> Plan:
+    """What the run of a config takes.
+
+    Raises:
+        InputError: what is to be trained is not found, or the batch cannot be shared by the processes.
+    """
+    strategy, processes, size = config.strategy, config.processes, config.datamodule.batch_size
+    if size % processes:
+        raise InputError(
+            f"data.batch_size: {size} rows cannot be shared evenly by {processes} processes; batch_size is that of all "
+            "processes together"
+        )
+    topics = config.rows(processes)
+    longest = max(topics, key=lambda rows: rows.tokens)
+    other = longest._replace(batch=1 if longest.batch > 1 else 2)
+    model, steps = _simulated(config, list(dict.fromkeys([*topics, other])))
+    step, growth = steps[longest], Growth(steps[longest], steps[other])
+    flops = sum(processes * (steps[rows].forward + steps[rows].backward) for rows in topics) / len(topics)
+    chosen = layout(strategy, processes, model, growth, size)
+    files = written(config, model)
+    return Plan(
+        _title(config, longest, flops),
+        config.precision,
+        model,
+        step,
+        flops,
+        config.batches,
+        chosen,
+        layouts(model, growth, size),
+        files,
+        checks(config, model, chosen, files, flops / processes),
+    )
+
+
+def _simulated(config: PlanCLI, rows: Sequence[Rows]) -> tuple[Model, dict[Rows, Step]]:
+    module = config.model
+    options = models.load_config(
+        module.pretrained, revision=module.revision, trust_remote_code=module.trust_remote_code
+    )
+    foreach = str(config.trainer_options.accelerator) != "cpu"
+    model, steps = simulate(module, options, rows, precision=config.precision, foreach=foreach)
+    return model, {step.rows: step for step in steps}
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Lightning does not say what it would use: it is not the run."""
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _title(config: PlanCLI, rows: Rows, flops: float) -> str:
+    module = config.model
+    losses = f"{type(module.forget).__name__} + {type(module.retain).__name__}"
+    tokens = f"{rows.batch} rows of up to {rows.forget} forget and {rows.retain} retain tokens in a process"
+    return f"{module.pretrained}: {losses}, {config.precision}, {tokens}, {flops / 1e12:.3g} TFLOP per batch"
+
+
+def _layout(one: Layout) -> dict[str, Any]:
+    return one._asdict() | {"total": one.total, "binds": one.binds}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lit-unlearn plan",
+        description="What a run takes (memory by part, operations, time on named GPUs, which strategies fit) and what "
+        "will fail on this machine, from the model's configuration alone. Exit status 1 if something will. All other "
+        "options are those of fit.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write all numbers as JSON")
+    return parser

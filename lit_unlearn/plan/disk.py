@@ -1,0 +1,68 @@
+"""What a run writes: the export and the checkpoints."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from lit_unlearn.callbacks import ExportPretrained
+from lit_unlearn.plan.config import PlanCLI
+from lit_unlearn.plan.step import Model
+
+
+class Written(NamedTuple):
+    """Files of a run."""
+
+    name: str
+    folder: Path
+    size: int
+    """Bytes, at most at one time."""
+    files: int
+
+
+def written(config: PlanCLI, model: Model) -> list[Written]:
+    """What the run's callbacks write that grows with the model."""
+    root = run_folder(config)
+    callbacks = list(config.trainer_options.callbacks or [])
+    checkpoints = [found for found in callbacks if isinstance(found, ModelCheckpoint)]
+    if not checkpoints and config.trainer_options.enable_checkpointing is not False:
+        checkpoints = [ModelCheckpoint()]  # Lightning's own
+    exports = [found for found in callbacks if isinstance(found, ExportPretrained)]
+    return [*_exports(exports, root, model), *_checkpoints(checkpoints, root, model, config.trainer_options.max_steps)]
+
+
+def run_folder(config: PlanCLI) -> Path:
+    """The folder of the run, or where it will be made."""
+    return Path(config.trainer_options.default_root_dir or "runs")
+
+
+def existing(path: Path) -> Path:
+    """The folder, or the nearest above it that exists."""
+    path = path.absolute()
+    return next(folder for folder in (path, *path.parents) if folder.is_dir())
+
+
+def _exports(exports: list[ExportPretrained], root: Path, model: Model) -> Iterator[Written]:
+    for export in exports:
+        folder = Path(export.folder) if export.folder else root
+        yield Written("adapter" if export.adapter else "export", folder, _export_size(export, model), 1)
+
+
+def _export_size(export: ExportPretrained, model: Model) -> int:
+    return model.trained if export.adapter else model.exported
+
+
+def _checkpoints(checkpoints: list[ModelCheckpoint], root: Path, model: Model, steps: int) -> Iterator[Written]:
+    for checkpoint in checkpoints:
+        each = model.trained + (0 if checkpoint.save_weights_only else model.optimizer)
+        files = _kept(checkpoint, steps)
+        # A new file is whole before the one in whose place it comes is removed.
+        yield Written("checkpoints", Path(checkpoint.dirpath or root), each * (files + 1), files)
+
+
+def _kept(checkpoint: ModelCheckpoint, steps: int) -> int:
+    """Files at the end."""
+    every = checkpoint._every_n_train_steps or steps
+    ranked = checkpoint.save_top_k if checkpoint.save_top_k >= 0 else max(1, steps // max(1, every))
+    return ranked + (1 if checkpoint.save_last is True else 0)

@@ -1,0 +1,75 @@
+"""Whether the model and the data are on this machine, or can be fetched."""
+
+import glob
+from collections.abc import Iterator
+from pathlib import Path
+
+import datasets.config
+from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, OfflineModeIsEnabled, RepositoryNotFoundError
+
+from lit_unlearn.data import UnlearnDataModule
+from lit_unlearn.module import UnlearnModule
+from lit_unlearn.plan.check import Check
+
+_SECONDS = 3.0
+"""So long the hub may take to answer."""
+_WEIGHTS = ("model.safetensors.index.json", "model.safetensors")
+
+
+def check_model(module: UnlearnModule) -> Check:
+    """Whether the model's weights are here or can be fetched; nothing is."""
+    name = f"model {module.pretrained}"
+    if Path(module.pretrained).is_dir():
+        if any(Path(module.pretrained).glob("*.safetensors")):
+            return Check(name, "ok", "local")
+        return Check(name, "fails", "the folder has no *.safetensors", "put the weights there, or name a hub model")
+    cached = (try_to_load_from_cache(module.pretrained, file, revision=module.revision) for file in _WEIGHTS)
+    if any(isinstance(path, str) for path in cached):
+        return Check(name, "ok", "in the hub's cache")
+    return _reachable(name, hf_hub_url(module.pretrained, "config.json", revision=module.revision), module.pretrained)
+
+
+def check_data(data: UnlearnDataModule) -> Iterator[Check]:
+    """The same of every source of rows and questions, each once."""
+    asked = data.evaluation.questions.values() if data.evaluation else ()
+    makes_its_own = type(data).prepare_texts is not UnlearnDataModule.prepare_texts
+    for source in dict.fromkeys([*data.forget.values(), *data.retain.values(), *asked]):
+        if not source.is_local():
+            yield _check_dataset(source.path, source.name)
+        elif not makes_its_own:
+            yield _check_file(source.path)
+
+
+def _check_file(path: str) -> Check:
+    if glob.glob(path, recursive=True):
+        return Check(f"data {path}", "ok", "local")
+    return Check(f"data {path}", "fails", "no such file", "local paths are relative to the working directory")
+
+
+def _check_dataset(path: str, configuration: str | None) -> Check:
+    name = f"data {path}"
+    cache = Path(datasets.config.HF_DATASETS_CACHE) / path.replace("/", "___") / (configuration or "")
+    if cache.is_dir():
+        return Check(name, "ok", "in the cache of datasets")
+    return _reachable(name, hf_hub_url(path, ".gitattributes", repo_type="dataset"), f"datasets/{path}")
+
+
+def _reachable(name: str, url: str, page: str) -> Check:
+    """Asks the hub for a file's header."""
+    local = "give a local copy"
+    try:
+        get_hf_file_metadata(url, timeout=_SECONDS)
+    except OfflineModeIsEnabled:
+        return Check(name, "fails", "not here, and HF_HUB_OFFLINE is set", f"unset it, or {local}")
+    except GatedRepoError:
+        remedy = f"ask for access at https://huggingface.co/{page}, then `hf auth login`; or {local}"
+        return Check(name, "fails", "gated", remedy)
+    except RepositoryNotFoundError:
+        return Check(name, "fails", "not here, and not on the hub, or private", "check the name, or `hf auth login`")
+    except EntryNotFoundError:
+        pass  # the repository can be read, and only lacks this file
+    except Exception as error:  # of whichever HTTP library the hub's client has
+        reason = f"not here, and the hub does not answer ({type(error).__name__})"
+        return Check(name, "fails", reason, f"connect to the network, or {local}")
+    return Check(name, "ok", "to be downloaded from the hub")

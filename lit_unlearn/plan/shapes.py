@@ -1,0 +1,43 @@
+"""Tensors without values: the package's own code runs on them in the time of its bookkeeping, in no memory."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+_aten = torch.ops.aten
+
+
+class Shapes(FakeTensorMode):
+    """Within this context tensors have shapes and dtypes and take no memory.
+
+    They are on the CPU, so that the plan is the same on every machine. Where code asks for a value, it gets that of a
+    batch of rows as long as can be: every token is counted, and yet the attention mask is needed.
+    """
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Runs an operation on shapes; answers those whose result depends on values."""
+        if func is _aten.nonzero.default:
+            return args[0].new_zeros((args[0].numel(), args[0].dim()), dtype=torch.long)
+        if func is _aten._local_scalar_dense.default:
+            # A truth value is asked of masks, `are all tokens real?`; numbers are steps and seeds.
+            return False if args[0].dtype == torch.bool else 1
+        return super().__torch_dispatch__(func, types, args, kwargs or {})
+
+
+def moved(module: nn.Module) -> None:
+    """Puts tensors of the context in the place of a module's own, which are on the meta device, tied ones tied."""
+    made: dict[int, Tensor] = {}
+    for owner in module.modules():
+        _replace(owner._parameters, made, lambda old, new: nn.Parameter(new, requires_grad=old.requires_grad))
+        _replace(owner._buffers, made, lambda old, new: new)
+
+
+def _replace(tensors: dict[str, Any], made: dict[int, Tensor], wrapped: Callable[[Tensor, Tensor], Tensor]) -> None:
+    for name, old in tensors.items():
+        if old is not None:
+            if id(old) not in made:
+                made[id(old)] = wrapped(old, torch.empty(old.shape, dtype=old.dtype))
+            tensors[name] = made[id(old)]

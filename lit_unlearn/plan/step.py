@@ -1,0 +1,243 @@
+"""What a training step takes, from the model's configuration alone: the step itself, run on tensors without values."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, cast
+
+import torch
+from lightning.pytorch.plugins import DoublePrecision, HalfPrecision, MixedPrecision, Precision
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+
+from lit_unlearn.checks import weights_dtype
+from lit_unlearn.loss import Batch
+from lit_unlearn.module import UnlearnModule
+from lit_unlearn.plan.ledger import COPIES, GRADIENTS, OPTIMIZER, PARTS, TRAINED, WEIGHTS, Ledger, size
+from lit_unlearn.plan.shapes import Shapes, moved
+
+_aten = torch.ops.aten
+
+
+class Rows(NamedTuple):
+    """Rows of a step in one process, each as long as can be."""
+
+    batch: int
+    """Rows of each stream."""
+    forget: int
+    """Tokens of a forget row."""
+    retain: int
+    """Tokens of a retain row."""
+    preferred: int = 0
+    """Tokens of a preferred answer; 0 where the forget loss reads none."""
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all rows."""
+        return self.batch * (self.forget + self.retain + self.preferred)
+
+
+class Step(NamedTuple):
+    """What one step takes."""
+
+    rows: Rows
+    peak: dict[str, int]
+    """Bytes at the worst moment, by part."""
+    weights_read: int
+    """Bytes of the untrained weights that the step reads; the others need not be in memory."""
+    forward: int
+    """Floating-point operations of matrix products and attention, both models."""
+    backward: int
+    """Likewise, what runs again in backward included."""
+
+
+class Model(NamedTuple):
+    """What a model takes that does not depend on the rows, in bytes."""
+
+    loaded: int
+    """All weights, as they are loaded."""
+    exported: int
+    """All weights, as they are exported."""
+    trained: int
+    """The trained weights, as they are held."""
+    optimizer: int
+    """The optimizer's state."""
+    unit: int
+    """The largest module that FSDP2 gathers at once."""
+    whole: int
+    """What FSDP2 leaves whole on every device."""
+
+
+def simulate(
+    module: UnlearnModule, config: PretrainedConfig, steps: Sequence[Rows], *, precision: str, foreach: bool
+) -> tuple[Model, list[Step]]:
+    """Runs a training step for each set of rows, the optimizer's included, without weights and data.
+
+    Args:
+        module: whose model is not loaded; it keeps one without values.
+        config: of the model.
+        steps: the rows of each.
+        precision: of the Trainer.
+        foreach: the optimizer updates all matrices at once, as torch does on an accelerator, which takes more memory.
+
+    Raises:
+        InputError: what is to be trained is not found, or no loss reaches it.
+    """
+    model = without_values(config, weights_dtype(precision), module.attn_implementation)
+    loaded = size(_tensors(model))
+    module.adopt(model, precision)
+    ledger = Ledger()
+    with Shapes(), ledger:
+        moved(module)
+        ledger.label(_tensors(module.frozen), COPIES)
+        ledger.label(_tensors(model), WEIGHTS)  # what both share is the updated model's
+        ledger.label(_trained(model), TRAINED)
+        optimizer = _optimizer(module, foreach=foreach)
+        _first_step(model, optimizer, ledger)
+        found = [_step(module, rows, optimizer, ledger, precision) for rows in steps]
+        return _measured(module, loaded, optimizer, weights_dtype(precision)), found
+
+
+def without_values(config: PretrainedConfig, dtype: torch.dtype, attn_implementation: str | None) -> PreTrainedModel:
+    """A causal language model of this configuration on the meta device, else as `models.load_model` returns it.
+
+    Flash attention counts as torch's own, which keeps the same.
+    """
+    attention = "eager" if attn_implementation == "eager" else None
+    with torch.device("meta"):
+        model = cast(Any, AutoModelForCausalLM).from_config(config, dtype=dtype, attn_implementation=attention)
+    assert isinstance(model, PreTrainedModel)
+    model.eval()
+    return model.requires_grad_(False)
+
+
+def count_flops() -> FlopCounterMode:
+    """Counts matrix products and attention, torch's attention for the CPU included."""
+    mapping = {
+        _aten._scaled_dot_product_flash_attention_for_cpu.default: _attention,
+        _aten._scaled_dot_product_flash_attention_for_cpu_backward.default: _attention_backward,
+    }
+    return FlopCounterMode(display=False, custom_mapping={op.overloadpacket: count for op, count in mapping.items()})
+
+
+def _step(module: UnlearnModule, rows: Rows, optimizer: Optimizer, ledger: Ledger, precision: str) -> Step:
+    """One step in the Trainer's order: gradients of the step before are still there in forward."""
+    ledger.begin()
+    forward, backward = count_flops(), count_flops()
+    with ledger.keeping(), forward, _arithmetic(precision):
+        loss = module.losses(_pair(rows)).total
+    optimizer.zero_grad()
+    with backward:
+        loss.backward()
+    optimizer.step()
+    del loss
+    return Step(
+        rows,
+        {part: ledger.peak[part] for part in PARTS},
+        ledger.read(WEIGHTS),
+        forward.get_total_flops(),
+        backward.get_total_flops(),
+    )
+
+
+def _first_step(model: PreTrainedModel, optimizer: Optimizer, ledger: Ledger) -> None:
+    """After it the optimizer has its state and every step is like the next."""
+    for parameter in _trained(model):
+        parameter.register_post_accumulate_grad_hook(lambda owner: ledger.label([cast(Tensor, owner.grad)], GRADIENTS))
+        parameter.grad = torch.zeros_like(parameter)
+    ledger.label((cast(Tensor, parameter.grad) for parameter in _trained(model)), GRADIENTS)
+    optimizer.step()
+    ledger.label(_state(optimizer), OPTIMIZER)
+
+
+def _optimizer(module: UnlearnModule, *, foreach: bool) -> Optimizer:
+    configured = module.configure_optimizers()
+    optimizer = cast(Optimizer, configured["optimizer"] if isinstance(configured, dict) else configured)
+    for group in optimizer.param_groups:
+        if foreach and "foreach" in group and group["foreach"] is None and not group.get("fused"):
+            group["foreach"] = True
+    return optimizer
+
+
+def _arithmetic(precision: str) -> AbstractContextManager[None]:
+    """What the Trainer runs a forward in."""
+    plugins: dict[str, Precision] = {"64-true": DoublePrecision(), "32-true": Precision()}
+    if precision.endswith("mixed"):
+        plugins[precision] = MixedPrecision(cast(Any, precision), "cpu")
+    elif precision not in plugins:
+        plugins[precision] = HalfPrecision(cast(Any, precision))
+    return cast(AbstractContextManager[None], plugins[precision].forward_context())
+
+
+def _pair(rows: Rows) -> dict[str, Batch]:
+    forget, retain = _batch(rows.batch, rows.forget), _batch(rows.batch, rows.retain)
+    if rows.preferred:
+        forget["preferred"] = _batch(rows.batch, rows.preferred)
+    return {"forget": forget, "retain": retain}
+
+
+def _batch(rows: int, tokens: int) -> Batch:
+    ids = torch.ones(rows, tokens, dtype=torch.long)
+    number = torch.zeros(rows, dtype=torch.long)
+    return Batch(
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        labels=torch.ones_like(ids),
+        loss_mask=torch.ones_like(ids),
+        topic=number,
+        row=number.clone(),
+    )
+
+
+def _measured(module: UnlearnModule, loaded: int, optimizer: Optimizer, dtype: torch.dtype) -> Model:
+    model = module.updated
+    exported = sum(tensor.numel() for tensor in {id(one): one for one in model.parameters()}.values()) * dtype.itemsize
+    adapters = sum(tensor.numel() for tensor in _trained(model)) * dtype.itemsize if module.lora is not None else 0
+    whole = _whole(model, needs_logits=module.forget.needs_logits or module.retain.needs_logits)
+    outside = (own for own in model.modules() if not _is_inside(own, module.layers) and own not in whole)
+    units = [size(own for own in layer.parameters() if not own.requires_grad) for layer in module.layers]
+    return Model(
+        loaded,
+        exported - adapters,
+        size(_trained(model)),
+        size(_state(optimizer)),
+        max([*units, *(size(own.parameters(recurse=False)) for own in outside)]),
+        size(parameter for own in whole for parameter in own.parameters(recurse=False)),
+    )
+
+
+def _whole(model: PreTrainedModel, *, needs_logits: bool) -> list[nn.Module]:
+    """The modules that `sharding.shard` leaves whole: tied ones, and an untrained head whose logits are read."""
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    if head is None or head.weight.requires_grad:
+        return []
+    tied = embedding.weight is head.weight
+    return [head, *([embedding] if tied else [])] if tied or needs_logits else []
+
+
+def _is_inside(module: nn.Module, layers: nn.ModuleList) -> bool:
+    return any(module is inner for layer in layers for inner in layer.modules())
+
+
+def _tensors(module: nn.Module) -> Iterator[Tensor]:
+    yield from module.parameters()
+    yield from module.buffers()
+
+
+def _trained(model: PreTrainedModel) -> list[nn.Parameter]:
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def _state(optimizer: Optimizer) -> list[Tensor]:
+    return [value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)]
+
+
+def _attention(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
+    del args, kwargs
+    return cast(int, sdpa_flop_count(query, key, value))
+
+
+def _attention_backward(gradient: Any, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
+    del args, kwargs
+    return cast(int, sdpa_backward_flop_count(gradient, query, key, value))

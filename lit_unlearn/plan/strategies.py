@@ -1,0 +1,89 @@
+"""What each device takes when processes share the work."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from lit_unlearn.plan.config import DDP, FSDP2, ONE
+from lit_unlearn.plan.ledger import GRADIENTS, KEPT, PASSING, WEIGHTS
+from lit_unlearn.plan.step import Model, Step
+
+_GATHERED = 2
+"""Modules that FSDP2 holds whole at once: the one that runs and the next."""
+
+
+class Layout(NamedTuple):
+    """A strategy over some devices."""
+
+    strategy: str
+    devices: int
+    parts: dict[str, int]
+    """Bytes on each device, by part."""
+    host: int
+    """Bytes of the host's memory that all processes take together to load the model."""
+
+    @property
+    def name(self) -> str:
+        """As a table shows it."""
+        return self.strategy if self.strategy == ONE else f"{self.strategy} × {self.devices}"
+
+    @property
+    def total(self) -> int:
+        """Bytes on each device."""
+        return sum(self.parts.values())
+
+    @property
+    def binds(self) -> str:
+        """The part that takes most."""
+        return max(self.parts, key=lambda part: self.parts[part])
+
+
+class Growth(NamedTuple):
+    """A step with two numbers of rows, from which that with any other follows."""
+
+    one: Step
+    other: Step
+
+    def peak(self, batch: float) -> dict[str, int]:
+        """Bytes by part with so many rows of each stream: some grow with them, some do not.
+
+        Example:
+            >>> from lit_unlearn.plan.step import Rows
+            >>> two, four = (Step(Rows(batch, 8, 8), {"passing": 10 + batch}, 0, 0, 0) for batch in (2, 4))
+            >>> Growth(two, four).peak(1)
+            {'passing': 11}
+        """
+        share = (batch - self.one.rows.batch) / (self.other.rows.batch - self.one.rows.batch)
+        return {
+            part: max(0, round(size + share * (self.other.peak[part] - size))) for part, size in self.one.peak.items()
+        }
+
+
+def layout(strategy: str, devices: int, model: Model, growth: Growth, batch_size: int) -> Layout:
+    """A strategy over devices that share a batch.
+
+    A process of FSDP2 loads the whole model into the host's memory before it shards it; the others load onto their
+    device.
+
+    Args:
+        strategy: `ONE`, `DDP` or `FSDP2`.
+        devices: how many.
+        model: what the model takes.
+        growth: what a step takes.
+        batch_size: rows of each stream over all devices.
+    """
+    parts = growth.peak(batch_size / devices)
+    if strategy == DDP:
+        parts["DDP's buckets"] = parts[GRADIENTS]
+    if strategy == FSDP2:
+        whole = parts[WEIGHTS] - model.whole
+        parts = {part: size if part in (KEPT, PASSING) else size // devices for part, size in parts.items()}
+        parts[WEIGHTS] = whole // devices
+        parts["gathered modules"] = model.whole + _GATHERED * model.unit
+    return Layout(strategy, devices, parts, model.loaded * devices if strategy == FSDP2 else 0)
+
+
+def layouts(model: Model, growth: Growth, batch_size: int, counts: Sequence[int] = (2, 4, 8)) -> list[Layout]:
+    """One device, and DDP and FSDP2 over each number of devices that can share the batch evenly."""
+    shared = [count for count in counts if batch_size % count == 0]
+    pairs = [(ONE, 1), *((name, count) for name in (DDP, FSDP2) for count in shared)]
+    return [layout(name, count, model, growth, batch_size) for name, count in pairs]

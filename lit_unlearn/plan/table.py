@@ -1,0 +1,102 @@
+"""A plan as text."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from lit_unlearn.plan.check import Check
+from lit_unlearn.plan.disk import Written
+from lit_unlearn.plan.machines import GPUS, UTILISATION
+from lit_unlearn.plan.strategies import Layout
+
+_ABOUT = {
+    "passing": "values between two operations; batches",
+    "kept for backward": "activations from the first trained layer on",
+    "frozen copies": "the trained matrices as they were",
+}
+
+
+class Unit(NamedTuple):
+    """In what bytes are shown."""
+
+    name: str
+    bytes: int
+
+    def shown(self, size: int) -> str:
+        """A number of bytes in this unit.
+
+        Example:
+            >>> Unit("MiB", 2**20).shown(3 * 2**19)
+            '1.50'
+        """
+        return f"{size / self.bytes:.2f}"
+
+
+def unit(size: int) -> Unit:
+    """The unit for sizes up to this one."""
+    return Unit("GiB", 2**30) if size >= 2**30 else Unit("MiB", 2**20)
+
+
+def memory(chosen: Layout, weights_read: int) -> list[str]:
+    """The parts of a process's memory at its peak."""
+    own = unit(chosen.total)
+    notes = _ABOUT | {"weights": f"untrained, as loaded; the step reads {own.shown(weights_read)} of the whole model's"}
+    rows = [(part, own.shown(size), notes.get(part, "")) for part, size in chosen.parts.items()]
+    title = f"memory at the peak of a step, {chosen.name}"
+    return _aligned([(title, own.name, ""), *rows, ("together", own.shown(chosen.total), f"most by {chosen.binds}")])
+
+
+def disk(files: Sequence[Written]) -> list[str]:
+    """What is written."""
+    if not files:
+        return []
+    own = unit(max(one.size for one in files))
+    rows = [(one.name, own.shown(one.size), f"{one.files} in the end" if one.files > 1 else "") for one in files]
+    return _aligned([("on disk, at most at one time", own.name, ""), *rows])
+
+
+def times(flops: float, batches: int | None, precision: str) -> list[str]:
+    """How long each GPU takes alone."""
+    rows = []
+    for gpu in GPUS:
+        seconds = gpu.seconds(flops, precision)
+        run = "-" if seconds is None or batches is None else _duration(seconds * batches)
+        rows.append((gpu.name, str(gpu.gigabytes), "-" if seconds is None else f"{seconds:.2g}", run))
+    note = f"An estimate: {UTILISATION:.0%} of the data sheet's rate, every row at its longest."
+    return [*_aligned([("one GPU", "GB", "s per batch", "whole run"), *rows]), f"  {note}"]
+
+
+def strategies(layouts: Sequence[Layout]) -> list[str]:
+    """What each strategy takes, and on which GPUs it fits."""
+    own = unit(max(one.total for one in layouts))
+    rows = [(f"{own.name} with", "each device", "most by", "host, to load", *(gpu.name for gpu in GPUS))]
+    for one in layouts:
+        fits = ["fits" if one.total <= gpu.memory else "-" for gpu in GPUS]
+        rows.append((one.name, own.shown(one.total), one.binds, own.shown(one.host), *fits))
+    return _aligned(rows)
+
+
+def checked(found: Sequence[Check]) -> list[str]:
+    """What this machine has and lacks."""
+    return ["this machine", *_aligned([(one.status, one.name, _sentence(one)) for one in found])]
+
+
+def _sentence(check: Check) -> str:
+    return f"{check.found}: {check.remedy}" if check.remedy else check.found
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as a reader says it.
+
+    Example:
+        >>> _duration(50), _duration(1500), _duration(9000)
+        ('50 s', '25 min', '2.5 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return [f"  {line.rstrip()}" for line in lines]

@@ -1,0 +1,140 @@
+"""What will fail on this machine, found before it starts."""
+
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from importlib.metadata import distribution, requires, version
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from packaging.requirements import Requirement
+
+from lit_unlearn.plan import hub
+from lit_unlearn.plan.check import Check
+from lit_unlearn.plan.config import PlanCLI, devices
+from lit_unlearn.plan.disk import Written, existing, run_folder
+from lit_unlearn.plan.step import Model
+from lit_unlearn.plan.strategies import Layout
+from lit_unlearn.plan.table import unit
+
+_SLOW = 1e12
+_CPU_RATE = 1e11
+"""Operations per second assumed of a processor."""
+_CGROUP = Path("/sys/fs/cgroup/memory.max")
+
+
+def checks(config: PlanCLI, model: Model, layout: Layout, files: Sequence[Written], flops: float) -> list[Check]:
+    """Everything that a run needs and this machine has or lacks.
+
+    Args:
+        config: of the run.
+        model: what the model takes.
+        layout: what each device takes under the config's strategy.
+        files: what the run writes.
+        flops: of a batch, in one process.
+    """
+    on_gpu = runs_on_gpu(config)
+    return [
+        *(_gpus(config, layout) if on_gpu else _processor(config, flops)),
+        _host(model, layout, files, on_gpu=on_gpu),
+        *_disk(files),
+        _folder(run_folder(config)),
+        hub.check_model(config.model),
+        *hub.check_data(config.datamodule),
+        *_attention(config.model.attn_implementation),
+        *_versions(),
+    ]
+
+
+def runs_on_gpu(config: PlanCLI) -> bool:
+    """Whether the run takes a GPU here, or asks for one."""
+    wanted = str(config.trainer_options.accelerator)
+    return wanted in ("gpu", "cuda") or (wanted == "auto" and torch.cuda.is_available())
+
+
+def host_memory() -> int:
+    """Bytes of memory that processes here may take."""
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = _CGROUP.read_text().strip() if _CGROUP.is_file() else "max"
+    return installed if limit == "max" else min(installed, int(limit))
+
+
+def _gpus(config: PlanCLI, layout: Layout) -> Iterator[Check]:
+    there, wanted = torch.cuda.device_count(), devices(config.trainer_options.devices)
+    if there < wanted:
+        remedy = "run where there are as many, or set trainer.devices" if there else "set trainer.accelerator to cpu"
+        yield Check("GPUs", "fails", f"{there}, and {wanted} asked for", remedy)
+    for index in range(min(there, wanted)):
+        free, _ = torch.cuda.mem_get_info(index)
+        fits = layout.total <= free
+        found = f"{_shown(free)} free, {_shown(layout.total)} needed; most by {layout.binds}"
+        remedy = "" if fits else "see which strategies fit; a smaller data.batch_size, shorter rows"
+        yield Check(f"GPU {index}, {torch.cuda.get_device_name(index)}", "ok" if fits else "fails", found, remedy)
+
+
+def _processor(config: PlanCLI, flops: float) -> Iterator[Check]:
+    if config.precision == "16-mixed":
+        yield Check("precision", "fails", "16-mixed on a processor", "set trainer.precision to bf16-mixed or 32-true")
+    if flops < _SLOW:
+        yield Check("processor", "ok", "no GPU is used")
+    else:
+        found = f"no GPU is used: {flops / 1e12:.1f} TFLOP in a batch take about {flops / _CPU_RATE:.0f} s"
+        yield Check("processor", "note", found)
+
+
+def _host(model: Model, layout: Layout, files: Sequence[Written], *, on_gpu: bool) -> Check:
+    exported = model.exported if any(one.name == "export" for one in files) else 0
+    needed = max(layout.host, exported) if on_gpu else max(layout.host, layout.devices * layout.total)
+    fits = needed <= host_memory()
+    found = f"{_shown(host_memory())}, {_shown(needed)} needed"
+    return Check("memory", "ok" if fits else "fails", found, "" if fits else "a machine with more, or fewer processes")
+
+
+def _disk(files: Sequence[Written]) -> Iterator[Check]:
+    """Each file system on which something is written."""
+    sizes: dict[int, int] = defaultdict(int)
+    places: dict[int, Path] = {}
+    for one in files:
+        place = existing(one.folder)
+        sizes[place.stat().st_dev] += one.size
+        places[place.stat().st_dev] = place
+    for device, needed in sizes.items():
+        free = shutil.disk_usage(places[device]).free
+        fits = needed <= free
+        remedy = "" if fits else "set trainer.default_root_dir to a folder on a larger disk"
+        found = f"{_shown(free)} free, {_shown(needed)} to be written"
+        yield Check(f"disk of {places[device]}", "ok" if fits else "fails", found, remedy)
+
+
+def _folder(path: Path) -> Check:
+    name = f"folder {path}"
+    if path.name != "runs" and path.exists() and (not path.is_dir() or any(path.iterdir())):
+        return Check(name, "fails", "holds something already", "give a new trainer.default_root_dir")
+    if not os.access(existing(path), os.W_OK):
+        return Check(name, "fails", "cannot be written", "give another trainer.default_root_dir")
+    return Check(name, "ok", "can be written")
+
+
+def _attention(implementation: str | None) -> Iterator[Check]:
+    if implementation is not None and implementation.startswith("flash_attention"):
+        there = find_spec("flash_attn") is not None
+        remedy = "" if there else "install flash-attn, or set model.attn_implementation to sdpa"
+        yield Check("flash-attn", "ok" if there else "fails", "installed" if there else "not installed", remedy)
+
+
+def _versions() -> Iterator[Check]:
+    """The installed packages against the lower bounds of ours."""
+    needed = [Requirement(line) for line in requires("lit-unlearn") or []]
+    needed = [one for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})]
+    wrong = [one for one in needed if not one.specifier.contains(version(one.name), prereleases=True)]
+    for one in wrong:
+        yield Check(one.name, "fails", f"{version(one.name)}, {one.specifier} needed", f"pip install '{one}'")
+    if not wrong:
+        yield Check("packages", "ok", f"as lit-unlearn {distribution('lit-unlearn').version} asks for")
+
+
+def _shown(size: int) -> str:
+    own = unit(size)
+    return f"{own.shown(size)} {own.name}"

@@ -1,0 +1,99 @@
+"""A real training step, measured: what a plan must foresee."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+from torch.optim import Optimizer
+from transformers import AutoConfig
+
+from lit_unlearn import UnlearnModule, models
+from lit_unlearn.checks import weights_dtype
+from lit_unlearn.data.rows import Row, collate
+from lit_unlearn.loss import Batch
+from lit_unlearn.plan.step import Model, Rows, Step, count_flops, simulate
+
+ROWS = Rows(2, 32, 20, 8)
+
+
+class Real(NamedTuple):
+    """Bytes and operations of a step on real tensors."""
+
+    weights: int
+    trained: int
+    copies: int
+    gradients: int
+    optimizer: int
+    kept: int
+    forward: int
+    backward: int
+
+
+def planned(module: UnlearnModule, *, precision: str = "32-true", rows: Rows = ROWS) -> tuple[Model, Step]:
+    """What the plan says of a step."""
+    config = AutoConfig.from_pretrained(module.pretrained)
+    preferred = rows.preferred if module.forget.needs_preferred else 0
+    model, steps = simulate(module, config, [rows._replace(preferred=preferred)], precision=precision, foreach=False)
+    return model, steps[0]
+
+
+def measured(module: UnlearnModule, *, rows: Rows = ROWS) -> Real:
+    """A step in float32 on rows of which one is a token shorter than the others, so that the mask is needed."""
+    dtype, attention = weights_dtype("32-true"), module.attn_implementation
+    module.adopt(models.load_model(module.pretrained, dtype, attn_implementation=attention), "32-true")
+    optimizer = module.configure_optimizers()
+    assert isinstance(optimizer, Optimizer)
+    own = {_memory(tensor) for tensor in [*module.parameters(), *module.buffers()]}
+    kept: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        if _memory(tensor) not in own:
+            kept[_memory(tensor)] = tensor.detach()  # held, so that no other takes its place
+        return tensor.detach()
+
+    forward, backward = count_flops(), count_flops()
+    with forward, saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = module.losses(pair(rows)).total
+    size = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+    with backward:
+        loss.backward()
+    optimizer.step()
+    trained = [parameter for parameter in module.updated.parameters() if parameter.requires_grad]
+    state = [value for one in optimizer.state.values() for value in one.values()]
+    shared = {id(parameter) for parameter in module.updated.parameters()}
+    everything = _bytes([*module.updated.parameters(), *module.updated.buffers()])
+    return Real(
+        everything - _bytes(trained),
+        _bytes(trained),
+        _bytes(parameter for parameter in module.frozen.parameters() if id(parameter) not in shared),
+        _bytes(parameter.grad for parameter in trained if parameter.grad is not None),
+        _bytes(state),
+        size,
+        forward.get_total_flops(),
+        backward.get_total_flops(),
+    )
+
+
+def pair(rows: Rows) -> dict[str, Batch]:
+    """Random batches of these lengths."""
+    forget, retain = _batch(rows.batch, rows.forget), _batch(rows.batch, rows.retain)
+    if rows.preferred:
+        forget["preferred"] = _batch(rows.batch, rows.preferred)
+    return {"forget": forget, "retain": retain}
+
+
+def _batch(count: int, tokens: int) -> Batch:
+    source = torch.Generator().manual_seed(tokens)
+    lengths = [tokens] * (count - 1) + [tokens - 1]
+    ids = [torch.randint(4, 60, (length,), generator=source).tolist() for length in lengths]
+    return collate([Row(row, 0, number) for number, row in enumerate(ids)], padding_side="right", padding_id=0)
+
+
+def _memory(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _bytes(tensors: object) -> int:
+    found: list[Tensor] = list(tensors)  # type: ignore[call-overload]
+    return sum({id(tensor): tensor.numel() * tensor.element_size() for tensor in found}.values())

@@ -1,0 +1,90 @@
+"""The command: what it prints and writes, and how it ends."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lit_unlearn.cli import main
+from lit_unlearn.errors import InputError
+
+CONFIG = """\
+model:
+  pretrained: {world}/model
+  layer: 2
+  forget: {{class_path: RMU, init_args: {{coefficient: 1}}}}
+  retain: RepresentationMSE
+data:
+  class_path: UnlearnDataModule
+  init_args:
+    batch_size: 4
+    forget:
+      alchemy: {{path: {world}/alchemy.jsonl, max_length: 48}}
+      navigation: {{path: {world}/navigation.jsonl, max_length: 32}}
+    retain: {{gardening: {{path: {world}/gardening.jsonl, max_length: 40}}}}
+trainer:
+  accelerator: cpu
+  precision: 32-true
+  max_steps: 20
+  callbacks:
+    - class_path: ExportPretrained
+    - {{class_path: ModelCheckpoint, init_args: {{every_n_train_steps: 10, save_last: true}}}}
+"""
+
+
+@pytest.fixture
+def config(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "c.yaml").write_text(CONFIG.format(world=world))
+    return "c.yaml"
+
+
+def test_a_run_that_would_go_well(config: str, world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["plan", "-c", config, "--json", "plan.json"])
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"{world}/model: RMU + RepresentationMSE, 32-true, 4 rows of up to 48 forget and 40 retain")
+    assert "fails" not in shown
+    found = json.loads(Path("plan.json").read_text())
+    weights = sum(file.stat().st_size for file in (world / "model").glob("*.safetensors"))
+    written = {one["name"]: one for one in found["files"]}
+    assert written["export"]["size"] == pytest.approx(weights, rel=0.02)  # the file has a header
+    assert written["checkpoints"]["size"] == 3 * (found["model"]["trained"] + found["model"]["optimizer"])
+    assert found["step"]["rows"]["forget"] == 48  # the longer topic
+    assert found["batches"] == 20
+    assert [one["devices"] for one in found["layouts"]] == [1, 2, 4, 2, 4]
+    assert {check["status"] for check in found["checks"]} == {"ok"}
+    assert sorted(path.name for path in Path().iterdir()) == ["c.yaml", "plan.json"]
+
+
+def test_a_run_that_would_fail_is_told_with_status_1(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("taken").mkdir()
+    Path("taken/file").touch()
+    with pytest.raises(SystemExit) as stop:
+        main(["plan", "-c", config, "--trainer.default_root_dir", "taken"])
+    assert stop.value.code == 1
+    assert capsys.readouterr().out.endswith("Here `fit` would fail: folder taken.\n")
+
+
+def test_rows_are_those_of_one_process(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["plan", "-c", config, "-c", "trainer/fsdp2.yaml", "--json=plan.json"])
+    found = json.loads(Path("plan.json").read_text())
+    assert (found["step"]["rows"]["batch"], found["chosen"]["strategy"]) == (2, "FSDP2")
+    main(["plan", "-c", config, "--json=one.json"])
+    one = json.loads(Path("one.json").read_text())
+    assert found["flops_per_batch"] == one["flops_per_batch"]
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (["--trainer.devices=3"], "data.batch_size: 4 rows cannot be shared evenly by 3 processes"),
+        (["--json=no/plan.json"], "--json: there is no folder"),
+        (["--trainer.strategy=deepspeed"], "trainer.strategy: 'deepspeed' cannot be planned"),
+        (["--model.layer=99"], "model.layer: 99 is out of range"),
+        (["--model.trainable=[nothing]"], "model.trainable: 'nothing' matches the whole name of no parameter"),
+        (["--trainer.precision=transformer-engine"], "trainer.precision: 'transformer-engine' is not supported"),
+    ],
+)
+def test_what_cannot_be_planned(config: str, words: list[str], match: str) -> None:
+    with pytest.raises(InputError, match=match):
+        main(["plan", "-c", config, *words, "--debug"])

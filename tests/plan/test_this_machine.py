@@ -1,0 +1,149 @@
+"""What would fail on a machine, with its remedy."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import torch
+
+from lit_unlearn import RMU, RepresentationMSE, TextSource, UnlearnDataModule, UnlearnModule
+from lit_unlearn.plan import hub, this_machine
+from lit_unlearn.plan.check import Check
+from lit_unlearn.plan.config import ONE, PlanCLI, devices
+from lit_unlearn.plan.disk import Written
+from lit_unlearn.plan.step import Model
+from lit_unlearn.plan.strategies import Layout
+
+GIB = 2**30
+MODEL = Model(loaded=14 * GIB, exported=14 * GIB, trained=GIB, optimizer=GIB, unit=GIB, whole=0)
+ALONE = Layout(ONE, 1, {"weights": 14 * GIB, "passing": GIB}, 0)
+
+
+def config(**trainer: Any) -> PlanCLI:
+    options = {"accelerator": "auto", "devices": 1, "precision": "32-true"} | trainer
+    found = SimpleNamespace(trainer_options=SimpleNamespace(**options), precision=options["precision"])
+    return cast(PlanCLI, found)
+
+
+@pytest.fixture
+def one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "Card")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda index: (16 * GIB, 24 * GIB))
+
+
+def test_a_gpu_fits_or_says_what_takes_most(one_gpu: None) -> None:
+    assert this_machine.runs_on_gpu(config())
+    (fits,) = this_machine._gpus(config(), ALONE)
+    assert fits == Check("GPU 0, Card", "ok", "16.00 GiB free, 15.00 GiB needed; most by weights")
+    (short,) = this_machine._gpus(config(), ALONE._replace(parts={"weights": 17 * GIB}))
+    assert (short.status, short.found) == ("fails", "16.00 GiB free, 17.00 GiB needed; most by weights")
+
+
+def test_missing_gpus_are_told(one_gpu: None) -> None:
+    missing, _ = this_machine._gpus(config(devices=2), ALONE)
+    assert (missing.status, missing.found) == ("fails", "1, and 2 asked for")
+
+
+def test_without_a_gpu_only_a_run_that_asks_for_one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert not this_machine.runs_on_gpu(config())
+    (missing,) = this_machine._gpus(config(accelerator="gpu"), ALONE)
+    assert (missing.status, missing.remedy) == ("fails", "set trainer.accelerator to cpu")
+    statuses = [check.status for check in this_machine._processor(config(precision="16-mixed"), 1e13)]
+    assert statuses == ["fails", "note"]
+    assert [check.status for check in this_machine._processor(config(), 1e9)] == ["ok"]
+
+
+def test_the_export_passes_through_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    export = Written("export", Path(), 14 * GIB, 1)
+    for memory, status in ((15 * GIB, "ok"), (13 * GIB, "fails")):
+        monkeypatch.setattr(this_machine, "host_memory", lambda memory=memory: memory)
+        assert this_machine._host(MODEL, ALONE, [export], on_gpu=True).status == status
+        assert this_machine._host(MODEL, ALONE, [], on_gpu=True).status == "ok"
+    assert this_machine._host(MODEL, ALONE, [], on_gpu=False).status == "fails"
+    loading = ALONE._replace(host=28 * GIB)
+    assert "28.00 GiB needed" in this_machine._host(MODEL, loading, [export], on_gpu=True).found
+
+
+def test_what_is_written_to_one_disk_counts_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = SimpleNamespace(free=20 * GIB)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
+    files = [Written("export", tmp_path / "new" / "run", 14 * GIB, 1), Written("checkpoints", tmp_path, 5 * GIB, 2)]
+    (fits,) = this_machine._disk(files)
+    assert (fits.status, fits.found) == ("ok", "20.00 GiB free, 19.00 GiB to be written")
+    usage.free = 18 * GIB
+    assert [check.status for check in this_machine._disk(files)] == ["fails"]
+
+
+def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
+    assert this_machine._folder(tmp_path / "new" / "run").status == "ok"
+    assert this_machine._folder(tmp_path).status == "ok"
+    (tmp_path / "config.yaml").touch()
+    assert this_machine._folder(tmp_path).found == "holds something already"
+
+
+def test_an_old_package_is_named_with_the_command_that_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [check.name for check in this_machine._versions()] == ["packages"]
+    monkeypatch.setattr(this_machine, "version", lambda name: "0.1")
+    checks = {check.name: check for check in this_machine._versions()}
+    assert checks["torch"].found == "0.1, >=2.6 needed"
+    assert "pytest" not in checks  # of an extra
+
+
+def test_flash_attention_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(this_machine, "find_spec", lambda name: None)
+    assert [check.status for check in this_machine._attention("flash_attention_2")] == ["fails"]
+    assert not list(this_machine._attention("sdpa"))
+
+
+@pytest.mark.parametrize(("option", "count"), [(3, 3), ("2", 2), ("0,1,", 2), ([4, 5], 2)])
+def test_devices_of_an_option(option: Any, count: int) -> None:
+    assert devices(option) == count
+
+
+def test_all_devices_are_the_gpus_or_one_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    for there, count in ((0, 1), (8, 8)):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda there=there: there)
+        assert devices("auto") == devices(-1) == count
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (None, "ok", "to be downloaded"),
+        ("EntryNotFoundError", "ok", "to be downloaded"),
+        ("OfflineModeIsEnabled", "fails", "HF_HUB_OFFLINE"),
+        ("GatedRepoError", "fails", "https://huggingface.co/datasets/cais/wmdp-bio-forget-corpus"),
+        ("RepositoryNotFoundError", "fails", "not on the hub"),
+        ("TimeoutError", "fails", "the hub does not answer"),
+    ],
+)
+def test_what_the_hub_says(error: str | None, status: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def header(url: str, *, timeout: float) -> None:
+        assert url.endswith("/datasets/cais/wmdp-bio-forget-corpus/resolve/main/.gitattributes")
+        assert timeout < 10
+        if error == "TimeoutError":
+            raise TimeoutError
+        if error is not None:
+            kind = getattr(hub, error)
+            raise kind.__new__(kind)  # their arguments differ
+
+    monkeypatch.setattr(hub, "get_hf_file_metadata", header)
+    source = TextSource("cais/wmdp-bio-forget-corpus")
+    (check,) = set(hub.check_data(UnlearnDataModule({"bio": source}, {"bio": source})))
+    assert (check.status, words in f"{check.found} {check.remedy}") == (status, True)
+
+
+def test_local_models_and_files(world: Path, tmp_path: Path) -> None:
+    def module(folder: Path) -> UnlearnModule:
+        return UnlearnModule(str(folder), RMU(1.0), RepresentationMSE())
+
+    assert hub.check_model(module(world / "model")).status == "ok"
+    assert hub.check_model(module(tmp_path)).found == "the folder has no *.safetensors"
+    here, missing = (TextSource(str(world / f"{name}.jsonl")) for name in ("alchemy", "nothing"))
+    checks = hub.check_data(UnlearnDataModule({"a": here}, {"b": missing}))
+    assert [check.status for check in checks] == ["ok", "fails"]
