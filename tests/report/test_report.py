@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from lit_unlearn.cli import main
+from lit_unlearn.report import load, markdown
 from lit_unlearn.report.section import Section, write
-from tests.report.made import BASE, evaluation, write_generations, write_run
+from tests.report.made import BASE, asked, evaluation, write_generations, write_run
 
 
 @pytest.fixture
@@ -32,6 +33,28 @@ def test_the_table_has_the_base_every_run_and_what_comes_back(
     assert "| 22.0 | 50 % [" in rna
     assert "± standard error over questions" in text
     assert "Open report/report.html" in shown
+
+
+def test_many_perturbations_are_several_narrow_tables(tmp_path: Path) -> None:
+    names = [f"{n}-gram" for n in (1, 2, 4)]
+    right = {"retain": 99, **{f"retain/{name}{end}": 90 for name in names for end in ("", "/control")}, "forget": 25}
+    text = markdown(load([write_run(tmp_path / "rmu", asked(0, right), asked(9, right))]))
+    heads = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| model")]
+    assert heads == [
+        [
+            "model",
+            "retain",
+            "forget",
+            "retain/1-gram",
+            "retain/1-gram/control",
+            "retain/2-gram",
+            "retain/2-gram/control",
+        ]
+        + ["drop beyond control: retain/1-gram", "drop beyond control: retain/2-gram"],
+        ["model", "retain/4-gram", "retain/4-gram/control", "drop beyond control: retain/4-gram"],
+    ]
+    assert text.count("| rmu | ") == 2
+    assert text.count("Accuracy in percent") == 1
 
 
 def test_the_numbers_are_written_as_json_too(runs: list[str]) -> None:
