@@ -1,6 +1,5 @@
 """LoRA through PEFT: low-rank adapters as another way to say what is trained."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -14,7 +13,7 @@ from transformers.pytorch_utils import Conv1D
 
 from lit_unlearn.errors import InputError
 from lit_unlearn.functional import precise
-from lit_unlearn.models import mlp_output, published_layers
+from lit_unlearn.lora_targets import check_expression, target_names
 from lit_unlearn.sharding import gathered
 
 _ADAPTER = "default"
@@ -61,7 +60,7 @@ class Lora:
                 "model.lora.target_modules, e.g. [q_proj, v_proj], or say the layers in its regular expression"
             )
         if isinstance(self.target_modules, str):
-            _check_expression(self.target_modules)
+            check_expression(self.target_modules)
 
 
 def check_installed() -> None:
@@ -89,8 +88,7 @@ def inject(model: PreTrainedModel, lora: Lora, layers: nn.ModuleList, *, layer: 
     """
     import peft
 
-    targets = _targets(model, lora, layers, layer)
-    _check_targets(model, targets, layers)
+    targets = target_names(model, layers, lora.target_modules, lora.layers_to_transform, layer=layer)
     # PEFT draws from the CPU's global generator, in the default dtype.
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)
@@ -172,110 +170,3 @@ def _config(model: nn.Module, lora: Lora, targets: Sequence[str], **options: Any
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
         **options,
     )
-
-
-def _check_expression(pattern: str) -> None:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise InputError(f"model.lora.target_modules: {pattern!r} is not a regular expression ({error})") from error
-
-
-def _targets(model: PreTrainedModel, lora: Lora, layers: nn.ModuleList, layer: int) -> list[str]:
-    """Whole names of the modules that get adapters."""
-    wanted = lora.target_modules
-    if wanted is None:
-        return _mlp_outputs(model, layers, layer)
-    if isinstance(wanted, str):
-        return _matching(model, wanted, layers)
-    if lora.layers_to_transform is None:
-        return _ending(wanted, [name for name, _ in model.named_modules()], "")
-    _check_selection(model, wanted, lora.layers_to_transform, len(layers))
-    chosen = [name for index in lora.layers_to_transform for name in _names(model, layers[index])]
-    return _ending(wanted, chosen, f" in layers {lora.layers_to_transform}")
-
-
-def _names(model: nn.Module, part: nn.Module) -> list[str]:
-    """The names in the model of a part's modules."""
-    inside = {id(module) for module in part.modules()}
-    return [name for name, module in model.named_modules() if id(module) in inside]
-
-
-def _mlp_outputs(model: PreTrainedModel, layers: nn.ModuleList, layer: int) -> list[str]:
-    """Names of the modules that are trained where none are named."""
-    names = {id(module): name for name, module in model.named_modules()}
-    found = []
-    for index in published_layers(layer):
-        output = mlp_output(layers[index])
-        if output is None:
-            inner = ", ".join(name for name, module in layers[index].named_modules() if _is_linear(module))
-            raise InputError(
-                f"{type(model).__name__}: layer {index}'s MLP output projection is not found; set "
-                f"model.lora.target_modules to names of modules, e.g. [NAME] with NAME among {inner}, and "
-                f"model.lora.layers_to_transform to {list(published_layers(layer))}"
-            )
-        found.append(names[id(output)])
-    return found
-
-
-def _matching(model: PreTrainedModel, pattern: str, layers: nn.ModuleList) -> list[str]:
-    """The modules whose whole name a regular expression matches, or all linear ones."""
-    if pattern == "all-linear":
-        return [name for name in _names(model, layers) if _is_linear(model.get_submodule(name))]
-    found = [name for name, _ in model.named_modules() if name and re.fullmatch(pattern, name)]
-    if not found:
-        raise InputError(
-            f"model.lora.target_modules: {pattern!r} matches the whole name of no module; give names, e.g. "
-            "[q_proj, v_proj], or an expression such as '.*_proj'"
-        )
-    return found
-
-
-def _ending(wanted: Sequence[str], names: Sequence[str], where: str) -> list[str]:
-    """Those of the names that are wanted or end in what is."""
-    for target in wanted:
-        if not any(_ends(name, target) for name in names):
-            raise InputError(
-                f"model.lora.target_modules: {target!r} is the name or the end of the name of no module{where}"
-            )
-    return [name for name in names if any(_ends(name, target) for target in wanted)]
-
-
-def _ends(name: str, target: str) -> bool:
-    return name == target or name.endswith(f".{target}")
-
-
-def _is_linear(module: nn.Module) -> bool:
-    return isinstance(module, nn.Linear | Conv1D)
-
-
-def _check_selection(model: nn.Module, wanted: Sequence[str], indices: Sequence[int], count: int) -> None:
-    """The layers exist, and there is something to select from."""
-    for index in indices:
-        if not 0 <= index < count:
-            raise InputError(
-                f"model.lora.layers_to_transform: {index} is out of range; the model has layers 0 to {count - 1}"
-            )
-    whole = set(wanted) & dict(model.named_modules()).keys()
-    if whole:
-        raise InputError(
-            f"model.lora.layers_to_transform: {min(whole)!r} in model.lora.target_modules is the whole name of one "
-            "module, among which no layer can be selected; give its end, or leave one of the two options out"
-        )
-
-
-def _check_targets(model: PreTrainedModel, targets: Sequence[str], layers: nn.ModuleList) -> None:
-    """Every module can have an adapter that acts as documented and can be merged."""
-    inside = set(_names(model, layers))
-    owners = [id(parameter) for _, parameter in model.named_parameters(remove_duplicate=False)]
-    for name in targets:
-        module = model.get_submodule(name)
-        if not _is_linear(module):
-            reason = f"is of class {type(module).__name__}, not a linear module"
-        elif name not in inside:
-            reason = "lies outside the decoder layers, and adapters are for these alone"
-        elif owners.count(id(module.weight)) > 1:
-            reason = "shares its weight with another module, so an adapter of it alone could not be merged"
-        else:
-            continue
-        raise InputError(f"model.lora.target_modules: {name} {reason}; leave it out")

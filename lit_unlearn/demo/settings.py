@@ -9,8 +9,8 @@ DROPOUT = 0.1
 _OUTPUTS = r'["model\\.layers\\.[012]\\.mlp\\.down_proj\\.weight"]'
 _NOISE = (0.5, 1.5, 4.0)
 """For representation losses: 2.4, 7 and 19 times the root mean square of a dimension of the hidden states, 0.21."""
-_NOISE_OF_LOGITS = (0.1, 0.3)
-"""For losses on logits: 0.5 and 1.4 times."""
+_NOISE_OF_LOGITS = (0.03, 0.1)
+"""For losses on logits: 0.14 and 0.5 times."""
 _MSE = {"model.retain": "LogitMSE"}
 
 
