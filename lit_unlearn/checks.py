@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from transformers import PretrainedConfig, PreTrainedModel
 
 from lit_unlearn.errors import InputError
+from lit_unlearn.first_layers import is_partial
 from lit_unlearn.lora import Lora, adapted, check_installed
 from lit_unlearn.loss import Loss, PerTopic
 from lit_unlearn.models import trained_above
@@ -157,6 +158,19 @@ def check_precision(now: str, before: str) -> None:
     """
     if now != before:
         raise InputError(f"trainer.precision: the model was loaded for {before!r}, not {now!r}; make a new module")
+
+
+def check_loaded(model: nn.Module, *, whole: bool) -> None:
+    """A model that is loaded has the layers that its use takes.
+
+    Raises:
+        InputError: it has not.
+    """
+    if whole and is_partial(model):
+        raise InputError(
+            "model.whole_model: the model was loaded without its last layers, and here they are needed; make a new "
+            "module, with whole_model=True if it is used without them first"
+        )
 
 
 def check_checkpoint(held: Identity | None, own: Identity, *, seeds: bool) -> None:

@@ -127,18 +127,6 @@ def merged_weight(module: Any) -> Tensor:
     return base + (product.T if isinstance(module.base_layer, Conv1D) else product)
 
 
-def plain_name(name: str) -> str | None:
-    """The name of a parameter or buffer in the model without adapters; None for those of an adapter.
-
-    Example:
-        >>> plain_name("layers.0.mlp.down_proj.base_layer.weight")
-        'layers.0.mlp.down_proj.weight'
-        >>> plain_name("layers.0.mlp.down_proj.lora_A.default.weight") is None
-        True
-    """
-    return None if ".lora_A." in name or ".lora_B." in name else name.replace(".base_layer.", ".")
-
-
 def save_adapter(folder: Path, model: PreTrainedModel, lora: Lora, trained: dict[str, Tensor], **base: str) -> None:
     """Writes the adapters for `PeftModel.from_pretrained`.
 

@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, Pre
 
 from lit_unlearn.demo import CHECKPOINT
 from lit_unlearn.errors import InputError
+from lit_unlearn.first_layers import FirstLayers
 
 _LAYER_LISTS = ("layers", "h", "blocks", "block")
 _MLP_OUTPUTS = ("mlp.down_proj", "mlp.dense_4h_to_h", "mlp.c_proj", "mlp.fc2", "mlp.fc_out", "feed_forward.w2", "fc2")
@@ -44,6 +45,7 @@ def load_model(
     revision: str = "main",
     trust_remote_code: bool = False,
     attn_implementation: str | None = None,
+    part: FirstLayers | None = None,
 ) -> PreTrainedModel:
     """A causal language model from safetensors, in eval mode, with nothing trainable.
 
@@ -53,13 +55,15 @@ def load_model(
         revision: branch, tag or commit on the hub.
         trust_remote_code: run code that comes with the model.
         attn_implementation: as in transformers; None takes its choice.
+        part: what is loaded; None is the whole model.
 
     Raises:
         InputError: there is no such model, or it cannot be loaded.
     """
+    loader = cast(Any, AutoModelForCausalLM) if part is None else part
     options = {"revision": revision, "trust_remote_code": trust_remote_code, "attn_implementation": attn_implementation}
     try:
-        model, loaded = cast(Any, AutoModelForCausalLM).from_pretrained(
+        model, loaded = loader.from_pretrained(
             pretrained, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
         )
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
@@ -72,6 +76,28 @@ def load_model(
             f"model.pretrained: {pretrained!r} lacks {len(missing)} weights that its config.json asks for, e.g. "
             f"{missing[0]}; give a folder whose configuration and safetensors belong together"
         )
+    assert isinstance(model, PreTrainedModel)
+    model.eval()
+    return model.requires_grad_(False)
+
+
+def without_weights(
+    config: PretrainedConfig, dtype: torch.dtype, attn_implementation: str | None, *, trust_remote_code: bool = False
+) -> PreTrainedModel:
+    """A causal language model of this configuration on the meta device, else as `load_model` returns it.
+
+    Flash attention counts as torch's own, which keeps the same.
+
+    Raises:
+        InputError: the configuration is not that of a causal language model.
+    """
+    attention = "eager" if attn_implementation == "eager" else None
+    options = {"dtype": dtype, "attn_implementation": attention, "trust_remote_code": trust_remote_code}
+    try:
+        with torch.device("meta"):
+            model = cast(Any, AutoModelForCausalLM).from_config(config, **options)
+    except (OSError, ValueError, ImportError) as error:
+        raise _unloadable(str(config.name_or_path), error) from error
     assert isinstance(model, PreTrainedModel)
     model.eval()
     return model.requires_grad_(False)

@@ -15,11 +15,12 @@ from transformers import PreTrainedModel
 
 from lit_unlearn import checks, dropout, measure, models, randomness
 from lit_unlearn.evaluation import Evaluation, choice_scores, evaluate_choices
+from lit_unlearn.first_layers import FirstLayers
 from lit_unlearn.forward import Noise, Setting, positions
 from lit_unlearn.frozen import FrozenModel, run_pair
 from lit_unlearn.lora import Lora, scalings
 from lit_unlearn.loss import Batch, Loss, Outputs, PerTopic
-from lit_unlearn.ready import make_ready
+from lit_unlearn.ready import choose, make_ready
 
 
 class Losses(NamedTuple):
@@ -38,6 +39,9 @@ class UnlearnModule(L.LightningModule):
 
     It holds the updated model, which is trained, and the frozen one, the same checkpoint before training, which costs
     no more than the trained parameters. The loss of a step is the mean over rows of forget + retain_weight · retain.
+
+    Where a loss, the data's questions or a callback reads logits the whole model is loaded, else its first layers, 0 to
+    the steering layer. A callback of your own that reads logits says so: `needs_logits = True` in its class.
 
     The Trainer's `precision` decides the weights: `32-true` and `bf16-true` hold all in that dtype, `bf16-mixed` holds
     them in bf16 and the trained ones in float32.
@@ -60,6 +64,7 @@ class UnlearnModule(L.LightningModule):
         lr_scheduler: takes the optimizer, returns a scheduler that moves each step; None keeps the learning rate.
         seed: seed of the noise; None takes the run's (`seed_everything`).
         decoder_layers: dotted name of the list of decoder layers, for a model where it is not found by itself.
+        whole_model: load all layers also where no loss, question or callback reads logits.
         revision: branch, tag or commit of a hub model.
         attn_implementation: as in transformers; None takes its choice.
         trust_remote_code: run code that comes with the model. Do so only for code you have read.
@@ -88,6 +93,7 @@ class UnlearnModule(L.LightningModule):
         lr_scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         seed: int | None = None,
         decoder_layers: str | None = None,
+        whole_model: bool = False,
         revision: str = "main",
         attn_implementation: str | None = None,
         trust_remote_code: bool = False,
@@ -107,6 +113,7 @@ class UnlearnModule(L.LightningModule):
         self.lr_scheduler = lr_scheduler
         self.seed = randomness.run_seed(seed)
         self.decoder_layers = decoder_layers
+        self.whole_model = whole_model
         self.revision = revision
         self.attn_implementation = attn_implementation
         self.trust_remote_code = trust_remote_code
@@ -128,6 +135,22 @@ class UnlearnModule(L.LightningModule):
         config = models.load_config(self.pretrained, revision=self.revision, trust_remote_code=self.trust_remote_code)
         checks.check_layers(config, layer=self.layer, noise_layer=self.noise_layer)
 
+    def check_resume(self, path: str) -> None:
+        """Checks that a checkpoint is of a run like this one, without the model's weights.
+
+        `on_load_checkpoint` does so too, but under FSDP2 only after Lightning has tried to load the optimizer's state.
+
+        Args:
+            path: of the checkpoint, a file.
+
+        Raises:
+            InputError: it is of another model or of other trained parameters.
+        """
+        held = torch.load(path, map_location="cpu", mmap=True, weights_only=True).get("lit_unlearn")
+        shape = self.without_weights(torch.float32)
+        self._choose(shape)
+        checks.check_checkpoint(held, self._identity(shape), seeds=False)
+
     def check_optimizer(self) -> None:
         """Checks the options of the optimizer and the scheduler.
 
@@ -145,39 +168,65 @@ class UnlearnModule(L.LightningModule):
         warnings.filterwarnings("ignore", message=".*in eval mode at the start of training")
 
     def configure_model(self) -> None:
-        """Loads the model, chooses what is trained, keeps the frozen counterpart."""
+        """Loads of the model what is needed, chooses what is trained, keeps the frozen counterpart."""
         precision = str(self.trainer.precision)
+        whole = self.needs_whole_model(getattr(self.trainer, "datamodule", None), self.trainer.callbacks)  # type: ignore[attr-defined]
         if "updated" in self._modules:
             checks.check_precision(precision, self._precision)
+            checks.check_loaded(self.updated, whole=whole)
             return
         self._precision = precision
+        dtype = checks.weights_dtype(precision)
         updated = models.load_model(
             self.pretrained,
-            checks.weights_dtype(precision),
+            dtype,
             revision=self.revision,
             attn_implementation=self.attn_implementation,
             trust_remote_code=self.trust_remote_code,
+            part=None if whole else self.first_layers(self.without_weights(dtype)),
         )
         self.adopt(updated, precision)
+
+    def needs_whole_model(self, data: object, callbacks: Iterable[object]) -> bool:
+        """Whether a loss, questions of the data or a callback reads logits, or the whole model is asked for."""
+        asks = getattr(data, "evaluation", None) is not None
+        reads = any(getattr(callback, "needs_logits", False) for callback in callbacks)
+        return self.whole_model or self._needs_logits() or asks or reads
+
+    def without_weights(self, dtype: torch.dtype) -> PreTrainedModel:
+        """The whole model on the meta device."""
+        config = models.load_config(self.pretrained, revision=self.revision, trust_remote_code=self.trust_remote_code)
+        return models.without_weights(config, dtype, self.attn_implementation, trust_remote_code=self.trust_remote_code)
+
+    def first_layers(self, shape: PreTrainedModel) -> FirstLayers:
+        """The part of a model that this run needs where nothing reads logits.
+
+        Args:
+            shape: the whole model, on the meta device; in it is chosen what is trained.
+
+        Raises:
+            InputError: what is to be trained is not found, or lies above that part.
+        """
+        part = FirstLayers.of(shape, models.decoder_layers(shape, self.decoder_layers), self.layer)
+        self._choose(shape)
+        return part
 
     def adopt(self, updated: PreTrainedModel, precision: str) -> None:
         """Takes a loaded model, in place: chooses what is trained, keeps the frozen counterpart.
 
         Args:
-            updated: a causal language model in eval mode, with nothing trainable.
+            updated: a causal language model in eval mode, with nothing trainable; `first_layers` of it are enough where
+                nothing reads logits.
             precision: the Trainer's.
 
         Raises:
             InputError: what is to be trained is not found, or no loss reaches it.
         """
+        self._choose(updated)
         layers = models.decoder_layers(updated, self.decoder_layers)
         frozen = make_ready(
             updated,
             layers,
-            layer=self.layer,
-            trainable=self.trainable,
-            lora=self.lora,
-            seed=self.seed,
             needs_logits=self._needs_logits(),
             masters=precision.endswith("mixed"),
             mesh=self.device_mesh,
@@ -257,7 +306,7 @@ class UnlearnModule(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps the trained parameters alone, and what a resumed run must have in common with this one."""
         trained = self.trained_parameters()
-        checkpoint["lit_unlearn"] = self._identity()
+        checkpoint["lit_unlearn"] = self._identity(self.updated)
         checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in trained}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -266,7 +315,8 @@ class UnlearnModule(L.LightningModule):
         Raises:
             InputError: names, shapes or seeds differ.
         """
-        checks.check_checkpoint(checkpoint.get("lit_unlearn"), self._identity(), seeds=bool(self.trainer.training))
+        held, own = checkpoint.get("lit_unlearn"), self._identity(self.updated)
+        checks.check_checkpoint(held, own, seeds=bool(self.trainer.training))
 
     def trained_parameters(self) -> dict[str, Tensor]:
         """The trainable parameters by their names in this module."""
@@ -296,6 +346,18 @@ class UnlearnModule(L.LightningModule):
         """One of the configured kind, of no use but to look at."""
         return self.optimizer([torch.zeros(1, requires_grad=True)])
 
+    def _choose(self, model: PreTrainedModel) -> None:
+        """Chooses what is trained."""
+        choose(
+            model,
+            models.decoder_layers(model, self.decoder_layers),
+            layer=self.layer,
+            trainable=self.trainable,
+            lora=self.lora,
+            seed=self.seed,
+            needs_logits=self._needs_logits(),
+        )
+
     def _needs_logits(self) -> bool:
         return self.forget.needs_logits or self.retain.needs_logits
 
@@ -304,11 +366,12 @@ class UnlearnModule(L.LightningModule):
         last = len(self.layers) - 1 if self._needs_logits() else self.layer
         return range(models.first_trained_layer(self.updated, self.layers), last + 1)
 
-    def _identity(self) -> checks.Identity:
+    def _identity(self, updated: PreTrainedModel) -> checks.Identity:
         """Shapes of the trained parameters, scalings of adapters, seeds of noise and steering vectors, by name."""
-        shapes = {name: list(parameter.shape) for name, parameter in self.trained_parameters().items()}
+        trained = ((name, parameter) for name, parameter in updated.named_parameters() if parameter.requires_grad)
+        shapes = {f"updated.{name}": list(parameter.shape) for name, parameter in trained}
         seeds = {name: module.seed for name, module in self.named_modules() if hasattr(module, "seed")}
-        return {"shapes": shapes, "scalings": scalings(self.updated), "seeds": seeds}
+        return {"shapes": shapes, "scalings": scalings(updated), "seeds": seeds}
 
     def _run(self, loss: Loss, batch: Batch, *, training: bool = False) -> tuple[Tensor, Outputs]:
         """The loss of each row `[batch]` and the updated model's outputs; noise and dropout are training's."""

@@ -12,7 +12,7 @@ from lit_unlearn.lora import Lora, inject
 from lit_unlearn.sharding import shard
 
 
-def make_ready(
+def choose(
     updated: PreTrainedModel,
     layers: nn.ModuleList,
     *,
@@ -21,21 +21,17 @@ def make_ready(
     lora: Lora | None,
     seed: int,
     needs_logits: bool,
-    masters: bool,
-    mesh: DeviceMesh | None,
-) -> FrozenModel:
-    """Chooses what is trained in a loaded model, in place, and returns its frozen counterpart.
+) -> None:
+    """Chooses what is trained in a model, in place.
 
     Args:
-        updated: the model.
+        updated: the model; its weights may be on the meta device.
         layers: its decoder layers.
         layer: index of the steering layer.
         trainable: regular expressions over parameter names; None is the default.
         lora: adapters in their place.
         seed: of what adapters draw.
         needs_logits: a loss reads logits.
-        masters: hold what is trained in float32.
-        mesh: of ModelParallelStrategy, over which both are sharded.
 
     Raises:
         InputError: what is to be trained is not found, or no loss reaches it.
@@ -47,6 +43,28 @@ def make_ready(
     else:
         models.choose_default(updated, layers, layer)
     checks.check_reached(updated, layers, layer, needs_logits=needs_logits)
+
+
+def make_ready(
+    updated: PreTrainedModel,
+    layers: nn.ModuleList,
+    *,
+    needs_logits: bool,
+    masters: bool,
+    mesh: DeviceMesh | None,
+) -> FrozenModel:
+    """Makes a loaded model, in which is chosen what is trained, ready in place, and returns its frozen counterpart.
+
+    Args:
+        updated: the model.
+        layers: its decoder layers.
+        needs_logits: a loss reads logits.
+        masters: hold what is trained in float32.
+        mesh: of ModelParallelStrategy, over which both are sharded.
+
+    Raises:
+        InputError: what is to be trained cannot be.
+    """
     frozen = FrozenModel(updated)
     if masters:
         models.use_master_weights(updated)

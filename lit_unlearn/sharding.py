@@ -40,11 +40,12 @@ def shard(
     inside = {id(module) for layer in layers for module in layer.modules()}
     outside = [module for module in updated.modules() if id(module) not in inside and _owned(module)]
     trained = [module for layer in layers for module in layer.modules() if _trains(module)]
+    loaded = [layer for layer in layers if next(layer.parameters(), None) is not None]
     whole = _tied(outside)
     head = updated.get_output_embeddings()
     if needs_logits and head is not None and not _trains(head):
         whole.append(head)
-    for module in [*trained, *copies, *layers, *(module for module in outside if module not in whole)]:
+    for module in [*trained, *copies, *loaded, *(module for module in outside if module not in whole)]:
         # Resharded always: a forward without gradient between backward and step would lose the update otherwise.
         fully_shard(module, mesh=mesh["data_parallel"], reshard_after_forward=True)
 

@@ -168,6 +168,9 @@ class UnlearnCLI(LightningCLI):
             _check_checkpoint(options.ckpt_path)
         checks.weights_dtype(str(self.trainer.precision))
         self.model.check_model()
+        path = options.ckpt_path
+        if isinstance(self.model, UnlearnModule) and path is not None and zipfile.is_zipfile(path):
+            self.model.check_resume(path)
 
 
 def _option(parser: LightningArgumentParser, name: str) -> argparse.Action:

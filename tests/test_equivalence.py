@@ -120,7 +120,7 @@ def assert_equals_two_full_models(
     assert ours.losses == pytest.approx(plain.losses, rel=1e-9)
     assert len(set(ours.losses)) == len(batches)
     assert_close(ours.gradients, plain.gradients)
-    assert_close(ours.weights, plain.weights)
+    assert_close(ours.weights, {name: plain.weights[name] for name in ours.weights})  # the others are not loaded
 
 
 def assert_close(ours: dict[str, Tensor], plain: dict[str, Tensor]) -> None:

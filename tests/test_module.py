@@ -93,7 +93,7 @@ def test_exactly_the_chosen_parameters_change(world: Path, tmp_path: Path, train
 
 
 def test_the_frozen_model_stays_what_it_was(world: Path, tmp_path: Path) -> None:
-    module = demo_module(world)
+    module = demo_module(world, whole_model=True)
     quiet_trainer(tmp_path, max_steps=2).fit(module, demo_data(world))
     source = AutoModelForCausalLM.from_pretrained(world / "model", dtype=torch.float32)
     ids = torch.tensor([[1, 5, 9, 30]])

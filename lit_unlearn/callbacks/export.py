@@ -1,7 +1,12 @@
 """Write the unlearned model as a Hugging Face folder."""
 
-import json
+import shutil
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import lightning as L
 import torch
@@ -9,27 +14,28 @@ from torch import Tensor
 
 from lit_unlearn import lora
 from lit_unlearn.callbacks.model_card import model_card
-from lit_unlearn.checks import weights_dtype
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.errors import InputError
 from lit_unlearn.module import UnlearnModule
 from lit_unlearn.sharding import gathered
-from lit_unlearn.whole import appearing_whole
+from lit_unlearn.weight_files import WeightFiles
+from lit_unlearn.whole import appearing_whole, existing
 
 
 class ExportPretrained(L.Callback):
     """Writes the updated model when training ends, for `AutoModelForCausalLM.from_pretrained` and lm-eval's `hf` model.
 
-    The folder holds safetensors, configuration, generation configuration, tokenizer and a model card. It appears whole
-    or not at all. Trained parameters are cast to the dtype of the others; those are bit for bit what was loaded. LoRA's
-    adapters are merged into the weights beside which they were trained.
+    The folder holds copies of the model's own files (safetensors, configuration, generation configuration) in which the
+    trained weights alone are others, in the files' dtype; a tokenizer and a model card. It appears whole or not at all.
+    One weight at a time is in memory. LoRA's adapters are merged into the weights beside which they were trained.
 
     Args:
         folder: where to write; None writes `export` in the run's folder.
         adapter: write LoRA's adapters alone, for `PeftModel.from_pretrained` on the model that was unlearned.
 
     Raises:
-        InputError: the folder exists already, the model has no tokenizer, or there are no adapters; before training.
+        InputError: the folder exists already or its disk is too small, the model has no tokenizer, its files have no
+            safetensors or other weights than the model, or there are no adapters; before training.
     """
 
     def __init__(self, folder: str | None = None, *, adapter: bool = False) -> None:
@@ -49,6 +55,54 @@ class ExportPretrained(L.Callback):
         self._tokenizer = load_tokenizer(
             pl_module.pretrained, revision=pl_module.revision, trust_remote_code=pl_module.trust_remote_code
         )
+        self._check_folder(trainer)
+        if not self.adapter:
+            self._files = WeightFiles.of(pl_module.pretrained, revision=pl_module.revision)
+            _check_disk(self._path(trainer), self._files.size)
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Checks that the model's files hold what is trained."""
+        assert isinstance(pl_module, UnlearnModule)
+        if not self.adapter:
+            for weight in _trained(pl_module):
+                _check_stored(self._files, weight, pl_module)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Gathers the trained weights from all processes and writes them in one."""
+        assert isinstance(pl_module, UnlearnModule)
+        path = self._path(trainer)
+        with appearing_whole(path) if trainer.is_global_zero else nullcontext() as folder:
+            write = self._write_adapter if self.adapter else self._write_model
+            write(folder, pl_module)
+            if folder is not None:
+                self._tokenizer.save_pretrained(folder)
+                card = model_card(pl_module, trainer, library="peft" if self.adapter else "transformers")
+                (folder / "README.md").write_text(card, encoding="utf-8")
+        if trainer.is_global_zero:
+            print(f"{'The adapter of the' if self.adapter else 'The'} unlearned model is in {path}")
+        trainer.strategy.barrier("export")
+
+    def _write_model(self, folder: Path | None, module: UnlearnModule) -> None:
+        """Copies the model's files and overwrites what was trained; without a folder, only takes part in gathering."""
+        if folder is not None:
+            self._files.copy_to(folder)
+        for weight in _trained(module):
+            value = weight.after()
+            if folder is not None:
+                for name in weight.names_in(self._files):
+                    self._files.overwrite(folder, name, value)
+
+    def _write_adapter(self, folder: Path | None, module: UnlearnModule) -> None:
+        """Writes the adapters, as they were trained; likewise."""
+        assert module.lora is not None
+        named = [(name, value) for name, value in module.updated.named_parameters() if value.requires_grad]
+        state = {name: gathered(value).cpu() for name, value in named}
+        if folder is not None:
+            base = {"base_model_name_or_path": module.pretrained, "revision": module.revision}
+            lora.save_adapter(folder, module.updated, module.lora, state, **base)
+
+    def _check_folder(self, trainer: L.Trainer) -> None:
+        """The folder is free, and no other export's."""
         others = [callback for callback in trainer.callbacks if isinstance(callback, ExportPretrained)]  # type: ignore[attr-defined]
         if any(other is not self and other._path(trainer) == self._path(trainer) for other in others):
             raise InputError(
@@ -59,59 +113,72 @@ class ExportPretrained(L.Callback):
                 f"ExportPretrained: {self._path(trainer)} exists already; give another folder or remove it"
             )
 
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Gathers the weights from all processes and writes them in one."""
-        assert isinstance(pl_module, UnlearnModule)
-        gather = _adapters if self.adapter else _whole_state_dict
-        state = gather(pl_module, keep=trainer.is_global_zero)
-        if trainer.is_global_zero:
-            path = self._path(trainer)
-            with appearing_whole(path) as partial:
-                self._write(partial, pl_module, state)
-                self._tokenizer.save_pretrained(partial)
-                card = model_card(pl_module, trainer, library="peft" if self.adapter else "transformers")
-                (partial / "README.md").write_text(card, encoding="utf-8")
-            print(f"{'The adapter of the' if self.adapter else 'The'} unlearned model is in {path}")
-        trainer.strategy.barrier("export")
-
-    def _write(self, folder: Path, module: UnlearnModule, state: dict[str, Tensor]) -> None:
-        """Writes weights and configuration."""
-        if self.adapter:
-            assert module.lora is not None
-            base = {"base_model_name_or_path": module.pretrained, "revision": module.revision}
-            lora.save_adapter(folder, module.updated, module.lora, state, **base)
-            return
-        module.updated.save_pretrained(folder, state_dict=state)
-        _set_dtype(folder / "config.json", str(weights_dtype(str(module.trainer.precision))).removeprefix("torch."))
-
     def _path(self, trainer: L.Trainer) -> Path:
         return Path(self.folder) if self.folder else Path(trainer.default_root_dir) / "export"
 
 
-def _whole_state_dict(module: UnlearnModule, *, keep: bool) -> dict[str, Tensor]:
-    """The updated model's weights on the CPU, in one dtype; every process must call it, only `keep` ones hold them."""
-    dtype = weights_dtype(str(module.trainer.precision))
-    updated = module.updated
-    adapted = {id(layer.base_layer.weight): layer for layer in lora.adapted(updated).values()}
-    saved = updated.state_dict().keys()
-    held = [*updated.named_parameters(remove_duplicate=False), *updated.named_buffers()]
-    named = [(plain, value) for name, value in held if name in saved and (plain := lora.plain_name(name))]
-    moved: dict[int, Tensor] = {}  # each once, so that tied weights stay tied
-    for _, value in named:
-        if id(value) not in moved:
-            tensor = lora.merged_weight(adapted[id(value)]) if id(value) in adapted else gathered(value)
-            kept = tensor.to(device="cpu", dtype=dtype if tensor.is_floating_point() else None)
-            moved[id(value)] = kept if keep else torch.empty(0)
-    return {name: moved[id(value)] for name, value in named if keep}
+class _Trained(NamedTuple):
+    """A weight of the model that training changes, over all processes; every one of them must ask for its values."""
+
+    names: list[str]
+    """Its names in the model; several where it is tied."""
+    prefix: str
+    """Of names in the model, which its files may leave out."""
+    shape: tuple[int, ...]
+    before: Callable[[], Tensor]
+    """As it was loaded."""
+    after: Callable[[], Tensor]
+    """As it is now."""
+
+    def names_in(self, files: WeightFiles) -> list[str]:
+        """Names under which the model's files hold it."""
+        return [own for name in self.names for own in files.names_of(name, self.shape, prefix=self.prefix)]
 
 
-def _adapters(module: UnlearnModule, *, keep: bool) -> dict[str, Tensor]:
-    """The adapters' parameters on the CPU, as they were trained; likewise."""
-    state = {name: gathered(value).cpu() for name, value in module.updated.named_parameters() if value.requires_grad}
-    return state if keep else {}
+def _trained(module: UnlearnModule) -> list[_Trained]:
+    """The trained weights, each once; of LoRA, those beside its adapters."""
+    prefix, adapted = module.updated.base_model_prefix, lora.adapted(module.updated)
+    found = []
+    for name, layer in adapted.items():
+        base = layer.base_layer.weight
+        values = partial(gathered, base), partial(lora.merged_weight, layer)
+        found.append(_Trained([f"{name}.weight"], prefix, tuple(base.shape), *values))
+    names: dict[int, list[str]] = defaultdict(list)
+    for name, parameter in module.updated.named_parameters(remove_duplicate=False):
+        names[id(parameter)].append(name)
+    for name, before in ({} if adapted else module.frozen.originals()).items():
+        after = module.updated.get_parameter(name)
+        values = partial(gathered, before), partial(gathered, after)
+        found.append(_Trained(names[id(after)], prefix, tuple(after.shape), *values))
+    return found
 
 
-def _set_dtype(path: Path, dtype: str) -> None:
-    """Transformers writes that of the first parameter, which may be a float32 master."""
-    options = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps(options | {"dtype": dtype}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+def _check_stored(files: WeightFiles, weight: _Trained, module: UnlearnModule) -> None:
+    """The model's files hold a trained weight as the model had it in memory.
+
+    Raises:
+        InputError: they do not: transformers converts it on loading.
+    """
+    names, before = weight.names_in(files), weight.before().cpu()
+    if not names or not all(torch.equal(files.read(name).to(before.dtype), before) for name in names):
+        load = f"AutoModelForCausalLM.from_pretrained({module.pretrained!r})"
+        raise InputError(
+            f"ExportPretrained: the files of {module.pretrained!r} hold {weight.names[0]} otherwise than transformers "
+            f"has it in memory; save the model once as it is there, `{load}.save_pretrained(FOLDER, "
+            "save_original_format=False)`, its tokenizer beside it, and set model.pretrained to FOLDER"
+        )
+
+
+def _check_disk(path: Path, size: int) -> None:
+    """There is room for the export.
+
+    Raises:
+        InputError: there is not.
+    """
+    place = existing(path)
+    free = shutil.disk_usage(place).free
+    if free < size:
+        raise InputError(
+            f"ExportPretrained: {path} takes {size / 2**30:.2f} GiB, and {place} has {free / 2**30:.2f} GiB free; make "
+            "room, or set trainer.default_root_dir or this callback's folder to one on a larger disk"
+        )

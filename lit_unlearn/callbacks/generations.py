@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning as L
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
@@ -35,6 +35,8 @@ class Generations(L.Callback):
     Raises:
         InputError: there is nothing to ask, a number that cannot be, or a model without a tokenizer; before training.
     """
+
+    needs_logits: ClassVar[bool] = True
 
     def __init__(
         self, questions: int = 2, prompts: dict[str, list[str]] | None = None, *, max_new_tokens: int = 24

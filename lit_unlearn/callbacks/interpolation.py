@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import ClassVar
 
 import lightning as L
 import torch
@@ -23,6 +24,8 @@ class Interpolation(L.Callback):
     Raises:
         InputError: a share is not between 0 and 1, or there is no PerturbationRobustness.
     """
+
+    needs_logits: ClassVar[bool] = True
 
     def __init__(self, shares: Sequence[float] = (0.2, 0.4, 0.6, 0.8)) -> None:
         for share in shares:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import lightning as L
 import torch
@@ -41,6 +41,8 @@ class LMEvalHarness(L.Callback):
     Raises:
         InputError: an option cannot be; before training, there is no such task or its questions cannot be had.
     """
+
+    needs_logits: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning as L
 import torch
@@ -41,6 +41,8 @@ class PerturbationRobustness(L.Callback):
     Raises:
         InputError: there are no questions, or training would end without an evaluation.
     """
+
+    needs_logits: ClassVar[bool] = True
 
     def __init__(self, forget: Sequence[str] = ("forget",)) -> None:
         self.forget = tuple(forget)

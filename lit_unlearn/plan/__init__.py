@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lit_unlearn import models, shipped
+from lit_unlearn import shipped
 from lit_unlearn.errors import InputError
 from lit_unlearn.plan import table
 from lit_unlearn.plan.check import Check
@@ -122,17 +122,15 @@ def plan(config: PlanCLI) -> Plan:
         chosen,
         layouts(model, growth, size),
         files,
-        checks(config, model, chosen, files, flops / processes),
+        checks(config, chosen, files, flops / processes),
     )
 
 
 def _simulated(config: PlanCLI, rows: Sequence[Rows]) -> tuple[Model, dict[Rows, Step]]:
-    module = config.model
-    options = models.load_config(
-        module.pretrained, revision=module.revision, trust_remote_code=module.trust_remote_code
-    )
+    callbacks = config.trainer_options.callbacks or []
+    whole = config.model.needs_whole_model(config.datamodule, callbacks)
     foreach = str(config.trainer_options.accelerator) != "cpu"
-    model, steps = simulate(module, options, rows, precision=config.precision, foreach=foreach)
+    model, steps = simulate(config.model, rows, precision=config.precision, whole=whole, foreach=foreach)
     return model, {step.rows: step for step in steps}
 
 

@@ -37,12 +37,6 @@ def run_folder(config: PlanCLI) -> Path:
     return Path(config.trainer_options.default_root_dir or "runs")
 
 
-def existing(path: Path) -> Path:
-    """The folder, or the nearest above it that exists."""
-    path = path.absolute()
-    return next(folder for folder in (path, *path.parents) if folder.is_dir())
-
-
 def _exports(exports: list[ExportPretrained], root: Path, model: Model) -> Iterator[Written]:
     for export in exports:
         folder = Path(export.folder) if export.folder else root

@@ -9,9 +9,11 @@ from lightning.pytorch.plugins import DoublePrecision, HalfPrecision, MixedPreci
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
-from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
+from lit_unlearn import models
 from lit_unlearn.checks import weights_dtype
+from lit_unlearn.first_layers import NotLoaded
 from lit_unlearn.loss import Batch
 from lit_unlearn.module import UnlearnModule
 from lit_unlearn.plan.ledger import COPIES, GRADIENTS, OPTIMIZER, PARTS, TRAINED, WEIGHTS, Ledger, size
@@ -45,7 +47,7 @@ class Step(NamedTuple):
     peak: dict[str, int]
     """Bytes at the worst moment, by part."""
     weights_read: int
-    """Bytes of the untrained weights that the step reads; the others need not be in memory."""
+    """Bytes of the untrained weights that the step reads; the others are for evaluation."""
     forward: int
     """Floating-point operations of matrix products and attention, both models."""
     backward: int
@@ -56,9 +58,9 @@ class Model(NamedTuple):
     """What a model takes that does not depend on the rows, in bytes."""
 
     loaded: int
-    """All weights, as they are loaded."""
+    """The weights that are loaded: all, or those of the first layers."""
     exported: int
-    """All weights, as they are exported."""
+    """All weights, as they are in the model's files, and exported."""
     trained: int
     """The trained weights, as they are held."""
     optimizer: int
@@ -70,21 +72,27 @@ class Model(NamedTuple):
 
 
 def simulate(
-    module: UnlearnModule, config: PretrainedConfig, steps: Sequence[Rows], *, precision: str, foreach: bool
+    module: UnlearnModule, steps: Sequence[Rows], *, precision: str, whole: bool, foreach: bool
 ) -> tuple[Model, list[Step]]:
     """Runs a training step for each set of rows, the optimizer's included, without weights and data.
 
     Args:
         module: whose model is not loaded; it keeps one without values.
-        config: of the model.
         steps: the rows of each.
         precision: of the Trainer.
+        whole: the whole model is loaded.
         foreach: the optimizer updates all matrices at once, as torch does on an accelerator, which takes more memory.
 
     Raises:
         InputError: what is to be trained is not found, or no loss reaches it.
     """
-    model = without_values(config, weights_dtype(precision), module.attn_implementation)
+    dtype = weights_dtype(precision)
+    model = module.without_weights(dtype)
+    exported = sum(parameter.numel() for parameter in model.parameters()) * _stored(module).itemsize
+    if not whole:
+        part = module.first_layers(model)
+        model = module.without_weights(dtype)
+        part.leave_out(model)
     loaded = size(_tensors(model))
     module.adopt(model, precision)
     ledger = Ledger()
@@ -96,20 +104,7 @@ def simulate(
         optimizer = _optimizer(module, foreach=foreach)
         _first_step(model, optimizer, ledger)
         found = [_step(module, rows, optimizer, ledger, precision) for rows in steps]
-        return _measured(module, loaded, optimizer, weights_dtype(precision)), found
-
-
-def without_values(config: PretrainedConfig, dtype: torch.dtype, attn_implementation: str | None) -> PreTrainedModel:
-    """A causal language model of this configuration on the meta device, else as `models.load_model` returns it.
-
-    Flash attention counts as torch's own, which keeps the same.
-    """
-    attention = "eager" if attn_implementation == "eager" else None
-    with torch.device("meta"):
-        model = cast(Any, AutoModelForCausalLM).from_config(config, dtype=dtype, attn_implementation=attention)
-    assert isinstance(model, PreTrainedModel)
-    model.eval()
-    return model.requires_grad_(False)
+        return _measured(module, loaded, exported, optimizer), found
 
 
 def count_flops() -> FlopCounterMode:
@@ -190,16 +185,22 @@ def _batch(rows: int, tokens: int) -> Batch:
     )
 
 
-def _measured(module: UnlearnModule, loaded: int, optimizer: Optimizer, dtype: torch.dtype) -> Model:
+def _stored(module: UnlearnModule) -> torch.dtype:
+    """The dtype of the weights in the model's files, as its configuration says."""
+    config = models.load_config(module.pretrained, revision=module.revision, trust_remote_code=module.trust_remote_code)
+    found = config.dtype or config.get_text_config().dtype or torch.float32
+    assert isinstance(found, torch.dtype)
+    return found
+
+
+def _measured(module: UnlearnModule, loaded: int, exported: int, optimizer: Optimizer) -> Model:
     model = module.updated
-    exported = sum(tensor.numel() for tensor in {id(one): one for one in model.parameters()}.values()) * dtype.itemsize
-    adapters = sum(tensor.numel() for tensor in _trained(model)) * dtype.itemsize if module.lora is not None else 0
     whole = _whole(model, needs_logits=module.forget.needs_logits or module.retain.needs_logits)
     outside = (own for own in model.modules() if not _is_inside(own, module.layers) and own not in whole)
     units = [size(own for own in layer.parameters() if not own.requires_grad) for layer in module.layers]
     return Model(
         loaded,
-        exported - adapters,
+        exported,
         size(_trained(model)),
         size(_state(optimizer)),
         max([*units, *(size(own.parameters(recurse=False)) for own in outside)]),
@@ -210,7 +211,7 @@ def _measured(module: UnlearnModule, loaded: int, optimizer: Optimizer, dtype: t
 def _whole(model: PreTrainedModel, *, needs_logits: bool) -> list[nn.Module]:
     """The modules that `sharding.shard` leaves whole: tied ones, and an untrained head whose logits are read."""
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
-    if head is None or head.weight.requires_grad:
+    if head is None or isinstance(head, NotLoaded) or head.weight.requires_grad:
         return []
     tied = embedding.weight is head.weight
     return [head, *([embedding] if tied else [])] if tied or needs_logits else []

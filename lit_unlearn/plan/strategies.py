@@ -61,7 +61,7 @@ class Growth(NamedTuple):
 def layout(strategy: str, devices: int, model: Model, growth: Growth, batch_size: int) -> Layout:
     """A strategy over devices that share a batch.
 
-    A process of FSDP2 loads the whole model into the host's memory before it shards it; the others load onto their
+    A process of FSDP2 loads all that is loaded into the host's memory before it shards it; the others load onto their
     device.
 
     Args:

@@ -39,7 +39,7 @@ def unit(size: int) -> Unit:
 def memory(chosen: Layout, weights_read: int) -> list[str]:
     """The parts of a process's memory at its peak."""
     own = unit(chosen.total)
-    notes = _ABOUT | {"weights": f"untrained, as loaded; the step reads {own.shown(weights_read)} of the whole model's"}
+    notes = _ABOUT | {"weights": f"untrained, as loaded; a step reads {own.shown(weights_read)} of them"}
     rows = [(part, own.shown(size), notes.get(part, "")) for part, size in chosen.parts.items()]
     title = f"memory at the peak of a step, {chosen.name}"
     return _aligned([(title, own.name, ""), *rows, ("together", own.shown(chosen.total), f"most by {chosen.binds}")])

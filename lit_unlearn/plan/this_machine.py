@@ -14,10 +14,10 @@ from packaging.requirements import Requirement
 from lit_unlearn.plan import hub
 from lit_unlearn.plan.check import Check
 from lit_unlearn.plan.config import PlanCLI, devices
-from lit_unlearn.plan.disk import Written, existing, run_folder
-from lit_unlearn.plan.step import Model
+from lit_unlearn.plan.disk import Written, run_folder
 from lit_unlearn.plan.strategies import Layout
 from lit_unlearn.plan.table import unit
+from lit_unlearn.whole import existing
 
 _SLOW = 1e12
 _CPU_RATE = 1e11
@@ -25,12 +25,11 @@ _CPU_RATE = 1e11
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
 
 
-def checks(config: PlanCLI, model: Model, layout: Layout, files: Sequence[Written], flops: float) -> list[Check]:
+def checks(config: PlanCLI, layout: Layout, files: Sequence[Written], flops: float) -> list[Check]:
     """Everything that a run needs and this machine has or lacks.
 
     Args:
         config: of the run.
-        model: what the model takes.
         layout: what each device takes under the config's strategy.
         files: what the run writes.
         flops: of a batch, in one process.
@@ -38,7 +37,7 @@ def checks(config: PlanCLI, model: Model, layout: Layout, files: Sequence[Writte
     on_gpu = runs_on_gpu(config)
     return [
         *(_gpus(config, layout) if on_gpu else _processor(config, flops)),
-        _host(model, layout, files, on_gpu=on_gpu),
+        _host(layout, on_gpu=on_gpu),
         *_disk(files),
         _folder(run_folder(config)),
         hub.check_model(config.model),
@@ -84,9 +83,8 @@ def _processor(config: PlanCLI, flops: float) -> Iterator[Check]:
         yield Check("processor", "note", found)
 
 
-def _host(model: Model, layout: Layout, files: Sequence[Written], *, on_gpu: bool) -> Check:
-    exported = model.exported if any(one.name == "export" for one in files) else 0
-    needed = max(layout.host, exported) if on_gpu else max(layout.host, layout.devices * layout.total)
+def _host(layout: Layout, *, on_gpu: bool) -> Check:
+    needed = layout.host if on_gpu else max(layout.host, layout.devices * layout.total)
     fits = needed <= host_memory()
     found = f"{_shown(host_memory())}, {_shown(needed)} needed"
     return Check("memory", "ok" if fits else "fails", found, "" if fits else "a machine with more, or fewer processes")

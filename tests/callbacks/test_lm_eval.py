@@ -61,7 +61,7 @@ def test_training_does_not_notice_it(world: Path, tmp_path: Path) -> None:
     runs = []
     for callbacks in ([], [asking(tmp_path)]):
         torch.manual_seed(3)
-        losses, module = Losses(), demo_module(world)
+        losses, module = Losses(), demo_module(world, whole_model=True)
         trainer = quiet_trainer(tmp_path / "run", max_steps=4, callbacks=[*callbacks, losses], **EVERY)
         trainer.fit(module, demo_data(world, holdout=4))
         weights = {name: value.clone() for name, value in module.updated.state_dict().items()}

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.optim import Optimizer
-from transformers import AutoConfig
 
 from lit_unlearn import UnlearnModule, models
 from lit_unlearn.checks import weights_dtype
@@ -32,16 +31,18 @@ class Real(NamedTuple):
 
 def planned(module: UnlearnModule, *, precision: str = "32-true", rows: Rows = ROWS) -> tuple[Model, Step]:
     """What the plan says of a step."""
-    config = AutoConfig.from_pretrained(module.pretrained)
     preferred = rows.preferred if module.forget.needs_preferred else 0
-    model, steps = simulate(module, config, [rows._replace(preferred=preferred)], precision=precision, foreach=False)
+    whole = module.needs_whole_model(None, ())
+    longest = [rows._replace(preferred=preferred)]
+    model, steps = simulate(module, longest, precision=precision, whole=whole, foreach=False)
     return model, steps[0]
 
 
 def measured(module: UnlearnModule, *, rows: Rows = ROWS) -> Real:
     """A step in float32 on rows of which one is a token shorter than the others, so that the mask is needed."""
     dtype, attention = weights_dtype("32-true"), module.attn_implementation
-    module.adopt(models.load_model(module.pretrained, dtype, attn_implementation=attention), "32-true")
+    part = None if module.needs_whole_model(None, ()) else module.first_layers(module.without_weights(dtype))
+    module.adopt(models.load_model(module.pretrained, dtype, attn_implementation=attention, part=part), "32-true")
     optimizer = module.configure_optimizers()
     assert isinstance(optimizer, Optimizer)
     own = {_memory(tensor) for tensor in [*module.parameters(), *module.buffers()]}

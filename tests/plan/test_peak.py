@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import AutoConfig, LlamaConfig
+from transformers import LlamaConfig
 
 from lit_unlearn import RMU, RepresentationMSE, UnlearnModule
 from lit_unlearn.plan.step import Rows, simulate
@@ -57,8 +57,7 @@ def test_the_peak_is_that_of_a_real_process(tmp_path: Path) -> None:
         "num_hidden_layers": 4,
     }
     LlamaConfig(**sizes, vocab_size=2000, pad_token_id=0).save_pretrained(tmp_path)
-    config = AutoConfig.from_pretrained(tmp_path)
-    _, (step,) = simulate(module_of(str(tmp_path)), config, [ROWS], precision="32-true", foreach=False)
+    _, (step,) = simulate(module_of(str(tmp_path)), [ROWS], precision="32-true", whole=True, foreach=False)
     # Freed memory goes back at once, so that what is resident is what is alive.
     environment = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from torch import optim
 
 from lit_unlearn import DPO, NPO, RMU, LogitKL, Lora, RepresentationMSE, UnlearnModule
@@ -59,11 +60,20 @@ def test_every_family_is_planned_from_its_configuration(family: str, tmp_path: P
     assert step.forward + step.backward == pytest.approx(real.forward + real.backward, rel=0.03)
 
 
-def test_losses_on_hidden_states_read_the_first_layers_alone(llama: Path) -> None:
-    _, step = planned(module_of(llama, layer=1))
-    _, logits = planned(module_of(llama, layer=1, forget=NPO(0.1), retain=LogitKL()))
-    assert logits.weights_read == pytest.approx(logits.peak[WEIGHTS], rel=1e-3)  # all but a buffer
-    assert step.weights_read < 0.6 * step.peak[WEIGHTS]  # 2 of 5 layers, no head
+def test_losses_on_hidden_states_take_the_first_layers_alone(llama: Path) -> None:
+    found = [planned(module_of(llama, layer=1, whole_model=whole)) for whole in (False, True)]
+    (first, step), (whole, with_all) = found
+    assert step.weights_read == with_all.weights_read == pytest.approx(step.peak[WEIGHTS], rel=0.01)
+    assert step.peak[WEIGHTS] < 0.6 * with_all.peak[WEIGHTS]  # 2 of 5 layers, no head
+    assert (first.loaded, whole.loaded) == (step.peak[WEIGHTS] + first.trained, with_all.peak[WEIGHTS] + whole.trained)
+    assert first.exported == whole.exported == pytest.approx(whole.loaded, rel=0.01)
+    others = [{part: size for part, size in one.peak.items() if part != WEIGHTS} for one in (step, with_all)]
+    assert others[0] == others[1]
+
+
+def test_losses_on_logits_read_the_whole_model(llama: Path) -> None:
+    _, step = planned(module_of(llama, layer=1, forget=NPO(0.1), retain=LogitKL()))
+    assert step.weights_read == pytest.approx(step.peak[WEIGHTS], rel=1e-3)  # all but a buffer
 
 
 def test_masters_take_float32_beside_weights_in_bf16(llama: Path) -> None:
@@ -71,7 +81,13 @@ def test_masters_take_float32_beside_weights_in_bf16(llama: Path) -> None:
     assert mixed[1].peak[TRAINED] == 2 * halves[1].peak[TRAINED]
     assert mixed[1].peak[WEIGHTS] == halves[1].peak[WEIGHTS]
     assert mixed[1].peak[COPIES] == halves[1].peak[COPIES]
-    assert mixed[0].exported == halves[0].exported == pytest.approx(mixed[0].loaded, rel=0.01)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_an_export_is_as_large_as_the_models_files(dtype: torch.dtype, tmp_path: Path) -> None:
+    folder = write_family(tmp_path, "llama", dtype=dtype)
+    weights = (folder / "model.safetensors").stat().st_size
+    assert planned(module_of(folder), precision="bf16-mixed")[0].exported == pytest.approx(weights, rel=0.1)
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])

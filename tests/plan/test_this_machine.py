@@ -12,11 +12,9 @@ from lit_unlearn.plan import hub, this_machine
 from lit_unlearn.plan.check import Check
 from lit_unlearn.plan.config import ONE, PlanCLI, devices
 from lit_unlearn.plan.disk import Written
-from lit_unlearn.plan.step import Model
 from lit_unlearn.plan.strategies import Layout
 
 GIB = 2**30
-MODEL = Model(loaded=14 * GIB, exported=14 * GIB, trained=GIB, optimizer=GIB, unit=GIB, whole=0)
 ALONE = Layout(ONE, 1, {"weights": 14 * GIB, "passing": GIB}, 0)
 
 
@@ -58,15 +56,13 @@ def test_without_a_gpu_only_a_run_that_asks_for_one_fails(monkeypatch: pytest.Mo
     assert [check.status for check in this_machine._processor(config(), 1e9)] == ["ok"]
 
 
-def test_the_export_passes_through_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    export = Written("export", Path(), 14 * GIB, 1)
-    for memory, status in ((15 * GIB, "ok"), (13 * GIB, "fails")):
-        monkeypatch.setattr(this_machine, "host_memory", lambda memory=memory: memory)
-        assert this_machine._host(MODEL, ALONE, [export], on_gpu=True).status == status
-        assert this_machine._host(MODEL, ALONE, [], on_gpu=True).status == "ok"
-    assert this_machine._host(MODEL, ALONE, [], on_gpu=False).status == "fails"
-    loading = ALONE._replace(host=28 * GIB)
-    assert "28.00 GiB needed" in this_machine._host(MODEL, loading, [export], on_gpu=True).found
+def test_the_host_holds_what_is_loaded_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(this_machine, "host_memory", lambda: 15 * GIB)
+    assert this_machine._host(ALONE, on_gpu=False).status == "ok"
+    assert this_machine._host(ALONE._replace(devices=2), on_gpu=False).status == "fails"
+    assert this_machine._host(ALONE, on_gpu=True).status == "ok"
+    loading = this_machine._host(ALONE._replace(host=28 * GIB), on_gpu=True)
+    assert (loading.status, loading.found) == ("fails", "15.00 GiB, 28.00 GiB needed")
 
 
 def test_what_is_written_to_one_disk_counts_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
