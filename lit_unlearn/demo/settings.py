@@ -80,7 +80,7 @@ def _on_logits(
 
 
 SETTINGS = (
-    _setting("RMU, all matrices", "rmu-all", "demo.yaml"),
+    _setting("RMU, all matrices", "rmu-all", "demo.yaml", baselines=False),
     _setting("Adaptive RMU, all matrices", "adaptive-rmu-all", "demo_adaptive_rmu.yaml", baselines=False),
     _setting("RSV, all matrices", "rsv-all", "demo_rsv.yaml", baselines=False),
     _setting(
