@@ -6,6 +6,8 @@ INSTALLED := $(VENV)/installed
 DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 FULL := runs/full-report
 NOISE := $(FULL)/noise/noise_scale=
+# Of all perturbations, those that analyses take.
+FEW := --data.perturbations='{1-gram: {n: 1, sets: [retain]}, 4-gram: {n: 4, sets: [retain]}, prefix: {n: sentence, position: prefix, sets: [retain]}}'
 
 .PHONY: setup test test-slow lint demo full-report results clean
 
@@ -49,12 +51,12 @@ full-report: $(INSTALLED)
 	$(SWEEP) -c demo.yaml -c demo_full.yaml --over model.noise_scale=0,0.5,1.5 --seeds 3 --out $(FULL)/noise
 	$(SWEEP) -c demo.yaml -c demo_full.yaml --over model.optimizer.lr=1.5e-4 --seeds 3 --out $(FULL)/half-lr
 	$(SWEEP) -c demo.yaml --over model.forget.init_args.coefficient=4,40 --seeds 1 --out $(FULL)/coefficient
-	$(ANALYSE) maxlogit $(NOISE)0/seed-0 $(NOISE)0.5/seed-0 $(FULL)/half-lr/*/seed-0 & \
-	$(ANALYSE) output-variance $(NOISE)0/seed-0 $(NOISE)1.5/seed-0 && wait $$!
-	$(ANALYSE) reject-probability $(NOISE)0/seed-0 $(NOISE)1.5/seed-0 & \
+	$(ANALYSE) maxlogit $(NOISE)0/seed-0 $(NOISE)0.5/seed-0 $(FULL)/half-lr/*/seed-0 $(FEW) & \
+	$(ANALYSE) output-variance $(NOISE)0/seed-0 $(NOISE)1.5/seed-0 $(FEW) && wait $$!
+	$(ANALYSE) reject-probability $(NOISE)0/seed-0 $(NOISE)1.5/seed-0 $(FEW) & \
 	$(ANALYSE) logit-lens $(NOISE)0/seed-0 $(NOISE)0.5/seed-0 && wait $$!
 	$(ANALYSE) alignment $(NOISE)0/seed-0 $(FULL)/coefficient/*/seed-0 & \
-	$(ANALYSE) streams $(NOISE)0/seed-0 && $(ANALYSE) spillover $(NOISE)0/seed-0 && wait $$!
+	$(ANALYSE) streams $(NOISE)0/seed-0 && $(ANALYSE) spillover $(NOISE)0/seed-0 $(FEW) && wait $$!
 	$(BIN)/lit-unlearn report $(NOISE)0 $(FULL)/noise/*/ $(FULL)/half-lr/*/ $(NOISE)0@step=100 $(NOISE)0@interpolation=0.7 \
 		--out $(FULL)/report
 

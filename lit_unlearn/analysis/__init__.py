@@ -41,7 +41,10 @@ def main(words: Sequence[str]) -> None:
     Raises:
         InputError: an option or a run cannot be used, or matplotlib or scipy is not installed.
     """
-    options, shared = _parser().parse_known_args(words)
+    # Taken out first: to argparse a word with a space in it is a path.
+    own = [word for word in words if not _is_shared(word)]
+    options, shared = _parser().parse_known_args(own)
+    shared += [word for word in words if _is_shared(word)]
     if min(options.count, options.batch_size) < 1:
         raise InputError(f"analyse {options.name}: counts begin with 1; give 1 or more")
     out = options.out or _default_out(options.paths[0], options.name)
@@ -56,6 +59,12 @@ def main(words: Sequence[str]) -> None:
     write(out, section, figure)
     print(f"\n{section.markdown()}")
     print(f"Open {out / 'figure.png'} and {out / 'section.md'}.")
+
+
+def _is_shared(word: str) -> bool:
+    """Whether a word is an option of `fit` with its value."""
+    name, sign, _ = word.partition("=")
+    return name.startswith("--") and sign == "=" and "." in name
 
 
 def _default_out(path: Path, name: str) -> Path:

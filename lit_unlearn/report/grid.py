@@ -9,7 +9,7 @@ from lit_unlearn.report.runs import Model
 from lit_unlearn.report.series import Panel
 from lit_unlearn.report.table import cell, excess, recoveries, recovery_shown, shown
 
-_COLUMNS = 10
+_COLUMNS = 8
 """Of one table of accuracies; more would not fit on paper."""
 _NUMBER = re.compile(r"[-−+]?\d[\d.]*(e[-+]?\d+)?( ?%)?( ± [\d.]+)?( [\[(][^])]*[\])])?|n/a|–|")
 """What is set as a number: with its error or an interval, or none at all."""

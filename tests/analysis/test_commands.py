@@ -217,6 +217,20 @@ def test_without_the_extra_it_says_what_to_install(
     assert f"{missing} is not installed; pip install 'lit-unlearn[report]'" in capsys.readouterr().err
 
 
+def test_an_option_of_fit_may_hold_spaces_beside_several_runs(method: Path, rna: Path, tmp_path: Path) -> None:
+    option = "--data.evaluation.perturbations={2-gram: {n: 2, sets: [retain]}}"
+    section = analysed(tmp_path / "out", "maxlogit", str(method), str(rna), option, "--questions=2")
+    assert list(section["numbers"]["models"]["base"]) == ["forget", "retain", "retain/2-gram"]
+
+
+@pytest.mark.parametrize("name", ["streams", "maxlogit", "reject-probability"])
+def test_help_shows_the_paths(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["analyse", name, "--help"])
+    assert stop.value.code == 0
+    assert "finished run" in capsys.readouterr().out
+
+
 def test_help_names_every_analysis(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["analyse", "--help"])

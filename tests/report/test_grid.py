@@ -33,9 +33,9 @@ def test_many_perturbations_are_several_tables(tmp_path: Path) -> None:
     names = [f"{n}-gram" for n in (1, 2, 4, 8, 16)]
     right = {"retain": 99, **{f"retain/{name}{end}": 90 for name in names for end in ("", "/control")}}
     tables = accuracies(load([write_run(tmp_path / "rmu", asked(0, right), asked(9, right))]))
-    assert [len(table.columns) for table in tables] == [1 + 3 * 3, 2 * 3]
-    assert [table.heads for table in tables] == [["base", "rmu"]] * 2
-    assert tables[1].caption == "Accuracy: retain, 8-gram; retain, 16-gram"
+    assert [len(table.columns) for table in tables] == [1 + 2 * 3, 2 * 3, 3]
+    assert [table.heads for table in tables] == [["base", "rmu"]] * 3
+    assert tables[1].caption == "Accuracy: retain, 4-gram; retain, 8-gram"
 
 
 def test_a_figure_has_its_numbers(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -230,7 +231,10 @@ def test_a_run_that_the_sweep_does_not_know_is_not_touched(tmp_path: Path) -> No
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_sweep_that_is_ended_ends_its_fits(tmp_path: Path, number: signal.Signals) -> None:
     words = ["sweep", "-c", "demo.yaml", "--over", "model.noise_scale=0,1,2", "--out", "out"]
-    sweep = subprocess.Popen([sys.executable, "-m", "lit_unlearn", *words], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "lit_unlearn", *words]
+    # Where the tests run in the background, their shell has told them to ignore SIGINT.
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    sweep = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL, preexec_fn=heeding)
     log = tmp_path / "out" / "noise_scale=0" / "seed-0.log"
     while not log.is_file():
         time.sleep(0.1)
