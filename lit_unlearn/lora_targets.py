@@ -43,27 +43,18 @@ def target_names(
     Raises:
         InputError: there is no such module or layer, or a module cannot have an adapter.
     """
-    names = _found(model, layers, wanted, indices, layer)
+    if wanted is None:
+        names = _mlp_outputs(model, layers, layer)
+    elif isinstance(wanted, str):
+        names = _matching(model, wanted, layers)
+    elif indices is None:
+        names = _ending(wanted, [name for name, _ in model.named_modules()], "")
+    else:
+        _check_selection(model, wanted, indices, len(layers))
+        chosen = [name for index in indices for name in _names(model, layers[index])]
+        names = _ending(wanted, chosen, f" in layers {list(indices)}")
     _check(model, names, layers)
     return names
-
-
-def _found(
-    model: PreTrainedModel,
-    layers: nn.ModuleList,
-    wanted: Sequence[str] | str | None,
-    indices: Sequence[int] | None,
-    layer: int,
-) -> list[str]:
-    if wanted is None:
-        return _mlp_outputs(model, layers, layer)
-    if isinstance(wanted, str):
-        return _matching(model, wanted, layers)
-    if indices is None:
-        return _ending(wanted, [name for name, _ in model.named_modules()], "")
-    _check_selection(model, wanted, indices, len(layers))
-    chosen = [name for index in indices for name in _names(model, layers[index])]
-    return _ending(wanted, chosen, f" in layers {list(indices)}")
 
 
 def _names(model: nn.Module, part: nn.Module) -> list[str]:
