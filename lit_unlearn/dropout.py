@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from lit_unlearn.errors import InputError
-from lit_unlearn.forward import Prefix, Setting, applied, captured_output, run_layers
+from lit_unlearn.forward import Prefix, run_layers
+from lit_unlearn.hooks import Setting, applied, captured_output
 from lit_unlearn.lora import is_adapted
 from lit_unlearn.loss import Batch
 

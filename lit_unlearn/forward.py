@@ -1,4 +1,4 @@
-"""Running part of a decoder: every hook and module swap of the package, as context managers undone on exit."""
+"""Running part of a causal language model: only the layers that are read."""
 
 import copy
 import inspect
@@ -11,39 +11,20 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from lit_unlearn.hooks import (
+    Noise,
+    Returns,
+    Swap,
+    captured_input,
+    captured_output,
+    hidden_states,
+    noisy_output,
+    recorded_start,
+    replaced_input,
+    swapped,
+)
 from lit_unlearn.logits import LazyLogits
 from lit_unlearn.loss import Batch, Outputs
-
-Noise = Callable[[Tensor], Tensor]
-"""Takes a hidden state `[batch, seq, dim]`, returns what is added to it."""
-Setting = tuple[nn.Module, str, Any]
-"""A module, the name of an attribute, and its value for a while."""
-
-
-@contextmanager
-def swapped(replacements: Sequence[tuple[nn.Module, str, nn.Module]]) -> Iterator[None]:
-    """Puts modules in the place of others: (parent, name of the child, its replacement)."""
-    originals = [parent._modules[name] for parent, name, _ in replacements]
-    try:
-        for parent, name, module in replacements:
-            parent._modules[name] = module
-        yield
-    finally:
-        for (parent, name, _), original in zip(replacements, originals, strict=True):
-            parent._modules[name] = original
-
-
-@contextmanager
-def applied(settings: Sequence[Setting]) -> Iterator[None]:
-    """Gives attributes of modules other values."""
-    before = [getattr(module, name) for module, name, _ in settings]
-    try:
-        for module, name, value in settings:
-            setattr(module, name, value)
-        yield
-    finally:
-        for (module, name, _), value in zip(settings, before, strict=True):
-            setattr(module, name, value)
 
 
 @contextmanager
@@ -61,54 +42,6 @@ def only_layers(layers: nn.ModuleList, first: int, last: int, *, like: Sequence[
         yield
 
 
-@contextmanager
-def captured_output(layer: nn.Module) -> Iterator[list[Any]]:
-    """Collects what the layer returns."""
-    seen: list[Any] = []
-    handle = layer.register_forward_hook(lambda module, args, output: seen.append(output))
-    try:
-        yield seen
-    finally:
-        handle.remove()
-
-
-@contextmanager
-def captured_input(layer: nn.Module) -> Iterator[list[Tensor]]:
-    """Collects the hidden states that the layer is given."""
-    seen: list[Tensor] = []
-    handle = layer.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
-    try:
-        yield seen
-    finally:
-        handle.remove()
-
-
-@contextmanager
-def replaced_input(layer: nn.Module, hidden: Tensor) -> Iterator[None]:
-    """Gives the layer these hidden states `[batch, seq, dim]` in place of its own."""
-    handle = layer.register_forward_pre_hook(lambda module, args: (hidden, *args[1:]))
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def noisy_output(layer: nn.Module, noise: Noise) -> AbstractContextManager[None]:
-    """Adds noise to the hidden states that the layer returns, in their own dtype."""
-    return _changed_output(layer, lambda hidden: hidden + noise(hidden).to(hidden.dtype))
-
-
-def patched_output(layer: nn.Module, mask: Tensor, hidden: Tensor) -> AbstractContextManager[None]:
-    """Gives the hidden states that the layer returns other values at some positions, in their own dtype.
-
-    Args:
-        layer: a decoder layer.
-        mask: bool `[batch, seq]`, the positions.
-        hidden: `[batch, seq, dim]`, what stands there instead.
-    """
-    return _changed_output(layer, lambda own: torch.where(mask[..., None], hidden.to(own.dtype), own))
-
-
 class Prefix(NamedTuple):
     """What a run leaves for a later one to start from."""
 
@@ -116,6 +49,8 @@ class Prefix(NamedTuple):
     """`[batch, seq, dim]`, what entered layer `start`."""
     example: Any
     """What layer `layer` returned."""
+    within: Sequence[Swap] = ()
+    """In layer `start`, stand-ins that return what was computed before the first trained part of it."""
 
 
 def run_layers(
@@ -127,6 +62,7 @@ def run_layers(
     needs_logits: bool,
     start: int,
     prefix: Prefix | None = None,
+    resumed: bool = False,
     noise: tuple[int, Noise] | None = None,
     context: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> tuple[Outputs, Prefix]:
@@ -143,6 +79,7 @@ def run_layers(
         needs_logits: run to the logits.
         start: index of a layer that runs: where the returned prefix ends and a given one is taken up.
         prefix: from an earlier run on the same batch with the same `start`; None runs from the embedding.
+        resumed: the returned prefix is for a run of the frozen model, and holds what that need not compute again.
         noise: index of a layer, not below `start`, and the noise added to its output.
         context: what to be in while logits are computed.
 
@@ -155,17 +92,21 @@ def run_layers(
             stack.enter_context(noisy_output(layers[noise[0]], noise[1]))
         if prefix is not None:
             stack.enter_context(replaced_input(layers[start], prefix.hidden))
+            stack.enter_context(swapped(prefix.within))
         entered = stack.enter_context(captured_input(layers[start]))
         left = stack.enter_context(captured_output(layers[layer]))
         first, like = (0, left) if prefix is None else (start, [prefix.example])
         stack.enter_context(only_layers(layers, first, last, like=like))
+        within = stack.enter_context(recorded_start(layers[start])) if resumed else []
         decoder = model.get_decoder()
         result = decoder(**_inputs(decoder, batch), use_cache=False)
     vocab = model.config.get_text_config().vocab_size
-    logits = LazyLogits(partial(output_head, model, result, context), _hidden(result), vocab) if needs_logits else None
+    logits = (
+        LazyLogits(partial(output_head, model, result, context), hidden_states(result), vocab) if needs_logits else None
+    )
     # Where `layer` lies below the prefix's end, what it returned is in the prefix.
     example = left[0] if prefix is None or left else prefix.example
-    return Outputs(_hidden(example), logits), Prefix(entered[0], example)
+    return Outputs(hidden_states(example), logits), Prefix(entered[0], example, within)
 
 
 def output_head(
@@ -183,7 +124,7 @@ def output_head(
     path = next(path for path, module in model.named_modules() if module is decoder)
     parent, _, name = path.rpartition(".")
     ids = torch.zeros(states.shape[:2], dtype=torch.long, device=states.device)
-    with context(), swapped([(model.get_submodule(parent), name, _Returns(_with_hidden(result, states)))]):
+    with context(), swapped([(model.get_submodule(parent), name, Returns(_withhidden_states(result, states)))]):
         logits: Tensor = model(input_ids=ids, use_cache=False).logits
     return logits
 
@@ -204,8 +145,8 @@ def logit_lens(model: PreTrainedModel, layers: nn.ModuleList, batch: Batch) -> I
         decoder(**_inputs(decoder, batch), use_cache=False)
     ids = torch.zeros_like(batch["input_ids"][:, -1:])
     for (output,) in seen:
-        states = _hidden(output)[:, -1:]
-        given = _Returns(states if isinstance(output, Tensor) else (states, *output[1:]))
+        states = hidden_states(output)[:, -1:]
+        given = Returns(states if isinstance(output, Tensor) else (states, *output[1:]))
         with swapped([(layers, str(index), given) for index in range(len(layers))]):
             logits: Tensor = model(input_ids=ids, use_cache=False).logits
         yield logits[:, -1]
@@ -222,22 +163,6 @@ def positions(attention_mask: Tensor) -> Tensor:
     return (attention_mask.long().cumsum(dim=-1) - 1).clamp(min=0)
 
 
-@contextmanager
-def _changed_output(layer: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Changes the hidden states that the layer returns, alone or first of a tuple."""
-
-    def changed(module: nn.Module, args: Any, output: Any) -> Any:
-        hidden = change(_hidden(output))
-        return hidden if isinstance(output, Tensor) else (hidden, *output[1:])
-
-    # Prepended, so that a capture hook on the same layer sees the change.
-    handle = layer.register_forward_hook(changed, prepend=True)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
 class _Skipped(nn.Module):
     """Stands in for a decoder layer that need not run."""
 
@@ -251,18 +176,6 @@ class _Skipped(nn.Module):
         return hidden if isinstance(example, Tensor) else (hidden, *example[1:])
 
 
-class _Returns(nn.Module):
-    """Returns the same whatever it is given."""
-
-    def __init__(self, result: Any) -> None:
-        super().__init__()
-        self._result = result
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        del args, kwargs
-        return self._result
-
-
 def _inputs(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
     """What the model's forward is called with; models without absolute positions may take no position ids."""
     inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
@@ -271,14 +184,7 @@ def _inputs(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
     return inputs
 
 
-def _hidden(output: Any) -> Tensor:
-    """The hidden states of what a decoder or a layer returns: a tensor, or they come first."""
-    hidden = output if isinstance(output, Tensor) else output[0]
-    assert isinstance(hidden, Tensor)
-    return hidden
-
-
-def _with_hidden(result: Any, hidden: Tensor) -> Any:
+def _withhidden_states(result: Any, hidden: Tensor) -> Any:
     """What a decoder returned, with other hidden states."""
     if isinstance(result, tuple):
         return (hidden, *result[1:])

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from lit_unlearn.errors import InputError
-from lit_unlearn.forward import Noise, Setting, applied, run_layers, swapped
+from lit_unlearn.forward import run_layers
+from lit_unlearn.hooks import Noise, Setting, applied, swapped
 from lit_unlearn.lora import adapted, is_adapted
 from lit_unlearn.loss import Batch, Loss, Outputs
 from lit_unlearn.models import first_trained_layer
@@ -130,7 +131,8 @@ def _run_rows(
     start = min(first_trained_layer(updated, layers), last if noise is None else min(last, noise[0]))
     run = partial(run_layers, updated, layers, batch, layer=layer, needs_logits=reader.needs_logits, start=start)
     with applied(dropout):
-        outputs, prefix = run()
+        # What dropout has changed is not the frozen model's.
+        outputs, prefix = run(resumed=reader.needs_frozen and not dropout)
     if not reader.needs_frozen:
         return outputs, None
     with frozen.running():

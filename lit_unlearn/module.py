@@ -16,8 +16,9 @@ from transformers import PreTrainedModel
 from lit_unlearn import checks, dropout, measure, models, randomness
 from lit_unlearn.evaluation import Evaluation, choice_scores, evaluate_choices
 from lit_unlearn.first_layers import FirstLayers
-from lit_unlearn.forward import Noise, Setting, positions
+from lit_unlearn.forward import positions
 from lit_unlearn.frozen import FrozenModel, run_pair
+from lit_unlearn.hooks import Noise, Setting
 from lit_unlearn.lora import Lora, scalings
 from lit_unlearn.loss import Batch, Loss, Outputs, PerTopic
 from lit_unlearn.ready import choose, make_ready

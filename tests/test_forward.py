@@ -7,17 +7,10 @@ import torch
 import transformers
 from torch import nn
 
-from lit_unlearn import DPO, NPO, InputError, LogitKL
-from lit_unlearn.forward import (
-    logit_lens,
-    noisy_output,
-    only_layers,
-    patched_output,
-    positions,
-    run_layers,
-    swapped,
-)
+from lit_unlearn import DPO, NPO, RSV, InputError, LogitKL
+from lit_unlearn.forward import logit_lens, only_layers, positions, run_layers
 from lit_unlearn.frozen import FrozenModel, run_pair
+from lit_unlearn.hooks import noisy_output, patched_output, recorded_start, swapped
 from lit_unlearn.models import choose_trainable, decoder_layers, default_trainable
 from tests.batches import padded, random_rows
 from tests.families import FAMILIES
@@ -137,6 +130,53 @@ def test_layers_below_the_first_trained_one_run_once_even_above_the_steering_lay
     assert [ran.count(index) for index in range(5)] == [1, runs, runs, 2, 2]
     assert frozen is not None
     assert torch.equal(updated.hidden, frozen.hidden) == (noise != 1)
+
+
+@pytest.mark.parametrize(
+    ("trained", "attention", "gate"),
+    [
+        ("mlp.down_proj.weight", 1, 1),
+        ("mlp.gate_proj.weight", 1, 1),  # and its copy
+        ("input_layernorm.weight", 2, 2),
+        ("post_attention_layernorm.weight", 1, 2),
+        ("self_attn.o_proj.weight", 2, 2),
+    ],
+)
+def test_what_a_layer_computes_before_its_first_trained_part_is_computed_once(
+    trained: str, attention: int, gate: int
+) -> None:
+    model = built("MistralConfig", {})
+    layers = decoder_layers(model)
+    choose_trainable(model, [rf"model\.layers\.1\.{trained}"])
+    frozen = FrozenModel(model)
+    ran: list[str] = []
+    for name in ("self_attn", "mlp.gate_proj"):
+        layers[1].get_submodule(name).register_forward_hook(lambda module, args, output, name=name: ran.append(name))
+    batch = padded(random_rows(3, seed=0), "left")
+    outputs, before = run_pair(model, frozen, layers, batch, layer=2, reader=RSV(seed=0))
+    assert before is not None
+    assert torch.equal(outputs.hidden, before.hidden)
+    assert (ran.count("self_attn"), ran.count("mlp.gate_proj")) == (attention, gate)
+
+
+class Twice(nn.Module):
+    """A layer one part of which runs twice, with something trained in between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.shared, self.trained = (nn.Linear(4, 4).requires_grad_(index == 2) for index in range(3))
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.shared(self.trained(self.shared(self.first(hidden))))
+        return out
+
+
+def test_a_part_that_runs_again_is_not_taken_for_what_it_first_returned() -> None:
+    layer = Twice()
+    with recorded_start(layer) as swaps:
+        layer(torch.ones(1, 4))
+    assert [name for _, name, _ in swaps] == ["first"]
+    assert not any(child._forward_hooks or child._forward_pre_hooks for child in layer.children())
 
 
 def test_preferred_answers_run_through_both_models_without_noise() -> None:

@@ -20,8 +20,9 @@ from lit_unlearn import (
     SimNPO,
     functional,
 )
-from lit_unlearn.forward import Noise, positions
+from lit_unlearn.forward import positions
 from lit_unlearn.frozen import FrozenModel, run_pair
+from lit_unlearn.hooks import Noise
 from lit_unlearn.loss import Loss
 from lit_unlearn.models import choose_trainable, decoder_layers, default_trainable, load_model
 from lit_unlearn.randomness import gaussian_noise

@@ -20,7 +20,8 @@ from lit_unlearn.analysis.opening import Run, open_runs
 from lit_unlearn.analysis.rows import Streams, batches, stream_rows
 from lit_unlearn.data.rows import Row
 from lit_unlearn.errors import InputError
-from lit_unlearn.forward import captured_input, run_layers
+from lit_unlearn.forward import run_layers
+from lit_unlearn.hooks import captured_input
 from lit_unlearn.loss import Loss, PerTopic
 from lit_unlearn.report.runs import BASE
 from lit_unlearn.report.section import Section

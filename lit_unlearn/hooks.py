@@ -1,0 +1,177 @@
+"""Hooks on modules and swaps of modules, as context managers undone on exit."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Noise = Callable[[Tensor], Tensor]
+"""Takes a hidden state `[batch, seq, dim]`, returns what is added to it."""
+Swap = tuple[nn.Module, str, nn.Module]
+"""A module, the name of a child, and what stands in for it for a while."""
+Setting = tuple[nn.Module, str, Any]
+"""A module, the name of an attribute, and its value for a while."""
+
+
+@contextmanager
+def swapped(replacements: Sequence[Swap]) -> Iterator[None]:
+    """Puts modules in the place of others."""
+    originals = [parent._modules[name] for parent, name, _ in replacements]
+    try:
+        for parent, name, module in replacements:
+            parent._modules[name] = module
+        yield
+    finally:
+        for (parent, name, _), original in zip(replacements, originals, strict=True):
+            parent._modules[name] = original
+
+
+@contextmanager
+def applied(settings: Sequence[Setting]) -> Iterator[None]:
+    """Gives attributes of modules other values."""
+    before = [getattr(module, name) for module, name, _ in settings]
+    try:
+        for module, name, value in settings:
+            setattr(module, name, value)
+        yield
+    finally:
+        for (module, name, _), value in zip(settings, before, strict=True):
+            setattr(module, name, value)
+
+
+@contextmanager
+def captured_output(layer: nn.Module) -> Iterator[list[Any]]:
+    """Collects what the layer returns."""
+    seen: list[Any] = []
+    handle = layer.register_forward_hook(lambda module, args, output: seen.append(output))
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def captured_input(layer: nn.Module) -> Iterator[list[Tensor]]:
+    """Collects the hidden states that the layer is given."""
+    seen: list[Tensor] = []
+    handle = layer.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def replaced_input(layer: nn.Module, hidden: Tensor) -> Iterator[None]:
+    """Gives the layer these hidden states `[batch, seq, dim]` in place of its own."""
+    handle = layer.register_forward_pre_hook(lambda module, args: (hidden, *args[1:]))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def noisy_output(layer: nn.Module, noise: Noise) -> AbstractContextManager[None]:
+    """Adds noise to the hidden states that the layer returns, in their own dtype."""
+    return _changed_output(layer, lambda hidden: hidden + noise(hidden).to(hidden.dtype))
+
+
+def patched_output(layer: nn.Module, mask: Tensor, hidden: Tensor) -> AbstractContextManager[None]:
+    """Gives the hidden states that the layer returns other values at some positions, in their own dtype.
+
+    Args:
+        layer: a decoder layer.
+        mask: bool `[batch, seq]`, the positions.
+        hidden: `[batch, seq, dim]`, what stands there instead.
+    """
+    return _changed_output(layer, lambda own: torch.where(mask[..., None], hidden.to(own.dtype), own))
+
+
+@contextmanager
+def recorded_start(layer: nn.Module) -> Iterator[list[Swap]]:
+    """Collects, once the layer has run, what its parts computed before the first trained one was called.
+
+    That depends on nothing that is trained within the layer. Only parts with matrices are worth it, and only those that
+    ran once.
+
+    Args:
+        layer: a decoder layer.
+    """
+    swaps: list[Swap] = []
+    outputs: dict[int, list[Any]] = {}
+    reached: list[nn.Module] = []
+
+    def keep(module: nn.Module, args: Any, output: Any) -> None:
+        outputs.setdefault(id(module), []).append(None if reached else Returns(output))
+
+    parts = list(_parts(layer))
+    handles = [
+        module.register_forward_pre_hook(lambda module, args: reached.append(module))
+        if _owns_trained(module)
+        else module.register_forward_hook(keep)
+        for _, _, module in parts
+    ]
+    try:
+        yield swaps
+    finally:
+        for handle in handles:
+            handle.remove()
+    for parent, name, module in parts:
+        match outputs.get(id(module)):
+            case [Returns() as stand_in]:
+                swaps.append((parent, name, stand_in))
+
+
+def hidden_states(output: Any) -> Tensor:
+    """The hidden states of what a decoder or a layer returns: a tensor, or they come first."""
+    hidden = output if isinstance(output, Tensor) else output[0]
+    assert isinstance(hidden, Tensor)
+    return hidden
+
+
+class Returns(nn.Module):
+    """Returns the same whatever it is given."""
+
+    def __init__(self, result: Any) -> None:
+        super().__init__()
+        self._result = result
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Returns it."""
+        del args, kwargs
+        return self._result
+
+
+@contextmanager
+def _changed_output(layer: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Changes the hidden states that the layer returns, alone or first of a tuple."""
+
+    def changed(module: nn.Module, args: Any, output: Any) -> Any:
+        hidden = change(hidden_states(output))
+        return hidden if isinstance(output, Tensor) else (hidden, *output[1:])
+
+    # Prepended, so that a capture hook on the same layer sees the change.
+    handle = layer.register_forward_hook(changed, prepend=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _parts(module: nn.Module) -> Iterator[Swap]:
+    """The outermost parts of a module that hold matrices and nothing trained, or own something trained."""
+    if _owns_trained(module):
+        return
+    for name, child in module.named_children():
+        parameters = list(child.parameters())
+        trained = any(parameter.requires_grad for parameter in parameters)
+        if _owns_trained(child) or (not trained and any(parameter.ndim > 1 for parameter in parameters)):
+            yield module, name, child
+        else:
+            yield from _parts(child)
+
+
+def _owns_trained(module: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in module.parameters(recurse=False))
