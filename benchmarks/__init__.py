@@ -1,0 +1,1 @@
+"""Measurements of cost: commands that print ratios measured side by side."""

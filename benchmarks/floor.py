@@ -1,0 +1,79 @@
+"""The arithmetic that a step cannot do without, and the time it takes at the speed of matrix products here."""
+
+import time
+from statistics import median
+from typing import NamedTuple
+
+import torch
+from transformers import MistralConfig
+
+
+class Reads(NamedTuple):
+    """What a method's losses read, which decides what has to run."""
+
+    logits: bool
+    frozen_forget: bool
+    frozen_retain: bool = True
+
+
+class Operations(NamedTuple):
+    """Floating-point operations of a step."""
+
+    products: int
+    """Of products with weights."""
+    attention: int
+    """Of products between states: scores, and what they weigh."""
+
+
+def operations(config: MistralConfig, reads: Reads, *, rows: int, tokens: int, layer: int) -> Operations:
+    """Floating-point operations of one step's matrix products and attention, at 2 per multiplication and addition.
+
+    The updated model runs forward on both streams up to what is read. The frozen one differs from it from the first
+    trained matrix on and runs from there. Backward goes down to that matrix: a product for each trained one, and for
+    each activation on the way. Attention is causal: half of the scores. Nothing is computed twice.
+
+    Args:
+        config: of the model.
+        reads: what the losses read.
+        rows: of each stream.
+        tokens: of each row.
+        layer: steering layer l; the MLP outputs of layers l-2 to l are trained.
+    """
+    d, ff = config.hidden_size, config.intermediate_size
+    n, last = rows * tokens, config.num_hidden_layers - 1 if reads.logits else layer
+    head_dim = config.head_dim or d // config.num_attention_heads
+    heads, shared = config.num_attention_heads * head_dim, config.num_key_value_heads * head_dim
+    projections = 2 * n * d * (2 * heads + 2 * shared)
+    mlp_in, mlp_out = 4 * n * d * ff, 2 * n * d * ff
+    head = 2 * n * d * config.vocab_size if reads.logits else 0
+    above = last - max(0, layer - 2)
+    frozen = reads.frozen_forget + reads.frozen_retain
+    forward = projections + mlp_in + mlp_out
+    updated = (last + 1) * forward + 3 * mlp_out + above * forward + 2 * head
+    products = 2 * updated + frozen * (mlp_out + above * forward + head)
+    scores = 2 * n * tokens * heads  # two products of 2 · n · tokens · heads each, of which causality takes half
+    attention = 2 * (last + 1 + 2 * above) * scores + frozen * above * scores
+    return Operations(products, attention)
+
+
+def matmul_rate(config: MistralConfig, *, rows: int, tokens: int, dtype: torch.dtype, device: torch.device) -> float:
+    """Operations per second of the model's own matrix products: of each stream's tokens with an MLP matrix."""
+    states = torch.randn(rows * tokens, config.hidden_size, dtype=dtype, device=device)
+    matrix = torch.randn(config.hidden_size, config.intermediate_size, dtype=dtype, device=device)
+    times = [_seconds(states, matrix) for _ in range(12)][2:]
+    return 2.0 * states.shape[0] * matrix.numel() / median(times)
+
+
+def _seconds(states: torch.Tensor, matrix: torch.Tensor) -> float:
+    synchronise(states.device)
+    begin = time.perf_counter()
+    for _ in range(4):
+        states @ matrix
+    synchronise(states.device)
+    return (time.perf_counter() - begin) / 4
+
+
+def synchronise(device: torch.device) -> None:
+    """Waits until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

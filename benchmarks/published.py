@@ -1,0 +1,120 @@
+"""The published way, written plainly from the formulas: two models, whole forwards, a gradient for every weight.
+
+What is measured against is kept as it is in released code, but for its mistakes: rows have no padding, and noise goes
+to all of them. None of it is used by lit-unlearn.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, kl_div, logsigmoid, mse_loss
+from transformers import AutoModelForCausalLM
+
+BETA = 0.1
+
+
+class Published:
+    """Two models side by side.
+
+    Args:
+        folder: of the model.
+        method: RMU, AdaptiveRMU, RSV or NPO.
+        layer: steering layer l; the MLP outputs of layers l-2 to l are given to the optimizer.
+        truncated: both models end after the steering layer, the best that published code does.
+        direction: `[dim]`, the steering vector; None for NPO.
+        scale: c, or beta of Adaptive RMU.
+        retain_weight: alpha.
+        dtype: of the weights.
+        device: of the weights.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        method: str,
+        *,
+        layer: int,
+        truncated: bool,
+        direction: Tensor | None,
+        scale: float,
+        retain_weight: float,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self.method, self.layer, self.truncated = method, layer, truncated
+        self.direction, self.scale, self.retain_weight = direction, scale, retain_weight
+        self.updated, self.frozen = (_load(folder, dtype, device) for _ in range(2))
+        for model in (self.updated, self.frozen):
+            model.eval()
+            if truncated:
+                model.model.layers = model.model.layers[: layer + 1]
+        trained = [self.updated.model.layers[index].mlp.down_proj.weight for index in range(layer - 2, layer + 1)]
+        self.optimizer = torch.optim.AdamW(trained, lr=5e-5, weight_decay=0.0)
+        self._norm: Tensor | None = None
+
+    def step(self, forget: Tensor, retain: Tensor, *, noise: float) -> Tensor:
+        """One step on token ids `[rows, tokens]` of both streams, with RNA of scale nu; returns the loss."""
+        loss = self._forget(forget) + self.retain_weight * self._retain(retain, noise)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+    def _forget(self, ids: Tensor) -> Tensor:
+        hidden, logits = self._run(self.updated, ids)
+        if self.method == "NPO":
+            with torch.no_grad():
+                _, before = self._run(self.frozen, ids)
+            return (-2 / BETA * logsigmoid(BETA * (_nll(logits, ids) - _nll(before, ids)))).mean()
+        assert self.direction is not None
+        if self.method == "RMU":
+            return mse_loss(hidden, (self.scale * self.direction).to(hidden.dtype).expand_as(hidden))
+        if self.method == "AdaptiveRMU":
+            if self._norm is None:  # the first batch's norm is kept
+                with torch.no_grad():
+                    self._norm = self._run(self.frozen, ids)[0].float().norm(dim=-1).mean(dim=-1)
+            target = self.scale * self._norm[:, None, None] * self.direction
+            return mse_loss(hidden, target.to(hidden.dtype).expand_as(hidden))
+        with torch.no_grad():
+            before, _ = self._run(self.frozen, ids)
+        return mse_loss(hidden, before + (self.scale * self.direction).to(hidden.dtype))
+
+    def _retain(self, ids: Tensor, noise: float) -> Tensor:
+        hidden, logits = self._run(self.updated, ids)
+        with torch.no_grad():
+            target, before = self._run(self.frozen, ids, noise=noise)
+        if self.method == "NPO":
+            ours, theirs = logits.float().log_softmax(dim=-1), before.float().log_softmax(dim=-1)
+            return kl_div(ours, theirs, reduction="none", log_target=True).sum(dim=-1).mean()
+        return mse_loss(hidden, target)
+
+    def _run(self, model: Any, ids: Tensor, *, noise: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Hidden states after the steering layer, and logits; of a truncated model its states stand for the latter."""
+        seen: list[Tensor] = []
+
+        def hook(module: object, args: object, output: Tensor) -> Tensor:
+            noised = output + noise * torch.randn_like(output) if noise else output
+            seen.append(noised)
+            return noised
+
+        handle = model.model.layers[self.layer].register_forward_hook(hook)
+        try:
+            if self.truncated:
+                result = model.model(input_ids=ids, use_cache=False).last_hidden_state
+            else:
+                result = model(input_ids=ids, use_cache=False).logits
+        finally:
+            handle.remove()
+        return seen[0], result
+
+
+def _load(folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, device_map={"": device})
+
+
+def _nll(logits: Tensor, ids: Tensor) -> Tensor:
+    """Negative log-likelihood of each row, a mean over its tokens."""
+    found = cross_entropy(logits[:, :-1].float().transpose(1, 2), ids[:, 1:], reduction="none")
+    return found.mean(dim=-1)

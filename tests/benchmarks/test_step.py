@@ -1,0 +1,59 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import step
+from benchmarks.floor import operations
+from benchmarks.measured import Memory, ratio
+from benchmarks.shapes import configure, write_model
+from lit_unlearn.plan.step import count_flops
+
+SMALL = ["--hidden", "128", "--layers", "5", "--layer", "3", "--batch", "2", "--tokens", "32"]
+
+
+@pytest.mark.parametrize("name", step.METHODS)
+def test_a_step_makes_no_product_that_it_could_do_without(name: str, tmp_path: Path) -> None:
+    """But for the logits, which are computed again in backward to save memory, those of the frozen model as well."""
+    config, reads = configure(128, 5), step.METHODS[name].reads
+    write_model(tmp_path, config, torch.float32, torch.device("cpu"))
+    run, _ = step.contender("ours", name, tmp_path, step.parsed(SMALL))
+    with count_flops() as counted:
+        run(5)
+    made = counted.get_flop_counts()["Global"][torch.ops.aten.mm]
+    tokens, last = 2 * 32, 2  # a row's last token predicts nothing: for it a likelihood takes no logits, 3 times
+    again = 2 * 128 * config.vocab_size * ((tokens - last) - 3 * last + 2 * tokens) if reads.logits else 0
+    assert made == operations(config, reads, rows=2, tokens=32, layer=3).products + again
+
+
+@pytest.mark.slow
+def test_the_benchmark_measures_each_beside_ours(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    step.main([*SMALL, "--rounds", "2", "--methods", "RMU", "NPO", "--json", str(tmp_path / "out.json")])
+    rmu, npo = json.loads((tmp_path / "out.json").read_text())
+    assert [*rmu["milliseconds"]] == ["ours", "ours without RNA", "published", "truncated"]
+    assert [*npo["milliseconds"]] == ["ours", "ours without RNA", "published"]
+    for found in (rmu, npo):
+        assert found["resident_over_needed"] < 1.05
+        assert all(value > 0 for group in ("milliseconds", "peak_mib") for value in found[group].values())
+    assert "RMU + RNA, hidden 128, 5 layers, steering layer 3, 2 × 2 × 32 tokens" in capfd.readouterr().out
+
+
+def test_other_losses_than_the_published_end_it() -> None:
+    with pytest.raises(SystemExit, match="RMU: the losses differ"):
+        step.check_same("RMU", {"ours": 1.0, "published": 1.1})
+
+
+def test_a_ratio_is_of_medians_with_an_interval_over_rounds() -> None:
+    found = ratio([3.0, 2.0, 40.0], [1.0, 1.0, 2.0])
+    assert found.value == 3
+    assert 2 <= found.low <= 3 <= found.high <= 20
+
+
+def test_memory_is_the_highest_in_between() -> None:
+    with Memory(torch.device("cpu")) as memory:
+        held = torch.ones(64 * 2**20 // 4)
+        held = held[:1].clone()
+        torch.ones(1)
+    assert 60 < memory.peak / 2**20 < 100
+    assert held.item() == 1
