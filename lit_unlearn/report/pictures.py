@@ -9,12 +9,15 @@ from matplotlib.figure import Figure
 from lit_unlearn.data.similar import CLASSES
 from lit_unlearn.report.curves import curves
 from lit_unlearn.report.figure import bars
-from lit_unlearn.report.grid import Table, of_panel
+from lit_unlearn.report.front import Front, front, fronts
+from lit_unlearn.report.grid import Table, of_panel, plain
 from lit_unlearn.report.perturbations import Kind
 from lit_unlearn.report.runs import Model
 from lit_unlearn.report.series import Panel, over_lengths, over_option, over_shares, over_steps, readable
 from lit_unlearn.report.style import encoded
+from lit_unlearn.report.table import shown
 
+_WHISKERS = "Whiskers are the ± of the tables; the dotted line is guessing."
 _BANDS = "Bands are the ± of the tables; the dotted line is guessing."
 
 
@@ -48,6 +51,8 @@ def pictures(models: Sequence[Model], kinds: Mapping[str, Kind]) -> Iterator[Pic
         models: of the report.
         kinds: of the perturbations, by name.
     """
+    if measured := fronts(models):
+        yield _front(measured)
     yield from _similarities(models, kinds)
     if panels := list(over_lengths(models, kinds)):
         caption = "Accuracy on questions perturbed by n-grams, and by as many tokens of retain text."
@@ -67,6 +72,19 @@ def overview(models: Sequence[Model]) -> Picture:
     """Every variant, each model beside the others."""
     names = {re.sub("[/ ]", "\n", variant): variant for variant in models[0].variants}
     return _bars("Accuracy", models, names, "Accuracy by question set and perturbation.")
+
+
+def _front(panels: Sequence[Front]) -> Picture:
+    points = [panel.points for panel in panels]
+    rows = [[name, shown(points[0][name].forget), *(shown(panel[name].kept) for panel in points)] for name in points[0]]
+    titles = [panel.title for panel in panels]
+    label = (
+        f"Points: accuracy in percent of {', '.join(points[0])} on all perturbed questions to retain against that on "
+        "questions to forget. The table below has the numbers."
+    )
+    caption = "All perturbations of questions to retain together. Compare models that have forgotten equally."
+    table = plain("Accuracy on questions to forget and on perturbed ones to retain", ["model", "forget", *titles], rows)
+    return Picture("Forgetting and robustness", [Drawing(front(panels), label)], f"{caption} {_WHISKERS}", [table])
 
 
 def _similarities(models: Sequence[Model], kinds: Mapping[str, Kind]) -> Iterator[Picture]:
@@ -91,7 +109,7 @@ def _similarities(models: Sequence[Model], kinds: Mapping[str, Kind]) -> Iterato
 def _bars(title: str, models: Sequence[Model], groups: Mapping[str, str], caption: str) -> Picture:
     names = ", ".join(model.name for model in models)
     label = f"Bars: accuracy in percent of {names} on {', '.join(groups.values())}. The tables have the numbers."
-    caption = f"{caption} Whiskers are the ± of the tables; the dotted line is guessing."
+    caption = f"{caption} {_WHISKERS}"
     return Picture(title, [Drawing(bars(models, groups), label)], caption)
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import torch
+
 from lit_unlearn.report.runs import Model
 from lit_unlearn.statistics import Recovery, accuracy, recovery_rate
 
@@ -20,9 +22,9 @@ class Cell(NamedTuple):
     """Of one run, the standard error over questions; of several seeds, half the 95 % interval of their mean."""
 
 
-def cell(model: Model, variant: str) -> Cell:
-    """The accuracy of a model on a variant."""
-    correct = model.correct(variant)
+def cell(model: Model, *variants: str) -> Cell:
+    """The accuracy of a model on a variant, or on the questions of several."""
+    correct = torch.cat([model.correct(variant) for variant in variants], dim=1)
     if len(correct) == 1:
         one = accuracy(correct[0])
         return Cell(one.value, one.standard_error or 0.0)
@@ -69,6 +71,15 @@ def markdown(models: Sequence[Model]) -> str:
     return "\n".join([*tables, legend(models), ""])
 
 
+def compact(models: Sequence[Model], variants: Sequence[str]) -> str:
+    """A row for each model, a column for each variant, the accuracy under its control in brackets."""
+    lines = [_line(["model", *variants]), _line(["---"] * (1 + len(variants)))]
+    for model in models:
+        cells = [shown(cell(model, variant)) + _beside(model, variant) for variant in variants]
+        lines.append(_line([model.name, *cells]))
+    return "\n".join([*lines, ""])
+
+
 def as_json(models: Sequence[Model]) -> list[dict[str, Any]]:
     """The numbers of every model, and from the third on what it gives back of the second one's loss."""
     return [
@@ -103,6 +114,11 @@ def excess(model: Model, variant: str) -> str:
 def recovery_shown(found: Recovery | None) -> str:
     """In percent, with its interval."""
     return "n/a" if found is None else f"{100 * found.value:.0f} % [{100 * found.low:.0f}, {100 * found.high:.0f}]"
+
+
+def _beside(model: Model, variant: str) -> str:
+    """The accuracy under the control of a perturbed variant."""
+    return f" ({100 * cell(model, f'{variant}/control').value:.1f})" if variant in model.perturbed else ""
 
 
 def _table(models: Sequence[Model], alone: Sequence[str], perturbed: Sequence[str]) -> str:

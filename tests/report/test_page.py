@@ -56,6 +56,7 @@ def write_point(folder: Path, noise: int) -> str:
         *steps,
         asked(3, right(70, perturbed=85)) | {"interpolation": 0.5},
         config=f"model: {{noise_scale: {noise}}}\ntrainer: {{max_steps: 3}}\n# config {EVIL}\n",
+        forget=["forget"],
         hyperparameters={"noise_scale": noise, f"name {EVIL}": f"value {EVIL}"},
         versions={"torch": "2.13.0"},
     )
@@ -120,6 +121,7 @@ def test_it_has_every_part(outline: Outline) -> None:
     heads = re.findall(r"\n(.+)", outline.text)
     for head in (
         "Accuracy",
+        "Forgetting and robustness",
         "Similarity of the n-gram to its document",
         "Length of the n-gram",
         "Sweep of noise_scale",
@@ -134,7 +136,7 @@ def test_it_has_every_part(outline: Outline) -> None:
 
 def test_every_figure_says_what_it_shows_and_keeps_its_text(outline: Outline) -> None:
     drawings = outline.all("svg")
-    assert len(drawings) == 7
+    assert len(drawings) == 8
     assert all(drawing["role"] == "img" and len(drawing["aria-label"]) > 20 for drawing in drawings)
     assert outline.text.count("accuracy (%)") == 6
 

@@ -8,6 +8,7 @@ import pytest
 from lit_unlearn.cli import main
 from lit_unlearn.report import load, markdown
 from lit_unlearn.report.section import Section, write
+from lit_unlearn.report.table import compact
 from tests.report.made import BASE, asked, evaluation, write_generations, write_run
 
 
@@ -47,6 +48,12 @@ def test_many_perturbations_are_several_narrow_tables(tmp_path: Path) -> None:
     assert heads == [["retain", "forget", *first], second]
     assert text.count("| rmu | ") == 2
     assert text.count("Accuracy in percent") == 1
+
+
+def test_a_compact_table_has_the_controls_in_brackets(runs: list[str]) -> None:
+    heads, _, _, rmu, _ = compact(load(runs), ["retain", "retain/1-gram"]).splitlines()
+    assert heads == "| model | retain | retain/1-gram |"
+    assert rmu == "| rmu | 97.0 ± 1.7 | 50.0 ± 5.0 (93.0) |"
 
 
 def test_the_numbers_are_written_as_json_too(runs: list[str]) -> None:
