@@ -1,0 +1,175 @@
+"""Questions asked by lit-unlearn beside the lm-eval harness: `python -m benchmarks.evaluation 'MMLU/*_test.csv'`.
+
+The same model, questions and tokens. Times, tokenising included, are taken in turn in one process; peak memory is each
+one's own, in a process of its own.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+from tokenizers import ByteLevelBPETokenizer
+from transformers import PreTrainedTokenizerFast
+from transformers.utils.logging import disable_progress_bar
+
+from benchmarks.measured import Memory, Ratio, ratio
+from benchmarks.shapes import configure, write_model
+from lit_unlearn import models
+from lit_unlearn.data.queries import QueryBatches, encode, query_loader
+from lit_unlearn.data.questions import LETTERS, Question, QuestionSource, load_questions, prompt
+from lit_unlearn.evaluation import choice_scores, evaluate_choices
+
+OURS, HARNESS = "ours", "lm-eval"
+_CPU = torch.device("cpu")
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Measures and prints; writes the same as JSON where it is asked for.
+
+    Raises:
+        SystemExit: the predictions differ.
+    """
+    options = _parsed(words)
+    disable_progress_bar()
+    torch.set_num_threads(options.threads)
+    questions = load_questions(QuestionSource(options.questions, limit=options.limit))
+    if options.memory_of:
+        print(json.dumps(_memory(options, questions)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        config = configure(options.hidden, options.layers)
+        config.vocab_size = options.vocabulary or config.vocab_size
+        write_model(Path(folder), config, torch.float32, _CPU)
+        _write_tokenizer(Path(folder), questions, config.vocab_size)
+        found = measure(Path(folder), questions, options)
+    print(_shown(found))
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1))
+
+
+def measure(folder: Path, questions: Sequence[Question], options: argparse.Namespace) -> dict[str, Any]:
+    """Predictions, times and memory of both."""
+    ways = _ways(folder, questions, options)
+    times: dict[str, list[float]] = {one: [] for one in ways}
+    for _ in range(options.rounds):
+        answers = {}
+        for one, ask in ways.items():
+            begin = time.perf_counter()
+            answers[one] = ask()
+            times[one].append(time.perf_counter() - begin)
+        if any(found != answers[OURS] for found in answers.values()):
+            different = {one: _different(found, answers[OURS]) for one, found in answers.items()}
+            raise SystemExit(f"the predictions differ, on so many questions: {different}")
+    middle = {one: float(torch.tensor(values).median()) for one, values in times.items()}
+    best = min((one for one in ways if one != OURS), key=lambda one: middle[one])
+    return {
+        "questions": len(questions),
+        "hidden": options.hidden,
+        "layers": options.layers,
+        "vocabulary": models.load_config(str(folder)).vocab_size,
+        "threads": options.threads,
+        "seconds": middle,
+        "best_of_harness": best,
+        "times_ours": ratio(times[best], times[OURS]),
+        "peak_mib": {one: _memory_apart(one, folder, options) for one in (OURS, best)},
+    }
+
+
+def _ways(folder: Path, questions: Sequence[Question], options: argparse.Namespace) -> dict[str, Any]:
+    """What returns the predictions, by name; the harness with each size of its batches."""
+    model = models.load_model(str(folder), torch.float32)
+    file = str(folder / "tokenizer.json")
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=file, bos_token="<s>", eos_token="<s>", pad_token="<s>")
+
+    def ours() -> list[int]:
+        queries = encode(questions, tokenizer)
+        predicted: dict[int, int] = {}
+        with torch.inference_mode():
+            for batch in query_loader(QueryBatches(queries, max_tokens=options.max_tokens)):
+                found = evaluate_choices(choice_scores(model, batch), batch)
+                predicted |= zip(found["number"].tolist(), found["prediction"].tolist(), strict=True)
+        return [predicted[question.number] for question in questions]
+
+    def harness(size: int) -> list[int]:
+        lm = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=size, device="cpu")
+        requests = [
+            Instance("loglikelihood", {}, (prompt(question), f" {letter}"), place)
+            for question in questions
+            for place, letter in enumerate(LETTERS)
+        ]
+        scores = torch.tensor([score for score, _ in lm.loglikelihood(requests, disable_tqdm=True)])
+        answers: list[int] = scores.view(-1, len(LETTERS)).argmax(dim=-1).tolist()
+        return answers
+
+    return {
+        OURS: ours,
+        **{f"{HARNESS}, {size} rows": lambda size=size: harness(size) for size in options.harness_batch},
+    }
+
+
+def _write_tokenizer(folder: Path, questions: Sequence[Question], vocabulary: int) -> None:
+    """A byte-level tokenizer learnt from the questions."""
+    texts = [f"{prompt(question)} {letter}" for question in questions for letter in LETTERS]
+    learnt = ByteLevelBPETokenizer()
+    learnt.train_from_iterator(texts, vocab_size=vocabulary, special_tokens=["<s>"], show_progress=False)
+    learnt.save(str(folder / "tokenizer.json"))
+
+
+def _memory_apart(one: str, folder: Path, options: argparse.Namespace) -> float:
+    """Peak memory in MiB, in a process of its own."""
+    same = ("hidden", "layers", "threads", "max_tokens") + (("limit",) if options.limit else ())
+    words = [word for name in same for word in (f"--{name.replace('_', '-')}", str(getattr(options, name)))]
+    words += ["--harness-batch", *map(str, options.harness_batch), "--memory-of", one, str(folder)]
+    command = [sys.executable, "-m", "benchmarks.evaluation", options.questions, *words]
+    found: float = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return found
+
+
+def _memory(options: argparse.Namespace, questions: Sequence[Question]) -> float:
+    one, folder = options.memory_of
+    with Memory(_CPU) as memory:
+        _ways(Path(folder), questions, options)[one]()
+    return memory.peak / 2**20
+
+
+def _different(found: Sequence[int], ours: Sequence[int]) -> int:
+    return sum(one != other for one, other in zip(found, ours, strict=True))
+
+
+def _shown(found: Mapping[str, Any]) -> str:
+    faster = Ratio(*found["times_ours"])
+    shape = f"hidden {found['hidden']}, {found['layers']} layers, vocabulary {found['vocabulary']}"
+    lines = [f"{found['questions']} questions, {shape}, {found['threads']} threads; the same predictions"]
+    for one, value in found["seconds"].items():
+        peak = f"{found['peak_mib'][one]:8.0f} MiB at its peak" if one in found["peak_mib"] else ""
+        lines.append(f"  {one:18}{value:8.1f} s{found['questions'] / value:9.1f} questions/s{peak}")
+    return "\n".join([*lines, f"  ours is {faster.value:.2f} [{faster.low:.2f}, {faster.high:.2f}] times as fast"])
+
+
+def _parsed(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Questions asked by lit-unlearn beside the lm-eval harness.")
+    parser.add_argument("questions", help="MMLU's csv files, or jsonl; a glob in quotes is allowed")
+    parser.add_argument("--limit", type=int, default=400, help="so many of the questions, evenly spread")
+    parser.add_argument("--hidden", type=int, default=256)
+    parser.add_argument("--layers", type=int, default=32)
+    parser.add_argument("--vocabulary", type=int, help="7.8 times the width, as Mistral-7B's, if not given")
+    parser.add_argument("--max-tokens", type=int, default=8192, help="of our batches, as in data.evaluation")
+    parser.add_argument("--harness-batch", type=int, nargs="+", default=[16, 64], help="rows; the fastest counts")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="file to write")
+    parser.add_argument("--memory-of", nargs=2, help=argparse.SUPPRESS)
+    return parser.parse_args(words)
+
+
+if __name__ == "__main__":
+    main()

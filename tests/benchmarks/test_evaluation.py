@@ -1,0 +1,36 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import evaluation
+from benchmarks.evaluation import main
+
+QUESTIONS = [
+    {"question": f"Which word comes at place {place}?", "choices": ["one", "two", "three", "four"], "answer": place % 4}
+    for place in range(8)
+]
+SMALL = ["--hidden", "128", "--layers", "2", "--rounds", "1", "--harness-batch", "3"]
+
+
+@pytest.fixture
+def questions(tmp_path: Path) -> str:
+    path = tmp_path / "questions.jsonl"
+    path.write_text("".join(json.dumps(question | {"subject": "words"}) + "\n" for question in QUESTIONS))
+    return str(path)
+
+
+@pytest.mark.slow
+def test_both_are_asked_the_same(questions: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    main([questions, *SMALL, "--json", str(tmp_path / "out.json")])
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert found["questions"] == 8
+    assert [*found["seconds"]] == [*found["peak_mib"]] == ["ours", "lm-eval, 3 rows"]
+    assert "the same predictions" in capfd.readouterr().out
+
+
+def test_other_predictions_end_it(questions: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ways = {"ours": lambda: [0, 1], "lm-eval": lambda: [0, 2]}
+    monkeypatch.setattr(evaluation, "_ways", lambda *args: ways)
+    with pytest.raises(SystemExit, match=r"the predictions differ.*'lm-eval': 1"):
+        main([questions, *SMALL])
