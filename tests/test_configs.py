@@ -25,7 +25,7 @@ STRATEGIES = ("trainer/ddp.yaml", "trainer/fsdp2.yaml")
 RUNS = {
     "local.yaml": ["local.yaml"],
     **{name: [name] for name in (*RECIPES, *ON_LOGITS)},
-    **{name: ["rmu.yaml", name] for name in (*MODELS, *STRATEGIES, "lora.yaml")},
+    **{name: ["rmu.yaml", name] for name in (*MODELS, *STRATEGIES, "lora.yaml", "mixing.yaml")},
 }
 """Every shipped config but the demo's, and the files with which it is used."""
 DEMOS = tuple(f"demo{name}.yaml" for name in ("", "_adaptive_rmu", "_rsv", "_npo", "_simnpo", "_dpo", "_grad_diff"))
@@ -35,6 +35,8 @@ EVALUATIONS = ("evaluate.yaml", "evaluate_forgetting.yaml", "demo_forgetting.yam
 """Those without training."""
 QUESTIONS = ("questions.yaml", "demo_full.yaml")
 """Overlays that ask more."""
+MIXING = {"mixing.yaml": (*RECIPES, "npo.yaml"), "demo_mixing.yaml": DEMOS[:3]}
+"""Overlays that mix, and what they are laid over."""
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +77,7 @@ def changed(export: Path, source: Path) -> list[str]:
 
 
 def test_every_shipped_config_is_tested() -> None:
-    assert {*RUNS, *DEMOS, *RELEARNING, *EVALUATIONS, *QUESTIONS} == set(shipped.names())
+    assert {*RUNS, *DEMOS, *RELEARNING, *EVALUATIONS, *QUESTIONS, *MIXING} == set(shipped.names())
 
 
 @pytest.mark.parametrize("name", DEMOS)
@@ -99,7 +101,8 @@ def test_a_config_runs_and_exports(name: str, world: Path) -> None:
     (run,) = Path("runs").iterdir()
     assert run.name.startswith(Path(RUNS[name][0]).stem)
     assert len((run / "metrics.csv").read_text().splitlines()) >= 3
-    trained = [f"model.layers.{index}.mlp.down_proj.weight" for index in (5, 6, 7)]
+    attention = [f"self_attn.{letter}_proj" for letter in "koqv"] if name == "mixing.yaml" else []
+    trained = [f"model.layers.{index}.{part}.weight" for index in (5, 6, 7) for part in ("mlp.down_proj", *attention)]
     assert changed(run / "export", world / "model") == trained
 
 
@@ -325,6 +328,23 @@ def test_a_model_overlay_changes_the_model_alone(base: str, overlay: str, capsys
     without, laid_over = printed([base], capsys), printed([base, overlay], capsys)
     assert without["model"].pop("pretrained") != laid_over["model"].pop("pretrained")
     assert laid_over == without
+
+
+@pytest.mark.parametrize(("overlay", "base"), [(overlay, base) for overlay, bases in MIXING.items() for base in bases])
+def test_a_mixing_overlay_keeps_the_method_and_its_length(
+    overlay: str, base: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    without, mixed = printed([base], capsys), printed([base, overlay], capsys)
+    assert mixed["data"]["init_args"].pop("mixing")["rate"] == 0.5
+    assert without["data"]["init_args"].pop("mixing") is None
+    assert without["model"].pop("lr_scheduler") is None
+    falls_over = mixed["model"].pop("lr_scheduler")["init_args"]["T_max"]
+    assert falls_over == (500 if base == "npo.yaml" else mixed["trainer"]["max_steps"])  # whose header sets it
+    changed = {name for name, value in mixed["model"].items() if value != without["model"][name]}
+    assert changed == ({"retain_weight"} if base in DEMOS else {"noise_scale", "trainable"})
+    if base in DEMOS:
+        assert mixed["model"]["retain_weight"] == 2 * without["model"]["retain_weight"]
+    assert (mixed["data"], mixed["trainer"]) == (without["data"], without["trainer"])
 
 
 @pytest.mark.parametrize("overlay", STRATEGIES)
