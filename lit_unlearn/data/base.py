@@ -27,7 +27,7 @@ from lit_unlearn.errors import InputError
 from lit_unlearn.loss import Batch, Loss
 
 Loader = DataLoader[dict[str, Batch]]
-_ORDER = ("seed", "batch_size", "holdout", "limit", "topics", "row_counts")
+_ORDER = ("seed", "batch_size", "group_by_length", "holdout", "limit", "topics", "row_counts")
 
 
 class UnlearnDataModule(L.LightningDataModule):
@@ -41,6 +41,8 @@ class UnlearnDataModule(L.LightningDataModule):
         retain: one source for all topics, or one for each under the topics' names.
         tokenizer: hub name or folder; None takes the model's, where a Trainer runs an UnlearnModule.
         batch_size: rows of each stream per step, over all processes.
+        group_by_length: rows of like length meet in a batch, so that less is padded: of every 50 batches' rows, which
+            are drawn as without it, the shortest together, and so on.
         evaluation: question sets and their perturbations, asked in `validate`, `test` and validation during `fit`.
         holdout: rows at the end of every stream that are never trained on, for `validate` and `test`; a multiple of
             batch_size.
@@ -68,6 +70,7 @@ class UnlearnDataModule(L.LightningDataModule):
         *,
         tokenizer: str | None = None,
         batch_size: int = 4,
+        group_by_length: bool = False,
         evaluation: EvaluationSource | None = None,
         holdout: int = 0,
         limit: int | None = None,
@@ -81,6 +84,7 @@ class UnlearnDataModule(L.LightningDataModule):
         self.retain = retain
         self.tokenizer = tokenizer
         self.batch_size = batch_size
+        self.group_by_length = group_by_length
         self.evaluation = evaluation
         self.holdout = holdout
         self.limit = limit
@@ -168,6 +172,7 @@ class UnlearnDataModule(L.LightningDataModule):
         """What defines this data, for model cards."""
         sources = {f"{side} {name}": str(source) for side, name, source in self._sources()}
         chosen = {"limit": self.limit, "preferred": self.preferred, "mixing": self.mixing and str(self.mixing)}
+        chosen["group_by_length"] = self.group_by_length or None
         given = {name: value for name, value in chosen.items() if value is not None}
         return {"batch_size": self.batch_size, "holdout": self.holdout, "data_seed": self.seed} | sources | given
 
@@ -291,6 +296,7 @@ class UnlearnDataModule(L.LightningDataModule):
             share=share,
             preferred=self._preferred,
             mixing=mixing,
+            group_by_length=self.group_by_length,
         )
 
     def _loader(self, steps: PairedSteps, sampler: StepSampler) -> Loader:

@@ -8,6 +8,7 @@ from torch.utils.data import Dataset, DistributedSampler
 
 from lit_unlearn import randomness
 from lit_unlearn.data.mixing import RowMixing
+from lit_unlearn.data.order import by_length, lengths
 from lit_unlearn.data.preferred import PreferredAnswers
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.loss import Batch
@@ -28,6 +29,7 @@ class PairedSteps(Dataset[dict[str, Batch]]):
         share: (rank, number of processes); each process gets its share of every step's rows.
         preferred: adds an answer for each forget row, under `preferred` of the forget batch.
         mixing: mixes the retain rows, each pass anew, from its first step on.
+        group_by_length: batches are of rows of like length (`order.by_length`), unless the rows keep their own order.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class PairedSteps(Dataset[dict[str, Batch]]):
         share: tuple[int, int] = (0, 1),
         preferred: PreferredAnswers | None = None,
         mixing: RowMixing | None = None,
+        group_by_length: bool = False,
     ) -> None:
         self.forget = forget
         self.retain = retain
@@ -50,6 +53,7 @@ class PairedSteps(Dataset[dict[str, Batch]]):
         self.share = share
         self.preferred = preferred
         self.mixing = mixing
+        self.group_by_length = group_by_length
         self._orders: dict[int, tuple[int, Tensor]] = {}
 
     def __len__(self) -> int:
@@ -100,21 +104,25 @@ class PairedSteps(Dataset[dict[str, Batch]]):
         rows, offset = streams[stream], sum(len(other) for other in streams[:stream])
         found: list[Row] = []
         for place in range(begin, begin + size):
-            turn, index = self._index(place, len(rows), tag)
+            turn, index = self._index(place, rows, tag)
             row = Row(rows[index]["input_ids"], topic, offset + index)
             found.append(row if mixing is None else mixing(row, turn))
         return collate(found, padding_side=self.padding[0], padding_id=self.padding[1])
 
-    def _index(self, place: int, length: int, tag: int) -> tuple[int, int]:
+    def _index(self, place: int, rows: Rows, tag: int) -> tuple[int, int]:
         """The pass and the row of a stream's place-th row."""
-        turn, index = divmod(place, length)
-        return turn, index if self.seed is None else int(self._order(length, tag, turn)[index])
+        turn, index = divmod(place, len(rows))
+        return turn, index if self.seed is None else int(self._order(rows, tag, turn)[index])
 
-    def _order(self, length: int, tag: int, turn: int) -> Tensor:
+    def _order(self, rows: Rows, tag: int, turn: int) -> Tensor:
         """The order of a stream's turn-th pass; the latest of each stream is kept."""
         if self._orders.get(tag, (None, None))[0] != turn:
             assert self.seed is not None
-            self._orders[tag] = (turn, randomness.permutation(length, seed=self.seed, stream=tag, turn=turn))
+            order = randomness.permutation(len(rows), seed=self.seed, stream=tag, turn=turn)
+            if self.group_by_length:
+                begun = -turn * len(rows) % self.batch_size
+                order = by_length(order, lengths(rows), batch_size=self.batch_size, begun=begun)
+            self._orders[tag] = (turn, order)
         return self._orders[tag][1]
 
 

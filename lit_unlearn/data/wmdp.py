@@ -42,6 +42,7 @@ class WMDPDataModule(UnlearnDataModule):
         min_length: rows with no more characters than this are dropped.
         tokenizer: as in UnlearnDataModule.
         batch_size: as in UnlearnDataModule.
+        group_by_length: as in UnlearnDataModule.
         evaluation: as in UnlearnDataModule.
         holdout: as in UnlearnDataModule.
         limit: as in UnlearnDataModule.
@@ -63,6 +64,7 @@ class WMDPDataModule(UnlearnDataModule):
         min_length: int = 50,
         tokenizer: str | None = None,
         batch_size: int = 4,
+        group_by_length: bool = False,
         evaluation: EvaluationSource | None = None,
         holdout: int = 0,
         limit: int | None = None,
@@ -86,6 +88,7 @@ class WMDPDataModule(UnlearnDataModule):
             retain,
             tokenizer=tokenizer,
             batch_size=batch_size,
+            group_by_length=group_by_length,
             evaluation=evaluation,
             holdout=holdout,
             limit=limit,
