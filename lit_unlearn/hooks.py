@@ -94,22 +94,24 @@ def recorded_start(layer: nn.Module) -> Iterator[list[Swap]]:
     """Collects, once the layer has run, what its parts computed before the first trained one was called.
 
     That depends on nothing that is trained within the layer. Only parts with matrices are worth it, and only those that
-    ran once.
+    ran once and whose output nothing has changed in place. Where a trained part was not called, its weight may have
+    been read otherwise, nobody knows when: then nothing is collected.
 
     Args:
         layer: a decoder layer.
     """
     swaps: list[Swap] = []
-    outputs: dict[int, list[Any]] = {}
-    reached: list[nn.Module] = []
+    parts = list(_parts(layer))
+    trained = {id(module) for _, _, module in parts if _owns_trained(module)}
+    outputs: dict[int, list[tuple[Any, list[int] | None]]] = {}
+    reached: set[int] = set()
 
     def keep(module: nn.Module, args: Any, output: Any) -> None:
-        outputs.setdefault(id(module), []).append(None if reached else Returns(output))
+        outputs.setdefault(id(module), []).append((output, None if reached else _versions(output)))
 
-    parts = list(_parts(layer))
     handles = [
-        module.register_forward_pre_hook(lambda module, args: reached.append(module))
-        if _owns_trained(module)
+        module.register_forward_pre_hook(lambda module, args: reached.add(id(module)))
+        if id(module) in trained
         else module.register_forward_hook(keep)
         for _, _, module in parts
     ]
@@ -118,10 +120,12 @@ def recorded_start(layer: nn.Module) -> Iterator[list[Swap]]:
     finally:
         for handle in handles:
             handle.remove()
+    if reached != trained:
+        return
     for parent, name, module in parts:
         match outputs.get(id(module)):
-            case [Returns() as stand_in]:
-                swaps.append((parent, name, stand_in))
+            case [(output, list() as versions)] if versions == _versions(output):
+                swaps.append((parent, name, Returns(output)))
 
 
 def hidden_states(output: Any) -> Tensor:
@@ -171,6 +175,17 @@ def _parts(module: nn.Module) -> Iterator[Swap]:
             yield module, name, child
         else:
             yield from _parts(child)
+
+
+def _versions(output: Any) -> list[int] | None:
+    """How often each tensor of an output has been changed in place; None where that is not known."""
+    found: list[int] = []
+    for part in output if isinstance(output, tuple) else (output,):
+        if isinstance(part, Tensor) and not part.is_inference():
+            found.append(part._version)
+        elif part is not None:
+            return None
+    return found
 
 
 def _owns_trained(module: nn.Module) -> bool:

@@ -179,6 +179,60 @@ def test_a_part_that_runs_again_is_not_taken_for_what_it_first_returned() -> Non
     assert not any(child._forward_hooks or child._forward_pre_hooks for child in layer.children())
 
 
+class ChangedInPlace(nn.Module):
+    """A layer that adds to what one of its parts returned, as Falcon's does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.changed = (nn.Linear(4, 4).requires_grad_(False) for _ in range(2))
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.changed(hidden)
+        out += self.first(hidden)
+        return out
+
+
+class ReadAside(nn.Module):
+    """A layer that reads a trained weight without calling the part that owns it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trained, self.after = nn.Linear(4, 4), nn.Linear(4, 4).requires_grad_(False)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.after(hidden @ self.trained.weight)
+        return out
+
+
+@pytest.mark.parametrize(("layer", "kept"), [(ChangedInPlace(), ["first"]), (ReadAside(), [])])
+def test_only_what_is_surely_of_the_frozen_model_is_kept(layer: nn.Module, kept: list[str]) -> None:
+    with recorded_start(layer) as swaps:
+        layer(torch.ones(1, 4))
+    assert [name for _, name, _ in swaps] == kept
+
+
+@pytest.mark.parametrize("config", TUPLES)
+@pytest.mark.parametrize("noise", [None, (1, torch.ones_like)])
+def test_what_is_reused_is_what_a_frozen_copy_computes(config: str, noise: tuple[int, Any] | None) -> None:
+    model = built(config, TUPLES[config])
+    copied = copy.deepcopy(model)
+    layers = decoder_layers(model)
+    choose_trainable(model, [r".*\.3\.mlp\.(fc_out|dense_4h_to_h)\.weight"])
+    frozen = FrozenModel(model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.5)
+    batch = padded(random_rows(3, seed=0), "left")
+    _, before = run_pair(model, frozen, layers, batch, layer=4, reader=LogitKL(), noise=noise)
+    with torch.no_grad():
+        expected, _ = run_layers(
+            copied, decoder_layers(copied), batch, layer=4, needs_logits=True, start=0, noise=noise
+        )
+    assert before is not None
+    torch.testing.assert_close(before.hidden, expected.hidden)
+
+
 def test_preferred_answers_run_through_both_models_without_noise() -> None:
     model = built("MistralConfig", {})
     layers = decoder_layers(model)
