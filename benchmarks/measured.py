@@ -38,9 +38,10 @@ def ratio(times: Sequence[float], base: Sequence[float]) -> Ratio:
 
 
 class Memory:
-    """Within this context the highest anonymous memory of this process, or of the GPU, is watched.
+    """Within this context the highest memory of this process, or of the GPU, is watched.
 
-    What was there before counts not.
+    On the CPU that is what is resident, weights that are mapped from their files included. What was there before does
+    not count.
 
     Args:
         device: whose memory is meant.
@@ -60,7 +61,7 @@ class Memory:
             torch.cuda.reset_peak_memory_stats(self._device)
             self._before = torch.cuda.memory_allocated(self._device)
         else:
-            self._before = _anonymous()
+            self._before = _resident()
             self._thread.start()
         return self
 
@@ -76,13 +77,13 @@ class Memory:
 
     def _watch(self) -> None:
         while True:
-            self.peak = max(self.peak, _anonymous() - self._before)
+            self.peak = max(self.peak, _resident() - self._before)
             if self._over.wait(0.002):
                 return
 
 
-def _anonymous() -> int:
-    """Bytes of this process in memory that are no file's."""
-    found = re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+def _resident() -> int:
+    """Bytes of this process in memory."""
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
     assert found
     return 1024 * int(found[1])

@@ -1,7 +1,8 @@
 """The published way, written plainly from the formulas: two models, whole forwards, a gradient for every weight.
 
 What is measured against is kept as it is in released code, but for its mistakes: rows have no padding, and noise goes
-to all of them. None of it is used by lit-unlearn.
+to all of them. Adaptive RMU keeps the norms of the first batch, and so has one frozen forward less in each further step
+than lit-unlearn, whose target is each row's own. None of it is used by lit-unlearn.
 """
 
 from pathlib import Path
@@ -45,11 +46,8 @@ class Published:
     ) -> None:
         self.method, self.layer, self.truncated = method, layer, truncated
         self.direction, self.scale, self.retain_weight = direction, scale, retain_weight
-        self.updated, self.frozen = (_load(folder, dtype, device) for _ in range(2))
-        for model in (self.updated, self.frozen):
-            model.eval()
-            if truncated:
-                model.model.layers = model.model.layers[: layer + 1]
+        last = layer if truncated else None
+        self.updated, self.frozen = (_load(folder, dtype, device, last) for _ in range(2))
         trained = [self.updated.model.layers[index].mlp.down_proj.weight for index in range(layer - 2, layer + 1)]
         self.optimizer = torch.optim.AdamW(trained, lr=5e-5, weight_decay=0.0)
         self._norm: Tensor | None = None
@@ -90,8 +88,8 @@ class Published:
             return kl_div(ours, theirs, reduction="none", log_target=True).sum(dim=-1).mean()
         return mse_loss(hidden, target)
 
-    def _run(self, model: Any, ids: Tensor, *, noise: float = 0.0) -> tuple[Tensor, Tensor]:
-        """Hidden states after the steering layer, and logits; of a truncated model its states stand for the latter."""
+    def _run(self, model: Any, ids: Tensor, *, noise: float = 0.0) -> tuple[Tensor, Any]:
+        """Hidden states after the steering layer, and for NPO logits, which others compute and drop."""
         seen: list[Tensor] = []
 
         def hook(module: object, args: object, output: Tensor) -> Tensor:
@@ -102,16 +100,21 @@ class Published:
         handle = model.model.layers[self.layer].register_forward_hook(hook)
         try:
             if self.truncated:
-                result = model.model(input_ids=ids, use_cache=False).last_hidden_state
-            else:
-                result = model(input_ids=ids, use_cache=False).logits
+                model.model(input_ids=ids, use_cache=False)
+                return seen[0], None
+            logits = model(input_ids=ids, use_cache=False).logits
+            return seen[0], logits if self.method == "NPO" else None
         finally:
             handle.remove()
-        return seen[0], result
 
 
-def _load(folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, device_map={"": device})
+def _load(folder: Path, dtype: torch.dtype, device: torch.device, last: int | None) -> Any:
+    """A model, cut off after a layer before it is moved to the device, without its output head."""
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+    if last is not None:
+        model.model.layers = model.model.layers[: last + 1]
+        model.lm_head = torch.nn.Identity()
+    return model.to(device).eval()
 
 
 def _nll(logits: Tensor, ids: Tensor) -> Tensor:

@@ -28,8 +28,10 @@ from lit_unlearn import NPO, RMU, RSV, AdaptiveRMU, LogitKL, RepresentationMSE, 
 from lit_unlearn.loss import Batch, Loss
 
 OURS, PLAIN, PUBLISHED, TRUNCATED = "ours", "ours without RNA", "published", "truncated"
-_QUIET = 2
-"""So many first steps, all on the same rows, are without noise: losses before and after an update must agree."""
+_QUIET = 4
+"""So many first steps, all on the same rows, are without noise: losses before and after updates must agree."""
+_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
+"""Of the losses, relative. In float32 a step that is not taken, or another retain weight, shows."""
 
 
 class Method(NamedTuple):
@@ -83,11 +85,11 @@ def measure(name: str, hidden: int, folder: Path, options: argparse.Namespace) -
     """Everything about one method at one width."""
     method, config = METHODS[name], configure(hidden, options.layers)
     shape = {"rows": options.batch, "tokens": options.tokens}
-    times = _times(name, folder, options)
+    taken = times(name, folder, options)
     rate = matmul_rate(config, **shape, dtype=_dtype(options), device=torch.device(options.device))
     floor = sum(operations(config, method.reads, **shape, layer=options.layer)) / rate
     memory = {one: _memory_apart(one, name, folder, options) for one in method.contenders}
-    middle = {one: float(torch.tensor(values).median()) for one, values in times.items()}
+    middle = {one: float(torch.tensor(values).median()) for one, values in taken.items()}
     return {
         "method": name,
         "hidden": hidden,
@@ -98,7 +100,7 @@ def measure(name: str, hidden: int, folder: Path, options: argparse.Namespace) -
         "device": options.device,
         "milliseconds": {one: 1000 * value for one, value in middle.items()},
         "tokens_per_second": {one: 2 * options.batch * options.tokens / value for one, value in middle.items()},
-        "times_ours": {one: ratio(times[one], times[OURS]) for one in times if one != OURS},
+        "times_ours": {one: ratio(taken[one], taken[OURS]) for one in taken if one != OURS},
         "floor_milliseconds": 1000 * floor,
         "ours_over_floor": middle[OURS] / floor,
         "matmul_gflops": rate / 1e9,
@@ -107,16 +109,16 @@ def measure(name: str, hidden: int, folder: Path, options: argparse.Namespace) -
     }
 
 
-def _times(name: str, folder: Path, options: argparse.Namespace) -> dict[str, list[float]]:
+def times(name: str, folder: Path, options: argparse.Namespace) -> dict[str, list[float]]:
     """Seconds of each contender's steps, taken in turn."""
     steps = {one: contender(one, name, folder, options)[0] for one in METHODS[name].contenders}
     for number in range(_QUIET):
-        check_same(name, {one: float(step(number)) for one, step in steps.items()})
-    times: dict[str, list[float]] = {one: [] for one in steps}
+        check_same(name, {one: float(step(number)) for one, step in steps.items()}, _TOLERANCE[_dtype(options)])
+    taken: dict[str, list[float]] = {one: [] for one in steps}
     for number in range(_QUIET, _QUIET + options.rounds):
         for one, step in steps.items():
-            times[one].append(_timed(partial(step, number), torch.device(options.device)))
-    return times
+            taken[one].append(_timed(partial(step, number), torch.device(options.device)))
+    return taken
 
 
 def contender(one: str, name: str, folder: Path, options: argparse.Namespace) -> tuple[Step, UnlearnModule | None]:
@@ -200,14 +202,14 @@ def _batch(ids: Tensor) -> Batch:
     )
 
 
-def check_same(name: str, losses: Mapping[str, float]) -> None:
-    """Losses without noise agree, up to rounding.
+def check_same(name: str, losses: Mapping[str, float], tolerance: float) -> None:
+    """Losses without noise agree, up to a relative tolerance.
 
     Raises:
         SystemExit: they do not, so that not the same would be measured.
     """
     published = losses[PUBLISHED]
-    if any(abs(value - published) > 0.01 * abs(published) for value in losses.values()):
+    if any(abs(value - published) > tolerance * abs(published) for value in losses.values()):
         raise SystemExit(f"{name}: the losses differ: {losses}")
 
 
@@ -288,12 +290,12 @@ def _shown(found: Mapping[str, Any]) -> str:
 def parsed(words: Sequence[str] | None) -> argparse.Namespace:
     """The options of the command."""
     parser = argparse.ArgumentParser(description="A training step of lit-unlearn beside the published way.")
-    parser.add_argument("--hidden", type=int, nargs="+", default=[256, 512], help="widths; 4096 is the 7B shape")
+    parser.add_argument("--hidden", type=int, nargs="+", default=[256], help="widths; 4096 is the 7B shape")
     parser.add_argument("--layers", type=int, default=32)
     parser.add_argument("--layer", type=int, default=7, help="steering layer")
     parser.add_argument("--batch", type=int, default=4, help="rows of each stream")
     parser.add_argument("--tokens", type=int, default=512, help="of each row")
-    parser.add_argument("--rounds", type=int, default=9, help="steps of each that are timed")
+    parser.add_argument("--rounds", type=int, default=5, help="steps of each that are timed")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="on cuda weights are bf16, else float32")

@@ -3,11 +3,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.optim import SGD
 
 from benchmarks import step
 from benchmarks.floor import operations
 from benchmarks.measured import Memory, ratio
+from benchmarks.published import Published
 from benchmarks.shapes import configure, write_model
+from lit_unlearn import UnlearnModule
 from lit_unlearn.plan.step import count_flops
 
 SMALL = ["--hidden", "128", "--layers", "5", "--layer", "3", "--batch", "2", "--tokens", "32"]
@@ -39,9 +42,27 @@ def test_the_benchmark_measures_each_beside_ours(tmp_path: Path, capfd: pytest.C
     assert "RMU + RNA, hidden 128, 5 layers, steering layer 3, 2 × 2 × 32 tokens" in capfd.readouterr().out
 
 
-def test_other_losses_than_the_published_end_it() -> None:
+@pytest.mark.parametrize("name", step.METHODS)
+def test_what_is_measured_is_the_same(name: str, tmp_path: Path) -> None:
+    write_model(tmp_path, configure(128, 5), torch.float32, torch.device("cpu"))
+    times = step.times(name, tmp_path, step.parsed([*SMALL, "--rounds", "1"]))
+    assert all(len(found) == 1 for found in times.values())
+
+
+@pytest.mark.parametrize("factor", [0, 2])
+def test_another_retain_weight_ends_it(factor: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    retain = Published._retain
+    monkeypatch.setattr(Published, "_retain", lambda self, *args: factor * retain(self, *args))
+    write_model(tmp_path, configure(128, 5), torch.float32, torch.device("cpu"))
     with pytest.raises(SystemExit, match="RMU: the losses differ"):
-        step.check_same("RMU", {"ours": 1.0, "published": 1.1})
+        step.times("RMU", tmp_path, step.parsed(SMALL))
+
+
+def test_a_step_that_is_not_taken_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(UnlearnModule, "configure_optimizers", lambda self: SGD(self.updated.parameters(), lr=0.0))
+    write_model(tmp_path, configure(128, 5), torch.float32, torch.device("cpu"))
+    with pytest.raises(SystemExit, match="RMU: the losses differ"):
+        step.times("RMU", tmp_path, step.parsed(SMALL))
 
 
 def test_a_ratio_is_of_medians_with_an_interval_over_rounds() -> None:
