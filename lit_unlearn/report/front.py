@@ -11,7 +11,7 @@ from lit_unlearn.report.style import accuracy_axis, legend, line_style, styled
 from lit_unlearn.report.table import Cell, cell
 
 
-class Point(NamedTuple):
+class Placed(NamedTuple):
     """One model."""
 
     forget: Cell
@@ -24,7 +24,7 @@ class Front(NamedTuple):
     """Models to be seen together."""
 
     title: str
-    points: Mapping[str, Point]
+    points: Mapping[str, Placed]
     """By the model's label."""
 
 
@@ -37,7 +37,7 @@ def fronts(models: Sequence[Model]) -> list[Front]:
         return []
     kinds = {"forget text": perturbed, "retain text (control)": [f"{variant}/control" for variant in perturbed]}
     return [
-        Front(title, {model.name: Point(cell(model, *asked), cell(model, *variants)) for model in models})
+        Front(title, {model.name: Placed(cell(model, *asked), cell(model, *variants)) for model in models})
         for title, variants in kinds.items()
     ]
 

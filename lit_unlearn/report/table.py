@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from lit_unlearn.report.runs import Model
-from lit_unlearn.statistics import Recovery, accuracy, recovery_rate
+from lit_unlearn.statistics import Recovery, mean, recovery_rate
 
 _BESIDE = 2
 """Perturbations of one table."""
@@ -23,14 +24,17 @@ class Cell(NamedTuple):
 
 
 def cell(model: Model, *variants: str) -> Cell:
-    """The accuracy of a model on a variant, or on the questions of several."""
-    correct = torch.cat([model.correct(variant) for variant in variants], dim=1)
+    """The accuracy of a model on a variant; over several, each question of a set counts once, with its mean."""
+    by_set: dict[str, list[Tensor]] = {}
+    for variant in variants:
+        by_set.setdefault(variant.partition("/")[0], []).append(model.correct(variant).double())
+    correct = torch.cat([torch.stack(found).mean(dim=0) for found in by_set.values()], dim=1)
     if len(correct) == 1:
-        one = accuracy(correct[0])
+        one = mean(correct[0])
         return Cell(one.value, one.standard_error or 0.0)
     from scipy.stats import t
 
-    over_seeds = correct.double().mean(dim=1)
+    over_seeds = correct.mean(dim=1)
     error = over_seeds.std().item() / len(correct) ** 0.5
     return Cell(over_seeds.mean().item(), float(t.ppf(0.975, len(correct) - 1)) * error)
 

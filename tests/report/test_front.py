@@ -6,11 +6,11 @@ from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 
 from lit_unlearn.report import load
-from lit_unlearn.report.front import Front, Point, front, fronts
-from lit_unlearn.report.table import Cell
+from lit_unlearn.report.front import Front, Placed, front, fronts
+from lit_unlearn.report.table import Cell, cell
 from tests.report.made import asked, write_run
 
-AT = Point(Cell(0.25, 0.01), Cell(0.98, 0.05))
+AT = Placed(Cell(0.25, 0.01), Cell(0.98, 0.05))
 
 
 def right(forget: int, *perturbed: int) -> dict[str, int]:
@@ -30,6 +30,13 @@ def test_a_point_is_over_all_perturbations_of_what_is_retained(tmp_path: Path) -
     assert list(perturbed.points) == list(control.points) == ["base", "rmu"]
     assert values[0] == [pytest.approx((0.99, 0.85)), pytest.approx((0.25, 0.5))]
     assert values[1] == [pytest.approx((0.99, 0.92)), pytest.approx((0.25, 0.92))]
+
+
+def test_a_question_that_is_asked_in_two_ways_is_one_question(tmp_path: Path) -> None:
+    base = asked(0, right(99, 50, 50))
+    (found, _) = load([write_run(tmp_path / "rmu", base, base)])
+    assert cell(found, "retain/1-gram", "retain/2-gram") == cell(found, "retain/1-gram")
+    assert cell(found, "retain", "forget").value == 0.98
 
 
 @pytest.mark.parametrize(("forget", "counts"), [(["forget"], ()), (["another"], (90,)), (None, (90,))])
