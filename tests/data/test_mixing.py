@@ -418,7 +418,7 @@ def test_the_variant_in_a_recipes_header_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     header = (shipped.folder() / name).read_text()
-    (command,) = re.findall(r"^# lit-unlearn (.* -c mixing\.yaml [^\\\n]*(?:\\\n.*)?)$", header, re.MULTILINE)
+    (command,) = re.findall(r"^# lit-unlearn (.* -c mixing\.yaml[^\\\n]*(?:\\\n.*)?)$", header, re.MULTILINE)
     words = shlex.split(command.replace("\\\n#", ""))
     files = f"{{bio: {world}/alchemy.jsonl, cyber: {world}/navigation.jsonl}}"
     own = [

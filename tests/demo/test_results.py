@@ -5,10 +5,19 @@ from typing import Any
 import pytest
 
 from lit_unlearn import InputError, shipped
-from lit_unlearn.demo import results
-from lit_unlearn.demo.results import choosing, chosen, main, reported, section
-from lit_unlearn.demo.settings import SETTINGS, Setting
+from lit_unlearn.demo import fits, results
+from lit_unlearn.demo.fits import choosing, chosen, relearning, reported
+from lit_unlearn.demo.results import STUDIES, Study, main
+from lit_unlearn.demo.settings import Setting
+from lit_unlearn.demo.tables import RELEARNT, section
 from lit_unlearn.sweep.grid import Point
+
+ALL = [
+    pytest.param(study, setting, id=f"{name}-{setting.folder}")
+    for name, study in STUDIES.items()
+    for setting in study.settings
+]
+METHODS, MIXING = STUDIES["methods"], STUDIES["mixing"]
 
 
 def answers(right: int) -> dict[str, list[int]]:
@@ -16,7 +25,9 @@ def answers(right: int) -> dict[str, list[int]]:
 
 
 def evaluation(forget: int, perturbed: int, **record: float) -> dict[str, Any]:
-    measured = {"forget": forget, "retain": 98, "retain/4-gram": perturbed, "retain/4-gram/control": 95}
+    asked = {"retain/4-gram", *(name for table in MIXING.settings[0].tables for name in table if "/" in name)}
+    perturbed_and_control = {name: perturbed for name in asked} | {f"{name}/control": 95 for name in asked}
+    measured = {"forget": forget, "retain": 98, **perturbed_and_control}
     return {**record, "outcomes": {name: answers(right) for name, right in measured.items()}}
 
 
@@ -25,22 +36,32 @@ def write(folder: Path, *, forgets_at: int, from_share: float, last: int = 300) 
     steps = range(25, last + 1, 25)
     after = [evaluation(25 if step >= forgets_at else 60, 90 - step * 30 // last, step=step) for step in steps]
     between = [
-        evaluation(25 if share >= from_share else 60, 80, step=last, interpolation=share) for share in results.SHARES
+        evaluation(25 if share >= from_share else 60, 80, step=last, interpolation=share) for share in fits.SHARES
     ]
     folder.mkdir(parents=True, exist_ok=True)
     evaluations = [evaluation(100, 97, step=0), *after, *between]
     (folder / "results.json").write_text(json.dumps({"evaluations": evaluations}))
 
 
-def write_all(runs: Path) -> list[Point]:
-    """Every fit of a study; on the reported draw it would forget at another step and share."""
+def write_all(runs: Path, *settings: Setting) -> list[Point]:
+    """Every fit of some settings; on the reported draw it would forget at another step and share."""
     wanted: list[Point] = []
-    for setting in SETTINGS:
+    for setting in settings:
         write(runs / choosing(setting).folder, forgets_at=75, from_share=0.7, last=setting.steps)
         wanted += reported(setting, runs)
         for point in reported(setting, runs):
             write(runs / point.folder, forgets_at=150, from_share=0.9, last=setting.steps)
+        for point in relearning(setting, runs):
+            write_relearnt(runs / point.folder)
+            wanted.append(point)
     return wanted
+
+
+def write_relearnt(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    begun = int(folder.name.removeprefix("seed-"))  # every seed with another model
+    evaluations = [evaluation(25 + step, 90 - begun, step=step) for step in RELEARNT]
+    (folder / "results.json").write_text(json.dumps({"evaluations": evaluations}))
 
 
 def rows(setting: Setting) -> list[str]:
@@ -49,41 +70,84 @@ def rows(setting: Setting) -> list[str]:
     return [*named, "stopped after 75 steps", "base + 0.7 · (unlearned − base)"]
 
 
-def test_every_fit_is_of_a_shipped_config_in_a_folder_of_its_own(tmp_path: Path) -> None:
-    wanted = write_all(tmp_path)
-    expected = sum((len(setting.rows) + 2) * setting.seeds for setting in SETTINGS)
+@pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
+def test_every_fit_is_of_a_shipped_config_in_a_folder_of_its_own(study: Study, tmp_path: Path) -> None:
+    wanted = write_all(tmp_path, *study.settings)
+    expected = sum((len(one.rows) + 2) * one.seeds * (1 + one.relearns) for one in study.settings)
     assert len({point.folder for point in wanted}) == len(wanted) == expected
     assert {point.options["config"] for point in wanted} <= set(shipped.names())
-    draws = [{point.options["data.draw"] for point in points} for points in (wanted, map(choosing, SETTINGS))]
-    assert draws == [{str(results.REPORT)}, {str(results.CHOOSE)}]
-    assert str(results.CHOOSING_SEED) not in {point.options["seed_everything"] for point in wanted}
+    choices = [choosing(setting) for setting in study.settings]
+    draws = [{point.options["data.draw"] for point in points} for points in (wanted, choices)]
+    assert draws == [{str(fits.REPORT)}, {str(fits.CHOOSE)}]
+    assert str(fits.CHOOSING_SEED) not in {point.options["seed_everything"] for point in wanted}
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=[setting.folder for setting in SETTINGS])
+@pytest.mark.parametrize(
+    "setting", [setting for study in STUDIES.values() for setting in study.settings], ids=lambda one: one.title
+)
 def test_the_controls_are_chosen_on_the_other_draw(setting: Setting, tmp_path: Path) -> None:
-    stopped = [point for point in write_all(tmp_path) if point.folder.startswith(f"{setting.folder}/stopped")]
+    fits = write_all(tmp_path, setting)
+    stopped = [point for point in fits if point.folder.startswith(f"{setting.folder}/stopped")]
     assert chosen(setting, tmp_path) == (75, 0.7)
     assert {point.options["trainer.max_steps"] for point in stopped} == {"75"}
     text = section(setting, tmp_path)
     assert text.startswith(f"### {setting.title}\n")
-    cells = [line.lstrip("| ").split(" | ")[:2] for line in text.splitlines() if line.startswith("| ")][3:]
-    assert [name for name, _ in cells] == rows(setting)
-    assert cells[-1][1] == "60.0 ± 0.0"
+    assert [name for name, _ in cells(text)[: len(rows(setting))]] == rows(setting)
+    assert cells(text)[len(rows(setting)) - 1][1].startswith("60.0 ± 0.0")
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=[setting.folder for setting in SETTINGS])
-def test_the_page_has_a_table_of_every_setting_with_all_its_rows(setting: Setting) -> None:
-    page = Path("docs/results.md").read_text(encoding="utf-8")
+def cells(text: str) -> list[tuple[str, str]]:
+    """Name and first number of each row of a section's tables after the base's first."""
+    parts = [line.lstrip("| ").split(" | ")[:2] for line in text.splitlines() if line.startswith("| ")]
+    return [(name, first) for name, first in parts][3:]
+
+
+@pytest.mark.parametrize(("study", "setting"), ALL)
+def test_the_page_has_a_table_of_every_setting_with_all_its_rows(study: Study, setting: Setting) -> None:
+    page = study.page.read_text(encoding="utf-8")
     text = page.partition(f"<!-- begin: {setting.folder} -->")[2].partition(f"<!-- end: {setting.folder} -->")[0]
-    names = [line.lstrip("| ").partition(" | ")[0] for line in text.splitlines() if line.startswith("| ")][3:]
-    assert names[: len(setting.rows) + 1] == [setting.method, *(row.title for row in setting.rows)]
-    assert len(names) == len(setting.rows) + 3
+    names = [name for name, _ in cells(text)]
+    of_rows = len(setting.rows) + 3
+    assert names[: of_rows - 2] == [setting.method, *(row.title for row in setting.rows)]
+    parts = len(setting.tables) or len(names) // of_rows
+    heads = 3 * (parts - 1)  # name, rule and base of each further table
+    assert len(names) == parts * of_rows + heads + setting.relearns * (of_rows + 1)
     assert f"mean of {setting.seeds} seeds" in text
 
 
+def test_what_has_been_relearnt_stands_below_by_step(tmp_path: Path) -> None:
+    setting = next(one for one in MIXING.settings if one.relearns)
+    write_all(tmp_path, setting)
+    table = section(setting, tmp_path).partition("| forget, after relearning |")[2]
+    lines = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    relearnt = " | ".join(f"{25 + step}.0 ± 0.0" for step in RELEARNT)
+    assert lines == [f"| {name} | {relearnt} |" for name in rows(setting)[:-1]]
+
+
+def test_a_whole_study_ends_with_its_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_all(tmp_path / "runs", MIXING.settings[1])
+    monkeypatch.setattr(results, "run_points", lambda *args, **options: [])
+    monkeypatch.setitem(STUDIES, "mixing", MIXING._replace(settings=MIXING.settings[1:2]))
+    page = tmp_path / "mixing.md"
+    page.write_text(f"<!-- begin: {MIXING.settings[1].folder} -->\n<!-- end: {MIXING.settings[1].folder} -->\n")
+    main(["mixing", "--out", str(tmp_path / "runs"), "--page", str(page)])
+    assert (tmp_path / "mixing.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_fit_that_relearns_begins_with_what_another_left(tmp_path: Path) -> None:
+    setting = next(one for one in MIXING.settings if one.relearns)
+    write_all(tmp_path, setting)
+    fits = {point.folder: point.options for point in reported(setting, tmp_path)}
+    for point in relearning(setting, tmp_path):
+        name = point.folder.replace("/relearn/", "/")
+        assert "ExportPretrained" in fits[name]["trainer.callbacks"]
+        assert point.options["model.pretrained"] == str(tmp_path / name / "export")
+        assert point.options["seed_everything"] == fits[name]["seed_everything"]
+
+
 def test_what_never_forgets_is_taken_to_its_end(tmp_path: Path) -> None:
-    write(tmp_path / choosing(SETTINGS[0]).folder, forgets_at=999, from_share=9)
-    assert chosen(SETTINGS[0], tmp_path) == (300, 0.9)
+    write(tmp_path / choosing(METHODS.settings[0]).folder, forgets_at=999, from_share=9)
+    assert chosen(METHODS.settings[0], tmp_path) == (300, 0.9)
 
 
 def test_the_tables_replace_those_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,20 +160,20 @@ def test_the_tables_replace_those_of_the_page(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(results, "run_points", run_points)
     page = tmp_path / "results.md"
     page.write_text(f"before\n{places('old')}\nafter\n")
-    main(["--out", str(tmp_path / "runs"), "--page", str(page), "--only", SETTINGS[1].folder])
+    main(["methods", "--out", str(tmp_path / "runs"), "--page", str(page), "--only", METHODS.settings[1].folder])
     text = page.read_text()
     assert text.startswith("before\n")
-    assert text.endswith(f"<!-- end: {SETTINGS[-1].folder} -->\nafter\n")
-    assert text.count("old") == len(SETTINGS) - 1
+    assert text.endswith(f"<!-- end: {METHODS.settings[-1].folder} -->\nafter\n")
+    assert text.count("old") == len(METHODS.settings) - 1
     assert text.count("### ") == 1
-    main(["--out", str(tmp_path / "runs"), "--page", str(page)])
+    main(["methods", "--out", str(tmp_path / "runs"), "--page", str(page)])
     text = page.read_text()
     assert "old" not in text
-    assert text.count("### ") == len(SETTINGS)
+    assert text.count("### ") == len(METHODS.settings)
 
 
 def places(text: str) -> str:
-    return "\n".join(f"<!-- begin: {one.folder} -->\n{text}\n<!-- end: {one.folder} -->" for one in SETTINGS)
+    return "\n".join(f"<!-- begin: {one.folder} -->\n{text}\n<!-- end: {one.folder} -->" for one in METHODS.settings)
 
 
 def test_failed_fits_leave_the_page_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,12 +181,29 @@ def test_failed_fits_leave_the_page_alone(tmp_path: Path, monkeypatch: pytest.Mo
     page = tmp_path / "results.md"
     page.write_text(places("as it was"))
     with pytest.raises(SystemExit, match=r"2 fits failed; see .*seed-5.log"):
-        main(["--out", str(tmp_path / "runs"), "--page", str(page)])
+        main(["methods", "--out", str(tmp_path / "runs"), "--page", str(page)])
     assert page.read_text() == places("as it was")
 
 
 def test_a_page_without_a_place_is_refused_before_anything_runs(tmp_path: Path) -> None:
     (tmp_path / "page.md").write_text("nothing")
     with pytest.raises(InputError, match="no place for RMU, all matrices; write <!-- begin: rmu-all -->"):
-        main(["--out", str(tmp_path / "runs"), "--page", str(tmp_path / "page.md")])
+        main(["methods", "--out", str(tmp_path / "runs"), "--page", str(tmp_path / "page.md")])
     assert not (tmp_path / "runs").exists()
+
+
+def test_an_unknown_setting_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no rmu; choose from rmu-all, "):
+        main(["mixing", "--out", str(tmp_path / "runs"), "--only", "rmu"])
+    assert not (tmp_path / "runs").exists()
+
+
+def test_words_held_out_of_mixing_are_those_asked() -> None:
+    for setting in MIXING.settings:
+        excluded = [
+            json.loads(row.options["data.mixing"])["exclude"] for row in setting.rows if "data.mixing" in row.options
+        ]
+        unseen = json.loads(setting.options["data.perturbations"])["unseen"]["texts"]
+        assert len(unseen) == 16
+        assert excluded
+        assert all(words == unseen for words in excluded)
