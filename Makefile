@@ -9,7 +9,7 @@ NOISE := $(FULL)/noise/noise_scale=
 # Of all perturbations, those that analyses take.
 FEW := --data.perturbations='{1-gram: {n: 1, sets: [retain]}, 4-gram: {n: 4, sets: [retain]}, prefix: {n: sentence, position: prefix, sets: [retain]}}'
 
-.PHONY: setup test test-slow lint demo full-report results clean
+.PHONY: setup test test-slow lint demo full-report results mixing bench clean
 
 setup: $(INSTALLED)
 
@@ -37,8 +37,10 @@ demo: $(INSTALLED)
 	$(BIN)/lit-unlearn fit -c demo.yaml --trainer.default_root_dir $(DEMO)/rmu-rna --model.noise_scale 1.5 \
 		> $(DEMO)/rmu-rna.log 2>&1 & \
 	$(BIN)/lit-unlearn fit -c demo.yaml --trainer.default_root_dir $(DEMO)/rmu && wait $$!
-	$(BIN)/lit-unlearn fit -c demo.yaml --trainer.default_root_dir $(DEMO)/half-lr --model.optimizer.lr 1.5e-4
-	$(BIN)/lit-unlearn report $(DEMO)/rmu $(DEMO)/rmu-rna $(DEMO)/half-lr --out $(DEMO)/report
+	$(BIN)/lit-unlearn fit -c demo.yaml --trainer.default_root_dir $(DEMO)/half-lr --model.optimizer.lr 1.5e-4 \
+		> $(DEMO)/half-lr.log 2>&1 & \
+	$(BIN)/lit-unlearn fit -c demo.yaml -c demo_mixing.yaml --trainer.default_root_dir $(DEMO)/rmu-mixing && wait $$!
+	$(BIN)/lit-unlearn report $(DEMO)/rmu $(DEMO)/rmu-rna $(DEMO)/half-lr $(DEMO)/rmu-mixing --out $(DEMO)/report
 	@echo "Next: change a number, e.g. .venv/bin/lit-unlearn fit -c demo.yaml --model.forget.coefficient 8"
 
 # Every protocol, sweep and analysis on the demo world, and their page; what is done is not run again.
@@ -60,10 +62,16 @@ full-report: $(INSTALLED)
 	$(BIN)/lit-unlearn report $(NOISE)0 $(FULL)/noise/*/ $(FULL)/half-lr/*/ $(NOISE)0@step=100 $(NOISE)0@interpolation=0.7 \
 		--out $(FULL)/report
 
-# The study of docs/results.md; what is done is not run again.
-results: export OMP_NUM_THREADS = 1
+# The studies of docs/results.md and docs/mixing.md; what is done is not run again.
+results mixing: export OMP_NUM_THREADS = 1
 results: $(INSTALLED)
-	$(BIN)/python -m lit_unlearn.demo.results
+	$(BIN)/python -m lit_unlearn.demo.results methods
+mixing: $(INSTALLED)
+	$(BIN)/python -m lit_unlearn.demo.results mixing
+
+# A training step beside the published way.
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks.step --json benchmarks.json
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

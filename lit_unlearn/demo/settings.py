@@ -1,4 +1,4 @@
-"""What the study of docs/results.md compares: methods, and the repairs and controls of each."""
+"""What the study of the methods compares: each, its repairs and controls; and what any study is made of."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -6,7 +6,8 @@ from typing import NamedTuple
 SHRINKAGE = 0.09
 """Share by which weight decay shrinks what is trained, learning rate · steps · decay."""
 DROPOUT = 0.1
-_OUTPUTS = r'["model\\.layers\\.[012]\\.mlp\\.down_proj\\.weight"]'
+OUTPUTS = r'["model\\.layers\\.[012]\\.mlp\\.down_proj\\.weight"]'
+"""The MLP output projections, as trained in published runs."""
 _NOISE = (0.5, 1.5, 4.0)
 """For representation losses: 2.4, 7 and 19 times the root mean square of a dimension of the hidden states, 0.21."""
 _NOISE_OF_LOGITS = (0.03, 0.1)
@@ -28,10 +29,14 @@ class Setting(NamedTuple):
     title: str
     folder: str
     options: dict[str, str]
-    """Of `fit`, with the learning rate, which a control halves."""
+    """Of `fit`."""
     rows: tuple[Row, ...]
     steps: int = 300
     seeds: int = 5
+    tables: tuple[tuple[str, ...], ...] = ()
+    """The variants of each table; none has one of all variants, with what comes back."""
+    relearns: bool = False
+    """Whether what each row has forgotten is learnt again."""
 
     @property
     def method(self) -> str:
@@ -79,7 +84,7 @@ def _on_logits(
     return _setting(title, folder, config, own, lr=lr, noise=noise, steps=150, seeds=3)
 
 
-SETTINGS = (
+METHODS = (
     _setting("RMU, all matrices", "rmu-all", "demo.yaml", baselines=False),
     _setting("Adaptive RMU, all matrices", "adaptive-rmu-all", "demo_adaptive_rmu.yaml", baselines=False),
     _setting("RSV, all matrices", "rsv-all", "demo_rsv.yaml", baselines=False),
@@ -87,7 +92,7 @@ SETTINGS = (
         "RMU, MLP outputs only",
         "rmu-mlp",
         "demo.yaml",
-        {"model.trainable": _OUTPUTS, "model.forget.init_args.coefficient": "7"},
+        {"model.trainable": OUTPUTS, "model.forget.init_args.coefficient": "7"},
         lr=2e-3,
         baselines=False,
     ),

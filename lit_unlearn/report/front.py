@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lit_unlearn.report.runs import Model
-from lit_unlearn.report.style import accuracy_axis, legend, line_style, styled
+from lit_unlearn.report.style import legend, line_style, styled
 from lit_unlearn.report.table import Cell, cell
 
 
@@ -44,12 +44,12 @@ def fronts(models: Sequence[Model]) -> list[Front]:
 
 @styled
 def front(panels: Sequence[Front]) -> Figure:
-    """The panels, up to three in a row: up is better; left is forgotten better, up to the dotted line of guessing.
+    """The panels, up to three in a row: up is better, left is forgotten better, up to the dotted line of guessing.
 
     Args:
         panels: what to draw; points of one label look alike in all.
     """
-    beside = min(3, len(panels))
+    beside = 2 if len(panels) == 4 else min(3, len(panels))
     rows = -(-len(panels) // beside)
     figure = Figure(figsize=((4.8, 8.4, 9.2)[beside - 1], 0.5 + 2.7 * rows), layout="constrained")
     every = list(figure.subplots(rows, beside, sharex=True, sharey=True, squeeze=False).flat)
@@ -60,8 +60,12 @@ def front(panels: Sequence[Front]) -> Figure:
     for axes, panel in zip(every, panels, strict=False):
         _draw(axes, panel, places, handles)
         axes.set_title(panel.title, fontsize="medium")
+        axes.tick_params(labelbottom=True)
     for axes in every[len(panels) :]:
         axes.set_axis_off()
+    points = [point for panel in panels for point in panel.points.values()]
+    every[0].set_xlim(_limits([point.forget for point in points]))
+    every[0].set_ylim(_limits([point.kept for point in points]))
     figure.supxlabel("accuracy on questions to forget (%)", fontsize="medium")
     figure.supylabel("accuracy when perturbed (%)", fontsize="medium")
     legend(figure, {label: handles[label] for label in places})
@@ -74,10 +78,16 @@ def _draw(axes: Axes, panel: Front, places: Mapping[str, int], handles: dict[str
         handles[label] = axes.errorbar(
             100 * forget.value, 100 * kept.value, xerr=_whiskers(forget), yerr=_whiskers(kept), **style
         )
-    accuracy_axis(axes)
-    axes.axvline(25, color="black", linewidth=0.8, linestyle=":")
-    axes.set_xlim(0, 105)
-    axes.set_xticks(range(0, 101, 25))
+    for guessed in (axes.axvline, axes.axhline):
+        guessed(25, color="black", linewidth=0.8, linestyle=":")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _limits(found: Sequence[Cell]) -> tuple[float, float]:
+    """In percent: all values with their whiskers, with some room."""
+    low, high = (100 * end for end in (min(one.value - one.error for one in found), max(one.value for one in found)))
+    room = 4 + 0.05 * (high - low)
+    return max(0, low - room), min(105, high + room)
 
 
 def _whiskers(found: Cell) -> list[list[float]]:

@@ -1,0 +1,86 @@
+"""The fits of a study on the demo world, as points of a sweep."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from lit_unlearn.demo.settings import Setting
+from lit_unlearn.report import load
+from lit_unlearn.report.table import cell
+from lit_unlearn.sweep.grid import Point
+
+SHARES = (0.5, 0.6, 0.7, 0.8, 0.9)
+CHOOSE, REPORT = 1, 2
+"""Draws of the questions: on the first, steps and shares of the controls are chosen; the second is reported."""
+CHOOSING_SEED = 5
+"""No setting has so many seeds that this is among the reported."""
+EVERY = 25
+"""Steps after which the run on the choosing draw is evaluated, from which early stopping is read; divides all steps."""
+FORGOTTEN = 0.3
+_ROBUSTNESS = "PerturbationRobustness"
+
+
+def choosing(setting: Setting) -> Point:
+    """The fit on the choosing draw, evaluated on the way and between base and unlearned model."""
+    followed = {
+        "trainer.val_check_interval": str(EVERY),
+        "trainer.callbacks": _callbacks(SHARES),
+        "data.perturbations": "{}",
+    }
+    return _point(setting, f"choose/seed-{CHOOSING_SEED}", followed, draw=CHOOSE, seed=CHOOSING_SEED)
+
+
+def reported(setting: Setting, runs: Path) -> Iterator[Point]:
+    """The fits on the reported draw: the method, its repairs and controls, and the method stopped early."""
+    step, share = chosen(setting, runs)
+    exported = ["ExportPretrained"] if setting.relearns else []
+    plain = {
+        "trainer.callbacks": f"[{', '.join([_ROBUSTNESS, *exported])}]",
+        "trainer.val_check_interval": str(setting.steps),
+    }
+    stopped = {"trainer.max_steps": str(step), "trainer.val_check_interval": str(step)}
+    fits = {
+        "method": plain | {"trainer.callbacks": _callbacks([share], *exported)},
+        **{row.folder: plain | row.options for row in setting.rows},
+        f"stopped-{step}": plain | stopped,
+    }
+    for name, own in fits.items():
+        for seed in range(setting.seeds):
+            yield _point(setting, f"{name}/seed-{seed}", own, draw=REPORT, seed=seed)
+
+
+def relearning(setting: Setting, runs: Path) -> Iterator[Point]:
+    """The fits that learn a few forget rows again, each from the export of a reported fit."""
+    for point in reported(setting, runs) if setting.relearns else ():
+        name = point.folder.removeprefix(f"{setting.folder}/")
+        options = {"config": "demo_relearn.yaml", "model.pretrained": str(runs / point.folder / "export")}
+        shared = {name: point.options[name] for name in ("data.draw", "seed_everything")}
+        yield Point(f"{setting.folder}/relearn/{name}", options | shared)
+
+
+def chosen(setting: Setting, runs: Path) -> tuple[int, float]:
+    """The first step and the first share at which the fit on the choosing draw has forgotten; else the last."""
+    run = f"{runs / setting.folder / 'choose'}"
+    steps = range(EVERY, setting.steps + 1, EVERY)
+    step = next((one for one in steps if _forgot(f"{run}@step={one}")), steps[-1])
+    share = next((one for one in SHARES if _forgot(f"{run}@interpolation={one}")), SHARES[-1])
+    return step, share
+
+
+def fitted(setting: Setting, step: int) -> dict[str, str]:
+    """Titles of the rows that are fits of their own, by folder."""
+    rows = {row.folder: row.title for row in setting.rows}
+    return {"method": setting.method, **rows, f"stopped-{step}": f"stopped after {step} steps"}
+
+
+def _callbacks(shares: Sequence[float], *others: str) -> str:
+    between = f"{{class_path: Interpolation, init_args: {{shares: {[*shares]}}}}}"
+    return f"[{', '.join([_ROBUSTNESS, between, *others])}]"
+
+
+def _forgot(run: str) -> bool:
+    return cell(load([run])[1], "forget").value <= FORGOTTEN
+
+
+def _point(setting: Setting, folder: str, own: Mapping[str, str], *, draw: int, seed: int) -> Point:
+    options = {**setting.options, "trainer.max_steps": str(setting.steps), **own}
+    return Point(f"{setting.folder}/{folder}", options | {"data.draw": str(draw), "seed_everything": str(seed)})
