@@ -1,11 +1,12 @@
 """The arithmetic that a step cannot do without, and the time it takes at the speed of matrix products here."""
 
-import time
-from statistics import median
 from typing import NamedTuple
 
 import torch
 from transformers import MistralConfig
+
+_TIMES = 20
+"""Products of one call, so that it takes long enough to be timed."""
 
 
 class Reads(NamedTuple):
@@ -56,21 +57,29 @@ def operations(config: MistralConfig, reads: Reads, *, rows: int, tokens: int, l
     return Operations(products, attention)
 
 
-def matmul_rate(config: MistralConfig, *, rows: int, tokens: int, dtype: torch.dtype, device: torch.device) -> float:
-    """Operations per second of the model's own matrix products: of each stream's tokens with an MLP matrix."""
-    states = torch.randn(rows * tokens, config.hidden_size, dtype=dtype, device=device)
-    matrix = torch.randn(config.hidden_size, config.intermediate_size, dtype=dtype, device=device)
-    times = [_seconds(states, matrix) for _ in range(12)][2:]
-    return 2.0 * states.shape[0] * matrix.numel() / median(times)
+class Products:
+    """The model's own matrix products, to be timed beside the steps: of each stream's tokens with an MLP matrix.
 
+    Args:
+        config: of the model.
+        rows: of each stream.
+        tokens: of each row.
+        dtype: of the weights.
+        device: of the weights.
+    """
 
-def _seconds(states: torch.Tensor, matrix: torch.Tensor) -> float:
-    synchronise(states.device)
-    begin = time.perf_counter()
-    for _ in range(4):
-        states @ matrix
-    synchronise(states.device)
-    return (time.perf_counter() - begin) / 4
+    def __init__(
+        self, config: MistralConfig, *, rows: int, tokens: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self._states = torch.randn(rows * tokens, config.hidden_size, dtype=dtype, device=device)
+        self._matrix = torch.randn(config.hidden_size, config.intermediate_size, dtype=dtype, device=device)
+        self.operations = _TIMES * 2 * self._states.shape[0] * self._matrix.numel()
+        """Of one call."""
+
+    def __call__(self) -> None:
+        """Makes some."""
+        for _ in range(_TIMES):
+            self._states @ self._matrix
 
 
 def synchronise(device: torch.device) -> None:

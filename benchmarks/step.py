@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from transformers.utils.logging import disable_progress_bar
 
-from benchmarks.floor import Reads, matmul_rate, operations, synchronise
+from benchmarks.floor import Products, Reads, operations, synchronise
 from benchmarks.measured import Memory, Ratio, ratio
 from benchmarks.published import BETA, Published
 from benchmarks.shapes import configure, write_model
@@ -28,6 +28,7 @@ from lit_unlearn import NPO, RMU, RSV, AdaptiveRMU, LogitKL, RepresentationMSE, 
 from lit_unlearn.loss import Batch, Loss
 
 OURS, PLAIN, PUBLISHED, TRUNCATED = "ours", "ours without RNA", "published", "truncated"
+PRODUCTS = "matrix products"
 _QUIET = 4
 """So many first steps, all on the same rows, are without noise: losses before and after updates must agree."""
 _TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
@@ -85,8 +86,9 @@ def measure(name: str, hidden: int, folder: Path, options: argparse.Namespace) -
     """Everything about one method at one width."""
     method, config = METHODS[name], configure(hidden, options.layers)
     shape = {"rows": options.batch, "tokens": options.tokens}
-    taken = times(name, folder, options)
-    rate = matmul_rate(config, **shape, dtype=_dtype(options), device=torch.device(options.device))
+    products = Products(config, **shape, dtype=_dtype(options), device=torch.device(options.device))
+    taken = times(name, folder, options, products)
+    rate = products.operations / float(torch.tensor(taken.pop(PRODUCTS)).median())
     floor = sum(operations(config, method.reads, **shape, layer=options.layer)) / rate
     memory = {one: _memory_apart(one, name, folder, options) for one in method.contenders}
     middle = {one: float(torch.tensor(values).median()) for one, values in taken.items()}
@@ -109,15 +111,16 @@ def measure(name: str, hidden: int, folder: Path, options: argparse.Namespace) -
     }
 
 
-def times(name: str, folder: Path, options: argparse.Namespace) -> dict[str, list[float]]:
-    """Seconds of each contender's steps, taken in turn."""
+def times(name: str, folder: Path, options: argparse.Namespace, products: Callable[[], None]) -> dict[str, list[float]]:
+    """Seconds of each contender's steps and of matrix products, taken in turn."""
     steps = {one: contender(one, name, folder, options)[0] for one in METHODS[name].contenders}
     for number in range(_QUIET):
         check_same(name, {one: float(step(number)) for one, step in steps.items()}, _TOLERANCE[_dtype(options)])
-    taken: dict[str, list[float]] = {one: [] for one in steps}
+    taken: dict[str, list[float]] = {one: [] for one in (*steps, PRODUCTS)}
     for number in range(_QUIET, _QUIET + options.rounds):
         for one, step in steps.items():
             taken[one].append(_timed(partial(step, number), torch.device(options.device)))
+        taken[PRODUCTS].append(_timed(products, torch.device(options.device)))
     return taken
 
 

@@ -45,7 +45,7 @@ def test_the_benchmark_measures_each_beside_ours(tmp_path: Path, capfd: pytest.C
 @pytest.mark.parametrize("name", step.METHODS)
 def test_what_is_measured_is_the_same(name: str, tmp_path: Path) -> None:
     write_model(tmp_path, configure(128, 5), torch.float32, torch.device("cpu"))
-    times = step.times(name, tmp_path, step.parsed([*SMALL, "--rounds", "1"]))
+    times = step.times(name, tmp_path, step.parsed([*SMALL, "--rounds", "1"]), lambda: None)
     assert all(len(found) == 1 for found in times.values())
 
 
@@ -55,14 +55,14 @@ def test_another_retain_weight_ends_it(factor: int, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(Published, "_retain", lambda self, *args: factor * retain(self, *args))
     write_model(tmp_path, configure(128, 5), torch.float32, torch.device("cpu"))
     with pytest.raises(SystemExit, match="RMU: the losses differ"):
-        step.times("RMU", tmp_path, step.parsed(SMALL))
+        step.times("RMU", tmp_path, step.parsed(SMALL), lambda: None)
 
 
 def test_a_step_that_is_not_taken_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(UnlearnModule, "configure_optimizers", lambda self: SGD(self.updated.parameters(), lr=0.0))
     write_model(tmp_path, configure(128, 5), torch.float32, torch.device("cpu"))
     with pytest.raises(SystemExit, match="RMU: the losses differ"):
-        step.times("RMU", tmp_path, step.parsed(SMALL))
+        step.times("RMU", tmp_path, step.parsed(SMALL), lambda: None)
 
 
 def test_a_ratio_is_of_medians_with_an_interval_over_rounds() -> None:
