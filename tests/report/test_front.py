@@ -64,5 +64,5 @@ def test_whiskers_end_where_accuracies_do() -> None:
 
 
 def test_places_without_a_panel_stay_empty() -> None:
-    figure = front([Front(str(number), {"a": AT}) for number in range(4)])
-    assert [axes.axison for axes in figure.axes] == [True] * 4 + [False] * 2
+    figure = front([Front(str(number), {"a": AT}) for number in range(5)])
+    assert [axes.axison for axes in figure.axes] == [True] * 5 + [False]
