@@ -1,6 +1,7 @@
 """A training step of lit-unlearn beside the published way: `python -m benchmarks.step [--json OUT]`.
 
-For each width and method: (a) ours; (b) the published way, two whole models with a gradient for every weight; (c) the
+For each width and method: (a) ours, without noise too, and as a further run on rows that another one has left in a
+`PrefixStore`; (b) the published way, two whole models with a gradient for every weight; (c) the
 same with both models cut off after the steering layer. Times are taken in turn, in one process; peak memory is each
 one's own, in a process of its own.
 """
@@ -26,8 +27,9 @@ from benchmarks.published import BETA, Published
 from benchmarks.shapes import configure, write_model
 from lit_unlearn import NPO, RMU, RSV, AdaptiveRMU, LogitKL, RepresentationMSE, UnlearnModule, models
 from lit_unlearn.loss import Batch, Loss
+from lit_unlearn.prefix_store import PrefixStore
 
-OURS, PLAIN, PUBLISHED, TRUNCATED = "ours", "ours without RNA", "published", "truncated"
+OURS, PLAIN, FURTHER, PUBLISHED, TRUNCATED = "ours", "ours without RNA", "ours, a further", "published", "truncated"
 PRODUCTS = "matrix products"
 _QUIET = 4
 """So many first steps, all on the same rows, are without noise: losses before and after updates must agree."""
@@ -49,7 +51,7 @@ class Method(NamedTuple):
     @property
     def contenders(self) -> list[str]:
         """What is measured: a model that is read to its logits cannot be cut off."""
-        return [OURS, PLAIN, PUBLISHED] + ([] if self.reads.logits else [TRUNCATED])
+        return [OURS, PLAIN, FURTHER, PUBLISHED] + ([] if self.reads.logits else [TRUNCATED])
 
 
 METHODS = {
@@ -116,6 +118,8 @@ def times(name: str, folder: Path, options: argparse.Namespace, products: Callab
     steps = {one: contender(one, name, folder, options)[0] for one in METHODS[name].contenders}
     for number in range(_QUIET):
         check_same(name, {one: float(step(number)) for one, step in steps.items()}, _TOLERANCE[_dtype(options)])
+    for number in range(_QUIET, _QUIET + options.rounds):
+        steps[FURTHER](number)  # leaves in its store what another run's would have left
     taken: dict[str, list[float]] = {one: [] for one in (*steps, PRODUCTS)}
     for number in range(_QUIET, _QUIET + options.rounds):
         for one, step in steps.items():
@@ -127,9 +131,10 @@ def times(name: str, folder: Path, options: argparse.Namespace, products: Callab
 def contender(one: str, name: str, folder: Path, options: argparse.Namespace) -> tuple[Step, UnlearnModule | None]:
     """A contender's step, and its module if it is ours."""
     method, device = METHODS[name], torch.device(options.device)
-    if one in (OURS, PLAIN):
-        noise = method.noise if one == OURS else 0.0
-        module = _module(method, folder, options.layer, _dtype(options), device)
+    if one in (OURS, PLAIN, FURTHER):
+        noise = 0.0 if one == PLAIN else method.noise
+        store = PrefixStore(folder=str(folder / "store")) if one == FURTHER else None
+        module = _module(method, folder, options.layer, store, _dtype(options), device)
         return _our_step(module, noise, options), module
     direction = (
         method.forget().to(device).steering_vector(torch.zeros(1, dtype=torch.long, device=device), _width(folder))
@@ -153,13 +158,16 @@ def contender(one: str, name: str, folder: Path, options: argparse.Namespace) ->
     return step, None
 
 
-def _module(method: Method, folder: Path, layer: int, dtype: torch.dtype, device: torch.device) -> UnlearnModule:
+def _module(
+    method: Method, folder: Path, layer: int, store: PrefixStore | None, dtype: torch.dtype, device: torch.device
+) -> UnlearnModule:
     """The module as a run of `fit` has it."""
     module = UnlearnModule(
         str(folder),
         method.forget(),
         method.retain(),
         layer=layer,
+        prefix_store=store,
         retain_weight=method.retain_weight,
         seed=0,
     )

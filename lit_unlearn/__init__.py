@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lit_unlearn.loss import Batch, Loss, Outputs, PerTopic
     from lit_unlearn.module import UnlearnModule
     from lit_unlearn.no_loss import NoLoss
+    from lit_unlearn.prefix_store import PrefixStore
     from lit_unlearn.question_module import QuestionModule
     from lit_unlearn.retain import NLL, LogitKL, LogitMSE, RepresentationMSE
 
@@ -38,6 +39,7 @@ __all__ = [
     "Outputs",
     "PerTopic",
     "PerturbationRobustness",
+    "PrefixStore",
     "QuestionModule",
     "Relearning",
     "RepresentationMSE",
@@ -57,6 +59,7 @@ _HOMES = {
     "loss": ("Batch", "Loss", "Outputs", "PerTopic"),
     "module": ("UnlearnModule",),
     "no_loss": ("NoLoss",),
+    "prefix_store": ("PrefixStore",),
     "question_module": ("QuestionModule",),
     "retain": ("NLL", "LogitKL", "LogitMSE", "RepresentationMSE"),
 }

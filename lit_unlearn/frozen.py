@@ -11,10 +11,11 @@ from transformers import PreTrainedModel
 
 from lit_unlearn.errors import InputError
 from lit_unlearn.forward import run_layers
-from lit_unlearn.hooks import Noise, Setting, applied, swapped
+from lit_unlearn.hooks import Noise, Setting, applied, swapped, with_noise
 from lit_unlearn.lora import adapted, is_adapted
 from lit_unlearn.loss import Batch, Loss, Outputs
 from lit_unlearn.models import first_trained_layer
+from lit_unlearn.prefix_store import StoredStates
 
 
 class FrozenModel(nn.Module):
@@ -83,6 +84,7 @@ def run_pair(
     reader: Loss,
     noise: tuple[int, Noise] | None = None,
     dropout: Sequence[Setting] = (),
+    stored: StoredStates | None = None,
 ) -> tuple[Outputs, Outputs | None]:
     """Runs as much of both models on a batch as a loss reads; the layers below the first trained one run once.
 
@@ -95,6 +97,7 @@ def run_pair(
         reader: the loss.
         noise: index of a layer, and the noise added to its output in the frozen model; not for preferred answers.
         dropout: what is set while the updated model runs, from the first trained layer on.
+        stored: states of earlier runs, which are not computed again.
 
     Returns:
         The outputs of the updated model, and of the frozen one without gradient, or None.
@@ -102,7 +105,7 @@ def run_pair(
     Raises:
         InputError: the loss reads preferred answers and the batch has none.
     """
-    run = partial(_run_rows, updated, frozen, layers, layer=layer, reader=reader, dropout=dropout)
+    run = partial(_run_rows, updated, frozen, layers, layer=layer, reader=reader, dropout=dropout, stored=stored)
     if not reader.needs_preferred:
         return run(batch, noise=noise)
     if "preferred" not in batch:
@@ -125,19 +128,28 @@ def _run_rows(
     reader: Loss,
     noise: tuple[int, Noise] | None = None,
     dropout: Sequence[Setting] = (),
+    stored: StoredStates | None = None,
 ) -> tuple[Outputs, Outputs | None]:
     """As `run_pair`, for the batch's own rows."""
-    last = len(layers) - 1 if reader.needs_logits else layer
+    last = len(layers) - 1 if reader.needs_logits and stored is None else layer
     start = min(first_trained_layer(updated, layers), last if noise is None else min(last, noise[0]))
     run = partial(run_layers, updated, layers, batch, layer=layer, needs_logits=reader.needs_logits, start=start)
+    # From 0 on there is nothing to share: what comes before the layers may be trained as well.
+    shared = start > 0
+    known = stored.prefix(batch, start) if stored and shared else None
     with applied(dropout):
         # What dropout has changed is not the frozen model's.
-        outputs, prefix = run(resumed=reader.needs_frozen and not dropout)
+        outputs, prefix = run(prefix=known, resumed=reader.needs_frozen and not dropout)
+    if stored and shared and not known:
+        stored.keep_prefix(batch, start, prefix)
     if not reader.needs_frozen:
         return outputs, None
+    resume = partial(run, prefix=prefix if shared else None, context=frozen.running)
     with frozen.running():
-        # From 0 on there is nothing to share: what comes before the layers may be trained as well.
-        return outputs, run(prefix=prefix if start > 0 else None, noise=noise, context=frozen.running)[0]
+        if stored is None or reader.needs_logits or (noise is not None and noise[0] < layer):
+            return outputs, resume(noise=noise)[0]
+        hidden = stored.frozen(batch, layer, lambda: resume()[0].hidden)
+        return outputs, Outputs(hidden if noise is None else with_noise(hidden, noise[1]), None)
 
 
 def _shared_tensors(model: PreTrainedModel) -> list[Tensor]:

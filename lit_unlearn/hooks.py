@@ -75,7 +75,12 @@ def replaced_input(layer: nn.Module, hidden: Tensor) -> Iterator[None]:
 
 def noisy_output(layer: nn.Module, noise: Noise) -> AbstractContextManager[None]:
     """Adds noise to the hidden states that the layer returns, in their own dtype."""
-    return _changed_output(layer, lambda hidden: hidden + noise(hidden).to(hidden.dtype))
+    return _changed_output(layer, lambda hidden: with_noise(hidden, noise))
+
+
+def with_noise(hidden: Tensor, noise: Noise) -> Tensor:
+    """The hidden states with the noise added, in their own dtype."""
+    return hidden + noise(hidden).to(hidden.dtype)
 
 
 def patched_output(layer: nn.Module, mask: Tensor, hidden: Tensor) -> AbstractContextManager[None]:

@@ -21,6 +21,7 @@ from lit_unlearn.frozen import FrozenModel, run_pair
 from lit_unlearn.hooks import Noise, Setting
 from lit_unlearn.lora import Lora, scalings
 from lit_unlearn.loss import Batch, Loss, Outputs, PerTopic
+from lit_unlearn.prefix_store import PrefixStore, StoredStates, identity
 from lit_unlearn.ready import choose, make_ready
 
 
@@ -61,6 +62,8 @@ class UnlearnModule(L.LightningModule):
         attention_dropout: share of the attention weights that is dropped in training, in the updated model from the
             first trained layer on: a baseline. Its random numbers are a function of (seed, step, stream, the first of
             the process's rows), so another number of processes draws others. 0 is off.
+        prefix_store: where hidden states that training does not change are kept for other runs with the same model and
+            rows, which then do not compute them; None keeps none. `sweep` gives its fits one.
         optimizer: takes the trainable parameters, returns their optimizer.
         lr_scheduler: takes the optimizer, returns a scheduler that moves each step; None keeps the learning rate.
         seed: seed of the noise; None takes the run's (`seed_everything`).
@@ -90,6 +93,7 @@ class UnlearnModule(L.LightningModule):
         noise_scale: float = 0.0,
         noise_layer: int | None = None,
         attention_dropout: float = 0.0,
+        prefix_store: PrefixStore | None = None,
         optimizer: Callable[[Iterable[Tensor]], Optimizer] = lambda p: AdamW(p, lr=5e-5, weight_decay=0.0, eps=1e-8),
         lr_scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         seed: int | None = None,
@@ -110,6 +114,7 @@ class UnlearnModule(L.LightningModule):
         self.noise_scale = noise_scale
         self.noise_layer = layer if noise_layer is None else noise_layer
         self.attention_dropout = attention_dropout
+        self.prefix_store = prefix_store
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.seed = randomness.run_seed(seed)
@@ -122,6 +127,7 @@ class UnlearnModule(L.LightningModule):
         self._topics: tuple[str, ...] = ()
         self._precision = ""  # of the loaded model
         self._dropout: Sequence[Setting] = ()
+        self._stored: StoredStates | None = None
         self._throughput = measure.Throughput()
         checks.check_training(trainable, lora, attention_dropout)
         checks.check_streams(self.forget, self.retain)
@@ -225,6 +231,9 @@ class UnlearnModule(L.LightningModule):
         """
         self._choose(updated)
         layers = models.decoder_layers(updated, self.decoder_layers)
+        if self.prefix_store is not None:
+            own = identity(updated, layers, self.layer, precision)
+            self._stored = StoredStates(self.prefix_store, own, self._all_agree)
         frozen = make_ready(
             updated,
             layers,
@@ -388,6 +397,7 @@ class UnlearnModule(L.LightningModule):
                 reader=loss,
                 noise=(self.noise_layer, self._noise(batch)) if noisy else None,
                 dropout=drops,
+                stored=self._stored if training else None,
             )
         return loss(updated, frozen, batch), updated
 
@@ -443,6 +453,13 @@ class UnlearnModule(L.LightningModule):
             batch_size=len(forget),
             add_dataloader_idx=False,
         )
+
+    def _all_agree(self, decision: bool) -> bool:
+        """Whether all processes have decided so."""
+        if not torch.distributed.is_initialized():
+            return decision
+        agreed: bool = self.trainer.strategy.reduce_boolean_decision(decision, all=True)
+        return agreed
 
     def _total(self, value: Tensor) -> Tensor:
         """The sum over processes."""

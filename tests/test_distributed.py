@@ -77,7 +77,8 @@ def test_rows_that_cannot_be_shared_evenly_are_refused(world: Path, tmp_path: Pa
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_two_processes_resume_bit_for_bit(world: Path, tmp_path: Path, strategy: str) -> None:
-    options = ("--trainer.devices=2", *STRATEGIES[strategy])
+    store = f"--model.prefix_store.folder={tmp_path / 'store'}"  # the resumed run finds its steps in it
+    options = ("--trainer.devices=2", store, *STRATEGIES[strategy])
     every = {"class_path": "ModelCheckpoint", "init_args": {"every_n_train_steps": 3, "save_top_k": -1}}
     whole = load_file(fit(world, tmp_path / "whole", f"--trainer.callbacks+={json.dumps(every)}", *options))
     (checkpoint,) = (tmp_path / "whole" / "checkpoints").glob("*step=3.ckpt")

@@ -1,11 +1,14 @@
 """`lit-unlearn sweep`: a fit for each point of a grid, or the best point within limits."""
 
 import argparse
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lit_unlearn.errors import InputError
 from lit_unlearn.sweep.options import Axis, grid_points, read_axes, read_limit
+
+_STORE = "prefixes"  # of the sweep's folder
 
 
 def main(words: Sequence[str]) -> None:
@@ -31,13 +34,14 @@ def _grid(options: argparse.Namespace, shared: list[str], axes: Mapping[str, Axi
 
     if options.limit:
         raise InputError("sweep.limit: a grid has no limits; give --maximize too, to search")
+    words = _with_store(options, shared)
     points = [Point(*point) for point in grid_points(axes, options.seeds)]
     study = open_study(options.out, shared, kind="a grid", storage=options.storage)
     told = Progress(len(points))
     failed = run_points(
         study,
         options.out,
-        shared,
+        words,
         points,
         workers=options.workers,
         report=lambda point, measured: told(point.folder, measured),
@@ -45,6 +49,7 @@ def _grid(options: argparse.Namespace, shared: list[str], axes: Mapping[str, Axi
     if failed:
         names = ", ".join(point.folder for point in failed)
         raise InputError(f"sweep: the fits of {names} failed; see the .log beside each folder, then sweep again")
+    shutil.rmtree(options.out / _STORE, ignore_errors=True)
     print(f"All {len(points)} fits are done.")
     if any(options.out.glob("*/*/results.json")):
         print(f"Compare them: lit-unlearn report {options.out}/*/")
@@ -56,13 +61,14 @@ def _search(options: argparse.Namespace, shared: list[str], axes: Mapping[str, A
 
     if not axes:
         raise InputError("sweep.over: nothing to search; give at least one option and its values or range")
+    words = _with_store(options, shared)
     limits = [read_limit(limit) for limit in options.limit]
     kind = f"a search for {options.maximize} within {options.limit} over {options.over}, {options.seeds} seeds each"
     study = open_study(options.out, shared, kind=kind, storage=options.storage, sampler=sampler())
     search(
         study,
         options.out,
-        shared,
+        words,
         axes,
         maximize=options.maximize,
         limits=limits,
@@ -71,12 +77,25 @@ def _search(options: argparse.Namespace, shared: list[str], axes: Mapping[str, A
         workers=options.workers,
         report=Progress(options.trials),
     )
+    shutil.rmtree(options.out / _STORE, ignore_errors=True)
     found = best(study)
     if found is None:
         print(f"None of the trials keeps the limits {', '.join(options.limit)}.")
     else:
         values = " ".join(f"--{option} {value}" for option, value in found.params.items())
         print(f"Best within the limits: {values}, with {options.maximize} {100 * (found.value or 0):.1f}")
+
+
+def _with_store(options: argparse.Namespace, shared: list[str]) -> list[str]:
+    """The options of all fits, with those of the store that they share; it decides nothing but their speed."""
+    if options.store_gib == 0:
+        return shared
+    if options.store_gib < 0:
+        raise InputError(f"sweep.store_gib: {options.store_gib} is no size; give more than 0, or leave it out")
+    if any(word.startswith("--model.prefix_store") for word in shared):
+        raise InputError("sweep.store_gib: the fits are given a model.prefix_store too; leave out one of the two")
+    store = {"folder": options.out / _STORE, "max_gib": options.store_gib}
+    return [*shared, *(word for name, value in store.items() for word in (f"--model.prefix_store.{name}", str(value)))]
 
 
 class Progress:
@@ -121,4 +140,12 @@ def _parser() -> argparse.ArgumentParser:
         "--limit", action="append", default=[], metavar="VARIANT<=X", help="search: a bound, such as forget<=0.3"
     )
     parser.add_argument("--trials", type=int, default=30, help="search: how many (default: 30)")
+    parser.add_argument(
+        "--store-gib",
+        type=float,
+        default=0.0,
+        metavar="GIB",
+        help="let fits keep hidden states that training does not change for each other, in a folder of the sweep of "
+        "at most so many GiB, which is removed in the end (default: 0, none)",
+    )
     return parser

@@ -33,12 +33,14 @@ class Fits(studies.Fits):
     def __init__(self) -> None:
         super().__init__()
         self.done: list[str] = []
+        self.words: list[str] = []
         self.failing: set[str] = set()
         self.seconds = 0.0
 
     def __call__(self, folder: Path, words: Sequence[str], options: Mapping[str, str], **_: Any) -> dict[str, Any]:
         name = f"{folder.parent.name}/{folder.name}"
         self.done.append(name)
+        self.words = list(words)
         time.sleep(self.seconds)
         if name in self.failing:
             raise FitFailed(name)
@@ -75,6 +77,13 @@ def test_more_values_and_seeds_are_added_to_what_is_done(fits: Fits) -> None:
     assert sorted(fits.done) == [
         "noise_scale=0/seed-2", "noise_scale=1/seed-2", *(f"noise_scale=2/seed-{seed}" for seed in range(3))
     ]  # fmt: skip
+
+
+def test_a_store_is_shared_by_fits_and_decides_nothing(fits: Fits) -> None:
+    main(SWEEP)
+    main(["sweep", "--over", "model.noise_scale=0,1,2", "--seeds", "2", "--out", "out", "--store-gib", "3"])
+    assert len(fits.done) == 6
+    assert fits.words == ["--model.prefix_store.folder", "out/prefixes", "--model.prefix_store.max_gib", "3.0"]
 
 
 def test_a_failed_fit_does_not_stop_the_others_and_runs_again(fits: Fits, capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,6 +183,11 @@ def test_an_unknown_objective_stops_the_search(fits: Fits, capsys: pytest.Captur
         ([*SWEEP, "--workers", "0"], "seeds, workers and trials count from 1"),
         ([*SWEEP, "--limit", "forget<=1"], "a grid has no limits; give --maximize too"),
         (["sweep", "--out", "out", "--maximize", "retain"], "nothing to search; give at least one option"),
+        ([*SWEEP, "--store-gib", "-1"], "sweep.store_gib: -1.0 is no size; give more than 0, or leave it out"),
+        (
+            [*SWEEP, "--store-gib", "1", "--model.prefix_store.folder=x"],
+            "given a model.prefix_store too; leave out one",
+        ),
         ([*SWEEP, "--storage", "nonsense://x"], "sweep.storage: nonsense://x cannot hold the study"),
     ],
 )
@@ -191,10 +205,25 @@ def test_real_fits_write_into_folders_of_their_own(tmp_path: Path, capsys: pytes
     short = ["-c", "demo.yaml", "--trainer.max_steps", "2", "--trainer.val_check_interval", "2"]
     small = ["--data.questions", "8", "--trainer.callbacks", "[PerturbationRobustness]"]
     out = str(tmp_path / "out")
-    main(["sweep", *short, *small, "--over", "model.noise_scale=0,1.5", "--out", out, "--workers", "2"])
+    main(
+        [
+            "sweep",
+            *short,
+            *small,
+            "--over",
+            "model.noise_scale=0,1.5",
+            "--out",
+            out,
+            "--workers",
+            "2",
+            "--store-gib",
+            "1",
+        ]
+    )
     assert f"Compare them: lit-unlearn report {out}/*/" in capsys.readouterr().out
     results = json.loads((tmp_path / "out" / "noise_scale=1.5" / "seed-0" / "results.json").read_text())
     assert results["hyperparameters"]["noise_scale"] == 1.5
+    assert not (tmp_path / "out" / "prefixes").exists()
     with pytest.raises(SystemExit):
         main(["sweep", *short, *small, "--over", "model.noise_scale=-1", "--out", str(tmp_path / "refused")])
     assert "noise_scale" in capsys.readouterr().err.splitlines()[-1]
