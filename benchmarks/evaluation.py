@@ -1,7 +1,8 @@
 """Questions asked by lit-unlearn beside the lm-eval harness: `python -m benchmarks.evaluation 'MMLU/*_test.csv'`.
 
-The same model, questions and tokens. Times, tokenising included, are taken in turn in one process; peak memory is each
-one's own, in a process of its own.
+Each question is asked in the seven ways of `evaluate.yaml`: as it is, and with a forget token, a 1-gram or a 4-gram in
+a wrong option, each with its control; n-grams are the questions' own. The same model, prompts and tokens. Times,
+tokenising included, are taken in turn in one process; peak memory is each one's own, in a process of its own.
 """
 
 import argparse
@@ -24,12 +25,17 @@ from transformers.utils.logging import disable_progress_bar
 from benchmarks.measured import Memory, Ratio, ratio
 from benchmarks.shapes import configure, write_model
 from lit_unlearn import models
-from lit_unlearn.data.queries import QueryBatches, encode, query_loader
-from lit_unlearn.data.questions import LETTERS, Question, QuestionSource, load_questions, prompt
+from lit_unlearn.data.questions import LETTERS, QuestionSource, load_questions, prompt
+from lit_unlearn.data.sets import EvaluationSource, PerturbationSource, query_loaders, variants
 from lit_unlearn.evaluation import choice_scores, evaluate_choices
 
 OURS, HARNESS = "ours", "lm-eval"
 _CPU = torch.device("cpu")
+_WAYS = {
+    "SARS-CoV-2": PerturbationSource(texts=["SARS-CoV-2"]),
+    "1-gram": PerturbationSource(n=1),
+    "4-gram": PerturbationSource(n=4),
+}
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -41,24 +47,23 @@ def main(words: Sequence[str] | None = None) -> None:
     options = _parsed(words)
     disable_progress_bar()
     torch.set_num_threads(options.threads)
-    questions = load_questions(QuestionSource(options.questions, limit=options.limit))
     if options.memory_of:
-        print(json.dumps(_memory(options, questions)))
+        print(json.dumps(_memory(options)))
         return
     with tempfile.TemporaryDirectory() as folder:
         config = configure(options.hidden, options.layers)
         config.vocab_size = options.vocabulary or config.vocab_size
         write_model(Path(folder), config, torch.float32, _CPU)
-        _write_tokenizer(Path(folder), questions, config.vocab_size)
-        found = measure(Path(folder), questions, options)
+        _write_tokenizer(Path(folder), options, config.vocab_size)
+        found = measure(Path(folder), options)
     print(_shown(found))
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))
 
 
-def measure(folder: Path, questions: Sequence[Question], options: argparse.Namespace) -> dict[str, Any]:
+def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Predictions, times and memory of both."""
-    ways = _ways(folder, questions, options)
+    ways = _ways(folder, options)
     times: dict[str, list[float]] = {one: [] for one in ways}
     for _ in range(options.rounds):
         answers = {}
@@ -72,7 +77,7 @@ def measure(folder: Path, questions: Sequence[Question], options: argparse.Names
     middle = {one: float(torch.tensor(values).median()) for one, values in times.items()}
     best = min((one for one in ways if one != OURS), key=lambda one: middle[one])
     return {
-        "questions": len(questions),
+        "prompts": len(answers[OURS]),
         "hidden": options.hidden,
         "layers": options.layers,
         "vocabulary": models.load_config(str(folder)).vocab_size,
@@ -84,25 +89,29 @@ def measure(folder: Path, questions: Sequence[Question], options: argparse.Names
     }
 
 
-def _ways(folder: Path, questions: Sequence[Question], options: argparse.Namespace) -> dict[str, Any]:
+def _ways(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """What returns the predictions, by name; the harness with each size of its batches."""
     model = models.load_model(str(folder), torch.float32)
     file = str(folder / "tokenizer.json")
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=file, bos_token="<s>", eos_token="<s>", pad_token="<s>")
+    source = QuestionSource(options.questions, limit=options.limit)
+    own = [question.question for question in load_questions(source)]
+    asked = variants(EvaluationSource({"asked": source}, _WAYS), forget=own, retain=own, tokenizer=tokenizer)
 
     def ours() -> list[int]:
-        queries = encode(questions, tokenizer)
-        predicted: dict[int, int] = {}
+        predicted: dict[tuple[int, int], int] = {}
         with torch.inference_mode():
-            for batch in query_loader(QueryBatches(queries, max_tokens=options.max_tokens)):
-                found = evaluate_choices(choice_scores(model, batch), batch)
-                predicted |= zip(found["number"].tolist(), found["prediction"].tolist(), strict=True)
-        return [predicted[question.number] for question in questions]
+            for batch in query_loaders(asked, tokenizer, max_tokens=options.max_tokens)[0]:
+                found = evaluate_choices(choice_scores(model, batch), batch)["prediction"].tolist()
+                names = zip(batch["variant"].tolist(), batch["number"].tolist(), strict=True)
+                predicted |= {name: one for name, one, valid in zip(names, found, batch["valid"], strict=True) if valid}
+        return [predicted[name] for name in sorted(predicted)]
 
     def harness(size: int) -> list[int]:
         lm = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=size, device="cpu")
         requests = [
             Instance("loglikelihood", {}, (prompt(question), f" {letter}"), place)
+            for questions in asked.values()
             for question in questions
             for place, letter in enumerate(LETTERS)
         ]
@@ -116,8 +125,9 @@ def _ways(folder: Path, questions: Sequence[Question], options: argparse.Namespa
     }
 
 
-def _write_tokenizer(folder: Path, questions: Sequence[Question], vocabulary: int) -> None:
+def _write_tokenizer(folder: Path, options: argparse.Namespace, vocabulary: int) -> None:
     """A byte-level tokenizer learnt from the questions."""
+    questions = load_questions(QuestionSource(options.questions, limit=options.limit))
     texts = [f"{prompt(question)} {letter}" for question in questions for letter in LETTERS]
     learnt = ByteLevelBPETokenizer()
     learnt.train_from_iterator(texts, vocab_size=vocabulary, special_tokens=["<s>"], show_progress=False)
@@ -134,10 +144,10 @@ def _memory_apart(one: str, folder: Path, options: argparse.Namespace) -> float:
     return found
 
 
-def _memory(options: argparse.Namespace, questions: Sequence[Question]) -> float:
+def _memory(options: argparse.Namespace) -> float:
     one, folder = options.memory_of
     with Memory(_CPU) as memory:
-        _ways(Path(folder), questions, options)[one]()
+        _ways(Path(folder), options)[one]()
     return memory.peak / 2**20
 
 
@@ -148,10 +158,10 @@ def _different(found: Sequence[int], ours: Sequence[int]) -> int:
 def _shown(found: Mapping[str, Any]) -> str:
     faster = Ratio(*found["times_ours"])
     shape = f"hidden {found['hidden']}, {found['layers']} layers, vocabulary {found['vocabulary']}"
-    lines = [f"{found['questions']} questions, {shape}, {found['threads']} threads; the same predictions"]
+    lines = [f"{found['prompts']} prompts, {shape}, {found['threads']} threads; the same predictions"]
     for one, value in found["seconds"].items():
         peak = f"{found['peak_mib'][one]:8.0f} MiB at its peak" if one in found["peak_mib"] else ""
-        lines.append(f"  {one:18}{value:8.1f} s{found['questions'] / value:9.1f} questions/s{peak}")
+        lines.append(f"  {one:18}{value:8.1f} s{found['prompts'] / value:9.1f} prompts/s{peak}")
     return "\n".join([*lines, f"  ours is {faster.value:.2f} [{faster.low:.2f}, {faster.high:.2f}] times as fast"])
 
 

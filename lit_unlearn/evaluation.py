@@ -1,14 +1,32 @@
 """Scores of the four options of multiple-choice questions, and what they say."""
 
 import inspect
+from contextlib import nullcontext
 from typing import TypedDict
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from lit_unlearn.data.packing import Packed
 from lit_unlearn.data.queries import QueryBatch
 from lit_unlearn.errors import InputError
-from lit_unlearn.forward import positions
+from lit_unlearn.forward import output_head, positions
+from lit_unlearn.hooks import hidden_states
+
+_PACKABLE = (
+    "gemma2",
+    "gemma3_text",
+    "gpt2",
+    "gpt_neox",
+    "llama",
+    "mistral",
+    "olmo2",
+    "phi3",
+    "qwen2",
+    "qwen3",
+)
+"""Families, as their configurations name them, that take positions and a mask between any two tokens."""
 
 
 class Evaluation(TypedDict):
@@ -25,19 +43,15 @@ class Evaluation(TypedDict):
 def choice_scores(model: PreTrainedModel, batch: QueryBatch) -> Tensor:
     """Log-probabilities of the four letters after each prompt: float32 `[batch, 4]`.
 
+    What prompts of one question have in common at their beginning runs once, in models for which that is the same.
+
     Differs from the harness: the softmax is in float32 whatever the model's dtype.
     """
-    accepted = inspect.signature(model.forward).parameters
-    options: dict[str, Tensor | int] = {
-        "position_ids": positions(batch["attention_mask"]),
-        "logits_to_keep": 1,
-    }
-    logits = model(
-        input_ids=batch["input_ids"],
-        attention_mask=batch["attention_mask"],
-        use_cache=False,
-        **{name: value for name, value in options.items() if name in accepted},
-    ).logits[:, -1]
+    packed = batch.get("packed")
+    if packed is None or not _packable(model, batch["input_ids"].shape[1]):
+        logits = _last_logits(model, batch)
+    else:
+        logits = _packed_logits(model, batch["input_ids"], packed)
     scores: Tensor = logits.float().log_softmax(dim=-1).gather(-1, batch["choices"])
     return scores
 
@@ -58,3 +72,47 @@ def evaluate_choices(scores: Tensor, batch: QueryBatch) -> Evaluation:
         )
     prediction = scores.argmax(dim=-1)
     return Evaluation(correct=prediction == batch["answer"][valid], prediction=prediction, number=number)
+
+
+def _last_logits(model: PreTrainedModel, batch: QueryBatch) -> Tensor:
+    """`[batch, vocab]`, of each row run on its own."""
+    accepted = inspect.signature(model.forward).parameters
+    options: dict[str, Tensor | int] = {
+        "position_ids": positions(batch["attention_mask"]),
+        "logits_to_keep": 1,
+    }
+    logits: Tensor = model(
+        input_ids=batch["input_ids"],
+        attention_mask=batch["attention_mask"],
+        use_cache=False,
+        **{name: value for name, value in options.items() if name in accepted},
+    ).logits
+    return logits[:, -1]
+
+
+def _packed_logits(model: PreTrainedModel, input_ids: Tensor, packed: Packed) -> Tensor:
+    """The same, of rows in which a common beginning stands once."""
+    result = model.get_decoder()(
+        input_ids=input_ids.flatten()[packed["token"]],
+        attention_mask=_seen(packed, model.dtype),
+        position_ids=packed["position"],
+        use_cache=False,
+    )
+    states = hidden_states(result).flatten(0, 1)[packed["last"]]
+    return output_head(model, result, nullcontext, states[None])[0]
+
+
+def _seen(packed: Packed, dtype: torch.dtype) -> Tensor:
+    """What is added to attention's scores, `[rows, 1, seq, seq]`: 0 where a token sees another, else almost -inf."""
+    prompt, position, shared = (packed[name][:, :, None] for name in ("prompt", "position", "shared"))
+    other, place = prompt.mT, position.mT
+    own = (prompt == other) & (place <= position)
+    seen = own | ((other == packed["prompt"][:, :1, None]) & (place < shared))
+    return torch.where(seen[:, None], 0.0, torch.finfo(dtype).min).to(dtype)
+
+
+def _packable(model: PreTrainedModel, longest: int) -> bool:
+    """Whether a model sees tokens as `Packed` says: of a tested family, with masked attention that has no window."""
+    config = model.config
+    window = getattr(config, "sliding_window", None) or longest
+    return config.model_type in _PACKABLE and config._attn_implementation in ("eager", "sdpa") and window >= longest

@@ -18,7 +18,7 @@ _COLUMNS = ("accuracy", "accuracy_drop", "flip_rate")
 
 
 def joined(batches: Sequence[Mapping[str, Tensor]]) -> Outcomes:
-    """The outcomes of all batches of one process; values `[rows]` by name.
+    """The outcomes of all batches of one process with the rows' `variant`; values `[rows]` by name.
 
     Raises:
         InputError: `correct`, `prediction` or `number` is missing.
@@ -27,7 +27,18 @@ def joined(batches: Sequence[Mapping[str, Tensor]]) -> Outcomes:
     missing = [name for name in names if name not in batches[0]]
     if missing:
         raise InputError(f"validation_step: no {missing[0]!r} for questions; return {', '.join(names)}, [rows] each")
-    return {name: torch.cat([batch[name] for batch in batches]).int().tolist() for name in names}
+    return {name: torch.cat([batch[name] for batch in batches]).int().tolist() for name in (*names, "variant")}
+
+
+def of(variant: int, outcomes: Outcomes) -> Outcomes:
+    """The outcomes of one variant.
+
+    Example:
+        >>> of(1, {"variant": [0, 1, 1], "number": [5, 5, 6], "correct": [1, 0, 1]})
+        {'number': [5, 6], 'correct': [0, 1]}
+    """
+    rows = [row for row, own in enumerate(outcomes["variant"]) if own == variant]
+    return {name: [values[row] for row in rows] for name, values in outcomes.items() if name != "variant"}
 
 
 def merged(parts: Sequence[Outcomes]) -> Outcomes:

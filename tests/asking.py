@@ -76,10 +76,10 @@ TOKENIZERS: dict[str, Callable[[], PreTrainedTokenizerFast]] = {
 }
 
 
-def random_model(family: str) -> PreTrainedModel:
+def random_model(family: str, **changes: Any) -> PreTrainedModel:
     name, options = FAMILIES[family]
     # So wide that the prompt, not its last token alone, decides the prediction.
-    config = getattr(transformers, name)(**(options | {"initializer_range": 0.5}), vocab_size=480)
+    config = getattr(transformers, name)(**(options | {"initializer_range": 0.5} | changes), vocab_size=480)
     config.pad_token_id, config.bos_token_id, config.eos_token_id = 0, 0, 0
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -1,6 +1,7 @@
 """Scores and predictions equal to the harness' HFLM, whatever the padding."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -61,6 +62,55 @@ def test_padding_and_batch_size_do_not_matter(family: str) -> None:
     alone, together = (our_scores(model, queries, max_tokens=tokens) for tokens in (1, 10_000))
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=0)
     assert together.argmax(dim=-1).tolist() == alone.argmax(dim=-1).tolist()
+
+
+def variants() -> list[Query]:
+    """The questions as they are, with another text as an option, and after a line of their own."""
+    options = [replace(one, choices=(*one.choices[:2], "salt", one.choices[3])) for one in QUESTIONS]
+    lines = [replace(one, question=f"moon alchemy\n{one.question}") for one in QUESTIONS]
+    return [
+        query._replace(variant=index)
+        for index, questions in enumerate((QUESTIONS, options, lines))
+        for query in encode(questions, word_level())
+    ]
+
+
+@torch.no_grad()
+def variant_scores(model: PreTrainedModel, *, max_tokens: int) -> tuple[dict[tuple[int, int], Tensor], int]:
+    """Log-probabilities by question and variant, and how many tokens the model ran."""
+    rows: dict[tuple[int, int], Tensor] = {}
+    run: list[int] = []
+    handle = model.get_input_embeddings().register_forward_hook(
+        lambda module, args, output: run.append(args[0].numel())
+    )
+    for batch in query_loader(QueryBatches(variants(), max_tokens=max_tokens)):
+        names = zip(batch["number"].tolist(), batch["variant"].tolist(), strict=True)
+        rows.update(zip(names, choice_scores(model, batch), strict=True))
+    handle.remove()
+    return rows, sum(run)
+
+
+WINDOWS = [name for name, (_, options) in FAMILIES.items() if "sliding_window" in options]
+
+
+@pytest.mark.parametrize(
+    ("family", "window"), [*((family, 400) for family in FAMILIES), *((name, 8) for name in WINDOWS)]
+)
+def test_what_prompts_have_in_common_runs_once_where_that_changes_nothing(family: str, window: int) -> None:
+    model = random_model(family, **({"sliding_window": window} if family in WINDOWS else {}))
+    (alone, tokens), (together, fewer) = (variant_scores(model, max_tokens=count) for count in (1, 10_000))
+    assert together.keys() == alone.keys() == {(n, v) for n in range(12) for v in range(3)}
+    for name, scores in together.items():
+        torch.testing.assert_close(scores, alone[name], atol=1e-4, rtol=0)
+    assert fewer < 0.9 * tokens if window == 400 else fewer > tokens  # by padding
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_a_bf16_model_answers_packed_questions_alike(attention: str) -> None:
+    model = random_model("llama", attn_implementation=attention).bfloat16()
+    (alone, _), (together, _) = (variant_scores(model, max_tokens=count) for count in (1, 10_000))
+    same = [alone[name].argmax() == together[name].argmax() for name in alone]
+    assert sum(map(bool, same)) >= len(same) - 1
 
 
 def test_scores_of_a_bf16_model_are_float32_and_of_one_position() -> None:

@@ -37,10 +37,16 @@ def test_selectivity_is_retained_minus_forgotten_accuracy_without_controls() -> 
 
 
 def test_batches_are_joined_and_processes_merged_by_number() -> None:
-    batch = {"correct": torch.tensor([True]), "prediction": torch.tensor([2]), "number": torch.tensor([5])}
-    other = {"correct": torch.tensor([False]), "prediction": torch.tensor([1]), "number": torch.tensor([3])}
+    names = ("correct", "prediction", "number", "variant")
+    batch, other = (
+        dict(zip(names, torch.tensor(row), strict=True)) for row in ([[1], [2], [5], [4]], [[0], [1], [3], [4]])
+    )
     parts = [outcomes.joined([batch]), outcomes.joined([other])]
-    assert outcomes.merged(parts) == {"correct": [0, 1], "prediction": [1, 2], "number": [3, 5]}
+    assert outcomes.merged([outcomes.of(4, part) for part in parts]) == {
+        "correct": [0, 1],
+        "prediction": [1, 2],
+        "number": [3, 5],
+    }
 
 
 def test_outcomes_without_numbers_are_refused() -> None:

@@ -28,8 +28,9 @@ class PerturbationRobustness(L.Callback):
     For each set: accuracy as asked, under each perturbation and under its control, with standard errors; the drop and
     the share of flipped answers. It prints a table, logs to any logger and writes `results.json` into the run's folder,
     with the outcomes of every question. It works with any LightningModule whose `validation_step` returns
-    `{"correct": bool [rows], "prediction": int [rows], "number": int [rows]}` for a batch of questions, and any
-    DataModule whose `evaluation_sets` lists the `Variant` that each evaluation loader asks.
+    `{"correct": bool [rows], "prediction": int [rows], "number": int [rows]}` for the valid rows of a batch of
+    questions, and any DataModule whose `evaluation_sets` lists, for each evaluation loader, the `Variant`s into which
+    `variant [rows]` of its batches is an index.
 
     Logged: `val/SET/accuracy`, `val/SET/PERTURBATION/accuracy`, `…/accuracy_drop`, `…/flip_rate`, the same under
     `val/SET/PERTURBATION/control/`, and `val/selectivity`, which ModelCheckpoint and EarlyStopping can monitor: the
@@ -69,7 +70,8 @@ class PerturbationRobustness(L.Callback):
     ) -> None:
         """Keeps the outcomes of a batch of questions."""
         if isinstance(outputs, Mapping) and "correct" in outputs:
-            self._seen[dataloader_idx].append({name: value.cpu() for name, value in outputs.items()})
+            rows = {**outputs, "variant": batch["variant"][batch["valid"]]}
+            self._seen[dataloader_idx].append({name: value.cpu() for name, value in rows.items()})
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Counts over all processes, logs, prints and writes."""
@@ -120,9 +122,9 @@ class PerturbationRobustness(L.Callback):
             parts = [{} for _ in range(trainer.world_size)]
             torch.distributed.all_gather_object(parts, seen)
         found = {}
-        for index, variant in enumerate(sets):
-            if variant is not None:
-                found[variant] = outcomes.merged([part[index] for part in parts if index in part])
+        for index, variants in enumerate(sets):
+            for place, variant in enumerate(variants):
+                found[variant] = outcomes.merged([outcomes.of(place, part[index]) for part in parts if index in part])
         return found
 
     def _write(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -139,7 +141,7 @@ class PerturbationRobustness(L.Callback):
         write_whole(folder / "results.json", json.dumps(results, indent=1))
 
 
-def _sets(trainer: L.Trainer) -> list[Variant | None]:
+def _sets(trainer: L.Trainer) -> list[tuple[Variant, ...]]:
     return list(getattr(getattr(trainer, "datamodule", None), "evaluation_sets", []))
 
 

@@ -20,7 +20,7 @@ from lit_unlearn.data.perturb import Control, Perturbation
 from lit_unlearn.data.preferred import PREFERRED_ANSWERS, preferred_answers
 from lit_unlearn.data.questions import Question
 from lit_unlearn.data.rows import load_tokenizer, tokenised
-from lit_unlearn.data.sets import EvaluationSource, Variant, perturbations, query_loaders, variants
+from lit_unlearn.data.sets import EvaluationSource, Variant, asked_together, perturbations, query_loaders, variants
 from lit_unlearn.data.steps import PairedSteps, StepSampler
 from lit_unlearn.data.text import TextSource, load_texts
 from lit_unlearn.errors import InputError
@@ -140,9 +140,9 @@ class UnlearnDataModule(L.LightningDataModule):
         return perturbations(self.evaluation, **self._texts(), tokenizer=self._tokenizer)
 
     @property
-    def evaluation_sets(self) -> list[Variant | None]:
-        """What each evaluation loader asks, in their order; None for the held-out pairs."""
-        return [*([None] if self.holdout else []), *self._asked]
+    def evaluation_sets(self) -> list[tuple[Variant, ...]]:
+        """What each evaluation loader asks; a row's `variant` is an index into it. Empty for the held-out pairs."""
+        return [*([()] if self.holdout else []), *asked_together(self._asked)]
 
     def val_dataloader(self) -> list[Any]:
         """The held-out pairs in their own order, if any, then the questions of `evaluation_sets`."""

@@ -1,13 +1,15 @@
 """Questions as token ids, the lm-eval harness' own, and their batches."""
 
+import itertools
 from collections.abc import Sequence
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from transformers import PreTrainedTokenizerBase
 
+from lit_unlearn.data.packing import Packed, pack, packed_length
 from lit_unlearn.data.questions import LETTERS, Question, prompt
 from lit_unlearn.errors import InputError
 
@@ -20,6 +22,8 @@ class Query(NamedTuple):
     """The tokens of " A" to " D"."""
     answer: int
     number: int
+    variant: int = 0
+    """Which of the variants of a question it is."""
 
 
 class QueryBatch(TypedDict):
@@ -35,8 +39,12 @@ class QueryBatch(TypedDict):
     """`[batch]`, index of the right option."""
     number: Tensor
     """`[batch]`, the question's number in its set."""
+    variant: Tensor
+    """`[batch]`, which variant of the question it is."""
     valid: Tensor
     """`[batch]` bool, False at a row that only fills up and is never counted."""
+    packed: NotRequired[Packed]
+    """The same prompts, those of one question in one row; where some questions have several."""
 
 
 def encode(
@@ -66,8 +74,9 @@ def encode(
 class QueryBatches(Dataset[QueryBatch]):
     """Item i is the i-th batch of one process; every process has equally many, and every query is in one of them.
 
-    Longest first, so that a batch too large for the memory fails at once. Where the batches of all processes would not
-    be equally many, the last are of one row that is not valid.
+    The variants of a question are in one batch as far as the tokens allow. Longest first, so that a batch too large for
+    the memory fails at once. Where the batches of all processes would not be equally many, the last are of one row that
+    is not valid.
 
     Args:
         queries: of one set, in any order.
@@ -79,21 +88,20 @@ class QueryBatches(Dataset[QueryBatch]):
     def __init__(
         self, queries: Sequence[Query], *, max_tokens: int, padding_id: int = 0, share: tuple[int, int] = (0, 1)
     ) -> None:
-        self.queries = sorted(queries, key=lambda query: (-len(query.input_ids), query.number))
         self.padding_id = padding_id
         self.share = share
-        self._parts = _parts([len(query.input_ids) for query in self.queries], max_tokens)
+        self._batches = _batches(_together(queries, max_tokens), max_tokens)
 
     def __len__(self) -> int:
         """Batches of each process."""
-        return -(-len(self._parts) // self.share[1])
+        return -(-len(self._batches) // self.share[1])
 
     def __getitem__(self, index: int) -> QueryBatch:
         rank, world = self.share
         place = range(rank, world * len(self), world)[index]
-        if place < len(self._parts):
-            return _collate(self.queries[self._parts[place]], self.padding_id, valid=True)
-        return _collate(self.queries[-1:], self.padding_id, valid=False)
+        if place < len(self._batches):
+            return _collate(self._batches[place], self.padding_id, valid=True)
+        return _collate([self._batches[-1][-1][:1]], self.padding_id, valid=False)
 
 
 def query_loader(batches: QueryBatches, *, num_workers: int = 0) -> DataLoader[QueryBatch]:
@@ -115,25 +123,44 @@ def _letters(context: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return [ids[0] for ids in tokens.values()]
 
 
-def _parts(lengths: Sequence[int], max_tokens: int) -> list[slice]:
-    """Parts of descending lengths, each with as many rows as the tokens allow, at least one."""
-    parts, start = [], 0
-    while start < len(lengths):
-        stop = start + max(1, max_tokens // lengths[start])
-        parts.append(slice(start, min(stop, len(lengths))))
-        start = stop
-    return parts
+def _together(queries: Sequence[Query], max_tokens: int) -> list[list[Query]]:
+    """The variants of each question, in parts as large as a batch may be; those with most to run first."""
+    ordered = sorted(queries, key=lambda query: (query.number, query.variant))
+    parts = []
+    for _, variants in itertools.groupby(ordered, key=lambda query: query.number):
+        rows = list(variants)
+        at_once = max(1, max_tokens // max(len(row.input_ids) for row in rows))
+        parts += [rows[start : start + at_once] for start in range(0, len(rows), at_once)]
+    return sorted(parts, key=lambda part: -packed_length([query.input_ids for query in part]))
 
 
-def _collate(queries: Sequence[Query], padding_id: int, *, valid: bool) -> QueryBatch:
+def _batches(parts: Sequence[list[Query]], max_tokens: int) -> list[list[list[Query]]]:
+    """As many parts at once as the tokens allow, at least one."""
+    batches: list[list[list[Query]]] = []
+    rows = longest = 0
+    for part in parts:
+        rows, longest = rows + len(part), max(longest, *(len(query.input_ids) for query in part))
+        if not batches or rows * longest > max_tokens:
+            batches.append([])
+            rows, longest = len(part), max(len(query.input_ids) for query in part)
+        batches[-1].append(part)
+    return batches
+
+
+def _collate(parts: Sequence[Sequence[Query]], padding_id: int, *, valid: bool) -> QueryBatch:
+    queries = [query for part in parts for query in part]
     length = max(len(query.input_ids) for query in queries)
     padding = [length - len(query.input_ids) for query in queries]
     rows = [[padding_id] * count + query.input_ids for count, query in zip(padding, queries, strict=True)]
-    return QueryBatch(
+    batch = QueryBatch(
         input_ids=torch.tensor(rows),
         attention_mask=torch.tensor([[0] * count + [1] * (length - count) for count in padding]),
         choices=torch.tensor([query.choices for query in queries]),
         answer=torch.tensor([query.answer for query in queries]),
         number=torch.tensor([query.number for query in queries]),
+        variant=torch.tensor([query.variant for query in queries]),
         valid=torch.full((len(queries),), valid),
     )
+    if len(queries) > len(parts):
+        batch["packed"] = pack([[query.input_ids for query in part] for part in parts], length)
+    return batch

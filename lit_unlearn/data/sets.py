@@ -1,6 +1,6 @@
 """Question sets with their perturbed and control variants, as the evaluation loaders of a DataModule."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeVar
 
@@ -153,6 +153,14 @@ def perturbations(
     return out
 
 
+def asked_together(asked: Iterable[Variant]) -> list[tuple[Variant, ...]]:
+    """The variants of each question set, which one evaluation loader asks."""
+    sets: dict[str, list[Variant]] = {}
+    for variant in asked:
+        sets.setdefault(variant.questions, []).append(variant)
+    return [tuple(variants) for variants in sets.values()]
+
+
 def query_loaders(
     asked: Mapping[Variant, Sequence[Question]],
     tokenizer: PreTrainedTokenizerBase,
@@ -160,7 +168,7 @@ def query_loaders(
     max_tokens: int,
     share: tuple[int, int] = (0, 1),
 ) -> list[DataLoader[QueryBatch]]:
-    """A loader for each variant, in their order.
+    """A loader for each question set, all its variants together, in the order of `asked_together`.
 
     Args:
         asked: the questions of each variant.
@@ -178,7 +186,17 @@ def query_loaders(
     queries: dict[Variant, list[Query]] = {variant: [] for variant in asked}
     for variant, part in _shown(parts, "Tokenising questions"):
         queries[variant] += encode(part, tokenizer, max_length=limit)
-    return [query_loader(QueryBatches(found, max_tokens=max_tokens, share=share)) for found in queries.values()]
+    return [
+        query_loader(
+            QueryBatches(_numbered([queries[variant] for variant in variants]), max_tokens=max_tokens, share=share)
+        )
+        for variants in asked_together(asked)
+    ]
+
+
+def _numbered(variants: Sequence[Sequence[Query]]) -> list[Query]:
+    """All queries, which know their variant."""
+    return [query._replace(variant=index) for index, queries in enumerate(variants) for query in queries]
 
 
 def _shown(items: Collection[Item], text: str) -> Iterator[Item]:

@@ -24,7 +24,7 @@ def questions(tmp_path: Path) -> str:
 def test_both_are_asked_the_same(questions: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     main([questions, *SMALL, "--json", str(tmp_path / "out.json")])
     found = json.loads((tmp_path / "out.json").read_text())
-    assert found["questions"] == 8
+    assert found["prompts"] == 7 * 8
     assert [*found["seconds"]] == [*found["peak_mib"]] == ["ours", "lm-eval, 3 rows"]
     assert "the same predictions" in capfd.readouterr().out
 

@@ -6,7 +6,15 @@ import pytest
 
 from lit_unlearn import InputError
 from lit_unlearn.data.questions import QuestionSource, prompt
-from lit_unlearn.data.sets import DEFAULT, EvaluationSource, PerturbationSource, Variant, query_loaders, variants
+from lit_unlearn.data.sets import (
+    DEFAULT,
+    EvaluationSource,
+    PerturbationSource,
+    Variant,
+    asked_together,
+    query_loaders,
+    variants,
+)
 from lit_unlearn.data.similar import tokenizer_fingerprint
 from tests.tiny_world import texts, tokenizer
 
@@ -63,12 +71,16 @@ def test_perturbed_and_control_replace_the_same_wrong_option_by_equally_many_tok
         assert perturbed.answer == control.answer == clean.answer
 
 
-def test_each_variant_has_a_loader_with_all_its_questions(tmp_path: Path) -> None:
+def test_each_set_has_a_loader_with_all_its_questions_in_all_variants(tmp_path: Path) -> None:
     found = asked(tmp_path, one=PerturbationSource(n=1))
-    loaders = query_loaders(found, tokenizer(), max_tokens=64)
-    assert len(loaders) == len(found)
-    for loader in loaders:
-        assert sorted(int(number) for batch in loader for number in batch["number"]) == list(range(6))
+    loaders, together = query_loaders(found, tokenizer(), max_tokens=64), asked_together(found)
+    assert len(loaders) == len(together) == 2
+    assert [variant for names in together for variant in names] == list(found)
+    for loader, names in zip(loaders, together, strict=True):
+        rows = [
+            row for batch in loader for row in zip(batch["variant"].tolist(), batch["number"].tolist(), strict=True)
+        ]
+        assert sorted(rows) == [(variant, number) for variant in range(len(names)) for number in range(6)]
 
 
 @pytest.mark.parametrize("position", ["option", "stem", "prefix"])
