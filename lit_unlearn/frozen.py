@@ -34,6 +34,7 @@ class FrozenModel(nn.Module):
         memo = {id(tensor): tensor for tensor in _shared_tensors(updated)}
         owners = _owners_of_trained(updated)
         self.copies = nn.ModuleList(copy.deepcopy(module, memo).requires_grad_(False) for _, _, module in owners)
+        self._copied = tuple(".".join(filter(None, (parent, name))) for parent, name, _ in owners)
         # Tuples, not modules of ours: the updated model owns them.
         self._adapted = tuple(adapted(updated).items())
         stand_ins = [
@@ -42,8 +43,8 @@ class FrozenModel(nn.Module):
         ]
         self._stand_ins = tuple((updated.get_submodule(parent), *rest) for parent, *rest in stand_ins)
         self._trained = tuple(
-            (".".join(filter(None, (parent, name, inner))), index, inner)
-            for index, (parent, name, module) in enumerate(owners)
+            (f"{self._copied[index]}.{inner}", index, inner)
+            for index, (_, _, module) in enumerate(owners)
             for inner, parameter in module.named_parameters()
             if parameter.requires_grad
         )
@@ -59,6 +60,14 @@ class FrozenModel(nn.Module):
             f"{path}.lora_B.{inner}": torch.zeros_like(parameter)
             for path, module in self._adapted
             for inner, parameter in module.lora_B.named_parameters()
+        }
+
+    def own(self) -> dict[str, nn.Parameter]:
+        """The parameters of its own modules, by their names in the updated model."""
+        return {
+            f"{path}.{inner}": parameter
+            for path, module in zip(self._copied, self.copies, strict=True)
+            for inner, parameter in module.named_parameters()
         }
 
     @contextmanager

@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers.initialization import no_init_weights
 
 from lit_unlearn.demo import CHECKPOINT
 from lit_unlearn.errors import InputError
@@ -99,6 +100,35 @@ def without_weights(
     except (OSError, ValueError, ImportError) as error:
         raise _unloadable(str(config.name_or_path), error) from error
     assert isinstance(model, PreTrainedModel)
+    model.eval()
+    return model.requires_grad_(False)
+
+
+def without_values(
+    config: PretrainedConfig,
+    dtype: torch.dtype,
+    attn_implementation: str | None,
+    *,
+    trust_remote_code: bool = False,
+    part: FirstLayers | None = None,
+) -> PreTrainedModel:
+    """As `load_model` returns it, but that nothing has written its weights: they take no memory before that.
+
+    Buffers have their values.
+
+    Raises:
+        InputError: the configuration is not that of a causal language model.
+    """
+    options = {"dtype": dtype, "attn_implementation": attn_implementation, "trust_remote_code": trust_remote_code}
+    try:
+        with no_init_weights():
+            model = cast(Any, AutoModelForCausalLM).from_config(config, **options)
+    except (OSError, ValueError, ImportError) as error:
+        raise _unloadable(str(config.name_or_path), error) from error
+    assert isinstance(model, PreTrainedModel)
+    model.tie_weights()
+    if part is not None:
+        part.leave_out(model)
     model.eval()
     return model.requires_grad_(False)
 

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 import lightning as L
@@ -11,7 +12,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from lit_unlearn import checks, dropout, measure, models, randomness
 from lit_unlearn.evaluation import Evaluation, choice_scores, evaluate_choices
@@ -23,6 +24,7 @@ from lit_unlearn.lora import Lora, scalings
 from lit_unlearn.loss import Batch, Loss, Outputs, PerTopic
 from lit_unlearn.prefix_store import PrefixStore, StoredStates, identity
 from lit_unlearn.ready import choose, make_ready
+from lit_unlearn.sharded_weights import fill, load
 
 
 class Losses(NamedTuple):
@@ -127,7 +129,6 @@ class UnlearnModule(L.LightningModule):
         self._topics: tuple[str, ...] = ()
         self._precision = ""  # of the loaded model
         self._dropout: Sequence[Setting] = ()
-        self._stored: StoredStates | None = None
         self._throughput = measure.Throughput()
         checks.check_training(trainable, lora, attention_dropout)
         checks.check_streams(self.forget, self.retain)
@@ -139,8 +140,7 @@ class UnlearnModule(L.LightningModule):
         Raises:
             InputError: there is no such model, or it has no such layer.
         """
-        config = models.load_config(self.pretrained, revision=self.revision, trust_remote_code=self.trust_remote_code)
-        checks.check_layers(config, layer=self.layer, noise_layer=self.noise_layer)
+        checks.check_layers(self._config(), layer=self.layer, noise_layer=self.noise_layer)
 
     def check_resume(self, path: str) -> None:
         """Checks that a checkpoint is of a run like this one, without the model's weights.
@@ -184,15 +184,19 @@ class UnlearnModule(L.LightningModule):
             return
         self._precision = precision
         dtype = checks.weights_dtype(precision)
-        updated = models.load_model(
+        part = None if whole else self.first_layers(self.without_weights(dtype))
+        updated, files = load(
             self.pretrained,
             dtype,
+            sharded=self.device_mesh is not None,
             revision=self.revision,
+            part=part,
             attn_implementation=self.attn_implementation,
             trust_remote_code=self.trust_remote_code,
-            part=None if whole else self.first_layers(self.without_weights(dtype)),
         )
         self.adopt(updated, precision)
+        if files is not None:
+            fill(self.updated, self.frozen.own(), files, dtype)
 
     def needs_whole_model(self, data: object, callbacks: Iterable[object]) -> bool:
         """Whether a loss, questions of the data or a callback reads logits, or the whole model is asked for."""
@@ -202,8 +206,8 @@ class UnlearnModule(L.LightningModule):
 
     def without_weights(self, dtype: torch.dtype) -> PreTrainedModel:
         """The whole model on the meta device."""
-        config = models.load_config(self.pretrained, revision=self.revision, trust_remote_code=self.trust_remote_code)
-        return models.without_weights(config, dtype, self.attn_implementation, trust_remote_code=self.trust_remote_code)
+        remote = self.trust_remote_code
+        return models.without_weights(self._config(), dtype, self.attn_implementation, trust_remote_code=remote)
 
     def first_layers(self, shape: PreTrainedModel) -> FirstLayers:
         """The part of a model that this run needs where nothing reads logits.
@@ -231,9 +235,6 @@ class UnlearnModule(L.LightningModule):
         """
         self._choose(updated)
         layers = models.decoder_layers(updated, self.decoder_layers)
-        if self.prefix_store is not None:
-            own = identity(updated, layers, self.layer, precision)
-            self._stored = StoredStates(self.prefix_store, own, self._all_agree)
         frozen = make_ready(
             updated,
             layers,
@@ -356,6 +357,9 @@ class UnlearnModule(L.LightningModule):
         """One of the configured kind, of no use but to look at."""
         return self.optimizer([torch.zeros(1, requires_grad=True)])
 
+    def _config(self) -> PretrainedConfig:
+        return models.load_config(self.pretrained, revision=self.revision, trust_remote_code=self.trust_remote_code)
+
     def _choose(self, model: PreTrainedModel) -> None:
         """Chooses what is trained."""
         choose(
@@ -453,6 +457,15 @@ class UnlearnModule(L.LightningModule):
             batch_size=len(forget),
             add_dataloader_idx=False,
         )
+
+    @cached_property
+    def _stored(self) -> StoredStates | None:
+        """States that earlier runs of the frozen model have left."""
+        if self.prefix_store is None:
+            return None
+        with self.frozen.running():
+            own = identity(self.updated, self.layers, self.layer, self._precision)
+        return StoredStates(self.prefix_store, own, self._all_agree)
 
     def _all_agree(self, decision: bool) -> bool:
         """Whether all processes have decided so."""

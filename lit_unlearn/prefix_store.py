@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
 from lit_unlearn.errors import InputError
@@ -139,7 +140,7 @@ def identity(model: PreTrainedModel, layers: nn.ModuleList, layer: int, precisio
     """A digest of all of a model that decides its states up to a layer.
 
     Args:
-        model: before training, its weights in memory.
+        model: before training; of a sharded one, what this process holds.
         layers: its decoder layers.
         layer: the last layer that is read.
         precision: the Trainer's.
@@ -164,7 +165,8 @@ def _tensors(module: nn.Module) -> list[Tensor]:
 
 
 def _raw(tensor: Tensor) -> Any:
-    """A tensor's bytes."""
+    """A tensor's bytes, of a sharded one those that this process holds."""
+    tensor = tensor.to_local() if isinstance(tensor, DTensor) else tensor
     return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
 
 

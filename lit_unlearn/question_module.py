@@ -10,6 +10,7 @@ from lit_unlearn import checks, models
 from lit_unlearn.data.queries import QueryBatch
 from lit_unlearn.errors import InputError
 from lit_unlearn.evaluation import Evaluation, choice_scores, evaluate_choices
+from lit_unlearn.sharded_weights import fill, load
 from lit_unlearn.sharding import shard
 
 
@@ -80,16 +81,20 @@ class QuestionModule(L.LightningModule):
             checks.check_precision(precision, self._precision)
             return
         self._precision = precision
-        updated = models.load_model(
+        dtype = checks.weights_dtype(precision)
+        self.updated, files = load(
             self.pretrained,
-            checks.weights_dtype(precision),
+            dtype,
+            sharded=self.device_mesh is not None,
             revision=self.revision,
             attn_implementation=self.attn_implementation,
             trust_remote_code=self.trust_remote_code,
         )
         if self.device_mesh is not None:
-            shard(updated, models.decoder_layers(updated, self.decoder_layers), nn.ModuleList(), self.device_mesh)
-        self.updated = updated
+            layers = models.decoder_layers(self.updated, self.decoder_layers)
+            shard(self.updated, layers, nn.ModuleList(), self.device_mesh)
+        if files is not None:
+            fill(self.updated, {}, files, dtype)
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Moves to a device; weights and buffers keep the dtype they were loaded in."""

@@ -85,10 +85,10 @@ class WeightFiles:
                 )
         return found
 
-    def read(self, name: str) -> Tensor:
-        """A weight as it is stored."""
+    def read(self, name: str, rows: slice = slice(None)) -> Tensor:
+        """A weight as it is stored, or some of its rows."""
         with safe_open(self.paths[self.places[name].file], framework="pt") as file:
-            weight: Tensor = file.get_tensor(name)
+            weight: Tensor = file.get_slice(name)[rows]
         return weight
 
     def copy_to(self, folder: Path) -> None:

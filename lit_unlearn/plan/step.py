@@ -57,8 +57,6 @@ class Step(NamedTuple):
 class Model(NamedTuple):
     """What a model takes that does not depend on the rows, in bytes."""
 
-    loaded: int
-    """The weights that are loaded: all, or those of the first layers."""
     exported: int
     """All weights, as they are in the model's files, and exported."""
     trained: int
@@ -93,7 +91,6 @@ def simulate(
         part = module.first_layers(model)
         model = module.without_weights(dtype)
         part.leave_out(model)
-    loaded = size(_tensors(model))
     module.adopt(model, precision)
     ledger = Ledger()
     with Shapes(), ledger:
@@ -104,7 +101,7 @@ def simulate(
         optimizer = _optimizer(module, foreach=foreach)
         _first_step(model, optimizer, ledger)
         found = [_step(module, rows, optimizer, ledger, precision) for rows in steps]
-        return _measured(module, loaded, exported, optimizer), found
+        return _measured(module, exported, optimizer), found
 
 
 def count_flops() -> FlopCounterMode:
@@ -193,13 +190,12 @@ def _stored(module: UnlearnModule) -> torch.dtype:
     return found
 
 
-def _measured(module: UnlearnModule, loaded: int, exported: int, optimizer: Optimizer) -> Model:
+def _measured(module: UnlearnModule, exported: int, optimizer: Optimizer) -> Model:
     model = module.updated
     whole = _whole(model, needs_logits=module.forget.needs_logits or module.retain.needs_logits)
     outside = (own for own in model.modules() if not _is_inside(own, module.layers) and own not in whole)
     units = [size(own for own in layer.parameters() if not own.requires_grad) for layer in module.layers]
     return Model(
-        loaded,
         exported,
         size(_trained(model)),
         size(_state(optimizer)),

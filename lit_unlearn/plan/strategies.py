@@ -18,8 +18,6 @@ class Layout(NamedTuple):
     devices: int
     parts: dict[str, int]
     """Bytes on each device, by part."""
-    host: int
-    """Bytes of the host's memory that all processes take together to load the model."""
 
     @property
     def name(self) -> str:
@@ -61,9 +59,6 @@ class Growth(NamedTuple):
 def layout(strategy: str, devices: int, model: Model, growth: Growth, batch_size: int) -> Layout:
     """A strategy over devices that share a batch.
 
-    A process of FSDP2 loads all that is loaded into the host's memory before it shards it; the others load onto their
-    device.
-
     Args:
         strategy: `ONE`, `DDP` or `FSDP2`.
         devices: how many.
@@ -79,7 +74,7 @@ def layout(strategy: str, devices: int, model: Model, growth: Growth, batch_size
         parts = {part: size if part in (KEPT, PASSING) else size // devices for part, size in parts.items()}
         parts[WEIGHTS] = whole // devices
         parts["gathered modules"] = model.whole + _GATHERED * model.unit
-    return Layout(strategy, devices, parts, model.loaded * devices if strategy == FSDP2 else 0)
+    return Layout(strategy, devices, parts)
 
 
 def layouts(model: Model, growth: Growth, batch_size: int, counts: Sequence[int] = (2, 4, 8)) -> list[Layout]:

@@ -68,10 +68,10 @@ def times(flops: float, batches: int | None, precision: str) -> list[str]:
 def strategies(layouts: Sequence[Layout]) -> list[str]:
     """What each strategy takes, and on which GPUs it fits."""
     own = unit(max(one.total for one in layouts))
-    rows = [(f"{own.name} with", "each device", "most by", "host, to load", *(gpu.name for gpu in GPUS))]
+    rows = [(f"{own.name} with", "each device", "most by", *(gpu.name for gpu in GPUS))]
     for one in layouts:
         fits = ["fits" if one.total <= gpu.memory else "-" for gpu in GPUS]
-        rows.append((one.name, own.shown(one.total), one.binds, own.shown(one.host), *fits))
+        rows.append((one.name, own.shown(one.total), one.binds, *fits))
     return _aligned(rows)
 
 

@@ -36,8 +36,7 @@ def checks(config: PlanCLI, layout: Layout, files: Sequence[Written], flops: flo
     """
     on_gpu = runs_on_gpu(config)
     return [
-        *(_gpus(config, layout) if on_gpu else _processor(config, flops)),
-        _host(layout, on_gpu=on_gpu),
+        *(_gpus(config, layout) if on_gpu else [*_processor(config, flops), _memory(layout)]),
         *_disk(files),
         _folder(run_folder(config)),
         hub.check_model(config.model),
@@ -83,8 +82,8 @@ def _processor(config: PlanCLI, flops: float) -> Iterator[Check]:
         yield Check("processor", "note", found)
 
 
-def _host(layout: Layout, *, on_gpu: bool) -> Check:
-    needed = layout.host if on_gpu else max(layout.host, layout.devices * layout.total)
+def _memory(layout: Layout) -> Check:
+    needed = layout.devices * layout.total
     fits = needed <= host_memory()
     found = f"{_shown(host_memory())}, {_shown(needed)} needed"
     return Check("memory", "ok" if fits else "fails", found, "" if fits else "a machine with more, or fewer processes")

@@ -11,12 +11,12 @@ from lit_unlearn.plan.strategies import Growth, layout, layouts
 PARTS = {WEIGHTS: 1000, TRAINED: 80, COPIES: 40, GRADIENTS: 80, OPTIMIZER: 160, KEPT: 400, PASSING: 40}
 STEP = Step(Rows(4, 8, 8), PARTS, 500, 1, 1)
 GROWTH = Growth(STEP, Step(Rows(1, 8, 8), PARTS | {KEPT: 175, PASSING: 10}, 500, 1, 1))
-MODEL = Model(loaded=1040, exported=1040, trained=80, optimizer=160, unit=30, whole=100)
+MODEL = Model(exported=1040, trained=80, optimizer=160, unit=30, whole=100)
 
 
 def test_one_device_takes_all() -> None:
     one = layout(ONE, 1, MODEL, GROWTH, 4)
-    assert (one.parts, one.total, one.binds, one.host) == (PARTS, 1800, WEIGHTS, 0)
+    assert (one.parts, one.total, one.binds) == (PARTS, 1800, WEIGHTS)
 
 
 def test_ddp_shares_what_grows_with_rows_and_adds_buckets() -> None:
@@ -29,7 +29,6 @@ def test_fsdp2_shares_all_but_whole_modules_and_those_that_run() -> None:
     shared = layout(FSDP2, 4, MODEL, GROWTH, 4)
     expected = {WEIGHTS: 225, TRAINED: 20, COPIES: 10, GRADIENTS: 20, OPTIMIZER: 40, KEPT: 175, PASSING: 10}
     assert shared.parts == expected | {"gathered modules": 160}
-    assert shared.host == 4 * 1040  # every process loads the whole model
 
 
 def test_only_numbers_that_share_the_batch_evenly() -> None:

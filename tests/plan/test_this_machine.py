@@ -15,7 +15,7 @@ from lit_unlearn.plan.disk import Written
 from lit_unlearn.plan.strategies import Layout
 
 GIB = 2**30
-ALONE = Layout(ONE, 1, {"weights": 14 * GIB, "passing": GIB}, 0)
+ALONE = Layout(ONE, 1, {"weights": 14 * GIB, "passing": GIB})
 
 
 def config(**trainer: Any) -> PlanCLI:
@@ -56,13 +56,11 @@ def test_without_a_gpu_only_a_run_that_asks_for_one_fails(monkeypatch: pytest.Mo
     assert [check.status for check in this_machine._processor(config(), 1e9)] == ["ok"]
 
 
-def test_the_host_holds_what_is_loaded_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_gpus_the_memory_holds_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(this_machine, "host_memory", lambda: 15 * GIB)
-    assert this_machine._host(ALONE, on_gpu=False).status == "ok"
-    assert this_machine._host(ALONE._replace(devices=2), on_gpu=False).status == "fails"
-    assert this_machine._host(ALONE, on_gpu=True).status == "ok"
-    loading = this_machine._host(ALONE._replace(host=28 * GIB), on_gpu=True)
-    assert (loading.status, loading.found) == ("fails", "15.00 GiB, 28.00 GiB needed")
+    assert this_machine._memory(ALONE).status == "ok"
+    two = this_machine._memory(ALONE._replace(devices=2))
+    assert (two.status, two.found) == ("fails", f"15.00 GiB, {2 * ALONE.total / GIB:.2f} GiB needed")
 
 
 def test_what_is_written_to_one_disk_counts_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

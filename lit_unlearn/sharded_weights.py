@@ -1,0 +1,99 @@
+"""Weights of a model that is to be sharded, of which no process need ever hold more than its part."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from transformers import PreTrainedModel
+
+from lit_unlearn import models
+from lit_unlearn.first_layers import FirstLayers
+from lit_unlearn.weight_files import WeightFiles
+
+
+def load(
+    pretrained: str,
+    dtype: torch.dtype,
+    *,
+    sharded: bool,
+    revision: str,
+    part: FirstLayers | None = None,
+    **options: Any,
+) -> tuple[PreTrainedModel, WeightFiles | None]:
+    """A model as `models.load_model` has it, or, if it is to be sharded, without values and with its files.
+
+    Where transformers renames or converts weights on loading, the files cannot say which rows are whose: then the model
+    has its values already, in every process.
+
+    Args:
+        pretrained: hub name or folder.
+        dtype: of all its weights.
+        sharded: it is to be sharded, and then given its values by `fill`.
+        revision: branch, tag or commit on the hub.
+        part: what is loaded; None is the whole model.
+        options: `trust_remote_code` and `attn_implementation`, as in `models.load_model`.
+
+    Raises:
+        InputError: there is no such model, or it cannot be loaded.
+    """
+    if sharded:
+        files = WeightFiles.of(pretrained, revision=revision)
+        config = models.load_config(pretrained, revision=revision, trust_remote_code=options["trust_remote_code"])
+        model = models.without_values(config, dtype, part=part, **options)
+        missing = [names[0] for names, weight in _named(model) if not _stored(names, weight, model, files)]
+        if not missing:
+            return model, files
+        warnings.warn(
+            f"the files of {pretrained!r} name {missing[0]} otherwise than transformers does, so every process loads "
+            "the whole model before it is sharded; to avoid that save it once with `save_pretrained(FOLDER, "
+            "save_original_format=False)`",
+            stacklevel=2,
+        )
+    return models.load_model(pretrained, dtype, revision=revision, part=part, **options), None
+
+
+@torch.no_grad()
+def fill(model: PreTrainedModel, copies: Mapping[str, nn.Parameter], files: WeightFiles, dtype: torch.dtype) -> None:
+    """Reads a model's weights from its files, one after the other; of a sharded one each process reads its rows.
+
+    Adapters keep the values that they were made with.
+
+    Args:
+        model: from `load`, made ready: its weights may be sharded, and be held in another dtype than the model's.
+        copies: other parameters to fill, by the names of those of the model they are copies of.
+        files: of the model.
+        dtype: the model's.
+    """
+    names = {name: names for names, _ in _named(model) for name in names}
+    for name, parameter in [*model.named_parameters(), *copies.items()]:
+        if ".lora_" not in name:
+            stored = _stored(names[name], parameter, model, files)[0]
+            target = parameter.to_local() if isinstance(parameter, DTensor) else parameter
+            target.copy_(files.read(stored, rows=_rows(parameter)).to(dtype))
+
+
+def _named(model: PreTrainedModel) -> list[tuple[list[str], nn.Parameter]]:
+    """The parameters, each with its names; several where it is tied."""
+    found: dict[int, tuple[list[str], nn.Parameter]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        found.setdefault(id(parameter), ([], parameter))[0].append(name)
+    return list(found.values())
+
+
+def _stored(names: list[str], parameter: Tensor, model: PreTrainedModel, files: WeightFiles) -> list[str]:
+    """Names under which the files hold a parameter."""
+    plain = [name.replace(".base_layer.", ".") for name in names]  # PEFT's name for a module beside an adapter
+    shape = tuple(parameter.shape)
+    return [own for name in plain for own in files.names_of(name, shape, prefix=model.base_model_prefix)]
+
+
+def _rows(parameter: Tensor) -> slice:
+    """This process's rows of a parameter, which FSDP2 shares out as `torch.chunk` does."""
+    if not isinstance(parameter, DTensor):
+        return slice(None)
+    mesh = parameter.device_mesh
+    size = -(-parameter.shape[0] // mesh.size())
+    return slice(size * mesh.get_local_rank(), size * (mesh.get_local_rank() + 1))
