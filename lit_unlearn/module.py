@@ -11,7 +11,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from lit_unlearn import checks, dropout, measure, models, randomness
 from lit_unlearn.evaluation import Evaluation, choice_scores, evaluate_choices
@@ -125,6 +125,7 @@ class UnlearnModule(L.LightningModule):
         self._throughput = measure.Throughput()
         checks.check_training(trainable, lora, attention_dropout)
         checks.check_streams(self.forget, self.retain)
+        checks.check_numbers(self)
         checks.check_options(self.retain, layer=self.layer, noise_layer=self.noise_layer, noise_scale=self.noise_scale)
 
     def check_model(self) -> None:
@@ -133,8 +134,7 @@ class UnlearnModule(L.LightningModule):
         Raises:
             InputError: there is no such model, or it has no such layer.
         """
-        config = models.load_config(self.pretrained, revision=self.revision, trust_remote_code=self.trust_remote_code)
-        checks.check_layers(config, layer=self.layer, noise_layer=self.noise_layer)
+        checks.check_layers(self._config(), layer=self.layer, noise_layer=self.noise_layer)
 
     def check_resume(self, path: str) -> None:
         """Checks that a checkpoint is of a run like this one, without the model's weights.
@@ -147,7 +147,7 @@ class UnlearnModule(L.LightningModule):
         Raises:
             InputError: it is of another model or of other trained parameters.
         """
-        held = torch.load(path, map_location="cpu", mmap=True, weights_only=True).get("lit_unlearn")
+        held = checks.read_identity(path)
         shape = self.without_weights(torch.float32)
         self._choose(shape)
         checks.check_checkpoint(held, self._identity(shape), seeds=False)
@@ -163,7 +163,9 @@ class UnlearnModule(L.LightningModule):
     def setup(self, stage: str) -> None:
         """Checks the options against the model and the data, before any weight is loaded."""
         self.check_model()
-        self._topics = tuple(getattr(getattr(self.trainer, "datamodule", None), "topics", ()))
+        data = getattr(self.trainer, "datamodule", None)
+        checks.check_vocabulary(self._config(), getattr(data, "vocabulary", None))
+        self._topics = tuple(getattr(data, "topics", ()))
         checks.check_topics(self, self._topics)
         # Dropout is off in both models, or the retain loss would not be 0 before training: eval mode is intended.
         warnings.filterwarnings("ignore", message=".*in eval mode at the start of training")
@@ -196,8 +198,8 @@ class UnlearnModule(L.LightningModule):
 
     def without_weights(self, dtype: torch.dtype) -> PreTrainedModel:
         """The whole model on the meta device."""
-        config = models.load_config(self.pretrained, revision=self.revision, trust_remote_code=self.trust_remote_code)
-        return models.without_weights(config, dtype, self.attn_implementation, trust_remote_code=self.trust_remote_code)
+        trust = self.trust_remote_code
+        return models.without_weights(self._config(), dtype, self.attn_implementation, trust_remote_code=trust)
 
     def first_layers(self, shape: PreTrainedModel) -> FirstLayers:
         """The part of a model that this run needs where nothing reads logits.
@@ -259,7 +261,7 @@ class UnlearnModule(L.LightningModule):
         self.log("train/loss", loss.detach(), prog_bar=True, sync_dist=True)
         self._throughput.count(*(rows["attention_mask"] for rows in batch.values()))
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if (self.global_step + 1) % every == 0:
+        if every and (self.global_step + 1) % every == 0:  # Lightning's 0 logs nothing
             self._log_measurements(forget, retain, batch)
         return loss
 
@@ -342,6 +344,9 @@ class UnlearnModule(L.LightningModule):
             "precision": str(self.trainer.precision),
             "seed": self.seed,
         }
+
+    def _config(self) -> PretrainedConfig:
+        return models.load_config(self.pretrained, revision=self.revision, trust_remote_code=self.trust_remote_code)
 
     def _optimizer(self) -> Optimizer:
         """One of the configured kind, of no use but to look at."""
