@@ -24,7 +24,7 @@ def main(words: Sequence[str]) -> None:
     """
     options = _parser().parse_args(words)
     batch_size, metadata = _batch_size(options.batch_size), _metadata(options.metadata)
-    if options.limit is not None and options.limit <= 0:
+    if options.limit is not None and not options.limit > 0:
         raise InputError(f"--limit: {options.limit:g} leaves no question; give more than 0")
     if options.out is not None and options.out.is_dir():
         raise InputError(f"--out: {options.out} is a folder; give a file's name, such as {options.out}/results.json")

@@ -1,6 +1,7 @@
 """The configs that come with the package, found by name from any directory."""
 
 import difflib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def _files(words: Sequence[str]) -> Iterator[tuple[str, str | None]]:
 
 
 def _path(name: str) -> str:
-    if Path(name).is_file():
+    if os.path.isfile(name):  # which takes a name that is too long as well
         _check(name)
         return name
     if name in names():
