@@ -3,7 +3,7 @@
 import re
 
 _USER = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s'\"]*@", re.IGNORECASE)
-_QUERY = re.compile(r"([?&][\w-]*(?:password|passwd|token|secret|key)[\w-]*=)[^&\s'\"]+", re.IGNORECASE)
+_QUERY = re.compile(r"([?&;][\w-]*(?:password|passwd|token|secret|key)[\w-]*=)[^&\s'\"]+", re.IGNORECASE)
 
 
 def masked(text: str) -> str:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lit_unlearn import lora
 from lit_unlearn.callbacks.model_card import model_card
+from lit_unlearn.credentials import masked
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.errors import InputError
 from lit_unlearn.module import UnlearnModule
@@ -77,7 +78,7 @@ class ExportPretrained(L.Callback):
             if folder is not None:
                 self._tokenizer.save_pretrained(folder)
                 card = model_card(pl_module, trainer, library="peft" if self.adapter else "transformers")
-                (folder / "README.md").write_text(card, encoding="utf-8")
+                (folder / "README.md").write_text(masked(card), encoding="utf-8")
         if trainer.is_global_zero:
             print(f"{'The adapter of the' if self.adapter else 'The'} unlearned model is in {path}")
         trainer.strategy.barrier("export")

@@ -83,7 +83,7 @@ def _read_parquet(path: str, column: str) -> Iterator[str]:
         records = (record for batch in file.iter_batches(columns=columns) for record in batch.to_pylist())
         for number, record in enumerate(records, start=1):
             yield _text_of(record, column, f"{path}, row {number}")
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a parquet file, or not whole ({error}); write it again") from error
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lit_unlearn.command_parser import CommandParser
+from lit_unlearn.credentials import masked
 from lit_unlearn.errors import InputError
 from lit_unlearn.report.runs import Model, load
 from lit_unlearn.report.table import as_json, markdown
@@ -56,8 +57,8 @@ def _files(models: Sequence[Model], include: Sequence[Path], command: str) -> di
     accuracies = overview(models)
     (drawing,) = accuracies.drawings
     return {
-        "report.html": page(models, accuracies, sections, command),
-        "report.md": "\n".join(parts),
+        "report.html": masked(page(models, accuracies, sections, command)),
+        "report.md": masked("\n".join(parts)),
         "report.json": json.dumps(as_json(models), indent=1),
         "accuracy.png": encoded(drawing.figure, "png"),
         "accuracy.svg": drawing.svg,

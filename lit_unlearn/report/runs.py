@@ -122,6 +122,7 @@ def _results(run: Path) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         evaluations = found["evaluations"]
         _check(evaluations)
+        _ = int(found.get("seed", 0)), {**found.get("hyperparameters", {}), **found.get("versions", {})}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"report: {path} is not what PerturbationRobustness writes; give folders of its runs"

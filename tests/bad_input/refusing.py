@@ -25,7 +25,7 @@ def tree(folder: Path) -> Tree:
 
 def is_progress(line: str) -> bool:
     """Whether a line of standard error is a progress bar, of what came before the refusal."""
-    return not line.strip() or "it/s" in line or "%|" in line
+    return not line.strip() or "%|" in line or "it/s]" in line
 
 
 def refusal(words: list[str], said: tuple[str, ...], folder: Path, capsys: pytest.CaptureFixture[str]) -> str:

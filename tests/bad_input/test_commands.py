@@ -116,6 +116,20 @@ RESULTS: dict[str, Any] = {
     "other sets": {"evaluations": [ASKED, {"step": 1, "outcomes": {"retain": ANSWERS}}]},
     "other questions": {"evaluations": [ASKED, {"step": 1, "outcomes": {"forget": ANSWERS | {"number": [1]}}}]},
 }
+ANALYSIS = "analysis/maxlogit/section.json"
+BESIDE: dict[tuple[str, str], tuple[str, ...]] = {
+    ("config.yaml", "a: [b"): ("is not YAML", "give the run as it was"),
+    ("config.yaml", "[]\n- a"): ("is not YAML", "give the run as it was"),
+    ("config.yaml", "hello"): ("holds no options", "give the run as it was"),
+    ("generations.json", "{"): ("is not what Generations writes", "remove it"),
+    ("generations.json", "3"): ("is not what Generations writes", "remove it"),
+    ("generations.json", '[{"set": "a"}]'): ("is not what Generations writes", "remove it"),
+    ("generations.json", '[{"set": "a", "prompt": "b", "right": null, "answers": []}]'): ("is not what Gen", "remove"),
+    (ANALYSIS, "{"): ("is no section", "run `lit-unlearn analyse` again"),
+    (ANALYSIS, '{"title": "a"}'): ("is no section", "run `lit-unlearn analyse` again"),
+    (ANALYSIS, '{"title": 3, "text": "", "columns": [], "rows": []}'): ("is no section (it holds other", "again"),
+    (ANALYSIS, '{"title": "a", "text": "", "columns": ["b"], "rows": [[]]}'): ("is no section (its rows do", "again"),
+}
 FOLDERS: dict[str, tuple[str, ...]] = {
     "file": ("trainer.default_root_dir: file holds something already", "give a new folder"),
     "file/below": ("'file/below' cannot be made (Not a directory)", "give another path"),
@@ -167,6 +181,16 @@ def test_results_that_are_none_are_refused(case: str, refused: Refused) -> None:
     Path("run").mkdir()
     write(Path("run/results.json"), "{" if RESULTS[case] is None else json.dumps(RESULTS[case]))
     refused(["report", "run"], "report: run/results.json is not what PerturbationRobustness writes", "give folders")
+
+
+@pytest.mark.parametrize("case", BESIDE)
+def test_what_lies_beside_results_and_cannot_be_read_is_refused(case: tuple[str, str], refused: Refused) -> None:
+    name, content = case
+    path = Path("run") / name
+    path.parent.mkdir(parents=True)
+    write(Path("run/results.json"), json.dumps({"evaluations": [ASKED, ASKED | {"step": 1}]}))
+    write(path, content)
+    refused(["report", "run"], str(path), *BESIDE[case])
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
