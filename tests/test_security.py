@@ -92,6 +92,7 @@ def test_secrets_of_the_environment_are_in_no_file_and_no_output(
         assert secret not in shown
 
 
+@pytest.mark.slow
 def test_credentials_among_options_are_not_in_a_report(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -194,6 +194,7 @@ def test_a_name_that_is_no_model_is_refused(name: str, config: Config, inputs: P
     refused(["fit", "-c", write(inputs / "base.yaml", config)], *NAMES[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case",
     [
@@ -235,6 +236,7 @@ def unpadded(model: Path) -> None:
     (model / "tokenizer_config.json").write_text(json.dumps(options))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [sharded, unpadded, holding("model.layers.9.mlp.down_proj.weight", 7.0)])
 def test_shards_padding_and_what_is_not_read_change_nothing(
     change: Change, model: Path, world: Path, config: Config, inputs: Path
