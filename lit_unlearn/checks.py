@@ -1,8 +1,9 @@
 """What is checked before any training: options against each other, the model and the data."""
 
 import math
+import pickle
 from collections.abc import Callable, Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import torch
 from torch import nn
@@ -95,9 +96,18 @@ def check_optimizer(optimizer: Callable[[], Optimizer], scheduler: Callable[[Opt
         made = optimizer()
         name = "model.lr_scheduler"
         if scheduler is not None:
-            scheduler(made)
-    except ValueError as error:
-        raise InputError(f"{name}: {error}") from error
+            _step(made, scheduler(made))
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise InputError(f"{name}: {error}; mend its options") from error
+    rate = made.defaults.get("lr", 0.0)
+    if not math.isfinite(rate):
+        raise InputError(f"model.optimizer.lr: {rate} is not a learning rate; give a finite number, e.g. 5e-5")
+
+
+def _step(optimizer: Optimizer, scheduler: Any) -> None:
+    """One step of both: some values are refused, or divided by, only then."""
+    optimizer.step()
+    scheduler.step()
 
 
 def check_options(retain: Loss, *, layer: int, noise_layer: int, noise_scale: float) -> None:
@@ -150,6 +160,20 @@ def check_topics(module: nn.Module, topics: Sequence[str]) -> None:
             )
 
 
+def check_numbers(module: nn.Module) -> None:
+    """Every number per topic in the module is finite, and no retain weight below 0.
+
+    Raises:
+        InputError: one is not.
+    """
+    for name, option in module.named_modules():
+        values = option.values if isinstance(option, PerTopic) else 0.0
+        if not all(map(math.isfinite, values if isinstance(values, list) else [values])):
+            raise InputError(f"model.{name}: {values} cannot be; give finite numbers")
+        if name == "retain_weight" and min(values if isinstance(values, list) else [values], default=0.0) < 0:
+            raise InputError(f"model.{name}: {values} would drive the retain loss up; give 0 or more")
+
+
 def check_precision(now: str, before: str) -> None:
     """A model that is loaded is used at the precision at which it was.
 
@@ -171,6 +195,47 @@ def check_loaded(model: nn.Module, *, whole: bool) -> None:
             "model.whole_model: the model was loaded without its last layers, and here they are needed; make a new "
             "module, with whole_model=True if it is used without them first"
         )
+
+
+def check_vocabulary(config: PretrainedConfig, tokens: int | None) -> None:
+    """The model has an embedding for every token of the data's tokenizer.
+
+    Args:
+        config: the model's.
+        tokens: of the tokenizer; None where the data does not say.
+
+    Raises:
+        InputError: it has not.
+    """
+    rows = config.get_text_config().vocab_size
+    if tokens is not None and tokens > rows:
+        raise InputError(
+            f"data.tokenizer: it has {tokens} tokens, the model embeddings for {rows}; take the model's own tokenizer "
+            "as it was trained, without added tokens"
+        )
+
+
+def read_identity(path: str) -> Any:
+    """What a checkpoint says of its run; tensors and plain values are read, nothing in it is run.
+
+    Args:
+        path: of the checkpoint, a file.
+
+    Returns:
+        None where it is not one of ours.
+
+    Raises:
+        InputError: it cannot be read, or holds other objects.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError) as error:
+        raise InputError(
+            f"ckpt_path: {path} is not whole, or holds more than tensors and plain values; give a file such as "
+            "RUN/checkpoints/last.ckpt"
+        ) from error
+    held = checkpoint.get("lit_unlearn") if isinstance(checkpoint, dict) else None
+    return held if isinstance(held, dict) and held.keys() >= {"shapes", "seeds"} else None
 
 
 def check_checkpoint(held: Identity | None, own: Identity, *, seeds: bool) -> None:

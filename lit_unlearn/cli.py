@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from lit_unlearn import model_option, shipped
+from lit_unlearn.credentials import masked
 from lit_unlearn.errors import InputError
 
 USAGE = """\
@@ -50,7 +51,7 @@ def main(args: Sequence[str] | None = None) -> None:
     except InputError as error:
         if debug:
             raise
-        print(f"lit-unlearn: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"lit-unlearn: error: {masked(' '.join(str(error).split()))}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("lit-unlearn: interrupted", file=sys.stderr)

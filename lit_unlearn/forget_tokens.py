@@ -12,6 +12,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_unlearn import checks, models, shipped
+from lit_unlearn.command_parser import CommandParser
 from lit_unlearn.data import UnlearnDataModule
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.data.similar import CLASSES, fingerprint, tokenizer_fingerprint
@@ -24,7 +25,7 @@ from lit_unlearn.representations import Representations
 from lit_unlearn.run_folder import RunFolder
 from lit_unlearn.similarity import mean_scores, ranked
 from lit_unlearn.trainer_cli import UnlearnCLI
-from lit_unlearn.whole import write_whole
+from lit_unlearn.whole import check_makable, write_whole
 
 _TOP = 10
 _TOGETHER = 16
@@ -78,13 +79,20 @@ def main(words: Sequence[str]) -> None:
 def find(config: ConfigCLI, settings: Settings, out: Path) -> dict[str, Any]:
     """Scores n-grams and writes the file, going on where the same command was interrupted."""
     data, tokenizer = config.datamodule, _tokenizer(config)
+    module = config.model
+    loaded = models.load_config(module.pretrained, revision=module.revision, trust_remote_code=module.trust_remote_code)
+    checks.check_vocabulary(loaded, len(tokenizer))
     data.prepare_texts()
     documents = draw_documents(list(data.forget.values()), tokenizer, settings.documents, seed=settings.seed)
     facts = _facts(config, tokenizer, documents, settings)
     out.parent.mkdir(parents=True, exist_ok=True)
     kept = PartialResults(out.with_name(f".{out.name}.partial"), fingerprint(facts, _weights(config)))
     scored = _score_parts(config, tokenizer, documents, settings, kept)
-    found = {**facts, "ngrams": {str(n): _classes(scored, n) for n in settings.lengths}}
+    try:
+        found = {**facts, "ngrams": {str(n): _classes(scored, n) for n in settings.lengths}}
+    except InputError:
+        kept.discard()  # no other options would take them up
+        raise
     write_whole(out, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     kept.discard()
     return found
@@ -186,7 +194,7 @@ def _table(found: Mapping[str, Any]) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="lit-unlearn forget-tokens",
         description="Finds the n-grams of the forget stream whose hidden states at model.layer are most, averagely or "
         "least similar to those of their own document. Model and data are a config's, -c CONFIG; all other options are "
@@ -208,6 +216,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(settings: Settings, out: Path) -> None:
+    check_makable(out, "forget-tokens.out")
     for name in ("documents", "ngrams_per_document"):
         if getattr(settings, name) < 1:
             raise InputError(

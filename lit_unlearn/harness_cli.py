@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lit_unlearn.command_parser import CommandParser
 from lit_unlearn.errors import InputError
 
 _EPILOG = """\
@@ -23,7 +24,7 @@ def main(words: Sequence[str]) -> None:
     """
     options = _parser().parse_args(words)
     batch_size, metadata = _batch_size(options.batch_size), _metadata(options.metadata)
-    if options.limit is not None and options.limit <= 0:
+    if options.limit is not None and not options.limit > 0:
         raise InputError(f"--limit: {options.limit:g} leaves no question; give more than 0")
     if options.out is not None and options.out.is_dir():
         raise InputError(f"--out: {options.out} is a folder; give a file's name, such as {options.out}/results.json")
@@ -65,7 +66,7 @@ def run(options: argparse.Namespace, batch_size: int | str, metadata: dict[str, 
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="lit-unlearn eval",
         description="Any task of the lm-eval harness on any Hugging Face model.",
         epilog=_EPILOG,
@@ -120,6 +121,9 @@ def _check_model(source: dict[str, Any]) -> None:
 def _load_model(source: dict[str, Any], options: argparse.Namespace, batch_size: int | str) -> Any:
     import torch
     from lm_eval.models.huggingface import HFLM
+    from safetensors import SafetensorError
+
+    from lit_unlearn import checks, models
 
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -127,10 +131,13 @@ def _load_model(source: dict[str, Any], options: argparse.Namespace, batch_size:
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"--device: {device!r} cannot be used ({str(error).splitlines()[0]}); e.g. cpu") from error
     try:
-        return HFLM(**source, device=device, dtype=options.dtype, batch_size=batch_size)
-    except (OSError, ValueError, RuntimeError, AttributeError, ImportError) as error:
+        model = HFLM(**source, device=device, dtype=options.dtype, batch_size=batch_size, use_safetensors=True)
+    except (OSError, ValueError, KeyError, RuntimeError, AttributeError, ImportError, SafetensorError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
             f"--model: {options.model!r} cannot be loaded ({reason}); give a folder of model and tokenizer, or the "
             "name of a hub model"
         ) from error
+    models.check_finite(options.model, model.model)
+    checks.check_vocabulary(model.config, len(model.tokenizer))
+    return model

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
@@ -34,7 +35,7 @@ def load_config(pretrained: str, *, revision: str = "main", trust_remote_code: b
         config: PretrainedConfig = AutoConfig.from_pretrained(
             pretrained, revision=revision, trust_remote_code=trust_remote_code
         )
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, TypeError, ImportError, StrictDataclassError) as error:
         raise _unloadable(pretrained, error) from error
     return config
 
@@ -65,21 +66,44 @@ def load_model(
     options = {"revision": revision, "trust_remote_code": trust_remote_code, "attn_implementation": attn_implementation}
     try:
         model, loaded = loader.from_pretrained(
-            pretrained, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
+            pretrained,
+            dtype=dtype,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # refused below, by name
+            output_loading_info=True,
+            **options,
         )
-    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
-        if isinstance(error, ImportError) and attn_implementation is not None:
-            raise InputError(f"model.attn_implementation: {attn_implementation!r} cannot be used ({error})") from error
-        raise _unloadable(pretrained, error) from error
-    if loaded["missing_keys"]:
-        missing = sorted(loaded["missing_keys"])
-        raise InputError(
-            f"model.pretrained: {pretrained!r} lacks {len(missing)} weights that its config.json asks for, e.g. "
-            f"{missing[0]}; give a folder whose configuration and safetensors belong together"
-        )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        raise _unloadable(pretrained, error, attn_implementation) from error
+    _check_complete(pretrained, loaded)
     assert isinstance(model, PreTrainedModel)
+    check_finite(pretrained, model)
     model.eval()
     return model.requires_grad_(False)
+
+
+def check_finite(pretrained: str, model: nn.Module) -> None:
+    """No weight of a loaded model is NaN or infinite: a pass over them, short beside loading.
+
+    Args:
+        pretrained: hub name or folder, for the error.
+        model: on any device.
+
+    Raises:
+        InputError: one is.
+    """
+    for name, parameter in model.named_parameters():
+        check_finite_weight(pretrained, name, parameter)
+
+
+def check_finite_weight(pretrained: str, name: str, weight: torch.Tensor) -> None:
+    """As `check_finite`, of one weight."""
+    if weight.numel() and not torch.stack(weight.aminmax()).isfinite().all():
+        raise InputError(
+            f"model.pretrained: {name} of {pretrained!r} has values that are NaN or infinite, of which nothing could "
+            "be learned; take a checkpoint that is whole, or, where they are too large for float16, another "
+            "trainer.precision"
+        )
 
 
 def without_weights(
@@ -97,8 +121,8 @@ def without_weights(
     try:
         with torch.device("meta"):
             model = cast(Any, AutoModelForCausalLM).from_config(config, **options)
-    except (OSError, ValueError, ImportError) as error:
-        raise _unloadable(str(config.name_or_path), error) from error
+    except Exception as error:  # the model's class says in its own ways that it cannot be of this configuration
+        raise _unloadable(str(config.name_or_path), error, attn_implementation) from error
     assert isinstance(model, PreTrainedModel)
     model.eval()
     return model.requires_grad_(False)
@@ -123,8 +147,8 @@ def without_values(
     try:
         with no_init_weights():
             model = cast(Any, AutoModelForCausalLM).from_config(config, **options)
-    except (OSError, ValueError, ImportError) as error:
-        raise _unloadable(str(config.name_or_path), error) from error
+    except Exception as error:  # as in `without_weights`
+        raise _unloadable(str(config.name_or_path), error, attn_implementation) from error
     assert isinstance(model, PreTrainedModel)
     model.tie_weights()
     if part is not None:
@@ -256,8 +280,29 @@ def _matching(pattern: str, names: list[str]) -> list[str]:
     return found
 
 
-def _unloadable(pretrained: str, error: Exception) -> InputError:
+def _check_complete(pretrained: str, loaded: dict[str, Any]) -> None:
+    """Every weight that the configuration asks for is there, in its shape."""
+    remedy = "give a folder whose configuration and safetensors belong together"
+    if loaded["missing_keys"]:
+        missing = sorted(loaded["missing_keys"])
+        raise InputError(
+            f"model.pretrained: {pretrained!r} lacks {len(missing)} weights that its config.json asks for, e.g. "
+            f"{missing[0]}; {remedy}"
+        )
+    if loaded["mismatched_keys"]:
+        name, stored, wanted = min(loaded["mismatched_keys"])
+        raise InputError(
+            f"model.pretrained: {pretrained!r} holds {name} of shape {list(stored)}, its config.json asks for "
+            f"{list(wanted)}; {remedy}"
+        )
+
+
+def _unloadable(pretrained: str, error: Exception, attn_implementation: str | None = None) -> InputError:
     text = str(error).strip() or type(error).__name__
+    if attn_implementation is not None and (isinstance(error, ImportError) or "attn_implementation" in text):
+        reason = text.splitlines()[0]
+        return InputError(f"model.attn_implementation: {attn_implementation!r} cannot be used ({reason})")
+    text = text if isinstance(error, OSError | ValueError | RuntimeError) else f"{type(error).__name__}: {text}"
     remedy = (
         "set model.trust_remote_code to true once you have read its code"
         if "trust_remote_code" in text

@@ -132,6 +132,7 @@ class UnlearnModule(L.LightningModule):
         self._throughput = measure.Throughput()
         checks.check_training(trainable, lora, attention_dropout)
         checks.check_streams(self.forget, self.retain)
+        checks.check_numbers(self)
         checks.check_options(self.retain, layer=self.layer, noise_layer=self.noise_layer, noise_scale=self.noise_scale)
 
     def check_model(self) -> None:
@@ -153,7 +154,7 @@ class UnlearnModule(L.LightningModule):
         Raises:
             InputError: it is of another model or of other trained parameters.
         """
-        held = torch.load(path, map_location="cpu", mmap=True, weights_only=True).get("lit_unlearn")
+        held = checks.read_identity(path)
         shape = self.without_weights(torch.float32)
         self._choose(shape)
         checks.check_checkpoint(held, self._identity(shape), seeds=False)
@@ -169,7 +170,9 @@ class UnlearnModule(L.LightningModule):
     def setup(self, stage: str) -> None:
         """Checks the options against the model and the data, before any weight is loaded."""
         self.check_model()
-        self._topics = tuple(getattr(getattr(self.trainer, "datamodule", None), "topics", ()))
+        data = getattr(self.trainer, "datamodule", None)
+        checks.check_vocabulary(self._config(), getattr(data, "vocabulary", None))
+        self._topics = tuple(getattr(data, "topics", ()))
         checks.check_topics(self, self._topics)
         # Dropout is off in both models, or the retain loss would not be 0 before training: eval mode is intended.
         warnings.filterwarnings("ignore", message=".*in eval mode at the start of training")
@@ -269,7 +272,7 @@ class UnlearnModule(L.LightningModule):
         self.log("train/loss", loss.detach(), prog_bar=True, sync_dist=True)
         self._throughput.count(*(rows["attention_mask"] for rows in batch.values()))
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if (self.global_step + 1) % every == 0:
+        if every and (self.global_step + 1) % every == 0:  # Lightning's 0 logs nothing
             self._log_measurements(forget, retain, batch)
         return loss
 
@@ -353,12 +356,12 @@ class UnlearnModule(L.LightningModule):
             "seed": self.seed,
         }
 
+    def _config(self) -> PretrainedConfig:
+        return models.load_config(self.pretrained, revision=self.revision, trust_remote_code=self.trust_remote_code)
+
     def _optimizer(self) -> Optimizer:
         """One of the configured kind, of no use but to look at."""
         return self.optimizer([torch.zeros(1, requires_grad=True)])
-
-    def _config(self) -> PretrainedConfig:
-        return models.load_config(self.pretrained, revision=self.revision, trust_remote_code=self.trust_remote_code)
 
     def _choose(self, model: PreTrainedModel) -> None:
         """Chooses what is trained."""

@@ -90,6 +90,13 @@ def _unknown_class(found: re.Match[str], problem: _Problem) -> str:
     return f"{problem.key}: there is no class {name!r}; {hint}"
 
 
+def _other_class(found: re.Match[str], problem: _Problem) -> str:
+    ours = known_options.class_names(problem.parser, problem.key, within="lit_unlearn.")
+    return (
+        f"{problem.key}: {found[1]} is no {found[2]}; choose {', '.join(ours) or 'another class'}, or one of your own"
+    )
+
+
 def _wrong_type(found: re.Match[str], problem: _Problem) -> str:
     types, value = found[1], found[2]
     kinds = [_kind(one) for one in re.split(r", (?![^\[]*\])", types)]
@@ -129,7 +136,8 @@ _RULES: list[tuple[str, Callable[[re.Match[str], _Problem], str]]] = [
         r"Expected a dot import path string: (\S+)|class_path '([^']+)': (?:No module|module)|has no attribute '(\w+)'",
         _unknown_class,
     ),
+    (r"Import path (\S+) does not correspond to a subclass of (\w+)", _other_class),
     (r"Subtypes: \[(.*?)\] Errors: .*?Given value: (.*?)(?:\. Got| - |$)", _wrong_type),
-    (r"Expected an? (.*?)\. Got value: (.*?)(?: - |$)", _wrong_type),
+    (r"Expected an? (.*?)\. Got value: (.*?)(?:\. Got| - |$)", _wrong_type),
     (r"Not a valid subclass of (\w+)\. Got value: (.*?) Subclass types", _wrong_class),
 ]

@@ -4,7 +4,7 @@ from typing import Any, Self
 
 import lightning as L
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from lit_unlearn import checks, models
 from lit_unlearn.data.queries import QueryBatch
@@ -53,7 +53,7 @@ class QuestionModule(L.LightningModule):
         Raises:
             InputError: there is none.
         """
-        models.load_config(self.pretrained, revision=self.revision, trust_remote_code=self.trust_remote_code)
+        self._config()
 
     def check_data(self, data: L.LightningDataModule | None) -> None:
         """Checks that the data asks questions and nothing else.
@@ -71,8 +71,12 @@ class QuestionModule(L.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Checks model and data, before any weight is loaded."""
-        self.check_data(getattr(self.trainer, "datamodule", None))
-        self.check_model()
+        data = getattr(self.trainer, "datamodule", None)
+        self.check_data(data)
+        checks.check_vocabulary(self._config(), getattr(data, "vocabulary", None))
+
+    def _config(self) -> PretrainedConfig:
+        return models.load_config(self.pretrained, revision=self.revision, trust_remote_code=self.trust_remote_code)
 
     def configure_model(self) -> None:
         """Loads the model."""

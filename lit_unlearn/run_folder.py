@@ -13,6 +13,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from lit_unlearn.errors import InputError
+from lit_unlearn.whole import check_makable
 
 _VARIABLE = "LIT_UNLEARN_RUN_FOLDER"
 _WRITTEN_FIRST = {"config.yaml", "hparams.yaml"}
@@ -57,6 +58,7 @@ class RunFolder:
             self._discard(_WRITTEN_FIRST if refused else set())
 
     def _make_wanted(self, path: Path) -> Path:
+        check_makable(path, "trainer.default_root_dir")
         if path.exists() and not (path.is_dir() and not any(path.iterdir())):
             raise InputError(
                 f"trainer.default_root_dir: {path} holds something already, perhaps another run; give a new folder or "
@@ -77,7 +79,9 @@ class RunFolder:
         except FileExistsError:
             raise
         except OSError as error:
-            raise InputError(f"trainer.default_root_dir: {path} cannot be made ({error.strerror})") from error
+            raise InputError(
+                f"trainer.default_root_dir: {path} cannot be made ({error.strerror}); give a folder that can be written"
+            ) from error
         self._made = missing
         return path
 

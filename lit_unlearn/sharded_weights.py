@@ -66,13 +66,18 @@ def fill(model: PreTrainedModel, copies: Mapping[str, nn.Parameter], files: Weig
         copies: other parameters to fill, by the names of those of the model they are copies of.
         files: of the model.
         dtype: the model's.
+
+    Raises:
+        InputError: a weight is NaN or infinite.
     """
     names = {name: names for names, _ in _named(model) for name in names}
     for name, parameter in [*model.named_parameters(), *copies.items()]:
         if ".lora_" not in name:
             stored = _stored(names[name], parameter, model, files)[0]
             target = parameter.to_local() if isinstance(parameter, DTensor) else parameter
-            target.copy_(files.read(stored, rows=_rows(parameter)).to(dtype))
+            value = files.read(stored, rows=_rows(parameter)).to(dtype)
+            models.check_finite_weight(str(model.config.name_or_path), name, value)
+            target.copy_(value)
 
 
 def _named(model: PreTrainedModel) -> list[tuple[list[str], nn.Parameter]]:

@@ -1,6 +1,7 @@
 """The configs that come with the package, found by name from any directory."""
 
 import difflib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def _files(words: Sequence[str]) -> Iterator[tuple[str, str | None]]:
 
 
 def _path(name: str) -> str:
-    if Path(name).is_file():
+    if os.path.isfile(name):  # which takes a name that is too long as well
         _check(name)
         return name
     if name in names():
@@ -92,11 +93,27 @@ def _check(path: str) -> None:
             raise InputError(f"{section}: {options[section]!r} in {path} cannot be used; expected a mapping of options")
 
 
+def _check_keys(node: Any, path: str) -> None:
+    """No option is given twice in one mapping, of which YAML would take the last without a word."""
+    pairs = node.value if getattr(node, "id", "") == "mapping" else []
+    names = [key.value for key, _ in pairs if key.id == "scalar"]
+    twice = next((key for place, (key, _) in enumerate(pairs) if key.value in names[:place]), None)
+    if twice is not None:
+        line = twice.start_mark.line + 1
+        raise InputError(f"--config: {path}, line {line}: {twice.value!r} is given a second time; keep one of the two")
+    for _, value in pairs:
+        _check_keys(value, path)
+
+
 def _read(path: str) -> Any:
     import yaml
 
     try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        _check_keys(yaml.compose(text, Loader=yaml.SafeLoader), path)
+        return yaml.safe_load(text)
+    except RecursionError as error:
+        raise InputError(f"--config: {path} is nested too deep; mend the file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark else ""

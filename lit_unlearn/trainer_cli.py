@@ -2,13 +2,17 @@
 
 import argparse
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.strategies import ModelParallelStrategy
 
 import lit_unlearn.callbacks
 import lit_unlearn.data
@@ -24,6 +28,7 @@ from lit_unlearn.parsers import AloneParser, Parser
 from lit_unlearn.question_module import QuestionModule
 from lit_unlearn.quiet import quiet
 from lit_unlearn.run_folder import RunFolder
+from lit_unlearn.whole import check_makable
 
 _PRINTING = (LMEvalHarness, PerturbationRobustness)
 """Callbacks that print tables of their own."""
@@ -40,10 +45,21 @@ def run(words: list[str], *, alone: bool = False) -> None:
         InputError: an option, a file or a combination that cannot work.
     """
     try:
-        with quiet(), RunFolder() as folder:
+        with quiet(), RunFolder() as folder, _writable():
             UnlearnCLI(words, folder, alone=alone)
     except MisconfigurationException as error:
         raise InputError(f"trainer: {error}") from error
+
+
+@contextmanager
+def _writable() -> Iterator[None]:
+    """A file or folder that cannot be read or written is the user's to mend; within RunFolder, so that none is left."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise InputError(f"{error.filename}: {error.strerror}; check the path, its permissions and its disk") from error
 
 
 class SaveConfig(SaveConfigCallback):
@@ -107,7 +123,16 @@ class UnlearnCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the words given, never the process's own."""
-        self.config = parser.parse_args(args)
+        try:
+            self.config = parser.parse_args(args)
+        except RecursionError as error:
+            raise InputError("--config: options are nested within themselves or too deep; mend the file") from error
+
+    def _set_seed(self) -> None:
+        try:
+            super()._set_seed()
+        except ValueError as error:
+            raise InputError(f"seed_everything: {error}; give a number in between") from error
 
     def _parse_ckpt_path(self) -> None:
         """Options are those given: Lightning would let a checkpoint's replace them without a word."""
@@ -126,13 +151,14 @@ class UnlearnCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """The Trainer, writing into the run's folder; without a logger of the user's, metrics go to `metrics.csv`."""
         options = self.config[self.subcommand]
+        _check_numbers(options.trainer)
         folder = self.folder.claim(options.trainer.default_root_dir, [str(path) for path in options.config or []])
         kwargs["default_root_dir"] = str(folder)
         if options.trainer.logger in (None, True):
             kwargs["logger"] = CSVLogger(folder, name="", version="")
         try:
             return super().instantiate_trainer(**kwargs)
-        except ValueError as error:
+        except (ValueError, TypeError, ImportError) as error:
             raise InputError(f"trainer: {error}") from error
 
     def before_fit(self) -> None:
@@ -165,7 +191,11 @@ class UnlearnCLI(LightningCLI):
             _check_alone(options)
             self.model.check_data(self.datamodule)
         else:
-            _check_checkpoint(options.ckpt_path)
+            _check_checkpoint(options.ckpt_path, sharded=isinstance(self.trainer.strategy, ModelParallelStrategy))
+            _check_weights_only(self.config_init[self.subcommand])
+        for callback in self.trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint) and callback.dirpath:
+                check_makable(Path(callback.dirpath), "ModelCheckpoint.dirpath")
         checks.weights_dtype(str(self.trainer.precision))
         self.model.check_model()
         path = options.ckpt_path
@@ -188,11 +218,30 @@ def _check_alone(options: Any) -> None:
         )
 
 
-def _check_checkpoint(path: str | None) -> None:
-    if path is None or "://" in path or Path(path).is_dir() or zipfile.is_zipfile(path):
+def _check_checkpoint(path: str | None, *, sharded: bool) -> None:
+    """There is such a checkpoint on this machine; those in folders are ModelParallelStrategy's."""
+    if path is None or zipfile.is_zipfile(path) or (sharded and (Path(path) / ".metadata").is_file()):
         return
     found = "is no checkpoint" if Path(path).exists() else "does not exist"
     raise InputError(f"ckpt_path: {path} {found}; expected a file such as RUN/checkpoints/last.ckpt")
+
+
+def _check_weights_only(options: Any) -> None:
+    """Checkpoints are tensors and plain values: nothing in one is run, whatever Lightning's default is."""
+    if options.weights_only is False:
+        raise InputError(
+            "weights_only: false would run code that is in the checkpoint, and those of lit-unlearn hold none; leave "
+            "it out"
+        )
+    options.weights_only = True
+
+
+def _check_numbers(options: Any) -> None:
+    """Numbers that Lightning takes without a look."""
+    for name, least in (("accumulate_grad_batches", 1), ("gradient_clip_val", 0), ("log_every_n_steps", 0)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise InputError(f"trainer.{name}: {value} cannot be; give {least} or more")
 
 
 def _refusal(error: Exception, parser: LightningArgumentParser) -> InputError:

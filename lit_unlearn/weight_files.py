@@ -117,7 +117,13 @@ def _weights(pretrained: str, revision: str) -> list[str]:
             f"model.pretrained: {pretrained!r} has no safetensors, so no copy with other weights can be made; save it "
             "once with transformers' save_pretrained, and name that folder"
         )
-    shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    try:
+        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"model.pretrained: {SAFE_WEIGHTS_INDEX_NAME} of {pretrained!r} is no index of weights ({error!r}); fetch "
+            "the model again"
+        ) from error
     outside = [shard for shard in shards if Path(shard).name != shard]
     if outside:
         raise InputError(

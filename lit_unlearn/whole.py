@@ -30,6 +30,27 @@ def appearing_whole(path: Path) -> Iterator[Path]:
         raise InputError(f"{path} cannot be made ({error.strerror}); what was written is whole in {partial}") from error
 
 
+def check_makable(path: Path, option: str) -> None:
+    """A file or folder could be made at a path where none is yet, as far as can be seen before.
+
+    Args:
+        path: of the file or folder.
+        option: that names it, for the error.
+
+    Raises:
+        InputError: it is no path, what is above it is no folder, or that folder cannot be written.
+    """
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:  # too long, below a file, without permission, or with a null byte
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{option}: {str(path)[:100]!r} cannot be made ({reason}); give another path") from error
+    if not os.access(existing(path), os.W_OK):
+        raise InputError(f"{option}: {path} cannot be made, as {existing(path)} cannot be written; give another path")
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Writes a file in one step, in the place of an earlier one."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")

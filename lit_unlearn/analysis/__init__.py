@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lit_unlearn.command_parser import CommandParser
 from lit_unlearn.errors import InputError
 from lit_unlearn.report.section import write
 
@@ -88,7 +89,7 @@ def _module(name: str) -> Any:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="lit-unlearn analyse", description="Analyses of finished runs.")
+    parser = CommandParser(prog="lit-unlearn analyse", description="Analyses of finished runs.")
     commands = parser.add_subparsers(dest="name", required=True, metavar="NAME")
     for name, analysis in _ANALYSES.items():
         command = commands.add_parser(

@@ -14,12 +14,13 @@ from torch import Tensor
 
 from lit_unlearn import lora
 from lit_unlearn.callbacks.model_card import model_card
+from lit_unlearn.credentials import masked
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.errors import InputError
 from lit_unlearn.module import UnlearnModule
 from lit_unlearn.sharding import gathered
 from lit_unlearn.weight_files import WeightFiles
-from lit_unlearn.whole import appearing_whole, existing
+from lit_unlearn.whole import appearing_whole, check_makable, existing
 
 
 class ExportPretrained(L.Callback):
@@ -77,7 +78,7 @@ class ExportPretrained(L.Callback):
             if folder is not None:
                 self._tokenizer.save_pretrained(folder)
                 card = model_card(pl_module, trainer, library="peft" if self.adapter else "transformers")
-                (folder / "README.md").write_text(card, encoding="utf-8")
+                (folder / "README.md").write_text(masked(card), encoding="utf-8")
         if trainer.is_global_zero:
             print(f"{'The adapter of the' if self.adapter else 'The'} unlearned model is in {path}")
         trainer.strategy.barrier("export")
@@ -88,6 +89,7 @@ class ExportPretrained(L.Callback):
             self._files.copy_to(folder)
         for weight in _trained(module):
             value = weight.after()
+            _check_finite(weight.names[0], value)
             if folder is not None:
                 for name in weight.names_in(self._files):
                     self._files.overwrite(folder, name, value)
@@ -108,6 +110,7 @@ class ExportPretrained(L.Callback):
             raise InputError(
                 f"ExportPretrained: two of them write {self._path(trainer)}; give each a folder or remove one"
             )
+        check_makable(self._path(trainer), "ExportPretrained")
         if self._path(trainer).exists():
             raise InputError(
                 f"ExportPretrained: {self._path(trainer)} exists already; give another folder or remove it"
@@ -166,6 +169,19 @@ def _check_stored(files: WeightFiles, weight: _Trained, module: UnlearnModule) -
             f"ExportPretrained: the files of {module.pretrained!r} hold {weight.names[0]} otherwise than transformers "
             f"has it in memory; save the model once as it is there, `{load}.save_pretrained(FOLDER, "
             "save_original_format=False)`, its tokenizer beside it, and set model.pretrained to FOLDER"
+        )
+
+
+def _check_finite(name: str, value: Tensor) -> None:
+    """Training has not destroyed a weight.
+
+    Raises:
+        InputError: it has, so that the model is worth nothing.
+    """
+    if not value.isfinite().all():
+        raise InputError(
+            f"ExportPretrained: {name} is NaN or infinite after training, so nothing is exported; lower "
+            "model.optimizer.lr or the coefficient of model.forget, and look at train/loss for the step where it began"
         )
 
 

@@ -99,6 +99,11 @@ class UnlearnDataModule(L.LightningDataModule):
         """The topics' names; a row's `topic` is an index into them."""
         return tuple(self.forget)
 
+    @property
+    def vocabulary(self) -> int | None:
+        """Tokens of the tokenizer, added ones included; None until the rows are tokenised."""
+        return len(self._tokenizer) if hasattr(self, "_tokenizer") else None
+
     def prepare_texts(self) -> None:
         """Writes the files that the sources name, where a DataModule makes its own; `prepare_data` begins with it."""
 
@@ -111,7 +116,8 @@ class UnlearnDataModule(L.LightningDataModule):
         """Takes the tokenised rows from the cache and sets the holdout aside."""
         if stage in ("validate", "test") and not (self.holdout or self.evaluation):
             raise InputError(
-                f"data: there is nothing to {stage}; set data.evaluation, or data.holdout to a multiple of batch_size"
+                f"data: there is nothing to {TrainerFn(stage).value}; set data.evaluation, or data.holdout to a "
+                "multiple of batch_size"
             )
         self._rows = self._tokenise()
         self._asked = self._questions()
@@ -314,6 +320,7 @@ class UnlearnDataModule(L.LightningDataModule):
             ("batch_size", self.batch_size, 1),
             ("holdout", self.holdout, 0),
             ("limit", self.limit, 1),
+            ("num_workers", self.num_workers, 0),
         ):
             if value is not None and value < least:
                 raise InputError(f"data.{name}: {value} cannot be; give {least} or more")

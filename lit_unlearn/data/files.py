@@ -83,15 +83,22 @@ def _read_parquet(path: str, column: str) -> Iterator[str]:
         records = (record for batch in file.iter_batches(columns=columns) for record in batch.to_pylist())
         for number, record in enumerate(records, start=1):
             yield _text_of(record, column, f"{path}, row {number}")
-    except (pyarrow.ArrowException, OSError) as error:
-        raise InputError(f"{path}: not a parquet file ({error})") from error
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a parquet file, or not whole ({error}); write it again") from error
 
 
 def _text_of(record: Any, column: str, place: str) -> str:
     text = record.get(column) if isinstance(record, dict) else None
     if not isinstance(text, str):
         found = f"fields {', '.join(map(str, record))}" if isinstance(record, dict) else f"a {type(record).__name__}"
-        raise InputError(f"{place}: no text in field {column!r} ({found}); set `column` to the field with the text")
+        holds = (
+            f", which holds {json.dumps(text, default=str)[:40]}"
+            if isinstance(record, dict) and column in record
+            else ""
+        )
+        raise InputError(
+            f"{place}: no text in field {column!r} ({found}){holds}; set `column` to the field with the text"
+        )
     if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
         raise InputError(f"{place}: half of a surrogate pair (\\ud800 to \\udfff) is no text; mend or remove it")
     return text

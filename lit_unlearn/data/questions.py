@@ -12,6 +12,7 @@ from typing import Any
 from datasets import load_dataset
 from datasets.exceptions import DatasetsError
 
+from lit_unlearn.data.text import check_hub_name
 from lit_unlearn.errors import InputError
 
 LETTERS = ("A", "B", "C", "D")
@@ -145,13 +146,15 @@ def _json_record(content: str, place: str) -> Mapping[str, Any]:
     try:
         record = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{place}: not JSON ({error}); mend or remove the line") from error
+        reason = getattr(error, "msg", str(error))
+        raise InputError(f"{place}: not JSON ({reason}); mend or remove the line") from error
     if not isinstance(record, dict):
         raise InputError(f"{place}: a {type(record).__name__}; write an object with question, choices, answer, subject")
     return record
 
 
 def _from_hub(source: QuestionSource) -> Iterator[Record]:
+    check_hub_name(source.path, LOCAL_SUFFIXES)
     try:
         rows = load_dataset(source.path, source.name, split=source.split)
     except (OSError, ValueError, DatasetsError) as error:

@@ -199,6 +199,15 @@ def _numbered(variants: Sequence[Sequence[Query]]) -> list[Query]:
     return [query._replace(variant=index) for index, queries in enumerate(variants) for query in queries]
 
 
+def _check_tokens(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> None:
+    """Every text is at least one token: else questions would be perturbed by nothing, and have no control."""
+    for text in texts:
+        if not tokenizer(text, add_special_tokens=False)["input_ids"]:
+            raise InputError(
+                f"perturbation.texts: {text!r} is no token of the model's tokenizer; remove it, or write it otherwise"
+            )
+
+
 def _shown(items: Collection[Item], text: str) -> Iterator[Item]:
     """The items, with a progress bar of one process where they take more than a second."""
     yield from tqdm(items, desc=text, delay=1, disable=getattr(rank_zero_only, "rank", 0) != 0)
@@ -216,7 +225,9 @@ def inserts(source: PerturbationSource, forget: Sequence[str], tokenizer: PreTra
         InputError: there are none such.
     """
     if source.n is None:
-        return GivenText(tuple(source.texts or ()))
+        given = GivenText(tuple(source.texts or ()))
+        _check_tokens(given.texts, tokenizer)
+        return given
     if source.n == "sentence":
         return Sentence(forget)
     if source.file is None or source.similarity is None:

@@ -32,6 +32,15 @@ def similar_texts(path: str, *, n: int, similarity: Similarity, tokenizer: PreTr
             f"perturbation.file: {path} was made with another tokenizer, that of {found['model']}, so its n-grams have "
             "other lengths; run `lit-unlearn forget-tokens` with this model"
         )
+    try:
+        return _texts(found, path, n, similarity)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"perturbation.file: {path} is not as `lit-unlearn forget-tokens` writes it ({error!r}); run it again"
+        ) from error
+
+
+def _texts(found: Mapping[str, Any], path: str, n: int, similarity: Similarity) -> tuple[str, ...]:
     if str(n) not in found["ngrams"]:
         raise InputError(
             f"perturbation.n: {path} has n-grams of {', '.join(found['ngrams'])} tokens, none of {n}; choose one of "
@@ -43,6 +52,8 @@ def similar_texts(path: str, *, n: int, similarity: Similarity, tokenizer: PreTr
             f"perturbation.similarity: {path} has no {similarity!r} n-grams of {n} tokens; run `lit-unlearn "
             "forget-tokens` again"
         )
+    if not all(isinstance(record["text"], str) for record in records):
+        raise TypeError("an n-gram is no text")
     return tuple(record["text"] for record in records)
 
 

@@ -58,6 +58,21 @@ class HubError(InputError):
         )
 
 
+def check_hub_name(path: str, suffixes: Sequence[str]) -> None:
+    """A path is not that of a local file of another kind, of which the hub would be asked in vain.
+
+    Args:
+        path: without any of the suffixes.
+        suffixes: of local files.
+
+    Raises:
+        InputError: it is.
+    """
+    if Path(path).is_file() or (path.startswith(("/", ".", "~")) and not Path(path).is_dir()):
+        found = "is no local file of a kind" if Path(path).is_file() else "is no name of a hub dataset, nor of a file"
+        raise InputError(f"{path}: {found} that can be read here; give one that ends in {', '.join(suffixes)}")
+
+
 def load_texts(source: TextSource) -> Dataset:
     """The rows of a source that are long enough: a dataset with one column, `text`.
 
@@ -114,6 +129,7 @@ def _records(paths: Sequence[str], column: str, stamps: Any) -> Iterator[dict[st
 
 
 def _from_hub(source: TextSource) -> Dataset:
+    check_hub_name(source.path, LOCAL_SUFFIXES)
     try:
         dataset = load_dataset(source.path, source.name, split=source.split)
     except (OSError, ValueError, DatasetsError) as error:
@@ -133,4 +149,4 @@ def _long_enough(texts: Sequence[str | None], indices: Sequence[int], *, path: s
     for index, text in zip(indices, texts, strict=True):
         if text is None:
             raise InputError(f"{path}, row {index + 1}: no text; give a local file without such rows")
-    return [text is not None and len(text) > min_length for text in texts]
+    return [text is not None and len(text) > min_length and not text.isspace() for text in texts]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lit_unlearn import shipped
+from lit_unlearn.command_parser import CommandParser
 from lit_unlearn.errors import InputError
 from lit_unlearn.plan import table
 from lit_unlearn.plan.check import Check
@@ -81,6 +82,8 @@ def main(words: Sequence[str]) -> None:
     options, shared = _parser().parse_known_args(words)
     if options.json is not None and not options.json.absolute().parent.is_dir():
         raise InputError(f"--json: there is no folder {options.json.absolute().parent}; make it, or name another")
+    if options.json is not None and options.json.is_dir():
+        raise InputError(f"--json: {options.json} is a folder; give a file's name, such as {options.json}/plan.json")
     with quiet(), _silent():
         found = plan(PlanCLI(shipped.resolve(shared)))
     print(found.text())
@@ -157,7 +160,7 @@ def _layout(one: Layout) -> dict[str, Any]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="lit-unlearn plan",
         description="What a run takes (memory by part, operations, time on named GPUs, which strategies fit) and what "
         "will fail on this machine, from the model's configuration alone. Exit status 1 if something will. All other "

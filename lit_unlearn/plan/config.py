@@ -1,6 +1,7 @@
 """The options of a run, read without running it."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -56,7 +57,16 @@ class PlanCLI(ConfigCLI):
     @property
     def processes(self) -> int:
         """Processes of the run on all machines, as far as the options say."""
-        return devices(self.trainer_options.devices) * int(self.trainer_options.num_nodes)
+        counted = self.trainer_options.devices, self.trainer_options.num_nodes
+        try:
+            count = devices(counted[0]) * int(counted[1])
+        except ValueError:
+            count = 0
+        if count < 1:
+            raise InputError(
+                f"trainer.devices: {counted[0]!r} on {counted[1]} machines are no processes; give 1 or more of each"
+            )
+        return count
 
     @property
     def strategy(self) -> str:
@@ -90,8 +100,11 @@ class PlanCLI(ConfigCLI):
     def _preferred(self) -> int:
         """Tokens of the longest preferred answer, at most."""
         path = self.datamodule.preferred or self.datamodule.own_preferred
-        with open(path, encoding="utf-8") as file:
-            return max(-(-len(line.strip()) // _CHARACTERS) for line in file) + 1
+        try:
+            lines = Path(path).read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError) as error:
+            raise InputError(f"data.preferred: {path} cannot be read ({error}); give a file of answers") from error
+        return max((-(-len(line.strip()) // _CHARACTERS) for line in lines), default=0) + 1
 
 
 def devices(option: Any) -> int:

@@ -6,10 +6,12 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from lit_unlearn.command_parser import CommandParser
+from lit_unlearn.credentials import masked
 from lit_unlearn.errors import InputError
 from lit_unlearn.report.runs import Model, load
 from lit_unlearn.report.table import as_json, markdown
-from lit_unlearn.whole import write_whole
+from lit_unlearn.whole import check_makable, write_whole
 
 __all__ = ["Model", "as_json", "load", "main", "markdown"]
 
@@ -22,6 +24,7 @@ def main(words: Sequence[str]) -> None:
             not installed.
     """
     options = _parser().parse_args(words)
+    check_makable(options.out, "report.out")
     models = load(options.runs)
     files = _files(models, options.include, shlex.join(["lit-unlearn", "report", *words]))
     try:
@@ -54,8 +57,8 @@ def _files(models: Sequence[Model], include: Sequence[Path], command: str) -> di
     accuracies = overview(models)
     (drawing,) = accuracies.drawings
     return {
-        "report.html": page(models, accuracies, sections, command),
-        "report.md": "\n".join(parts),
+        "report.html": masked(page(models, accuracies, sections, command)),
+        "report.md": masked("\n".join(parts)),
         "report.json": json.dumps(as_json(models), indent=1),
         "accuracy.png": encoded(drawing.figure, "png"),
         "accuracy.svg": drawing.svg,
@@ -63,7 +66,7 @@ def _files(models: Sequence[Model], include: Sequence[Path], command: str) -> di
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="lit-unlearn report",
         description="One page of finished runs: tables, figures, generations, analyses, options and commands. A folder "
         "that holds runs of several seeds is one row: their mean, with its 95 % interval.",

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lit_unlearn.errors import InputError
 from lit_unlearn.report.runs import Model, each_run
 from lit_unlearn.side_by_side import Generation, markdown, rows
 
@@ -53,7 +54,17 @@ def as_markdown(models: Sequence[Model]) -> list[str]:
 
 def _generations(model: Model) -> list[Generation]:
     path = model.folders[0] / _FILE
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    if not path.is_file():
+        return []
+    try:
+        found: list[Generation] = json.loads(path.read_text(encoding="utf-8"))
+        rows(found)
+        _ = [_step(model, generation) for generation in found]
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise InputError(
+            f"report: {path} is not what Generations writes; remove it, or give the run as it was"
+        ) from error
+    return found
 
 
 def _step(model: Model, generation: Mapping[str, Any]) -> int | None:

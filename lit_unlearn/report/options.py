@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from lit_unlearn.errors import InputError
 from lit_unlearn.report.runs import Model
 
 _CONFIG = "config.yaml"
@@ -38,7 +39,13 @@ def origin(run: Model) -> Origin:
 
 def config(run: Model) -> dict[str, Any]:
     """The options that the first seed was launched with; none where it was not launched by a command."""
-    return yaml.safe_load(origin(run).config) or {}
+    try:
+        found: dict[str, Any] = yaml.safe_load(origin(run).config) or {}
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"report: {run.folders[0] / _CONFIG} is not YAML; give the run as it was") from error
+    if not isinstance(found, dict):
+        raise InputError(f"report: {run.folders[0] / _CONFIG} holds no options; give the run as it was")
+    return found
 
 
 def options(run: Model) -> dict[str, str]:

@@ -121,13 +121,28 @@ def _results(run: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         evaluations = found["evaluations"]
-    except (ValueError, KeyError, TypeError) as error:
+        _check(evaluations)
+        _ = int(found.get("seed", 0)), {**found.get("hyperparameters", {}), **found.get("versions", {})}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"report: {path} is not what PerturbationRobustness writes; give folders of its runs"
         ) from error
     if len(evaluations) < 2:
         raise InputError(f"report: {run} was not evaluated before and after training; let the run finish")
     return found
+
+
+def _check(evaluations: Sequence[Mapping[str, Any]]) -> None:
+    """Every evaluation has answers to the same questions.
+
+    Raises:
+        ValueError: it has not, or another error: it is not even of that form.
+    """
+    asked = [{variant: one["number"] for variant, one in record["outcomes"].items()} for record in evaluations]
+    rights = [one["correct"] for record in evaluations for one in record["outcomes"].values()]
+    told = all(isinstance(right, int) for found in rights for right in found)
+    if any(not one or one != asked[0] for one in asked) or not told:
+        raise ValueError("evaluations of different questions, or of none")
 
 
 def _chosen(evaluations: Sequence[Mapping[str, Any]], condition: str, run: str) -> Mapping[str, Any]:

@@ -57,9 +57,19 @@ def read(folder: Path) -> Section:
     if not path.is_file():
         raise InputError(f"{folder} holds no {FILE}; give folders that `lit-unlearn analyse` wrote")
     try:
-        return Section(**json.loads(path.read_text(encoding="utf-8")))
+        found = Section(**json.loads(path.read_text(encoding="utf-8")))
+        _check(found)
+        return found
     except (ValueError, TypeError) as error:
         raise InputError(f"{path} is no section ({error}); run `lit-unlearn analyse` again") from error
+
+
+def _check(section: Section) -> None:
+    texts = [section.title, section.text, *section.columns, *(cell for row in section.rows for cell in row)]
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("it holds other things than texts")
+    if any(len(row) != len(section.columns) for row in section.rows):
+        raise ValueError("its rows do not fit its columns")
 
 
 def _write_figure(folder: Path, figure: Any) -> None:

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lit_unlearn.command_parser import CommandParser
 from lit_unlearn.errors import InputError
 from lit_unlearn.sweep.options import Axis, grid_points, read_axes, read_limit
 
@@ -115,7 +116,7 @@ class Progress:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="lit-unlearn sweep",
         description="A fit for each combination of values and each seed, in a folder of its own; done ones are "
         "skipped. With --maximize, a search. All other options are those of fit.",

@@ -62,6 +62,8 @@ def read_axes(over: Sequence[str]) -> dict[str, Axis]:
         option, _, values = axis.partition("=")
         if not (option and values):
             raise InputError(f"sweep.over: {axis!r} cannot be read; expected OPTION=V1,V2,... or OPTION=LOW..HIGH")
+        if not re.fullmatch(r"[\w.]+", option):
+            raise InputError(f"sweep.over: {option!r} is no option; expected such as model.noise_scale=0,1.5")
         if option in axes:
             raise InputError(f"sweep.over: {option} is given twice; give all its values at once")
         if option in (SEED, "trainer.default_root_dir"):

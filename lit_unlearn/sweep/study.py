@@ -44,10 +44,12 @@ def open_study(
     Raises:
         InputError: the storage cannot be used, or the folder holds a sweep with other options.
     """
+    hashes = config_hashes(words)  # first: a config that is not there is refused before anything is written
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # a failed fit has its own log, and a line of ours
     warnings.filterwarnings("ignore", category=ExperimentalWarning)  # of constraints
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if not storage:
+            folder.mkdir(parents=True, exist_ok=True)
         # Without a server the journal is the storage in which no two workers can take the same trial.
         kept: BaseStorage = (
             RDBStorage(storage) if storage else JournalStorage(JournalFileBackend(str(folder / "study.log")))
@@ -59,9 +61,11 @@ def open_study(
             direction="maximize",
             sampler=sampler,
         )
+        folder.mkdir(parents=True, exist_ok=True)
     except Exception as error:
-        raise InputError(f"sweep.storage: {storage or folder} cannot hold the study ({error})") from error
-    _check_shared(study, folder, [*words, kind], config_hashes(words))
+        named, remedy = ("sweep.storage", "give an SQLAlchemy URL") if storage else ("sweep.out", "give another folder")
+        raise InputError(f"{named}: {storage or folder} cannot hold the study ({error}); {remedy}") from error
+    _check_shared(study, folder, [*words, kind], hashes)
     return study
 
 

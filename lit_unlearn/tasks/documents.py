@@ -67,9 +67,10 @@ def local(*, variant: Variant, questions: str | None = None, **metadata: Any) ->
     Raises:
         InputError: questions, texts or tokenizer cannot be had.
     """
-    if questions is None:
+    if not isinstance(questions, str):
+        given = "none given" if questions is None else f"{questions!r} is no path"
         raise InputError(
-            "metadata.questions: none given; local tasks need a folder of MMLU's .csv files, or .csv or .jsonl files: "
+            f"metadata.questions: {given}; local tasks need a folder of MMLU's .csv files, or .csv or .jsonl files: "
             """--metadata '{"questions": "FOLDER"}'"""
         )
     path = f"{questions}/*_test.csv" if Path(questions).is_dir() else questions
