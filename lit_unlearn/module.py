@@ -22,6 +22,7 @@ from lit_unlearn.frozen import FrozenModel, run_pair
 from lit_unlearn.hooks import Noise, Setting
 from lit_unlearn.lora import Lora, scalings
 from lit_unlearn.loss import Batch, Loss, Outputs, PerTopic
+from lit_unlearn.optimizer_state import by_name
 from lit_unlearn.prefix_store import PrefixStore, StoredStates, identity
 from lit_unlearn.ready import choose, make_ready
 from lit_unlearn.sharded_weights import fill, load
@@ -322,6 +323,11 @@ class UnlearnModule(L.LightningModule):
         trained = self.trained_parameters()
         checkpoint["lit_unlearn"] = self._identity(self.updated)
         checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in trained}
+        if self.device_mesh is None:
+            checkpoint["optimizer_states"] = [
+                by_name(state, optimizer, trained)
+                for state, optimizer in zip(checkpoint["optimizer_states"], self.trainer.optimizers, strict=True)
+            ]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses a checkpoint of another model, of other trained parameters or, in training, of other seeds.
