@@ -41,8 +41,8 @@ def main(args: Sequence[str] | None = None) -> None:
         args: the words after `lit-unlearn`; None takes the process's own.
 
     Raises:
-        SystemExit: with status 2 after a one-line error, also of a file that cannot be read or written; only mistakes of
-            ours have a traceback. When interrupted, with 130, and in training, which Lightning ends itself, with 1.
+        SystemExit: with status 2 after a one-line error, also of a file that cannot be read or written; only mistakes
+            of ours have a traceback. When interrupted, with 130, and in training, which Lightning ends itself, with 1.
     """
     words = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in words

@@ -15,6 +15,7 @@ from lit_unlearn.demo import CHECKPOINT
 from lit_unlearn.errors import InputError
 from lit_unlearn.first_layers import FirstLayers
 
+_FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _LAYER_LISTS = ("layers", "h", "blocks", "block")
 _MLP_OUTPUTS = ("mlp.down_proj", "mlp.dense_4h_to_h", "mlp.c_proj", "mlp.fc2", "mlp.fc_out", "feed_forward.w2", "fc2")
 
@@ -92,7 +93,8 @@ def check_finite(pretrained: str, model: nn.Module) -> None:
         InputError: one is.
     """
     for name, parameter in model.named_parameters():
-        if parameter.numel() and not torch.stack(parameter.aminmax()).isfinite().all():
+        looked_at = parameter.numel() and parameter.dtype in _FLOATS  # quantised ones know neither
+        if looked_at and not torch.stack(parameter.aminmax()).isfinite().all():
             raise InputError(
                 f"model.pretrained: {name} of {pretrained!r} has values that are NaN or infinite, of which nothing "
                 "could be learned; take a checkpoint that is whole, or, where they are too large for float16, another "
