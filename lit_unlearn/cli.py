@@ -3,6 +3,7 @@
 import difflib
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from lit_unlearn import model_option, shipped
 from lit_unlearn.credentials import masked
@@ -40,8 +41,8 @@ def main(args: Sequence[str] | None = None) -> None:
         args: the words after `lit-unlearn`; None takes the process's own.
 
     Raises:
-        SystemExit: with status 2 after a one-line error; only mistakes of ours have a traceback. When interrupted, with
-            130, and in training, which Lightning ends itself, with 1.
+        SystemExit: with status 2 after a one-line error, also of a file that cannot be read or written; only mistakes
+            of ours have a traceback. When interrupted, with 130, and in training, which Lightning ends itself, with 1.
     """
     words = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in words
@@ -51,11 +52,19 @@ def main(args: Sequence[str] | None = None) -> None:
     except InputError as error:
         if debug:
             raise
-        print(f"lit-unlearn: error: {masked(' '.join(str(error).split()))}", file=sys.stderr)
-        raise SystemExit(2) from None
+        _refuse(str(error))
+    except OSError as error:
+        if debug or error.filename is None:
+            raise
+        _refuse(f"{error.filename}: {error.strerror}; check the path, its permissions and its disk")
     except KeyboardInterrupt:
         print("lit-unlearn: interrupted", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _refuse(reason: str) -> NoReturn:
+    print(f"lit-unlearn: error: {masked(' '.join(reason.split()))}", file=sys.stderr)
+    raise SystemExit(2) from None
 
 
 def _run(words: list[str]) -> None:

@@ -2,7 +2,8 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -110,10 +111,17 @@ def _check_model(source: dict[str, Any]) -> None:
     """There is a model of that name, before questions are read, which takes longer."""
     from lit_unlearn import models
 
-    try:
+    with _naming_the_model():
         models.load_config(
             source["pretrained"], revision=source["revision"], trust_remote_code=source["trust_remote_code"]
         )
+
+
+@contextmanager
+def _naming_the_model() -> Iterator[None]:
+    """Errors are of this command's option, not of a config's."""
+    try:
+        yield
     except InputError as error:
         raise InputError(f"--model: {str(error).partition(': ')[2]}") from error
 
@@ -138,6 +146,7 @@ def _load_model(source: dict[str, Any], options: argparse.Namespace, batch_size:
             f"--model: {options.model!r} cannot be loaded ({reason}); give a folder of model and tokenizer, or the "
             "name of a hub model"
         ) from error
-    models.check_finite(options.model, model.model)
-    checks.check_vocabulary(model.config, len(model.tokenizer))
+    with _naming_the_model():
+        models.check_finite(options.model, model.model)
+        checks.check_vocabulary(model.config, len(model.tokenizer))
     return model

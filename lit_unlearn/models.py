@@ -16,6 +16,7 @@ from lit_unlearn.demo import CHECKPOINT
 from lit_unlearn.errors import InputError
 from lit_unlearn.first_layers import FirstLayers
 
+_FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _LAYER_LISTS = ("layers", "h", "blocks", "block")
 _MLP_OUTPUTS = ("mlp.down_proj", "mlp.dense_4h_to_h", "mlp.c_proj", "mlp.fc2", "mlp.fc_out", "feed_forward.w2", "fc2")
 
@@ -98,7 +99,8 @@ def check_finite(pretrained: str, model: nn.Module) -> None:
 
 def check_finite_weight(pretrained: str, name: str, weight: torch.Tensor) -> None:
     """As `check_finite`, of one weight."""
-    if weight.numel() and not torch.stack(weight.aminmax()).isfinite().all():
+    looked_at = weight.numel() and weight.dtype in _FLOATS  # quantised ones know neither
+    if looked_at and not torch.stack(weight.aminmax()).isfinite().all():
         raise InputError(
             f"model.pretrained: {name} of {pretrained!r} has values that are NaN or infinite, of which nothing could "
             "be learned; take a checkpoint that is whole, or, where they are too large for float16, another "

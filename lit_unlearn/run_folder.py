@@ -54,7 +54,7 @@ class RunFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.path is not None:
-            refused = isinstance(error, InputError | MisconfigurationException)
+            refused = isinstance(error, InputError | MisconfigurationException | OSError)
             self._discard(_WRITTEN_FIRST if refused else set())
 
     def _make_wanted(self, path: Path) -> Path:

@@ -2,8 +2,6 @@
 
 import argparse
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,21 +43,10 @@ def run(words: list[str], *, alone: bool = False) -> None:
         InputError: an option, a file or a combination that cannot work.
     """
     try:
-        with quiet(), RunFolder() as folder, _writable():
+        with quiet(), RunFolder() as folder:
             UnlearnCLI(words, folder, alone=alone)
     except MisconfigurationException as error:
         raise InputError(f"trainer: {error}") from error
-
-
-@contextmanager
-def _writable() -> Iterator[None]:
-    """A file or folder that cannot be read or written is the user's to mend; within RunFolder, so that none is left."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None:
-            raise
-        raise InputError(f"{error.filename}: {error.strerror}; check the path, its permissions and its disk") from error
 
 
 class SaveConfig(SaveConfigCallback):

@@ -50,7 +50,7 @@ def test_a_wanted_folder_that_holds_something_is_refused() -> None:
 
 def test_a_wanted_folder_that_cannot_be_made_is_refused() -> None:
     Path("file").touch()
-    with pytest.raises(InputError, match=r"^trainer.default_root_dir: file/a cannot be made \(Not a directory\)"):
+    with pytest.raises(InputError, match=r"^trainer.default_root_dir: 'file/a' cannot be made \(Not a directory\)"):
         RunFolder().claim("file/a", [])
 
 

@@ -91,6 +91,7 @@ COMMANDS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("forget-tokens", "-c", "CONFIG", "--out=file/x"): ("forget-tokens.out: 'file/x' cannot be made", "another path"),
     ("report",): ("report: the following arguments are required", "lit-unlearn report --help"),
     ("report", "nowhere"): ("report: nowhere holds no results.json", "give folders of runs"),
+    ("report", "a" * 300): ("File name too long", "check the path"),
     ("report", ".", "--out=file/x"): ("report.out: 'file/x' cannot be made", "another path"),
     ("analyse",): ("analyse: the following arguments are required: NAME", "lit-unlearn analyse --help"),
     ("analyse", "zzz", "."): ("analyse: argument NAME: invalid choice: 'zzz'", "maxlogit"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lit_unlearn.cli import main
 from tests.bad_input.refusing import Config, Refused, write
 
 MODEL = {
@@ -109,6 +110,12 @@ def test_a_config_that_cannot_be_is_refused(text: str, config: Config, inputs: P
 def test_a_config_that_is_not_utf8_is_refused(inputs: Path, refused: Refused) -> None:
     (inputs / "o.yaml").write_bytes(b"model: {pretrained: caf\xe9}")
     refused(["fit", "-c", str(inputs / "o.yaml")], "o.yaml: not YAML", "utf-8", "mend the file")
+
+
+def test_nothing_is_logged_every_0_steps(config: Config, inputs: Path) -> None:
+    config["trainer"] |= {"log_every_n_steps": 0, "callbacks": None, "default_root_dir": "run"}
+    main(["fit", "-c", write(inputs / "base.yaml", config)])
+    assert not Path("run/metrics.csv").exists()
 
 
 def test_an_adapter_on_modules_that_are_not_there_is_refused(config: Config, inputs: Path, refused: Refused) -> None:

@@ -61,6 +61,7 @@ PATHS = {
     "*.jsonl": ("*.jsonl: no such file", "relative to the working directory"),
     "../../etc/passwd": ("no name of a hub dataset, nor of a file", "ends in .jsonl"),
     "/no/such/folder": ("no name of a hub dataset, nor of a file", "ends in .jsonl"),
+    f"{'a' * 300}.jsonl": ("aaa.jsonl: File name too long", "check the path, its permissions and its disk"),
     "no/such-data": ("no/such-data: this hub dataset cannot be loaded", "or give a local file"),
 }
 

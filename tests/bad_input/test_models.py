@@ -202,8 +202,8 @@ def test_a_name_that_is_no_model_is_refused(name: str, config: Config, inputs: P
         *("cut weights", "more tokens than embeddings"),
     ],
 )
-@pytest.mark.parametrize("command", ["validate", "eval"])
-def test_no_command_evaluates_such_a_model(
+@pytest.mark.parametrize("command", ["validate", "eval", "forget-tokens"])
+def test_no_other_command_takes_such_a_model(
     command: str, case: str, model: Path, config: Config, inputs: Path, refused: Refused
 ) -> None:
     BAD[case][0](model)
@@ -211,11 +211,10 @@ def test_no_command_evaluates_such_a_model(
     asked = write(inputs / "q.jsonl", question)
     config["data"]["init_args"]["evaluation"] = {"questions": {"q": {"path": asked}}}
     config["trainer"]["callbacks"] = ["PerturbationRobustness"]
-    words = ["--model", str(model)]
-    if command == "validate":
-        words += ["-c", write(inputs / "base.yaml", config)]
-    else:
-        words += ["--tasks=mmlu_local", f"--metadata={json.dumps({'questions': asked})}", "--device=cpu", "--limit=1"]
+    words = ["-c", write(inputs / "base.yaml", config)]
+    if command == "eval":
+        words = ["--tasks=mmlu_local", f"--metadata={json.dumps({'questions': asked})}", "--device=cpu", "--limit=1"]
+    words += ["--model.pretrained" if command == "forget-tokens" else "--model", str(model)]
     refused([command, *words])
 
 
