@@ -12,7 +12,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from lit_unlearn import lora
+from lit_unlearn import checksums, lora
 from lit_unlearn.callbacks.model_card import model_card
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.errors import InputError
@@ -26,7 +26,8 @@ class ExportPretrained(L.Callback):
     """Writes the updated model when training ends, for `AutoModelForCausalLM.from_pretrained` and lm-eval's `hf` model.
 
     The folder holds copies of the model's own files (safetensors, configuration, generation configuration) in which the
-    trained weights alone are others, in the files' dtype; a tokenizer and a model card. It appears whole or not at all.
+    trained weights alone are others, in the files' dtype; a tokenizer, a model card and SHA256SUMS, which `lit-unlearn
+    verify` checks. It appears whole or not at all.
     One weight at a time is in memory. LoRA's adapters are merged into the weights beside which they were trained.
 
     Args:
@@ -78,6 +79,7 @@ class ExportPretrained(L.Callback):
                 self._tokenizer.save_pretrained(folder)
                 card = model_card(pl_module, trainer, library="peft" if self.adapter else "transformers")
                 (folder / "README.md").write_text(card, encoding="utf-8")
+                checksums.write(folder)
         if trainer.is_global_zero:
             print(f"{'The adapter of the' if self.adapter else 'The'} unlearned model is in {path}")
         trainer.strategy.barrier("export")
