@@ -185,7 +185,7 @@ def check_checkpoint(held: Identity | None, own: Identity, *, seeds: bool) -> No
         InputError: it is of another model, other trained parameters or other seeds.
     """
     if held is None:
-        raise InputError("ckpt_path: not a checkpoint of lit-unlearn; give a file such as RUN/checkpoints/last.ckpt")
+        raise InputError("ckpt_path: not a checkpoint of lit-unlearn; give a file such as RUN/last.ckpt")
     names = held["shapes"].keys() | own["shapes"].keys()
     differing = sorted(name for name in names if held["shapes"].get(name) != own["shapes"].get(name))
     if differing:

@@ -41,7 +41,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
     Raises:
         SystemExit: with status 2 after a one-line error; only mistakes of ours have a traceback. When interrupted, with
-            130, and in training, which Lightning ends itself, with 1.
+            130; a fit that SIGTERM ends, with 143.
     """
     words = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in words

@@ -13,7 +13,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from transformers import PreTrainedModel
 
-from lit_unlearn import checks, dropout, measure, models, randomness
+from lit_unlearn import checkpoint_io, checks, dropout, measure, models, randomness
 from lit_unlearn.evaluation import Evaluation, choice_scores, evaluate_choices
 from lit_unlearn.first_layers import FirstLayers
 from lit_unlearn.forward import positions
@@ -120,6 +120,7 @@ class UnlearnModule(L.LightningModule):
         self.trust_remote_code = trust_remote_code
         self.strict_loading = False  # checkpoints hold the trained parameters only; on_load_checkpoint checks them
         self._topics: tuple[str, ...] = ()
+        self._measured: dict[str, Tensor] = {}  # the latest, by its key
         self._precision = ""  # of the loaded model
         self._dropout: Sequence[Setting] = ()
         self._throughput = measure.Throughput()
@@ -147,7 +148,7 @@ class UnlearnModule(L.LightningModule):
         Raises:
             InputError: it is of another model or of other trained parameters.
         """
-        held = torch.load(path, map_location="cpu", mmap=True, weights_only=True).get("lit_unlearn")
+        held = checkpoint_io.identity(path)
         shape = self.without_weights(torch.float32)
         self._choose(shape)
         checks.check_checkpoint(held, self._identity(shape), seeds=False)
@@ -308,6 +309,7 @@ class UnlearnModule(L.LightningModule):
         """Keeps the trained parameters alone, and what a resumed run must have in common with this one."""
         trained = self.trained_parameters()
         checkpoint["lit_unlearn"] = self._identity(self.updated)
+        checkpoint["lit_unlearn_measured"] = {name: value.item() for name, value in self._measured.items()}
         checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in trained}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -318,6 +320,9 @@ class UnlearnModule(L.LightningModule):
         """
         held, own = checkpoint.get("lit_unlearn"), self._identity(self.updated)
         checks.check_checkpoint(held, own, seeds=bool(self.trainer.training))
+        self._measured = {
+            name: torch.tensor(value) for name, value in checkpoint.get("lit_unlearn_measured", {}).items()
+        }
 
     def trained_parameters(self) -> dict[str, Tensor]:
         """The trainable parameters by their names in this module."""
@@ -420,7 +425,8 @@ class UnlearnModule(L.LightningModule):
         }
         for stream, rows in streams.items():
             values = measure.means(rows, batch[stream]["topic"], self._topics, self._total)
-            self.log_dict({f"train/{stream}_{name}": value for name, value in values.items()})
+            self._measured |= {f"train/{stream}_{name}": value for name, value in values.items()}
+        self.log_dict(self._measured)
         self.log("train/tokens_per_second", self._total(self._throughput.rate()), prog_bar=True)
 
     def _evaluate(self, stage: str, batch: Any) -> Evaluation | None:

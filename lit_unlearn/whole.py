@@ -108,9 +108,10 @@ def full_disk(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _FULL:
             raise
+        name = path.name.removeprefix(".").removesuffix(".partial")  # a partial one is named after what it becomes
         raise InputError(
-            f"{path} cannot be written ({error.strerror}); what was there before is intact; make room, or write to "
-            "another disk"
+            f"{path.with_name(name)} cannot be written ({error.strerror}); what was there before is intact; make "
+            "room, or write to another disk"
         ) from error
 
 
