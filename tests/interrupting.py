@@ -87,6 +87,17 @@ def outcome(run: Path) -> dict[str, Any]:
     }
 
 
+def check_same(run: Path, whole: dict[str, Any]) -> None:
+    """A run has, bit for bit, what another has."""
+    found = outcome(run)
+    differing = [
+        sorted(here.items() ^ there.items()) for here, there in zip(found["metrics"], whole["metrics"], strict=True)
+    ]
+    if any(differing):  # pytest would show both whole
+        raise AssertionError(f"metrics differ: {[found for found in differing if found][:2]}")
+    assert found == whole
+
+
 def _plain(value: Any) -> Any:
     """The same without tensors, which do not compare."""
     if isinstance(value, torch.Tensor):

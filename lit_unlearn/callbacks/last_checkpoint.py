@@ -80,12 +80,6 @@ class LastCheckpoint(Checkpoint):
         if self._due and not trainer.sanity_checking and not _ends(trainer):
             self._save(trainer)
 
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Writes what is due after the last step of an epoch."""
-        last = trainer.current_epoch + 1 == trainer.max_epochs
-        if self._due and not last and not _ends(trainer):
-            self._save(trainer)
-
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Writes one where SIGTERM ends the run between two steps."""
         self._restore_handler()
