@@ -18,6 +18,7 @@ from lit_unlearn.evaluation import Evaluation, choice_scores, evaluate_choices
 from lit_unlearn.first_layers import FirstLayers
 from lit_unlearn.forward import positions
 from lit_unlearn.frozen import FrozenModel, run_pair
+from lit_unlearn.guard import Guard
 from lit_unlearn.hooks import Noise, Setting
 from lit_unlearn.lora import Lora, scalings
 from lit_unlearn.loss import Batch, Loss, Outputs, PerTopic
@@ -254,15 +255,19 @@ class UnlearnModule(L.LightningModule):
         device = models.device_alone(*args, **kwargs)
         return self if device is None else super().to(device)
 
-    def training_step(self, batch: dict[str, Batch], batch_idx: int) -> Tensor:
-        """The loss of one pair of a forget and a retain batch, a mean over rows."""
+    def configure_callbacks(self) -> list[L.Callback]:
+        """What watches every training."""
+        return [Guard()]
+
+    def training_step(self, batch: dict[str, Batch], batch_idx: int) -> dict[str, Tensor]:
+        """The loss of one pair of a forget and a retain batch, a mean over rows; and each row's, `[batch]`."""
         forget, retain, loss = self.losses(batch)
         self.log("train/loss", loss.detach(), prog_bar=True, sync_dist=True)
         self._throughput.count(*(rows["attention_mask"] for rows in batch.values()))
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if (self.global_step + 1) % every == 0:
             self._log_measurements(forget, retain, batch)
-        return loss
+        return {"loss": loss, "forget_losses": forget[0].detach(), "retain_losses": retain[0].detach()}
 
     def losses(self, batch: dict[str, Batch]) -> Losses:
         """What a training step computes of a pair of batches."""
