@@ -18,7 +18,7 @@ import lit_unlearn.data
 import lit_unlearn.forget
 import lit_unlearn.no_loss
 import lit_unlearn.retain  # noqa: F401  short class names in YAML are those of imported classes
-from lit_unlearn import checks, continuing
+from lit_unlearn import checks, continuing, run_record
 from lit_unlearn.callbacks import LastCheckpoint, LMEvalHarness, PerturbationRobustness
 from lit_unlearn.checkpoint_io import WholeCheckpointIO, check_whole
 from lit_unlearn.errors import InputError
@@ -67,7 +67,7 @@ def run(words: list[str], *, alone: bool = False) -> None:
 
 
 class SaveConfig(SaveConfigCallback):
-    """Writes `config.yaml` into the run's folder once the options have been checked and the model is loaded."""
+    """Writes `config.yaml` and `run.json` into the run's folder once options are checked and the model is loaded."""
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Nothing yet: an option may still be refused, and a refused run leaves nothing behind."""
@@ -89,6 +89,7 @@ class SaveConfig(SaveConfigCallback):
         path = Path(trainer.default_root_dir) / self.config_filename
         if not path.exists():  # a run that goes on has the same
             write_whole(path, continuing.saved(self.parser, self.config))
+        run_record.write(trainer, pl_module)
 
 
 class UnlearnCLI(LightningCLI):

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from lit_unlearn import randomness
 from lit_unlearn.data.draws import sample
+from lit_unlearn.data.fingerprint import fingerprint
 from lit_unlearn.data.mixing import Mixing, RowMixing
 from lit_unlearn.data.ngrams import NGrams, mixable
 from lit_unlearn.data.perturb import Control, Perturbation
@@ -27,7 +28,7 @@ from lit_unlearn.errors import InputError
 from lit_unlearn.loss import Batch, Loss
 
 Loader = DataLoader[dict[str, Batch]]
-_ORDER = ("seed", "batch_size", "group_by_length", "holdout", "limit", "topics", "row_counts")
+_ORDER = ("seed", "batch_size", "group_by_length", "holdout", "limit", "topics", "row_counts", "fingerprints")
 
 
 class UnlearnDataModule(L.LightningDataModule):
@@ -114,6 +115,11 @@ class UnlearnDataModule(L.LightningDataModule):
                 f"data: there is nothing to {stage}; set data.evaluation, or data.holdout to a multiple of batch_size"
             )
         self._rows = self._tokenise()
+        self._fingerprints = {
+            f"{side}/{name}": fingerprint(rows)
+            for side, streams in self._rows.items()
+            for name, rows in streams.items()
+        }
         self._asked = self._questions()
         for streams in self._rows.values():
             for name, rows in streams.items():
@@ -168,6 +174,11 @@ class UnlearnDataModule(L.LightningDataModule):
         counts = {f"{side}/{name}": len(rows) for side, streams in self._rows.items() for name, rows in streams.items()}
         return counts if self._preferred is None else counts | {"preferred": len(self._preferred.answers)}
 
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Checksums of each stream's tokenised rows, wherever they come from."""
+        return self._fingerprints
+
     def hyperparameters(self) -> dict[str, Any]:
         """What defines this data, for model cards."""
         sources = {f"{side} {name}": str(source) for side, name, source in self._sources()}
@@ -191,6 +202,8 @@ class UnlearnDataModule(L.LightningDataModule):
             return
         for name, value in self.state_dict().items():
             if state_dict.get(name) != value:
+                if name == "fingerprints":
+                    raise InputError(_changed(state_dict.get(name) or {}, value))
                 raise InputError(
                     f"data.{name}: the checkpoint was made with {name} {state_dict.get(name)}, this run has {value}; "
                     "resume with the same"
@@ -322,3 +335,8 @@ class UnlearnDataModule(L.LightningDataModule):
                 f"data.holdout: {self.holdout} rows do not make whole batches of {self.batch_size}; give a multiple of "
                 "data.batch_size"
             )
+
+
+def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    streams = ", ".join(name for name in now if before.get(name) != now[name])
+    return f"data: the rows of {streams} are not those of the run that wrote the checkpoint; resume with the same texts"
