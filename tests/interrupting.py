@@ -14,19 +14,22 @@ STEPS, VALIDATION, CHECKPOINT = 40, 10, 5  # an epoch of the demo's 60 rows per 
 
 
 class Interrupt(L.Callback):
-    """Interrupts a run after a step, or in the validation after it."""
+    """Interrupts a run after a step, in the validation after it, or when training has ended."""
 
-    def __init__(self, step: int, how: str, *, validating: bool = False) -> None:
-        self.step, self.how, self.validating = step, how, validating
+    def __init__(self, step: int, how: str, *, at: str = "train_batch_end") -> None:
+        self.step, self.how, self.at = step, how, at
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
-        self._interrupt(trainer, validating=False)
+        self._interrupt(trainer, "train_batch_end")
 
     def on_validation_batch_start(self, trainer: L.Trainer, *args: Any) -> None:
-        self._interrupt(trainer, validating=True)
+        self._interrupt(trainer, "validation_batch_start")
 
-    def _interrupt(self, trainer: L.Trainer, *, validating: bool) -> None:
-        if os.environ.get("INTERRUPT") and trainer.global_step == self.step and validating == self.validating:
+    def on_train_end(self, trainer: L.Trainer, *args: Any) -> None:
+        self._interrupt(trainer, "train_end")
+
+    def _interrupt(self, trainer: L.Trainer, at: str) -> None:
+        if os.environ.get("INTERRUPT") and trainer.global_step == self.step and at == self.at:
             os.environ.pop("INTERRUPT")
             if self.how == "exception":
                 raise RuntimeError("a mistake in a callback")

@@ -20,9 +20,9 @@ PLAIN = [
 ]
 
 
-def interrupting(step: int, how: str, *, validating: bool = False) -> dict[str, Any]:
+def interrupting(step: int, how: str, *, at: str = "train_batch_end") -> dict[str, Any]:
     """Trainer options with the callback that interrupts."""
-    options = {"step": step, "how": how, "validating": validating}
+    options = {"step": step, "how": how, "at": at}
     return {"callbacks": [*PLAIN, {"class_path": "tests.interrupting.Interrupt", "init_args": options}]}
 
 
@@ -49,12 +49,13 @@ def begin(config: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> tuple[
 
 
 INTERRUPTED = {
-    "exception in the last validation": (interrupting(40, "exception", validating=True), "after step 35"),
+    "exception in the last validation": (interrupting(40, "exception", at="validation_batch_start"), "after step 35"),
+    "exception after the export": (interrupting(40, "exception", at="train_end"), "after step 35"),
     "SIGTERM in a step": (interrupting(7, "SIGTERM"), "after step 7"),
     "SIGTERM at the end of an epoch": (interrupting(30, "SIGTERM"), "after step 30"),
     "SIGTERM in the last step": (interrupting(40, "SIGTERM"), "after step 35"),
     "Ctrl-C in a step": (interrupting(7, "SIGINT"), "after step 7"),
-    "Ctrl-C in a validation": (interrupting(20, "SIGINT", validating=True), "after step 20"),
+    "Ctrl-C in a validation": (interrupting(20, "SIGINT", at="validation_batch_start"), "after step 20"),
     "Ctrl-C at the end of an epoch": (interrupting(30, "SIGINT"), "after step 30"),
 }
 _STATUS = {"SIGTERM": 143, "SIGINT": 130}

@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import random
+import resource
 import signal
 import time
 from multiprocessing.context import ForkServerContext
@@ -18,7 +19,7 @@ from tests.interrupting import check_same, outcome, write_config
 KILLS = 20
 
 
-def _fit(words: list[str], log: str, datasets_cache: str, slow_disk: bool) -> None:
+def _fit(words: list[str], log: str, datasets_cache: str, slow_disk: bool, largest: int | None) -> None:
     """In a process of its own, which has imported all there is: one command."""
     import datasets
     import torch
@@ -32,6 +33,9 @@ def _fit(words: list[str], log: str, datasets_cache: str, slow_disk: bool) -> No
     datasets.config.HF_DATASETS_CACHE = Path(datasets_cache)
     if slow_disk:  # so that a third of the time goes into writing, and of the kills
         os.fsync = _slowly(os.fsync)
+    if largest is not None:  # bytes of a file: the disk is full
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
     main(words)
 
 
@@ -51,8 +55,11 @@ def processes() -> ForkServerContext:
     return context
 
 
-def start(context: ForkServerContext, words: list[str], log: Path, *, slow_disk: bool = True) -> Any:
-    process = context.Process(target=_fit, args=(words, str(log), os.environ["HF_DATASETS_CACHE"], slow_disk))
+def start(
+    context: ForkServerContext, words: list[str], log: Path, *, slow_disk: bool = True, largest: int | None = None
+) -> Any:
+    arguments = (words, str(log), os.environ["HF_DATASETS_CACHE"], slow_disk, largest)
+    process = context.Process(target=_fit, args=arguments)
     process.start()
     return process
 
@@ -96,3 +103,29 @@ def test_a_run_that_is_killed_at_any_moment_goes_on_bit_for_bit(
         run = tmp_path / f"run{number}"
     print(f"{killed} kills, {writing} while something was written, {number} runs that ended, {duration:.1f} s each")
     assert writing > 0
+
+
+@pytest.mark.slow
+def test_a_run_whose_disk_is_full_goes_on_when_there_is_room(
+    world: Path, tmp_path: Path, processes: ForkServerContext
+) -> None:
+    questions = write_questions(tmp_path / "retain.jsonl").path
+    callbacks = ["PerturbationRobustness", {"class_path": "LastCheckpoint", "init_args": {"every_n_steps": 5}}]
+    config = write_config(world, questions, tmp_path / "tiny.yaml", callbacks=[*callbacks, "ExportPretrained"])
+    words = ["fit", "-c", str(config), "--ckpt_path=last", "--trainer.default_root_dir"]
+    whole, run, log = tmp_path / "whole", tmp_path / "run", tmp_path / "log"
+    (first := start(processes, [*words, str(whole)], log)).join()
+    assert first.exitcode == 0
+    for largest, named, there in (
+        (50_000, "last.ckpt", set()),
+        (1_000_000, "export", {"last.ckpt"}),
+    ):
+        (full := start(processes, [*words, str(run)], log, largest=largest)).join()
+        assert full.exitcode == 2
+        last = log.read_text().splitlines()[-1]
+        assert last.startswith(f"lit-unlearn: error: {run / named} cannot be written (File too large); what was there")
+        assert {"last.ckpt", "export"} & {path.name for path in run.iterdir()} == there
+        assert not list(run.rglob(".*.partial"))
+    (again := start(processes, [*words, str(run)], log)).join()
+    assert again.exitcode == 0
+    check_same(run, outcome(whole))

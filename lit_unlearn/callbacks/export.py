@@ -72,7 +72,11 @@ class ExportPretrained(L.Callback):
         """Gathers the trained weights from all processes and writes them in one."""
         assert isinstance(pl_module, UnlearnModule)
         path = self._path(trainer)
-        with appearing_whole(path) if trainer.is_global_zero else nullcontext() as folder:
+        with (
+            appearing_whole(path, replace=_replaces(path, trainer))
+            if trainer.is_global_zero
+            else nullcontext() as folder
+        ):
             write = self._write_adapter if self.adapter else self._write_model
             write(folder, pl_module)
             if folder is not None:
@@ -110,13 +114,19 @@ class ExportPretrained(L.Callback):
             raise InputError(
                 f"ExportPretrained: two of them write {self._path(trainer)}; give each a folder or remove one"
             )
-        if self._path(trainer).exists():
+        if self._path(trainer).exists() and not _replaces(self._path(trainer), trainer):
             raise InputError(
                 f"ExportPretrained: {self._path(trainer)} exists already; give another folder or remove it"
             )
 
     def _path(self, trainer: L.Trainer) -> Path:
         return Path(self.folder) if self.folder else Path(trainer.default_root_dir) / "export"
+
+
+def _replaces(path: Path, trainer: L.Trainer) -> bool:
+    """Whether a folder is of the run itself, which has been interrupted after its export and is not finished."""
+    root = Path(trainer.default_root_dir)
+    return path.parent == root and (root / "config.yaml").exists() and not (root / checksums.NAME).exists()
 
 
 class _Trained(NamedTuple):

@@ -1,5 +1,6 @@
 """The DataModule that pairs forget topics with retain streams."""
 
+import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -313,7 +314,7 @@ class UnlearnDataModule(L.LightningDataModule):
         )
 
     def _loader(self, steps: PairedSteps, sampler: StepSampler) -> Loader:
-        return DataLoader(steps, sampler=sampler, batch_size=None, num_workers=self.num_workers)
+        return DataLoader(steps, sampler=sampler, batch_size=None, num_workers=self.num_workers, worker_init_fn=_wait)
 
     def _check_options(self) -> None:
         if not self.forget or not self.retain:
@@ -340,3 +341,8 @@ class UnlearnDataModule(L.LightningDataModule):
 def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     streams = ", ".join(name for name in now if before.get(name) != now[name])
     return f"data: the rows of {streams} are not those of the run that wrote the checkpoint; resume with the same texts"
+
+
+def _wait(worker: int) -> None:
+    """Ctrl-C, which reaches every process, is the first one's to answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -13,7 +13,8 @@ def fingerprint(rows: Dataset) -> str:
         rows: with the column `input_ids`.
 
     Example:
-        >>> one, other = Dataset.from_dict({"input_ids": [[1, 2], [3]]}), Dataset.from_dict({"input_ids": [[1], [2, 3]]})
+        >>> one = Dataset.from_dict({"input_ids": [[1, 2], [3]]})
+        >>> other = Dataset.from_dict({"input_ids": [[1], [2, 3]]})
         >>> fingerprint(one) == fingerprint(other), fingerprint(one) == fingerprint(one.select([0, 1]))
         (False, True)
     """
