@@ -52,6 +52,7 @@ class Guard(L.Callback):
         self._waiting: _Seen | None = None
         self._gradient: Tensor | None = None
         self._finite: dict[str, float] = {}
+        self._steps = 0
         self._first: list[float] = []
         self._last: deque[float] = deque(maxlen=_COMPARED)
 
@@ -84,7 +85,7 @@ class Guard(L.Callback):
                 "nothing was unlearned: no trained parameter has changed; raise model.optimizer.lr, or the "
                 "precision (trainer.precision)"
             )
-        if len(self._first) < _COMPARED or len(self._last) < _COMPARED or isinstance(pl_module.forget, NoLoss):
+        if self._steps < 2 * _COMPARED or isinstance(pl_module.forget, NoLoss):
             return
         first, last = fmean(self._first), fmean(self._last)
         if last >= first:
@@ -95,11 +96,11 @@ class Guard(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The first and the latest losses."""
-        return {"first": self._first, "last": list(self._last)}
+        return {"steps": self._steps, "first": self._first, "last": list(self._last)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on with those of the interrupted run."""
-        self._first = list(state_dict["first"])
+        self._steps, self._first = state_dict["steps"], list(state_dict["first"])
         self._last.extend(state_dict["last"])
 
     def _look_now(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -128,6 +129,7 @@ class Guard(L.Callback):
             raise InputError(f"step {seen.step}: the gradient is not finite; {self._advice(trainer)}")
         self._finite = {stream: float(losses.mean()) for stream, losses in seen.losses.items()}
         if "forget" in self._finite:
+            self._steps += 1
             self._last.append(self._finite["forget"])
             self._first += [self._finite["forget"]] if len(self._first) < _COMPARED else []
 

@@ -10,7 +10,7 @@ from typing import Any
 import lightning as L
 import torch
 
-STEPS, VALIDATION, CHECKPOINT = 40, 10, 5  # an epoch of the demo's 60 rows per stream, in batches of 4, has 30
+STEPS, VALIDATION, CHECKPOINT = 40, 10, 5  # an epoch of 30 rows of each topic, in batches of 2, has 30
 
 
 class Interrupt(L.Callback):
@@ -52,6 +52,8 @@ def write_config(world: Path, questions: str, path: Path, **trainer: Any) -> Pat
             "init_args": {
                 "forget": {name: {"path": f"{world / name}.jsonl"} for name in ("alchemy", "navigation")},
                 "retain": {"gardening": {"path": str(world / "gardening.jsonl")}},
+                "batch_size": 2,
+                "limit": 30,
                 "evaluation": {"questions": {"retain": {"path": questions}}},
             },
         },
