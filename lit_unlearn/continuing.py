@@ -67,8 +67,9 @@ def command(folder: Path) -> str:
 
 
 def step(folder: Path) -> int | None:
-    """The step after which the run in a folder goes on, where one file says so."""
+    """The step after which the run in a folder goes on; None where it has no `last.ckpt` yet."""
     path = folder / NAME
+    path = path / "meta.pt" if path.is_dir() else path  # a folder is what several processes have written
     return int(torch.load(path, mmap=True, weights_only=True)["global_step"]) if path.is_file() else None
 
 

@@ -1,5 +1,6 @@
 """Every run has a folder of its own, and a refused run leaves none."""
 
+import errno
 import fcntl
 import itertools
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from lightning.fabric.utilities import rank_zero_warn
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
@@ -127,7 +129,10 @@ def _locked(folder: Path) -> int:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return descriptor
-        except BlockingIOError:
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN):
+                rank_zero_warn(f"{folder} cannot be locked ({error.strerror}); see that no other run writes into it")
+                return descriptor
             if time.monotonic() > until:
                 os.close(descriptor)
                 raise InputError(

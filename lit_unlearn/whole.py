@@ -10,6 +10,8 @@ from pathlib import Path
 from lit_unlearn.errors import InputError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NOT_OF_FOLDERS = (errno.EINVAL, errno.ENOTSUP)
+"""What some network file systems say of a folder that is to be synchronised."""
 
 
 @contextmanager
@@ -147,5 +149,8 @@ def _synchronise_one(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if not (path.is_dir() and error.errno in _NOT_OF_FOLDERS):
+            raise
     finally:
         os.close(descriptor)

@@ -10,7 +10,6 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lit_unlearn.errors import InputError
 from lit_unlearn.metrics_csv import MetricsCSV
@@ -29,7 +28,7 @@ class LastCheckpoint(Checkpoint):
     `trainer.enable_checkpointing` is false.
 
     SIGTERM ends the run after the step, Ctrl-C too; a second Ctrl-C, and SIGTERM during a validation, end it at once.
-    Where several processes train, Ctrl-C does so as well, as Lightning has it.
+    Where several processes train, which may be at different steps then, each does so, and nothing more is written.
 
     Args:
         every_n_steps: steps from one checkpoint to the next.
@@ -72,7 +71,7 @@ class LastCheckpoint(Checkpoint):
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
         """Says what is due."""
         self._stepped, self._step = trainer.global_step != self._step, trainer.global_step
-        now = self._stop or trainer.received_sigterm or trainer.global_step % self.every_n_steps == 0
+        now = self._stop or _stopped(trainer) or trainer.global_step % self.every_n_steps == 0
         self._due = now and self._stepped and not _ends(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -84,7 +83,7 @@ class LastCheckpoint(Checkpoint):
         """Writes one where SIGTERM ends the run between two steps."""
         self._restore_handler()
         between = self._stepped and _between_steps(trainer) and not _ends(trainer)
-        if isinstance(exception, SIGTERMException) and between and self._saved != trainer.global_step:
+        if _stopped(trainer) and between and self._saved != trainer.global_step:
             self._save(trainer)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -143,6 +142,11 @@ def _own(trainer: L.Trainer) -> bool:
     """Whether the checkpoint with which the run began is of its own folder."""
     root = Path(trainer.default_root_dir).resolve()
     return trainer.ckpt_path is not None and root in Path(trainer.ckpt_path).resolve().parents
+
+
+def _stopped(trainer: L.Trainer) -> bool:
+    """Whether SIGTERM ends this process, and no other has to agree on the step."""
+    return trainer.received_sigterm and trainer.world_size == 1
 
 
 def _ends(trainer: L.Trainer) -> bool:
