@@ -20,7 +20,7 @@ KILLS = 20
 
 
 class Moment(NamedTuple):
-    """When a process is killed: so many seconds after it has begun its n-th step or, `writing`, its n-th write."""
+    """When a process is killed: in its n-th write, or so many seconds after it has begun its n-th step."""
 
     number: int
     writing: bool
@@ -55,7 +55,10 @@ def _killing(function: Callable[..., Any], moment: Moment) -> Callable[..., Any]
     calls = iter(range(1, 100_000))
 
     def called(*args: Any) -> Any:
-        if next(calls) == moment.number:
+        now = next(calls) == moment.number
+        if now and moment.writing:
+            os.kill(os.getpid(), signal.SIGKILL)  # before the file, or the folder that names it, is on disk
+        elif now:
             threading.Timer(moment.delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
         return function(*args)
 
