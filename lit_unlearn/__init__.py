@@ -4,7 +4,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lit_unlearn.callbacks import ExportPretrained, Generations, LMEvalHarness, PerturbationRobustness
+    from lit_unlearn.callbacks import (
+        ExportPretrained,
+        Generations,
+        LastCheckpoint,
+        LMEvalHarness,
+        PerturbationRobustness,
+    )
     from lit_unlearn.data import DemoDataModule, Mixing, TextSource, UnlearnDataModule, WMDPDataModule
     from lit_unlearn.errors import InputError
     from lit_unlearn.forget import DPO, NPO, RMU, RSV, AdaptiveRMU, GradientAscent, Relearning, SimNPO
@@ -30,6 +36,7 @@ __all__ = [
     "GradientAscent",
     "InputError",
     "LMEvalHarness",
+    "LastCheckpoint",
     "LogitKL",
     "LogitMSE",
     "Lora",
@@ -51,7 +58,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "callbacks": ("ExportPretrained", "Generations", "LMEvalHarness", "PerturbationRobustness"),
+    "callbacks": ("ExportPretrained", "Generations", "LastCheckpoint", "LMEvalHarness", "PerturbationRobustness"),
     "data": ("DemoDataModule", "Mixing", "TextSource", "UnlearnDataModule", "WMDPDataModule"),
     "errors": ("InputError",),
     "forget": ("DPO", "NPO", "RMU", "RSV", "AdaptiveRMU", "GradientAscent", "Relearning", "SimNPO"),

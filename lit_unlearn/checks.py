@@ -1,7 +1,6 @@
 """What is checked before any training: options against each other, the model and the data."""
 
 import math
-import pickle
 from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
 
@@ -215,29 +214,6 @@ def check_vocabulary(config: PretrainedConfig, tokens: int | None) -> None:
         )
 
 
-def read_identity(path: str) -> Any:
-    """What a checkpoint says of its run; tensors and plain values are read, nothing in it is run.
-
-    Args:
-        path: of the checkpoint, a file.
-
-    Returns:
-        None where it is not one of ours.
-
-    Raises:
-        InputError: it cannot be read, or holds other objects.
-    """
-    try:
-        checkpoint = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError) as error:
-        raise InputError(
-            f"ckpt_path: {path} is not whole, or holds more than tensors and plain values; give a file such as "
-            "RUN/checkpoints/last.ckpt"
-        ) from error
-    held = checkpoint.get("lit_unlearn") if isinstance(checkpoint, dict) else None
-    return held if isinstance(held, dict) and held.keys() >= {"shapes", "seeds"} else None
-
-
 def check_checkpoint(held: Identity | None, own: Identity, *, seeds: bool) -> None:
     """A checkpoint is of a run like this one.
 
@@ -250,7 +226,7 @@ def check_checkpoint(held: Identity | None, own: Identity, *, seeds: bool) -> No
         InputError: it is of another model, other trained parameters or other seeds.
     """
     if held is None:
-        raise InputError("ckpt_path: not a checkpoint of lit-unlearn; give a file such as RUN/checkpoints/last.ckpt")
+        raise InputError("ckpt_path: not a checkpoint of lit-unlearn; give a file such as RUN/last.ckpt")
     names = held["shapes"].keys() | own["shapes"].keys()
     differing = sorted(name for name in names if held["shapes"].get(name) != own["shapes"].get(name))
     if differing:

@@ -25,6 +25,7 @@ commands:
   plan           memory, time and what will fail here, before a fit: lit-unlearn plan -c rmu.yaml
   sweep          a fit for each of many points: lit-unlearn sweep -c CONFIG --over OPTION=V1,V2 --out FOLDER
   analyse        theory and finished runs: lit-unlearn analyse maxlogit RUN..., and more by `lit-unlearn analyse -h`
+  verify         whether exports and finished runs are as they were written: lit-unlearn verify FOLDER...
   report         one page of finished runs, with tables and figures: lit-unlearn report RUN...
 
 options:
@@ -42,7 +43,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
     Raises:
         SystemExit: with status 2 after a one-line error, also of a file that cannot be read or written; only mistakes
-            of ours have a traceback. When interrupted, with 130, and in training, which Lightning ends itself, with 1.
+            of ours have a traceback. When interrupted, with 130; a fit that SIGTERM ends, with 143.
     """
     words = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in words
@@ -142,6 +143,12 @@ def _forget_tokens(words: list[str]) -> None:
     forget_tokens(words[1:])
 
 
+def _verify(words: list[str]) -> None:
+    from lit_unlearn.checksums import main as verify
+
+    verify(words[1:])
+
+
 def _configs(words: list[str]) -> None:
     if words[1:]:
         raise InputError(f"configs: takes no options, got {words[1]!r}")
@@ -157,6 +164,7 @@ _COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "tasks-path": _tasks_path,
     "configs": _configs,
     "analyse": _analyse,
+    "verify": _verify,
     "report": _report,
     "plan": _plan,
     "sweep": _sweep,

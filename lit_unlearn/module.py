@@ -14,11 +14,12 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from transformers import PretrainedConfig, PreTrainedModel
 
-from lit_unlearn import checks, dropout, measure, models, randomness
+from lit_unlearn import checkpoint_io, checks, dropout, measure, models, randomness
 from lit_unlearn.evaluation import Evaluation, choice_scores, evaluate_choices
 from lit_unlearn.first_layers import FirstLayers
 from lit_unlearn.forward import positions
 from lit_unlearn.frozen import FrozenModel, run_pair
+from lit_unlearn.guard import Guard
 from lit_unlearn.hooks import Noise, Setting
 from lit_unlearn.lora import Lora, scalings
 from lit_unlearn.loss import Batch, Loss, Outputs, PerTopic
@@ -128,6 +129,7 @@ class UnlearnModule(L.LightningModule):
         self.trust_remote_code = trust_remote_code
         self.strict_loading = False  # checkpoints hold the trained parameters only; on_load_checkpoint checks them
         self._topics: tuple[str, ...] = ()
+        self._measured: dict[str, Tensor] = {}  # the latest, by its key
         self._precision = ""  # of the loaded model
         self._dropout: Sequence[Setting] = ()
         self._throughput = measure.Throughput()
@@ -155,7 +157,7 @@ class UnlearnModule(L.LightningModule):
         Raises:
             InputError: it is of another model or of other trained parameters.
         """
-        held = checks.read_identity(path)
+        held = checkpoint_io.identity(path)
         shape = self.without_weights(torch.float32)
         self._choose(shape)
         checks.check_checkpoint(held, self._identity(shape), seeds=False)
@@ -267,15 +269,19 @@ class UnlearnModule(L.LightningModule):
         device = models.device_alone(*args, **kwargs)
         return self if device is None else super().to(device)
 
-    def training_step(self, batch: dict[str, Batch], batch_idx: int) -> Tensor:
-        """The loss of one pair of a forget and a retain batch, a mean over rows."""
+    def configure_callbacks(self) -> list[L.Callback]:
+        """What watches every training."""
+        return [Guard()]
+
+    def training_step(self, batch: dict[str, Batch], batch_idx: int) -> dict[str, Tensor]:
+        """The loss of one pair of a forget and a retain batch, a mean over rows; and each row's, `[batch]`."""
         forget, retain, loss = self.losses(batch)
         self.log("train/loss", loss.detach(), prog_bar=True, sync_dist=True)
         self._throughput.count(*(rows["attention_mask"] for rows in batch.values()))
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if every and (self.global_step + 1) % every == 0:  # Lightning's 0 logs nothing
             self._log_measurements(forget, retain, batch)
-        return loss
+        return {"loss": loss, "forget_losses": forget[0].detach(), "retain_losses": retain[0].detach()}
 
     def losses(self, batch: dict[str, Batch]) -> Losses:
         """What a training step computes of a pair of batches."""
@@ -322,6 +328,7 @@ class UnlearnModule(L.LightningModule):
         """Keeps the trained parameters alone, and what a resumed run must have in common with this one."""
         trained = self.trained_parameters()
         checkpoint["lit_unlearn"] = self._identity(self.updated)
+        checkpoint["lit_unlearn_measured"] = {name: value.item() for name, value in self._measured.items()}
         checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in trained}
         if self.device_mesh is None:
             checkpoint["optimizer_states"] = [
@@ -337,6 +344,9 @@ class UnlearnModule(L.LightningModule):
         """
         held, own = checkpoint.get("lit_unlearn"), self._identity(self.updated)
         checks.check_checkpoint(held, own, seeds=bool(self.trainer.training))
+        self._measured = {
+            name: torch.tensor(value) for name, value in checkpoint.get("lit_unlearn_measured", {}).items()
+        }
 
     def trained_parameters(self) -> dict[str, Tensor]:
         """The trainable parameters by their names in this module."""
@@ -443,7 +453,8 @@ class UnlearnModule(L.LightningModule):
         }
         for stream, rows in streams.items():
             values = measure.means(rows, batch[stream]["topic"], self._topics, self._total)
-            self.log_dict({f"train/{stream}_{name}": value for name, value in values.items()})
+            self._measured |= {f"train/{stream}_{name}": value for name, value in values.items()}
+        self.log_dict(self._measured)
         self.log("train/tokens_per_second", self._total(self._throughput.rate()), prog_bar=True)
 
     def _evaluate(self, stage: str, batch: Any) -> Evaluation | None:

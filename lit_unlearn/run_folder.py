@@ -1,49 +1,67 @@
 """Every run has a folder of its own, and a refused run leaves none."""
 
+import errno
+import fcntl
 import itertools
 import os
 import re
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from lightning.fabric.utilities import rank_zero_warn
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
+from lit_unlearn import checksums
 from lit_unlearn.errors import InputError
 from lit_unlearn.whole import check_makable
 
 _VARIABLE = "LIT_UNLEARN_RUN_FOLDER"
-_WRITTEN_FIRST = {"config.yaml", "hparams.yaml"}
+_WRITTEN_FIRST = {"config.yaml", "hparams.yaml", "run.json"}
+_PATIENCE = 20.0
+"""Seconds in which the processes of a killed run end, those that prepare its batches included."""
 
 
 class RunFolder:
-    """The folder of a run, as a context: one that holds nothing of worth is removed when the run is refused."""
+    """The folder of a run, as a context: one that holds nothing of worth is removed when the run is refused.
+
+    No other run can claim it meanwhile. When the run is finished, its files get their checksums.
+    """
 
     def __init__(self) -> None:
         self.path: Path | None = None
+        self.began: Callable[[], bool] = lambda: False
+        """Whether the run has come so far that one may want to go on with it."""
         self._made: list[Path] = []
+        self._again = False
+        self._lock: int | None = None
 
-    def claim(self, wanted: str | None, configs: list[str]) -> Path:
+    def claim(self, wanted: str | None, configs: list[str], *, again: bool = False) -> Path:
         """A new folder, the same in all processes of the run: the one wanted, else `runs/CONFIG-TIME`.
 
         Args:
             wanted: `trainer.default_root_dir`.
             configs: files of options; the first names the run.
+            again: the one wanted may be that of a run with which this one goes on.
 
         Raises:
-            InputError: the one wanted holds something already, or cannot be made.
+            InputError: the one wanted holds something already, another run is writing there, or it cannot be made.
         """
         name = _name(Path(configs[0])) if configs else "run"
         if getattr(rank_zero_only, "rank", 0) != 0:
             # Lightning starts this machine's other processes with the first one's environment; those that another
             # launcher starts write nothing of their own, so that their folder need not exist.
             return Path(os.environ.get(_VARIABLE, wanted or f"runs/{name}"))
-        self.path = (
-            self._make_wanted(Path(wanted)) if wanted else self._make_next(f"{name}-{datetime.now():%Y%m%d-%H%M%S}")
-        )
+        if wanted:
+            self.path = self._make_wanted(Path(wanted), again=again)
+        else:
+            self.path = self._make_next(f"{name}-{datetime.now():%Y%m%d-%H%M%S}")
+        self._lock = _locked(self.path)
         os.environ[_VARIABLE] = str(self.path)
         return self.path
 
@@ -53,16 +71,23 @@ class RunFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.path is not None:
-            refused = isinstance(error, InputError | MisconfigurationException | OSError)
-            self._discard(_WRITTEN_FIRST if refused else set())
+        if self.path is None:
+            return
+        refused = isinstance(error, InputError | MisconfigurationException | OSError) and not self._again
+        self._discard(_WRITTEN_FIRST if refused else set())
+        if error is None and self.path.is_dir():
+            checksums.write(self.path)
+        if self._lock is not None:
+            os.close(self._lock)
 
-    def _make_wanted(self, path: Path) -> Path:
+    def _make_wanted(self, path: Path, *, again: bool) -> Path:
         check_makable(path, "trainer.default_root_dir")
-        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        empty = not path.exists() or (path.is_dir() and not any(map(_counts, path.iterdir())))
+        self._again = again and (path / "config.yaml").is_file()
+        if not (empty or self._again):
             raise InputError(
-                f"trainer.default_root_dir: {path} holds something already, perhaps another run; give a new folder or "
-                "leave the option out"
+                f"trainer.default_root_dir: {path} holds something already, perhaps another run; give a new folder, "
+                "leave the option out, or go on with a run of the same options by --ckpt_path last"
             )
         return self._make(path, exist_ok=True)
 
@@ -94,6 +119,30 @@ class RunFolder:
         for folder in self._made:
             with suppress(OSError):
                 folder.rmdir()
+
+
+def _counts(path: Path) -> bool:
+    """Whether it is more than what a killed run has left half-written."""
+    return not (path.name.startswith(".") and path.suffix == ".partial")
+
+
+def _locked(folder: Path) -> int:
+    """An open folder that no other process has locked; a process that ends, however it does, unlocks it."""
+    descriptor, until = os.open(folder, os.O_RDONLY), time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN):
+                rank_zero_warn(f"{folder} cannot be locked ({error.strerror}); see that no other run writes into it")
+                return descriptor
+            if time.monotonic() > until:
+                os.close(descriptor)
+                raise InputError(
+                    f"trainer.default_root_dir: another run is writing into {folder}; wait for its end, or stop it"
+                ) from None
+            time.sleep(0.5)
 
 
 def _name(config: Path) -> str:

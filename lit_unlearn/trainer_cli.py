@@ -1,32 +1,37 @@
 """`fit`, `validate` and `test`: LightningCLI, with a folder for each run and readable errors."""
 
 import argparse
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.strategies import ModelParallelStrategy
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import lit_unlearn.callbacks
 import lit_unlearn.data
 import lit_unlearn.forget
 import lit_unlearn.no_loss
 import lit_unlearn.retain  # noqa: F401  short class names in YAML are those of imported classes
-from lit_unlearn import checks
-from lit_unlearn.callbacks import LMEvalHarness, PerturbationRobustness
+from lit_unlearn import checks, continuing, run_record
+from lit_unlearn.callbacks import LastCheckpoint, LMEvalHarness, PerturbationRobustness
+from lit_unlearn.checkpoint_io import WholeCheckpointIO, check_whole
 from lit_unlearn.errors import InputError
+from lit_unlearn.metrics_csv import MetricsCSV
 from lit_unlearn.module import UnlearnModule
 from lit_unlearn.option_errors import readable
 from lit_unlearn.parsers import AloneParser, Parser
 from lit_unlearn.question_module import QuestionModule
 from lit_unlearn.quiet import quiet
 from lit_unlearn.run_folder import RunFolder
-from lit_unlearn.whole import check_makable
+from lit_unlearn.whole import check_makable, write_whole
 
 _PRINTING = (LMEvalHarness, PerturbationRobustness)
 """Callbacks that print tables of their own."""
@@ -41,16 +46,30 @@ def run(words: list[str], *, alone: bool = False) -> None:
 
     Raises:
         InputError: an option, a file or a combination that cannot work.
+        KeyboardInterrupt: the run is interrupted; how to go on has been said.
+        SystemExit: with status 143 after SIGTERM; likewise.
     """
+    folder = RunFolder()
     try:
-        with quiet(), RunFolder() as folder:
+        with quiet(), folder:
             UnlearnCLI(words, folder, alone=alone)
     except MisconfigurationException as error:
         raise InputError(f"trainer: {error}") from error
+    except SIGTERMException:
+        _say_how_to_go_on(folder)
+        raise SystemExit(143) from None
+    except SystemExit as stop:
+        if not isinstance(stop.__context__, KeyboardInterrupt):  # which Lightning turns into status 1
+            raise
+        _say_how_to_go_on(folder)
+        raise KeyboardInterrupt from None
+    except Exception:
+        _say_how_to_go_on(folder)
+        raise
 
 
 class SaveConfig(SaveConfigCallback):
-    """Writes `config.yaml` into the run's folder once the options have been checked and the model is loaded."""
+    """Writes `config.yaml` and `run.json` into the run's folder once options are checked and the model is loaded."""
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Nothing yet: an option may still be refused, and a refused run leaves nothing behind."""
@@ -70,7 +89,9 @@ class SaveConfig(SaveConfigCallback):
     def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Called by Lightning in one process, once."""
         path = Path(trainer.default_root_dir) / self.config_filename
-        self.parser.save(self.config, path, skip_none=False, overwrite=self.overwrite)
+        if not path.exists():  # a run that goes on has the same
+            write_whole(path, continuing.saved(self.parser, self.config))
+        run_record.write(trainer, pl_module)
 
 
 class UnlearnCLI(LightningCLI):
@@ -139,14 +160,54 @@ class UnlearnCLI(LightningCLI):
         """The Trainer, writing into the run's folder; without a logger of the user's, metrics go to `metrics.csv`."""
         options = self.config[self.subcommand]
         _check_numbers(options.trainer)
-        folder = self.folder.claim(options.trainer.default_root_dir, [str(path) for path in options.config or []])
-        kwargs["default_root_dir"] = str(folder)
-        if options.trainer.logger in (None, True):
-            kwargs["logger"] = CSVLogger(folder, name="", version="")
+        again = options.ckpt_path == continuing.LAST
+        if again:
+            self._check_goes_on()
+        wanted, configs = options.trainer.default_root_dir, [str(path) for path in options.config or []]
+        folder = self.folder.claim(wanted, configs, again=again)
+        if again:
+            self._go_on(folder)
+        kwargs |= self._defaults(folder)
         try:
-            return super().instantiate_trainer(**kwargs)
+            trainer = super().instantiate_trainer(**kwargs)
         except (ValueError, TypeError, ImportError) as error:
             raise InputError(f"trainer: {error}") from error
+        self.folder.began = lambda: trainer.global_step > 0
+        return trainer
+
+    def _check_goes_on(self) -> None:
+        if self.subcommand != "fit":
+            raise InputError(
+                f"ckpt_path: {continuing.LAST!r} goes on with a fit; give a file such as RUN/{continuing.NAME}"
+            )
+        if self.config["fit"].trainer.default_root_dir is None:
+            raise InputError(
+                f"ckpt_path: {continuing.LAST!r} goes on with the run in trainer.default_root_dir; give that folder"
+            )
+
+    def _go_on(self, folder: Path) -> None:
+        """Takes the run's own checkpoint, if there is one; says so."""
+        if continuing.is_finished(folder):
+            print(f"The run in {folder} is finished; a longer one: --ckpt_path {folder / continuing.NAME}")
+            raise SystemExit(0)
+        options = continuing.saved(self._parser("fit"), self.config["fit"])
+        path = continuing.checkpoint(folder, options)
+        self.config_init["fit"].ckpt_path = path
+        if getattr(rank_zero_only, "rank", 0) == 0:
+            print(f"Going on from {path}" if path else f"There is no checkpoint in {folder} yet: from the beginning")
+
+    def _defaults(self, folder: Path) -> dict[str, Any]:
+        """What is there where the user has not said otherwise."""
+        options = self.config_init[self.subcommand].trainer
+        given: dict[str, Any] = {"default_root_dir": str(folder)}
+        if options.logger in (None, True):
+            given["logger"] = MetricsCSV(folder)
+        callbacks, plugins = _listed(options.callbacks), _listed(options.plugins)
+        if options.enable_checkpointing is not False and not any(isinstance(one, LastCheckpoint) for one in callbacks):
+            given["callbacks"] = [*callbacks, LastCheckpoint()]
+        if not any(isinstance(one, CheckpointIO) for one in plugins):
+            given["plugins"] = [*plugins, WholeCheckpointIO()]
+        return given
 
     def before_fit(self) -> None:
         """Checks what can be checked before a corpus is read, which takes long.
@@ -173,13 +234,14 @@ class UnlearnCLI(LightningCLI):
             )  # losses are in no other table
 
     def _check(self) -> None:
-        options = self.config[self.subcommand]
+        options = self.config_init[self.subcommand]
         if isinstance(self.model, QuestionModule):
             _check_alone(options)
             self.model.check_data(self.datamodule)
         else:
-            _check_checkpoint(options.ckpt_path, sharded=isinstance(self.trainer.strategy, ModelParallelStrategy))
-            _check_weights_only(self.config_init[self.subcommand])
+            if options.ckpt_path is not None:
+                check_whole(options.ckpt_path, sharded=isinstance(self.trainer.strategy, ModelParallelStrategy))
+            _check_weights_only(options)
         for callback in self.trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath:
                 check_makable(Path(callback.dirpath), "ModelCheckpoint.dirpath")
@@ -188,6 +250,21 @@ class UnlearnCLI(LightningCLI):
         path = options.ckpt_path
         if isinstance(self.model, UnlearnModule) and path is not None and zipfile.is_zipfile(path):
             self.model.check_resume(path)
+
+
+def _say_how_to_go_on(folder: RunFolder) -> None:
+    """One line on standard error, where there is a run to go on with."""
+    if folder.path is None or not folder.began():
+        return
+    step = continuing.step(folder.path)
+    where = "from the beginning, no checkpoint yet" if step is None else f"after step {step}"
+    print(f"lit-unlearn: to go on ({where}): {continuing.command(folder.path)}", file=sys.stderr)
+
+
+def _listed(given: Any) -> list[Any]:
+    if given is None:
+        return []
+    return list(given) if isinstance(given, list | tuple) else [given]
 
 
 def _option(parser: LightningArgumentParser, name: str) -> argparse.Action:
@@ -203,14 +280,6 @@ def _check_alone(options: Any) -> None:
             "trainer.callbacks: there are none, so nothing would come of the answers; give "
             "--trainer.callbacks+=PerturbationRobustness"
         )
-
-
-def _check_checkpoint(path: str | None, *, sharded: bool) -> None:
-    """There is such a checkpoint on this machine; those in folders are ModelParallelStrategy's."""
-    if path is None or zipfile.is_zipfile(path) or (sharded and (Path(path) / ".metadata").is_file()):
-        return
-    found = "is no checkpoint" if Path(path).exists() else "does not exist"
-    raise InputError(f"ckpt_path: {path} {found}; expected a file such as RUN/checkpoints/last.ckpt")
 
 
 def _check_weights_only(options: Any) -> None:

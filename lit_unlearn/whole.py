@@ -1,33 +1,54 @@
-"""Folders and files that appear whole or not at all."""
+"""Folders and files that appear whole or not at all, and on disk before they appear."""
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lit_unlearn.errors import InputError
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NOT_OF_FOLDERS = (errno.EINVAL, errno.ENOTSUP)
+"""What some network file systems say of a folder that is to be synchronised."""
+
 
 @contextmanager
-def appearing_whole(path: Path) -> Iterator[Path]:
-    """A folder to write into, which gets its name when all is written and disappears on an error.
+def appearing_whole(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """A folder to write into, which gets its name when all is written and on disk, and disappears on an error.
+
+    Args:
+        path: of the folder.
+        replace: whether it may take the place of an earlier one.
 
     Raises:
-        InputError: the name is taken by then; the folder stays under another.
+        InputError: the disk is full; or the name is taken by then, and the folder stays under another.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    partial = _partial(path)
+    with _vanishing(partial), full_disk(path):
+        partial.mkdir(parents=True)
         yield partial
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+        synchronise(partial)
     try:
-        partial.rename(path)
+        publish(partial, path) if replace else partial.rename(path)
     except OSError as error:
         raise InputError(f"{path} cannot be made ({error.strerror}); what was written is whole in {partial}") from error
+    _synchronise_one(path.parent)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """The name of a file to write, which takes the place of an earlier one when all is written and on disk.
+
+    Raises:
+        InputError: the disk is full; the earlier one is intact.
+    """
+    partial = _partial(path)
+    with _vanishing(partial), full_disk(path):
+        yield partial
+        synchronise(partial)
+        publish(partial, path)
 
 
 def check_makable(path: Path, option: str) -> None:
@@ -52,16 +73,105 @@ def check_makable(path: Path, option: str) -> None:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Writes a file in one step, in the place of an earlier one."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    """Writes a file in one step, in the place of an earlier one.
+
+    Raises:
+        InputError: the disk is full; the earlier one is intact.
+    """
+    with replacing(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+
+
+def publish(partial: Path, path: Path) -> None:
+    """Gives a file or a folder its name, in the place of an earlier one.
+
+    A folder cannot take another's place in one step; `recover` mends what an interruption between the two leaves.
+    """
+    replaced = _replaced(path)
+    if path.is_dir():
+        remove(replaced)
+        path.rename(replaced)
+    os.replace(partial, path)
+    remove(replaced)
+    _synchronise_one(path.parent)
+
+
+def recover(path: Path) -> None:
+    """Gives a folder its name back where an interruption has come between the two steps of `publish`."""
+    if not path.exists() and _replaced(path).exists():
+        _replaced(path).rename(path)
+
+
+def synchronise(path: Path) -> None:
+    """Returns when a file, or a folder with all in it, is on disk."""
+    for found in [*path.rglob("*"), path] if path.is_dir() else [path]:
+        _synchronise_one(found)
+
+
+def remove(path: Path) -> None:
+    """Removes a file or a folder, if it is there."""
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def remove_partial(folder: Path) -> None:
+    """Removes what interrupted writing has left anywhere in a folder; nobody may be writing in it."""
+    for found in list(folder.rglob(".*.partial")):
+        remove(found)
+
+
+@contextmanager
+def full_disk(path: Path) -> Iterator[None]:
+    """Within this context a full disk is an error of one line, which names what could not be written.
+
+    Raises:
+        InputError: the disk is full, or a quota or a limit on the size of files is reached.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        name = path.name.removeprefix(".").removesuffix(".partial")  # a partial one is named after what it becomes
+        raise InputError(
+            f"{path.with_name(name)} cannot be written ({error.strerror}); what was there before is intact; make "
+            "room, or write to another disk"
+        ) from error
 
 
 def existing(path: Path) -> Path:
     """The folder, or the nearest above it that exists."""
     path = path.absolute()
     return next(folder for folder in (path, *path.parents) if folder.is_dir())
+
+
+def _partial(path: Path) -> Path:
+    """A name for what is being written by this process, and nothing left under it."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    remove(partial)
+    return partial
+
+
+def _replaced(path: Path) -> Path:
+    return path.with_name(f".{path.name}.replaced")
+
+
+@contextmanager
+def _vanishing(partial: Path) -> Iterator[None]:
+    """On an error what was written is removed, whatever else the disk refuses."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            remove(partial)
+        raise
+
+
+def _synchronise_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if not (path.is_dir() and error.errno in _NOT_OF_FOLDERS):
+            raise
+    finally:
+        os.close(descriptor)

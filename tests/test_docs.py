@@ -59,3 +59,10 @@ def test_links_of_the_documents_lead_somewhere() -> None:
         path = ROOT / document
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", path.read_text()):
             assert (path.parent / target).exists(), f"{document}: {target}"
+
+
+def test_every_promise_names_a_test_that_is_there() -> None:
+    named = re.findall(r"`(test_\w+\.py)(?:::(\w+))?`", (ROOT / "docs/reliability.md").read_text())
+    assert len(named) > 10
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / "tests" / file).read_text() or not test

@@ -223,8 +223,11 @@ def test_a_run_has_a_folder_of_its_own(finished: Run) -> None:
         "config.yaml",
         "metrics.csv",
         "hparams.yaml",
+        "last.ckpt",
         "checkpoints",
         "export",
+        "SHA256SUMS",
+        "run.json",
     }
     assert (finished.folder / "checkpoints" / "last.ckpt").exists()
     assert AutoModelForCausalLM.from_pretrained(finished.folder / "export").config.num_hidden_layers == 10
@@ -298,7 +301,7 @@ def test_a_given_folder_is_used_once(base: list[str], capsys: pytest.CaptureFixt
 def test_evaluation_without_training(base: list[str], command: str) -> None:
     main([command, *base[1:], "--data.holdout", "4"])
     (run,) = Path("runs").iterdir()
-    assert {path.name for path in run.iterdir()} == {"config.yaml", "metrics.csv"}
+    assert {path.name for path in run.iterdir()} == {"config.yaml", "metrics.csv", "SHA256SUMS", "run.json"}
     prefix = {"validate": "val", "test": "test"}[command]
     assert float(metrics(run)[0][f"{prefix}/retain_loss"]) == 0.0
 
@@ -321,7 +324,13 @@ def test_a_model_is_evaluated_without_the_configs_model_section(
     main([*asked, "--model", str(world / "model"), f"--config={overlay}"])
     (run,) = Path("runs").iterdir()
     assert run.name.startswith("asked-")
-    assert {path.name for path in run.iterdir()} == {"config.yaml", "metrics.csv", "results.json"}
+    assert {path.name for path in run.iterdir()} == {
+        "config.yaml",
+        "metrics.csv",
+        "results.json",
+        "SHA256SUMS",
+        "run.json",
+    }
     results = json.loads((run / "results.json").read_text())
     assert results["hyperparameters"]["pretrained"] == str(world / "model")
     assert results["hyperparameters"]["precision"] == "32-true"
@@ -400,7 +409,14 @@ def test_help_of_a_model_alone_explains_its_options(capsys: pytest.CaptureFixtur
 def test_a_logger_of_ones_own_replaces_the_csv(base: list[str]) -> None:
     main([*base, "--trainer.logger=false", "--trainer.max_steps=1"])
     (run,) = Path("runs").iterdir()
-    assert {path.name for path in run.iterdir()} == {"config.yaml", "checkpoints", "export"}
+    assert {path.name for path in run.iterdir()} == {
+        "config.yaml",
+        "last.ckpt",
+        "checkpoints",
+        "export",
+        "SHA256SUMS",
+        "run.json",
+    }
 
 
 def test_help_of_fit_explains_options(capsys: pytest.CaptureFixture[str]) -> None:

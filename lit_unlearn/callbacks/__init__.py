@@ -3,7 +3,15 @@
 from lit_unlearn.callbacks.export import ExportPretrained
 from lit_unlearn.callbacks.generations import Generations
 from lit_unlearn.callbacks.interpolation import Interpolation
+from lit_unlearn.callbacks.last_checkpoint import LastCheckpoint
 from lit_unlearn.callbacks.lm_eval import LMEvalHarness
 from lit_unlearn.callbacks.robustness import PerturbationRobustness
 
-__all__ = ["ExportPretrained", "Generations", "Interpolation", "LMEvalHarness", "PerturbationRobustness"]
+__all__ = [
+    "ExportPretrained",
+    "Generations",
+    "Interpolation",
+    "LMEvalHarness",
+    "LastCheckpoint",
+    "PerturbationRobustness",
+]

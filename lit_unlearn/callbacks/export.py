@@ -12,7 +12,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from lit_unlearn import lora
+from lit_unlearn import checksums, lora
 from lit_unlearn.callbacks.model_card import model_card
 from lit_unlearn.credentials import masked
 from lit_unlearn.data.rows import load_tokenizer
@@ -27,7 +27,8 @@ class ExportPretrained(L.Callback):
     """Writes the updated model when training ends, for `AutoModelForCausalLM.from_pretrained` and lm-eval's `hf` model.
 
     The folder holds copies of the model's own files (safetensors, configuration, generation configuration) in which the
-    trained weights alone are others, in the files' dtype; a tokenizer and a model card. It appears whole or not at all.
+    trained weights alone are others, in the files' dtype; a tokenizer, a model card and SHA256SUMS, which `lit-unlearn
+    verify` checks. It appears whole or not at all.
     One weight at a time is in memory. LoRA's adapters are merged into the weights beside which they were trained.
 
     Args:
@@ -72,13 +73,18 @@ class ExportPretrained(L.Callback):
         """Gathers the trained weights from all processes and writes them in one."""
         assert isinstance(pl_module, UnlearnModule)
         path = self._path(trainer)
-        with appearing_whole(path) if trainer.is_global_zero else nullcontext() as folder:
+        with (
+            appearing_whole(path, replace=_replaces(path, trainer))
+            if trainer.is_global_zero
+            else nullcontext() as folder
+        ):
             write = self._write_adapter if self.adapter else self._write_model
             write(folder, pl_module)
             if folder is not None:
                 self._tokenizer.save_pretrained(folder)
                 card = model_card(pl_module, trainer, library="peft" if self.adapter else "transformers")
                 (folder / "README.md").write_text(masked(card), encoding="utf-8")
+                checksums.write(folder)
         if trainer.is_global_zero:
             print(f"{'The adapter of the' if self.adapter else 'The'} unlearned model is in {path}")
         trainer.strategy.barrier("export")
@@ -111,13 +117,19 @@ class ExportPretrained(L.Callback):
                 f"ExportPretrained: two of them write {self._path(trainer)}; give each a folder or remove one"
             )
         check_makable(self._path(trainer), "ExportPretrained")
-        if self._path(trainer).exists():
+        if self._path(trainer).exists() and not _replaces(self._path(trainer), trainer):
             raise InputError(
                 f"ExportPretrained: {self._path(trainer)} exists already; give another folder or remove it"
             )
 
     def _path(self, trainer: L.Trainer) -> Path:
         return Path(self.folder) if self.folder else Path(trainer.default_root_dir) / "export"
+
+
+def _replaces(path: Path, trainer: L.Trainer) -> bool:
+    """Whether a folder is of the run itself, which has been interrupted after its export and is not finished."""
+    root = Path(trainer.default_root_dir)
+    return path.parent == root and (root / "config.yaml").exists() and not (root / checksums.NAME).exists()
 
 
 class _Trained(NamedTuple):

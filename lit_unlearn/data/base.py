@@ -1,5 +1,6 @@
 """The DataModule that pairs forget topics with retain streams."""
 
+import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -14,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from lit_unlearn import randomness
 from lit_unlearn.data.draws import sample
+from lit_unlearn.data.fingerprint import fingerprint
 from lit_unlearn.data.mixing import Mixing, RowMixing
 from lit_unlearn.data.ngrams import NGrams, mixable
 from lit_unlearn.data.perturb import Control, Perturbation
@@ -27,7 +29,7 @@ from lit_unlearn.errors import InputError
 from lit_unlearn.loss import Batch, Loss
 
 Loader = DataLoader[dict[str, Batch]]
-_ORDER = ("seed", "batch_size", "group_by_length", "holdout", "limit", "topics", "row_counts")
+_ORDER = ("seed", "batch_size", "group_by_length", "holdout", "limit", "topics", "row_counts", "fingerprints")
 
 
 class UnlearnDataModule(L.LightningDataModule):
@@ -120,6 +122,11 @@ class UnlearnDataModule(L.LightningDataModule):
                 "multiple of batch_size"
             )
         self._rows = self._tokenise()
+        self._fingerprints = {
+            f"{side}/{name}": fingerprint(rows)
+            for side, streams in self._rows.items()
+            for name, rows in streams.items()
+        }
         self._asked = self._questions()
         for streams in self._rows.values():
             for name, rows in streams.items():
@@ -174,6 +181,11 @@ class UnlearnDataModule(L.LightningDataModule):
         counts = {f"{side}/{name}": len(rows) for side, streams in self._rows.items() for name, rows in streams.items()}
         return counts if self._preferred is None else counts | {"preferred": len(self._preferred.answers)}
 
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Checksums of each stream's tokenised rows, wherever they come from."""
+        return self._fingerprints
+
     def hyperparameters(self) -> dict[str, Any]:
         """What defines this data, for model cards."""
         sources = {f"{side} {name}": str(source) for side, name, source in self._sources()}
@@ -197,6 +209,8 @@ class UnlearnDataModule(L.LightningDataModule):
             return
         for name, value in self.state_dict().items():
             if state_dict.get(name) != value:
+                if name == "fingerprints":
+                    raise InputError(_changed(state_dict.get(name) or {}, value))
                 raise InputError(
                     f"data.{name}: the checkpoint was made with {name} {state_dict.get(name)}, this run has {value}; "
                     "resume with the same"
@@ -306,7 +320,7 @@ class UnlearnDataModule(L.LightningDataModule):
         )
 
     def _loader(self, steps: PairedSteps, sampler: StepSampler) -> Loader:
-        return DataLoader(steps, sampler=sampler, batch_size=None, num_workers=self.num_workers)
+        return DataLoader(steps, sampler=sampler, batch_size=None, num_workers=self.num_workers, worker_init_fn=_wait)
 
     def _check_options(self) -> None:
         if not self.forget or not self.retain:
@@ -329,3 +343,13 @@ class UnlearnDataModule(L.LightningDataModule):
                 f"data.holdout: {self.holdout} rows do not make whole batches of {self.batch_size}; give a multiple of "
                 "data.batch_size"
             )
+
+
+def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    streams = ", ".join(name for name in now if before.get(name) != now[name])
+    return f"data: the rows of {streams} are not those of the run that wrote the checkpoint; resume with the same texts"
+
+
+def _wait(worker: int) -> None:
+    """Ctrl-C, which reaches every process, is the first one's to answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from lit_unlearn.callbacks import ExportPretrained
+from lit_unlearn.callbacks import ExportPretrained, LastCheckpoint
 from lit_unlearn.plan.config import PlanCLI
 from lit_unlearn.plan.step import Model
 
@@ -26,10 +26,15 @@ def written(config: PlanCLI, model: Model) -> list[Written]:
     root = run_folder(config)
     callbacks = list(config.trainer_options.callbacks or [])
     checkpoints = [found for found in callbacks if isinstance(found, ModelCheckpoint)]
-    if not checkpoints and config.trainer_options.enable_checkpointing is not False:
-        checkpoints = [ModelCheckpoint()]  # Lightning's own
+    kept = [found for found in callbacks if isinstance(found, LastCheckpoint)]
+    if not kept and config.trainer_options.enable_checkpointing is not False:
+        kept = [LastCheckpoint()]  # fit's own
     exports = [found for found in callbacks if isinstance(found, ExportPretrained)]
-    return [*_exports(exports, root, model), *_checkpoints(checkpoints, root, model, config.trainer_options.max_steps)]
+    return [
+        *_exports(exports, root, model),
+        *_checkpoints(checkpoints, root, model, config.trainer_options.max_steps),
+        *(Written("last.ckpt", root, 2 * (model.trained + model.optimizer), 1) for _ in kept),
+    ]
 
 
 def run_folder(config: PlanCLI) -> Path:

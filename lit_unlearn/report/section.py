@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lit_unlearn import checksums
 from lit_unlearn.errors import InputError
 from lit_unlearn.whole import appearing_whole
 
@@ -45,6 +46,7 @@ def write(folder: Path, section: Section, figure: Any = None) -> None:
         (partial / "section.md").write_text(section.markdown(), encoding="utf-8")
         if figure is not None:
             _write_figure(partial, figure)
+        checksums.write(partial)
 
 
 def read(folder: Path) -> Section:

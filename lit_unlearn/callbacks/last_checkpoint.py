@@ -1,0 +1,172 @@
+"""The checkpoint from which an interrupted run goes on bit for bit."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Checkpoint
+
+from lit_unlearn.errors import InputError
+from lit_unlearn.metrics_csv import MetricsCSV
+from lit_unlearn.whole import full_disk, publish, remove, synchronise
+
+NAME = "last.ckpt"
+_ROWS = "lit_unlearn_metrics_rows"
+
+
+class LastCheckpoint(Checkpoint):
+    """Keeps `last.ckpt` in the run's folder: every so many steps, when the run is interrupted, and at its end.
+
+    It is written between two steps, when all that belongs to the first is done: its validation, if there is one, and
+    its row of `metrics.csv`. So a run that goes on from it is, bit for bit, the run that was never interrupted. A new
+    one takes the place of the earlier one when it is whole and on disk. `lit-unlearn fit` has this callback unless
+    `trainer.enable_checkpointing` is false.
+
+    SIGTERM ends the run after the step, Ctrl-C too; a second Ctrl-C, and SIGTERM during a validation, end it at once.
+    Where several processes train, which may be at different steps then, each does so, and nothing more is written.
+
+    Args:
+        every_n_steps: steps from one checkpoint to the next.
+
+    Raises:
+        InputError: the number cannot be, or the disk is full; the earlier checkpoint is intact then.
+    """
+
+    def __init__(self, every_n_steps: int = 100) -> None:
+        if every_n_steps < 1:
+            raise InputError(f"LastCheckpoint.every_n_steps: {every_n_steps} cannot be; give 1 or more")
+        self.every_n_steps = every_n_steps
+        self._due = False
+        self._saved = -1
+        self._stepped = True
+        self._step = 0
+        self._stop = False
+        self._handler: Any = None
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """From here on Ctrl-C waits for the end of a step."""
+        self._step = trainer.global_step
+        if (
+            trainer.world_size == 1
+            and threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        ):
+            self._handler = signal.signal(signal.SIGINT, self._interrupted)
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Writes what is due after the last step."""
+        if self._due:
+            with _before_the_batch(trainer):
+                self._save(trainer)
+        if self._stop and self._stepped:
+            raise KeyboardInterrupt
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
+        """Says what is due."""
+        self._stepped, self._step = trainer.global_step != self._step, trainer.global_step
+        now = self._stop or _stopped(trainer) or trainer.global_step % self.every_n_steps == 0
+        self._due = now and self._stepped and not _ends(trainer)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Writes what is due after a step with a validation."""
+        if self._due and not trainer.sanity_checking and not _ends(trainer):
+            self._save(trainer)
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Writes one where SIGTERM ends the run between two steps."""
+        self._restore_handler()
+        between = self._stepped and _between_steps(trainer) and not _ends(trainer)
+        if _stopped(trainer) and between and self._saved != trainer.global_step:
+            self._save(trainer)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Writes the last one, after all other callbacks have done what they do in the end."""
+        self._save(trainer)
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Ctrl-C is as it was."""
+        self._restore_handler()
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Keeps how many rows of metrics there were."""
+        checkpoint[_ROWS] = [logger.rows for logger in trainer.loggers if isinstance(logger, MetricsCSV)]
+
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Where the run goes on in its own folder, so does its `metrics.csv`."""
+        loggers = [logger for logger in trainer.loggers if isinstance(logger, MetricsCSV)]
+        for logger, rows in zip(loggers, checkpoint.get(_ROWS, []), strict=False):
+            if trainer.training and _own(trainer):
+                logger.keep(rows)
+
+    def _save(self, trainer: L.Trainer) -> None:
+        self._due = False
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        for logger in trainer.loggers:
+            logger.save()
+        path = _path(trainer)
+        partial = path.with_name(f".{path.name}.partial")  # the same in all processes
+        with full_disk(path):
+            if trainer.is_global_zero:
+                remove(partial)
+            trainer.save_checkpoint(partial)
+            if trainer.is_global_zero:
+                synchronise(partial)
+                publish(partial, path)
+        trainer.strategy.barrier("last checkpoint")
+        self._saved = trainer.global_step
+
+    def _interrupted(self, number: int, frame: Any) -> None:
+        self._stop = True
+        self._restore_handler()
+        print("\nInterrupted: this step is finished and a checkpoint written; again to stop at once", file=sys.stderr)
+
+    def _restore_handler(self) -> None:
+        if self._handler is not None:
+            signal.signal(signal.SIGINT, self._handler)
+            self._handler = None
+
+
+def _path(trainer: L.Trainer) -> Path:
+    return Path(trainer.default_root_dir) / NAME
+
+
+def _own(trainer: L.Trainer) -> bool:
+    """Whether the checkpoint with which the run began is of its own folder."""
+    root = Path(trainer.default_root_dir).resolve()
+    return trainer.ckpt_path is not None and root in Path(trainer.ckpt_path).resolve().parents
+
+
+def _stopped(trainer: L.Trainer) -> bool:
+    """Whether SIGTERM ends this process, and no other has to agree on the step."""
+    return trainer.received_sigterm and trainer.world_size == 1
+
+
+def _ends(trainer: L.Trainer) -> bool:
+    """Whether this is the last step: what is still to do, such as an export, an interruption then repeats with it."""
+    return trainer.should_stop or trainer.global_step == trainer.max_steps
+
+
+def _between_steps(trainer: L.Trainer) -> bool:
+    """Whether the last step is done, with all that belongs to it, and an epoch goes on."""
+    progress = trainer.fit_loop.epoch_loop.batch_progress
+    done = progress.total.ready == progress.total.completed > 0
+    return trainer.training and done and not progress.is_last_batch
+
+
+@contextmanager
+def _before_the_batch(trainer: L.Trainer) -> Iterator[None]:
+    """Within this context the batch whose step begins is not counted."""
+    progress = trainer.fit_loop.epoch_loop.batch_progress.total
+    progress.ready -= 1
+    try:
+        yield
+    finally:
+        progress.ready += 1

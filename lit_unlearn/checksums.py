@@ -1,0 +1,82 @@
+"""Checksums of a folder's files, in a file that `sha256sum -c SHA256SUMS` reads too."""
+
+import hashlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from lit_unlearn.errors import InputError
+from lit_unlearn.whole import write_whole
+
+NAME = "SHA256SUMS"
+
+
+def write(folder: Path) -> None:
+    """Writes the checksums of all files in a folder; those of a folder in it that has its own are taken from there."""
+    (folder / NAME).unlink(missing_ok=True)
+    known = {path.parent / name: digest for path in folder.rglob(NAME) for name, digest in _listed(path).items()}
+    sums = {found: known.get(path) or _digest(path) for found, path in _files(folder)}
+    write_whole(folder / NAME, "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())))
+
+
+def wrong(folder: Path) -> list[str]:
+    """What is not as the checksums say, a line for each file: `missing`, `changed` or `not listed`.
+
+    A folder in it that came later and has checksums of its own, such as an analysis, is held against those.
+
+    Raises:
+        InputError: the folder has no checksums, or none that can be read.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        reason = "holds no SHA256SUMS: an export or a finished run does" if folder.is_dir() else "is no folder"
+        raise InputError(f"verify: {folder} {reason}")
+    listed, there = _listed(path), dict(_files(folder))
+    found = [f"{name}: missing" for name in listed.keys() - there.keys()]
+    for later in [name for name in there if name.endswith(f"/{NAME}") and name not in listed]:
+        home = later.removesuffix(NAME)
+        found += [f"{home}{line}" for line in wrong(folder / home)]
+        there = {name: path for name, path in there.items() if not name.startswith(home) or name in listed}
+    found += [f"{name}: not listed" for name in there.keys() - listed.keys()]
+    both = listed.keys() & there.keys()
+    return sorted([*found, *(f"{name}: changed" for name in both if _digest(there[name]) != listed[name])])
+
+
+def main(folders: list[str]) -> None:
+    """`lit-unlearn verify FOLDER...`.
+
+    Raises:
+        InputError: no folder is given, or one has no checksums.
+        SystemExit: with status 1 when a file is missing, changed or not listed.
+    """
+    if not folders or any(folder.startswith("-") for folder in folders):
+        raise InputError("verify: takes folders alone: lit-unlearn verify RUN RUN/export")
+    found = {folder: wrong(Path(folder)) for folder in folders}
+    for folder, lines in found.items():
+        for line in lines:
+            print(f"{folder}/{line}", file=sys.stderr)
+        print(f"{folder}: {f'{len(lines)} files are not as they were' if lines else 'every file is as it was written'}")
+    if any(found.values()):
+        raise SystemExit(1)
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """All files but the folder's checksums, by name; not what is being written."""
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != NAME and not any(part.endswith(".partial") for part in name.split("/")):
+            yield name, path
+
+
+def _listed(path: Path) -> dict[str, str]:
+    """The checksums of a file, by name."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    pairs = [line.split("  ", maxsplit=1) for line in lines]
+    if not all(len(pair) == 2 and len(pair[0]) == 64 for pair in pairs):
+        raise InputError(f"verify: {path} is no list of checksums; make the folder anew")
+    return {name: digest for digest, name in pairs}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

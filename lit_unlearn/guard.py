@@ -1,0 +1,175 @@
+"""Stops a run whose numbers are no longer finite, and says of a finished one that nothing was unlearned."""
+
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import lightning as L
+import torch
+from lightning.fabric.utilities import rank_zero_warn
+from torch import Tensor
+from torch.optim import Optimizer
+
+from lit_unlearn.errors import InputError
+from lit_unlearn.no_loss import NoLoss
+
+_STREAMS = ("forget", "retain")
+_COMPARED = 10
+"""Steps at the beginning and at the end whose mean losses are compared."""
+
+
+class _Seen(NamedTuple):
+    """What there was to see of a step, on its way from the device; nobody has waited for it."""
+
+    step: int
+    losses: dict[str, Tensor]
+    """Of each row, by stream; on the host."""
+    rows: dict[str, Tensor]
+    """Numbers of the rows, by stream; on the device."""
+    gradient: Tensor | None
+    """The norm of the gradients, on the host."""
+    arrived: Any
+    """An event of the device, after which the values are on the host; None where they are at once."""
+
+
+class Guard(L.Callback):
+    """Stops a run at a loss or a gradient that is not finite; every UnlearnModule brings it along.
+
+    The values of a step are copied to the host while the next one runs and looked at after it, so that no step waits
+    for the device; before a checkpoint or an export they are waited for, the trained parameters too, so that neither
+    ever holds what is not finite. Under `16-mixed` gradients are left to its scaler, which skips such steps.
+
+    When training ends it warns, where no trained parameter has changed, or the forget loss has not fallen: the mean of
+    the last 10 steps is not below that of the first 10.
+
+    Raises:
+        InputError: a value is not finite: the step, the stream, the rows, and the last losses that were.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: _Seen | None = None
+        self._gradient: Tensor | None = None
+        self._finite: dict[str, float] = {}
+        self._steps = 0
+        self._first: list[float] = []
+        self._last: deque[float] = deque(maxlen=_COMPARED)
+
+    def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Optimizer) -> None:
+        """Takes the gradients' norm."""
+        if trainer.precision != "16-mixed":
+            parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
+            self._gradient = _norm(parameter.grad for parameter in parameters)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Looks at the step before, while this one is on its way."""
+        before, self._waiting = self._waiting, _seen(trainer.global_step, outputs, batch, self._gradient)
+        self._gradient = None
+        self._look(before, trainer)
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Nothing is saved that is not finite."""
+        self._look_now(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Nothing is exported that is not finite: exports come after it."""
+        self._look_now(trainer, pl_module)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Warns of a run that has unlearned nothing."""
+        if self._last and not _changed(pl_module):
+            rank_zero_warn(
+                "nothing was unlearned: no trained parameter has changed; raise model.optimizer.lr, or the "
+                "precision (trainer.precision)"
+            )
+        if self._steps < 2 * _COMPARED or isinstance(pl_module.forget, NoLoss):
+            return
+        first, last = fmean(self._first), fmean(self._last)
+        if last >= first:
+            rank_zero_warn(
+                f"the forget loss has not fallen: {first:.4g} in the first {_COMPARED} steps, {last:.4g} in the last; "
+                "check model.optimizer.lr, model.retain_weight and the data before this model is used"
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The first and the latest losses."""
+        return {"steps": self._steps, "first": self._first, "last": list(self._last)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on with those of the interrupted run."""
+        self._steps, self._first = state_dict["steps"], list(state_dict["first"])
+        self._last.extend(state_dict["last"])
+
+    def _look_now(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        waiting, self._waiting = self._waiting, None
+        self._look(waiting, trainer)
+        parameters = pl_module.parameters()
+        norm = _norm(parameter.detach() for parameter in parameters if parameter.requires_grad)
+        if not norm.isfinite():
+            raise InputError(
+                f"step {trainer.global_step}: the trained parameters are not finite; {self._advice(trainer)}"
+            )
+
+    def _look(self, seen: _Seen | None, trainer: L.Trainer) -> None:
+        if seen is None:
+            return
+        if seen.arrived is not None:
+            seen.arrived.synchronize()
+        for stream, losses in seen.losses.items():
+            wrong = ~losses.isfinite()
+            if wrong.any():
+                rows = ", ".join(map(str, seen.rows[stream].cpu()[wrong].tolist()))
+                raise InputError(
+                    f"step {seen.step}: the {stream} loss of row {rows} is not finite; {self._advice(trainer)}"
+                )
+        if seen.gradient is not None and not seen.gradient.isfinite():
+            raise InputError(f"step {seen.step}: the gradient is not finite; {self._advice(trainer)}")
+        self._finite = {stream: float(losses.mean()) for stream, losses in seen.losses.items()}
+        if "forget" in self._finite:
+            self._steps += 1
+            self._last.append(self._finite["forget"])
+            self._first += [self._finite["forget"]] if len(self._first) < _COMPARED else []
+
+    def _advice(self, trainer: L.Trainer) -> str:
+        last = ", ".join(f"{stream} {value:.4g}" for stream, value in self._finite.items()) or "none"
+        kept = Path(trainer.default_root_dir) / "last.ckpt"
+        before = f"{kept} is of a step before" if kept.exists() else "no checkpoint had been written"
+        return f"last finite losses: {last}; {before}; lower model.optimizer.lr, or look at these rows"
+
+
+def _seen(step: int, outputs: Any, batch: Any, gradient: Tensor | None) -> _Seen:
+    given = [stream for stream in _STREAMS if f"{stream}_losses" in outputs]  # a training_step of one's own may not
+    losses = {stream: outputs[f"{stream}_losses"].to("cpu", non_blocking=True) for stream in given}
+    rows = {stream: batch[stream]["row"] for stream in given}
+    norm = None if gradient is None else gradient.to("cpu", non_blocking=True)
+    return _Seen(step, losses, rows, norm, _event(outputs["loss"].device))
+
+
+def _event(device: torch.device) -> Any:
+    """Marks how far the device has been told to go."""
+    if device.type == "cpu":
+        return None
+    event = torch.Event(device)
+    event.record()
+    return event
+
+
+def _norm(values: Iterable[Tensor | None]) -> Tensor:
+    """The norm of this process's part of some tensors; finite if and only if all of it is, and not too large."""
+    own = [_own_part(value) for value in values if value is not None]
+    return torch.nn.utils.get_total_norm([value for value in own if value.numel()] or [torch.zeros(1)])
+
+
+def _own_part(value: Tensor) -> Tensor:
+    local: Tensor = value.to_local() if hasattr(value, "to_local") else value
+    return local
+
+
+def _changed(module: Any) -> bool:
+    """Whether this process's part of any trained parameter is not as it was."""
+    originals = module.frozen.originals()
+    now = {name: module.updated.get_parameter(name) for name in originals}
+    return any(not torch.equal(_own_part(now[name]), _own_part(before)) for name, before in originals.items())
