@@ -330,7 +330,7 @@ class UnlearnModule(L.LightningModule):
         checkpoint["lit_unlearn"] = self._identity(self.updated)
         checkpoint["lit_unlearn_measured"] = {name: value.item() for name, value in self._measured.items()}
         checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in trained}
-        if self.device_mesh is None:
+        if self.device_mesh is None and "optimizer_states" in checkpoint:  # with save_weights_only there are none
             checkpoint["optimizer_states"] = [
                 by_name(state, optimizer, trained)
                 for state, optimizer in zip(checkpoint["optimizer_states"], self.trainer.optimizers, strict=True)

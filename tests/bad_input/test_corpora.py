@@ -14,7 +14,7 @@ from lit_unlearn.data.text import load_texts
 from tests.bad_input.refusing import Config, Refused, write
 
 LINE = json.dumps({"text": "the of and in is a with was near under"}) + "\n"
-ZIPPED = gzip.compress(20 * LINE.encode())
+ZIPPED = gzip.compress(20 * LINE.encode(), mtime=0)
 UTF8 = "not UTF-8 text or not whole"
 BAD: dict[str, tuple[str, bytes | str, tuple[str, ...]]] = {
     "empty": ("a.jsonl", "", ("no rows", "check the source")),
@@ -26,7 +26,7 @@ BAD: dict[str, tuple[str, bytes | str, tuple[str, ...]]] = {
     "gzip with a wrong sum": ("a.jsonl.gz", ZIPPED[:-8] + bytes(8), (UTF8, "CRC check failed", "write the file again")),
     "gzip with holes": ("a.txt.gz", ZIPPED[:12] + b"\xff" * 20 + ZIPPED[32:], (UTF8, "write the file again")),
     "not gzip": ("a.jsonl.gz", "hello", (UTF8, "Not a gzipped file", "write the file again")),
-    "empty gzip": ("a.jsonl.gz", gzip.compress(b""), ("no rows", "check the source")),
+    "empty gzip": ("a.jsonl.gz", gzip.compress(b"", mtime=0), ("no rows", "check the source")),
     "Latin-1": ("a.jsonl", LINE.encode() + '{"text": "café"}'.encode("latin-1"), (UTF8, "0xe9", "as UTF-8")),
     "UTF-16": ("a.txt", LINE.encode("utf-16"), (UTF8, "0xff", "as UTF-8")),
     "malformed line": ("a.jsonl", f'{LINE}{LINE}{{"text": \n{LINE}', ("a.jsonl, line 3: not JSON", "mend or remove")),
@@ -134,7 +134,7 @@ def test_preferred_answers_of_nothing_are_refused(content: str, config: Config, 
         ("bom.jsonl", b"\xef\xbb\xbf" + 3 * LINE.encode()),
         ("crlf.jsonl", 3 * LINE.encode().replace(b"\n", b"\r\n")),
         ("blank.jsonl", 3 * (LINE + "\n \n").encode()),
-        ("whole.jsonl.gz", gzip.compress(3 * LINE.encode())),
+        ("whole.jsonl.gz", gzip.compress(3 * LINE.encode(), mtime=0)),
         ("bom.json", b"\xef\xbb\xbf[" + b",".join([LINE.encode()] * 3) + b"]"),
         ("bom.txt", b"\xef\xbb\xbf" + 3 * b"the of and in is a with was near under\n"),
         ("crlf.txt", 3 * b"the of and in is a with was near under\r\n"),
