@@ -114,6 +114,7 @@ def test_questions_that_cannot_be_read_are_refused(
     refused(words, *said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", PERTURBATIONS)
 def test_a_perturbation_that_cannot_be_is_refused(case: str, config: Config, inputs: Path, refused: Refused) -> None:
     options, said = PERTURBATIONS[case]
@@ -125,6 +126,7 @@ def test_a_perturbation_that_cannot_be_is_refused(case: str, config: Config, inp
     refused(["fit", "-c", write(inputs / "base.yaml", config)], *said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", NGRAMS)
 def test_forget_tokens_that_cannot_be_used_are_refused(
     case: str, config: Config, inputs: Path, refused: Refused
