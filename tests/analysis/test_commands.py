@@ -20,7 +20,7 @@ from lit_unlearn.data.sets import DEFAULT, Variant
 from lit_unlearn.decoding import decode
 from tests.analysis.conftest import WriteRun
 
-FILES = ["figure.png", "figure.svg", "section.json", "section.md"]
+FILES = ["SHA256SUMS", "figure.png", "figure.svg", "section.json", "section.md"]
 
 
 def analysed(out: Path, *words: str) -> dict[str, Any]:
