@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
 
 import torch
+from lightning.pytorch.strategies import FSDPStrategy
 from torch import nn
 from torch.optim import Optimizer
 from transformers import PretrainedConfig, PreTrainedModel
@@ -171,6 +172,18 @@ def check_numbers(module: nn.Module) -> None:
             raise InputError(f"model.{name}: {values} cannot be; give finite numbers")
         if name == "retain_weight" and min(values if isinstance(values, list) else [values], default=0.0) < 0:
             raise InputError(f"model.{name}: {values} would drive the retain loss up; give 0 or more")
+
+
+def check_strategy(strategy: object) -> None:
+    """The strategy lets a part of the model run on its own.
+
+    Raises:
+        InputError: it is FSDP1, which needs the whole model's forward.
+    """
+    if isinstance(strategy, FSDPStrategy):
+        raise InputError(
+            "trainer.strategy: FSDP1 (FSDPStrategy) runs a model whole or not at all; take FSDP2, -c trainer/fsdp2.yaml"
+        )
 
 
 def check_precision(now: str, before: str) -> None:

@@ -172,6 +172,7 @@ class UnlearnModule(L.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Checks the options against the model and the data, before any weight is loaded."""
+        checks.check_strategy(self.trainer.strategy)
         self.check_model()
         data = getattr(self.trainer, "datamodule", None)
         checks.check_vocabulary(self._config(), getattr(data, "vocabulary", None))

@@ -71,6 +71,7 @@ class QuestionModule(L.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Checks model and data, before any weight is loaded."""
+        checks.check_strategy(self.trainer.strategy)
         data = getattr(self.trainer, "datamodule", None)
         self.check_data(data)
         checks.check_vocabulary(self._config(), getattr(data, "vocabulary", None))

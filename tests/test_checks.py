@@ -2,6 +2,7 @@ from typing import ClassVar
 
 import pytest
 import torch
+from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, MistralConfig, PreTrainedModel
 
@@ -199,3 +200,9 @@ def test_training_what_follows_the_layers_is_refused_without_logits(model: PreTr
     models.choose_trainable(model, [pattern])
     with pytest.raises(InputError, match=rf"^model\.trainable: {pattern}"):
         checks.check_reached(model, models.decoder_layers(model), 2, needs_logits=False)
+
+
+def test_fsdp1_is_refused() -> None:
+    with pytest.raises(InputError, match=r"trainer.strategy: FSDP1 .* take FSDP2, -c trainer/fsdp2.yaml"):
+        checks.check_strategy(FSDPStrategy())
+    checks.check_strategy(ModelParallelStrategy())
