@@ -95,7 +95,6 @@ class ExportPretrained(L.Callback):
             self._files.copy_to(folder)
         for weight in _trained(module):
             value = weight.after()
-            _check_finite(weight.names[0], value)
             if folder is not None:
                 for name in weight.names_in(self._files):
                     self._files.overwrite(folder, name, value)
@@ -181,19 +180,6 @@ def _check_stored(files: WeightFiles, weight: _Trained, module: UnlearnModule) -
             f"ExportPretrained: the files of {module.pretrained!r} hold {weight.names[0]} otherwise than transformers "
             f"has it in memory; save the model once as it is there, `{load}.save_pretrained(FOLDER, "
             "save_original_format=False)`, its tokenizer beside it, and set model.pretrained to FOLDER"
-        )
-
-
-def _check_finite(name: str, value: Tensor) -> None:
-    """Training has not destroyed a weight.
-
-    Raises:
-        InputError: it has, so that the model is worth nothing.
-    """
-    if not value.isfinite().all():
-        raise InputError(
-            f"ExportPretrained: {name} is NaN or infinite after training, so nothing is exported; lower "
-            "model.optimizer.lr or the coefficient of model.forget, and look at train/loss for the step where it began"
         )
 
 

@@ -147,14 +147,17 @@ def zipped(path: Path) -> None:
 CHECKPOINTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "pickle that runs": (
         lambda path: torch.save({"state_dict": {}, "lit_unlearn": Runs()}, path),
-        ("holds more than tensors and plain values", "RUN/checkpoints/last.ckpt"),
+        ("holds more than tensors and plain values", "RUN/last.ckpt"),
     ),
-    "bare pickle that runs": (lambda path: path.write_bytes(pickle.dumps(Runs())), ("is no checkpoint", "expected a")),
+    "bare pickle that runs": (
+        lambda path: path.write_bytes(pickle.dumps(Runs())),
+        ("is no checkpoint", "give one such as"),
+    ),
     "of another program": (lambda path: torch.save({"state_dict": {}}, path), ("not a checkpoint of lit-unlearn", "g")),
     "list": (lambda path: torch.save([1], path), ("not a checkpoint of lit-unlearn", "give a file such as")),
     "number for an identity": (lambda path: torch.save({"lit_unlearn": 3}, path), ("not a checkpoint of lit-unl", "")),
-    "empty archive": (zipped, ("is not whole", "give a file such as RUN/checkpoints/last.ckpt")),
-    "folder": (Path.mkdir, ("is no checkpoint", "expected a file such as")),
+    "empty archive": (zipped, ("is not whole", "give one such as RUN/last.ckpt")),
+    "folder": (Path.mkdir, ("is no checkpoint", "give one such as RUN/last.ckpt")),
 }
 
 
@@ -253,7 +256,7 @@ def test_a_checkpoint_that_is_none_is_refused(case: str, config: Config, inputs:
 @pytest.mark.parametrize("url", ["https://me:secret-word@host/a.ckpt", "s3://bucket/a.ckpt?token=secret-word"])
 def test_a_checkpoint_is_not_fetched(url: str, config: Config, inputs: Path, refused: Refused) -> None:
     words = ["fit", "-c", write(inputs / "base.yaml", config), "--ckpt_path", url]
-    assert "secret-word" not in refused(words, "ckpt_path: ", "***", "does not exist", "expected a file such as")
+    assert "secret-word" not in refused(words, "ckpt_path: ", "***", "does not exist", "give one such as RUN/last.ckpt")
 
 
 @pytest.mark.slow

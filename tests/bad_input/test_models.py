@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -267,5 +268,5 @@ def test_a_model_that_training_destroyed_is_not_exported(config: Config, inputs:
     with pytest.raises(SystemExit):
         main(["fit", "-c", write(inputs / "base.yaml", config)])
     shown = capsys.readouterr().err
-    assert "ExportPretrained: model.layers.5.mlp.down_proj.weight is NaN or infinite after training" in shown
+    assert re.search(r"lit-unlearn: error: step \d: .* not finite; .* lower model.optimizer.lr", shown)
     assert not list(Path("run").glob("*export*"))
