@@ -76,11 +76,25 @@ def identity(path: str) -> Any:
     Raises:
         InputError: it cannot be read, or holds other objects.
     """
+    checkpoint = _read(path)
+    held = checkpoint.get("lit_unlearn") if isinstance(checkpoint, dict) else None
+    return held if isinstance(held, dict) and held.keys() >= {"shapes", "seeds"} else None
+
+
+def resumes(path: str) -> bool:
+    """Whether a checkpoint file has all that a run goes on with, the optimizer's state too.
+
+    Raises:
+        InputError: as `identity`.
+    """
+    checkpoint = _read(path)
+    return isinstance(checkpoint, dict) and "optimizer_states" in checkpoint
+
+
+def _read(path: str) -> Any:
     try:
-        checkpoint = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+        return torch.load(path, map_location="cpu", mmap=True, weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, OSError, EOFError) as error:
         raise InputError(
             f"ckpt_path: {path} is not whole, or holds more than tensors and plain values; {_INSTEAD}"
         ) from error
-    held = checkpoint.get("lit_unlearn") if isinstance(checkpoint, dict) else None
-    return held if isinstance(held, dict) and held.keys() >= {"shapes", "seeds"} else None

@@ -1,7 +1,7 @@
 """What is checked before any training: options against each other, the model and the data."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import torch
@@ -225,6 +225,29 @@ def check_vocabulary(config: PretrainedConfig, tokens: int | None) -> None:
             f"data.tokenizer: it has {tokens} tokens, the model embeddings for {rows}; take the model's own tokenizer "
             "as it was trained, without added tokens"
         )
+
+
+def check_same_optimizer(groups: Sequence[Mapping[str, Any]], optimizer: Optimizer, *, scheduled: bool) -> None:
+    """The optimizer has the options that a checkpoint's had: torch would take those of the checkpoint without a word.
+
+    Args:
+        groups: of parameters, from the checkpoint.
+        optimizer: with this run's options.
+        scheduled: a scheduler moves the learning rate.
+
+    Raises:
+        InputError: it has others.
+    """
+    for group in groups:
+        before = dict(group)
+        if scheduled:
+            before["lr"] = group.get("initial_lr", group["lr"])
+        for name, value in optimizer.defaults.items():
+            if name in before and before[name] != value:
+                raise InputError(
+                    f"model.optimizer.{name}: the checkpoint was made with {before[name]}, this run has {value}; go on "
+                    "with the same, or begin another run from an export"
+                )
 
 
 def check_checkpoint(held: Identity | None, own: Identity, *, seeds: bool) -> None:

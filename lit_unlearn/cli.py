@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from lit_unlearn import model_option, shipped
 from lit_unlearn.credentials import masked
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import InputError, RunFailed
 
 USAGE = """\
 usage: lit-unlearn COMMAND [options]
@@ -42,8 +42,9 @@ def main(args: Sequence[str] | None = None) -> None:
         args: the words after `lit-unlearn`; None takes the process's own.
 
     Raises:
-        SystemExit: with status 2 after a one-line error, also of a file that cannot be read or written; only mistakes
-            of ours have a traceback. When interrupted, with 130; a fit that SIGTERM ends, with 143.
+        SystemExit: with status 2 after a one-line error, also of a file that cannot be read or written, and with 1
+            where a run had begun; only mistakes of ours have a traceback. When interrupted, with 130; a fit that
+            SIGTERM ends, with 143.
     """
     words = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in words
@@ -53,7 +54,7 @@ def main(args: Sequence[str] | None = None) -> None:
     except InputError as error:
         if debug:
             raise
-        _refuse(str(error))
+        _refuse(str(error), status=1 if isinstance(error, RunFailed) else 2)
     except OSError as error:
         if debug or error.filename is None:
             raise
@@ -63,9 +64,9 @@ def main(args: Sequence[str] | None = None) -> None:
         raise SystemExit(130) from None
 
 
-def _refuse(reason: str) -> NoReturn:
+def _refuse(reason: str, *, status: int = 2) -> NoReturn:
     print(f"lit-unlearn: error: {masked(' '.join(reason.split()))}", file=sys.stderr)
-    raise SystemExit(2) from None
+    raise SystemExit(status) from None
 
 
 def _run(words: list[str]) -> None:

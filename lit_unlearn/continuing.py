@@ -10,10 +10,10 @@ import yaml
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lit_unlearn import checksums
+from lit_unlearn import checkpoint_io, checksums
 from lit_unlearn.callbacks import last_checkpoint
 from lit_unlearn.errors import InputError
-from lit_unlearn.whole import recover, remove_partial
+from lit_unlearn.whole import recover, remove_partial, replaced
 
 LAST = "last"
 """The value of `ckpt_path`."""
@@ -24,35 +24,59 @@ _ABSENT = object()
 
 
 def saved(parser: LightningArgumentParser, options: Namespace) -> str:
-    """The options of a run as its `config.yaml` has them: all but its folder and whether it goes on there."""
+    """The options of a run as its `config.yaml` has them: all that decide its numbers, as its folder does not."""
     kept = options.clone()
     kept.trainer.default_root_dir = None
+    if kept.get("model.prefix_store") is not None:  # which may be gone: those of a sweep go with it
+        kept["model.prefix_store"] = None
     if kept.get("ckpt_path") == LAST:
         kept.ckpt_path = None
     text: str = parser.dump(kept, skip_none=False)
     return text
 
 
-def checkpoint(folder: Path, options: str) -> str | None:
-    """The checkpoint from which the run in a folder goes on, which nothing else writes into; None begins it.
-
-    What an interruption has left half-written is removed.
+def check_options(folder: Path, options: str) -> dict[str, Any]:
+    """The options of the run in a folder; empty where there is none.
 
     Args:
-        folder: of the run; it may be empty.
-        options: as `saved` gives them.
+        folder: of the run.
+        options: of the run that is to go on there, as `saved` gives them.
 
     Raises:
         InputError: the run there has other options.
     """
-    before = _check_options(folder, yaml.safe_load(options))
+    path = folder / CONFIG
+    if not path.is_file():
+        return {}
+    before: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    there, here = dict(_flat(before)), dict(_flat(yaml.safe_load(options)))
+    for name in sorted((there.keys() | here.keys()) - {"ckpt_path"}):
+        if there.get(name, _ABSENT) != here.get(name, _ABSENT):
+            raise InputError(
+                f"{name}: the run in {folder} has {_shown(there, name)}, this command {_shown(here, name)}; go on with "
+                f"the same options (-c {path}), or begin another run in a new folder"
+            )
+    return before
+
+
+def clean(folder: Path) -> None:
+    """Removes what an interruption has left half-written in a folder that nothing else writes into."""
     remove_partial(folder)
     recover(folder / NAME)
-    found = folder / NAME if (folder / NAME).exists() else _newest(folder / "checkpoints")
-    if found is not None:
-        return str(found)
-    (folder / "metrics.csv").unlink(missing_ok=True)
-    return None if before is None else before.get("ckpt_path")
+    if checkpoint(folder) is None:
+        (folder / "metrics.csv").unlink(missing_ok=True)
+
+
+def checkpoint(folder: Path) -> str | None:
+    """The checkpoint from which the run in a folder goes on; None where it has none yet.
+
+    One that `recover` is about to give its name back, in another process, counts.
+    """
+    path = folder / NAME
+    if path.exists() or replaced(path).exists():
+        return str(path)
+    found = sorted((folder / "checkpoints").glob("*.ckpt"), key=lambda one: one.stat().st_mtime_ns)
+    return next((str(one) for one in reversed(found) if one.is_dir() or checkpoint_io.resumes(str(one))), None)
 
 
 def is_finished(folder: Path) -> bool:
@@ -73,22 +97,6 @@ def step(folder: Path) -> int | None:
     return int(torch.load(path, mmap=True, weights_only=True)["global_step"]) if path.is_file() else None
 
 
-def _check_options(folder: Path, own: dict[str, Any]) -> dict[str, Any] | None:
-    """The options of the run in a folder; None where there is none."""
-    path = folder / CONFIG
-    if not path.is_file():
-        return None
-    before: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    there, here = dict(_flat(before)), dict(_flat(own))
-    for name in sorted((there.keys() | here.keys()) - {"ckpt_path"}):
-        if there.get(name, _ABSENT) != here.get(name, _ABSENT):
-            raise InputError(
-                f"{name}: the run in {folder} has {_shown(there, name)}, this command {_shown(here, name)}; go on with "
-                f"the same options (-c {path}), or begin another run in a new folder"
-            )
-    return before
-
-
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """Every option and its value, by its dotted name."""
     if isinstance(value, dict) and value:
@@ -100,9 +108,3 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 def _shown(options: dict[str, Any], name: str) -> str:
     return repr(options[name]) if name in options else "none"
-
-
-def _newest(folder: Path) -> Path | None:
-    """The newest checkpoint that a ModelCheckpoint has written."""
-    found = sorted(folder.glob("*.ckpt"), key=lambda path: path.stat().st_mtime_ns)
-    return found[-1] if found else None

@@ -1,4 +1,4 @@
-"""The one exception for what a user can mend."""
+"""The exceptions for what a user can mend."""
 
 
 class InputError(ValueError):
@@ -6,3 +6,14 @@ class InputError(ValueError):
 
     The message names the value, what was expected and the remedy; the command line prints it as one line.
     """
+
+
+class RunFailed(InputError):
+    """A run that had begun could not be finished: not an option that is refused, so other runs may do better.
+
+    On the command line the status is 1.
+    """
+
+
+class Diverged(RunFailed):
+    """A run's numbers are no longer finite; the same run would fail again."""

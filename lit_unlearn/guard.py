@@ -12,7 +12,7 @@ from lightning.fabric.utilities import rank_zero_warn
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import Diverged
 from lit_unlearn.no_loss import NoLoss
 
 _STREAMS = ("forget", "retain")
@@ -45,16 +45,22 @@ class Guard(L.Callback):
     the last 10 steps is not below that of the first 10.
 
     Raises:
-        InputError: a value is not finite: the step, the stream, the rows, and the last losses that were.
+        Diverged: a value is not finite: the step, the stream, the rows, and the last losses that were.
     """
 
     def __init__(self) -> None:
+        self._folder = Path()
+        self._step = 0
         self._waiting: _Seen | None = None
         self._gradient: Tensor | None = None
         self._finite: dict[str, float] = {}
         self._steps = 0
         self._first: list[float] = []
         self._last: deque[float] = deque(maxlen=_COMPARED)
+
+    def on_train_batch_start(self, trainer: L.Trainer, *args: Any) -> None:
+        """Takes the step's number, of which an accumulated batch is a part."""
+        self._step = trainer.global_step + 1
 
     def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Optimizer) -> None:
         """Takes the gradients' norm."""
@@ -66,28 +72,29 @@ class Guard(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Looks at the step before, while this one is on its way."""
-        before, self._waiting = self._waiting, _seen(trainer.global_step, outputs, batch, self._gradient)
+        before, self._waiting = self._waiting, _seen(self._step, outputs, batch, self._gradient)
         self._gradient = None
-        self._look(before, trainer)
+        self._look(before)
 
-    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Nothing is saved that is not finite."""
-        self._look_now(trainer, pl_module)
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Takes the run's folder."""
+        self._folder = Path(trainer.default_root_dir)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Nothing is exported that is not finite: exports come after it."""
-        self._look_now(trainer, pl_module)
+        self.look_now(trainer.global_step, pl_module)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Warns of a run that has unlearned nothing."""
-        if self._last and not _changed(pl_module):
+        if self._last and not trainer.strategy.reduce_boolean_decision(_changed(pl_module), all=False):
             rank_zero_warn(
                 "nothing was unlearned: no trained parameter has changed; raise model.optimizer.lr, or the "
                 "precision (trainer.precision)"
             )
         if self._steps < 2 * _COMPARED or isinstance(pl_module.forget, NoLoss):
             return
-        first, last = fmean(self._first), fmean(self._last)
+        means = torch.tensor([fmean(self._first), fmean(self._last)], device=pl_module.device)
+        first, last = trainer.strategy.reduce(means, reduce_op="mean").tolist()  # over processes
         if last >= first:
             rank_zero_warn(
                 f"the forget loss has not fallen: {first:.4g} in the first {_COMPARED} steps, {last:.4g} in the last; "
@@ -95,7 +102,8 @@ class Guard(L.Callback):
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """The first and the latest losses."""
+        """The first and the latest losses, those of the step that has just ended too."""
+        self._look_at_waiting()
         return {"steps": self._steps, "first": self._first, "last": list(self._last)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -103,17 +111,24 @@ class Guard(L.Callback):
         self._steps, self._first = state_dict["steps"], list(state_dict["first"])
         self._last.extend(state_dict["last"])
 
-    def _look_now(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        waiting, self._waiting = self._waiting, None
-        self._look(waiting, trainer)
+    def look_now(self, step: int, pl_module: L.LightningModule) -> None:
+        """Looks at all there is, before something is saved.
+
+        Args:
+            step: the last one.
+            pl_module: that is trained.
+        """
+        self._look_at_waiting()
         parameters = pl_module.parameters()
         norm = _norm(parameter.detach() for parameter in parameters if parameter.requires_grad)
         if not norm.isfinite():
-            raise InputError(
-                f"step {trainer.global_step}: the trained parameters are not finite; {self._advice(trainer)}"
-            )
+            raise Diverged(f"step {step}: the trained parameters are not finite; {self._advice()}")
 
-    def _look(self, seen: _Seen | None, trainer: L.Trainer) -> None:
+    def _look_at_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        self._look(waiting)
+
+    def _look(self, seen: _Seen | None) -> None:
         if seen is None:
             return
         if seen.arrived is not None:
@@ -122,20 +137,18 @@ class Guard(L.Callback):
             wrong = ~losses.isfinite()
             if wrong.any():
                 rows = ", ".join(map(str, seen.rows[stream].cpu()[wrong].tolist()))
-                raise InputError(
-                    f"step {seen.step}: the {stream} loss of row {rows} is not finite; {self._advice(trainer)}"
-                )
+                raise Diverged(f"step {seen.step}: the {stream} loss of row {rows} is not finite; {self._advice()}")
         if seen.gradient is not None and not seen.gradient.isfinite():
-            raise InputError(f"step {seen.step}: the gradient is not finite; {self._advice(trainer)}")
+            raise Diverged(f"step {seen.step}: the gradient is not finite; {self._advice()}")
         self._finite = {stream: float(losses.mean()) for stream, losses in seen.losses.items()}
         if "forget" in self._finite:
             self._steps += 1
             self._last.append(self._finite["forget"])
             self._first += [self._finite["forget"]] if len(self._first) < _COMPARED else []
 
-    def _advice(self, trainer: L.Trainer) -> str:
+    def _advice(self) -> str:
         last = ", ".join(f"{stream} {value:.4g}" for stream, value in self._finite.items()) or "none"
-        kept = Path(trainer.default_root_dir) / "last.ckpt"
+        kept = self._folder / "last.ckpt"
         before = f"{kept} is of a step before" if kept.exists() else "no checkpoint had been written"
         return f"last finite losses: {last}; {before}; lower model.optimizer.lr, or look at these rows"
 

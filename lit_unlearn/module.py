@@ -326,7 +326,14 @@ class UnlearnModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.lr_scheduler(optimizer), "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps the trained parameters alone, and what a resumed run must have in common with this one."""
+        """Keeps the trained parameters alone, and what a resumed run must have in common with this one.
+
+        Raises:
+            Diverged: they are not finite.
+        """
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Guard):  # its own hook would not be called for weights alone
+                callback.look_now(self.trainer.global_step, self)
         trained = self.trained_parameters()
         checkpoint["lit_unlearn"] = self._identity(self.updated)
         checkpoint["lit_unlearn_measured"] = {name: value.item() for name, value in self._measured.items()}
@@ -341,10 +348,13 @@ class UnlearnModule(L.LightningModule):
         """Refuses a checkpoint of another model, of other trained parameters or, in training, of other seeds.
 
         Raises:
-            InputError: names, shapes or seeds differ.
+            InputError: names, shapes, seeds or options of the optimizer differ.
         """
         held, own = checkpoint.get("lit_unlearn"), self._identity(self.updated)
         checks.check_checkpoint(held, own, seeds=bool(self.trainer.training))
+        if self.trainer.training:
+            groups = [group for state in checkpoint.get("optimizer_states", []) for group in state["param_groups"]]
+            checks.check_same_optimizer(groups, self._optimizer(), scheduled=self.lr_scheduler is not None)
         self._measured = {
             name: torch.tensor(value) for name, value in checkpoint.get("lit_unlearn_measured", {}).items()
         }

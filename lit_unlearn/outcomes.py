@@ -41,6 +41,22 @@ def of(variant: int, outcomes: Outcomes) -> Outcomes:
     return {name: [values[row] for row in rows] for name, values in outcomes.items() if name != "variant"}
 
 
+def complete(found: Mapping[Variant, Outcomes]) -> dict[Variant, Outcomes]:
+    """The outcomes of the questions that were asked in all variants; of no variant where there are none.
+
+    Example:
+        >>> clean, other = Variant("a", DEFAULT, False), Variant("a", "x", False)
+        >>> list(complete({clean: {"number": [0, 1]}, other: {"number": [1]}}).values())
+        [{'number': [1]}, {'number': [1]}]
+    """
+    asked = set.intersection(*(set(outcomes["number"]) for outcomes in found.values()))
+    kept = {}
+    for variant, outcomes in found.items() if asked else ():
+        rows = [row for row, number in enumerate(outcomes["number"]) if number in asked]
+        kept[variant] = {name: [values[row] for row in rows] for name, values in outcomes.items()}
+    return kept
+
+
 def merged(parts: Sequence[Outcomes]) -> Outcomes:
     """The outcomes of all processes, in the order of the questions' numbers.
 

@@ -22,8 +22,8 @@ import lit_unlearn.no_loss
 import lit_unlearn.retain  # noqa: F401  short class names in YAML are those of imported classes
 from lit_unlearn import checks, continuing, run_record
 from lit_unlearn.callbacks import LastCheckpoint, LMEvalHarness, PerturbationRobustness
-from lit_unlearn.checkpoint_io import WholeCheckpointIO, check_whole
-from lit_unlearn.errors import InputError
+from lit_unlearn.checkpoint_io import WholeCheckpointIO, check_whole, resumes
+from lit_unlearn.errors import Diverged, InputError
 from lit_unlearn.metrics_csv import MetricsCSV
 from lit_unlearn.module import UnlearnModule
 from lit_unlearn.option_errors import readable
@@ -63,8 +63,9 @@ def run(words: list[str], *, alone: bool = False) -> None:
             raise
         _say_how_to_go_on(folder)
         raise KeyboardInterrupt from None
-    except Exception:
-        _say_how_to_go_on(folder)
+    except Exception as error:
+        if not isinstance(error, Diverged):  # it would fail again
+            _say_how_to_go_on(folder)
         raise
 
 
@@ -187,11 +188,14 @@ class UnlearnCLI(LightningCLI):
 
     def _go_on(self, folder: Path) -> None:
         """Takes the run's own checkpoint, if there is one; says so."""
+        options = continuing.saved(self._parser("fit"), self.config["fit"])
+        before = continuing.check_options(folder, options)
         if continuing.is_finished(folder):
             print(f"The run in {folder} is finished; a longer one: --ckpt_path {folder / continuing.NAME}")
             raise SystemExit(0)
-        options = continuing.saved(self._parser("fit"), self.config["fit"])
-        path = continuing.checkpoint(folder, options)
+        if getattr(rank_zero_only, "rank", 0) == 0:
+            continuing.clean(folder)
+        path = continuing.checkpoint(folder) or before.get("ckpt_path")
         self.config_init["fit"].ckpt_path = path
         if getattr(rank_zero_only, "rank", 0) == 0:
             print(f"Going on from {path}" if path else f"There is no checkpoint in {folder} yet: from the beginning")
@@ -216,6 +220,12 @@ class UnlearnCLI(LightningCLI):
             InputError: the checkpoint, the model or an option that depends on the model cannot be used.
         """
         self._check()
+        path = self.config_init["fit"].ckpt_path
+        if path is not None and zipfile.is_zipfile(path) and not resumes(path):
+            raise InputError(
+                f"ckpt_path: {path} holds weights alone, of save_weights_only, with which no run can go on; give one "
+                f"such as RUN/{continuing.NAME}"
+            )
         assert isinstance(self.model, UnlearnModule)
         self.model.check_optimizer()
 

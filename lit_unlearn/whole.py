@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import InputError, RunFailed
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NOT_OF_FOLDERS = (errno.EINVAL, errno.ENOTSUP)
@@ -23,7 +23,7 @@ def appearing_whole(path: Path, *, replace: bool = False) -> Iterator[Path]:
         replace: whether it may take the place of an earlier one.
 
     Raises:
-        InputError: the disk is full; or the name is taken by then, and the folder stays under another.
+        RunFailed: the disk is full; or the name is taken by then, and the folder stays under another.
     """
     partial = _partial(path)
     with _vanishing(partial), full_disk(path):
@@ -42,7 +42,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """The name of a file to write, which takes the place of an earlier one when all is written and on disk.
 
     Raises:
-        InputError: the disk is full; the earlier one is intact.
+        RunFailed: the disk is full; the earlier one is intact.
     """
     partial = _partial(path)
     with _vanishing(partial), full_disk(path):
@@ -76,7 +76,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """Writes a file in one step, in the place of an earlier one.
 
     Raises:
-        InputError: the disk is full; the earlier one is intact.
+        RunFailed: the disk is full; the earlier one is intact.
     """
     with replacing(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -87,19 +87,19 @@ def publish(partial: Path, path: Path) -> None:
 
     A folder cannot take another's place in one step; `recover` mends what an interruption between the two leaves.
     """
-    replaced = _replaced(path)
+    earlier = replaced(path)
     if path.is_dir():
-        remove(replaced)
-        path.rename(replaced)
+        remove(earlier)
+        path.rename(earlier)
     os.replace(partial, path)
-    remove(replaced)
+    remove(earlier)
     _synchronise_one(path.parent)
 
 
 def recover(path: Path) -> None:
     """Gives a folder its name back where an interruption has come between the two steps of `publish`."""
-    if not path.exists() and _replaced(path).exists():
-        _replaced(path).rename(path)
+    if not path.exists() and replaced(path).exists():
+        replaced(path).rename(path)
 
 
 def synchronise(path: Path) -> None:
@@ -124,7 +124,7 @@ def full_disk(path: Path) -> Iterator[None]:
     """Within this context a full disk is an error of one line, which names what could not be written.
 
     Raises:
-        InputError: the disk is full, or a quota or a limit on the size of files is reached.
+        RunFailed: the disk is full, or a quota or a limit on the size of files is reached.
     """
     try:
         yield
@@ -132,7 +132,7 @@ def full_disk(path: Path) -> Iterator[None]:
         if error.errno not in _FULL:
             raise
         name = path.name.removeprefix(".").removesuffix(".partial")  # a partial one is named after what it becomes
-        raise InputError(
+        raise RunFailed(
             f"{path.with_name(name)} cannot be written ({error.strerror}); what was there before is intact; make "
             "room, or write to another disk"
         ) from error
@@ -151,7 +151,8 @@ def _partial(path: Path) -> Path:
     return partial
 
 
-def _replaced(path: Path) -> Path:
+def replaced(path: Path) -> Path:
+    """Where `publish` keeps a folder while another takes its name."""
     return path.with_name(f".{path.name}.replaced")
 
 

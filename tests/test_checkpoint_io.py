@@ -87,6 +87,6 @@ WholeCheckpointIO().save_checkpoint({"weights": torch.zeros(100_000)}, "last.ckp
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=checkpoint.parent, capture_output=True, text=True, timeout=120
     )
-    assert "InputError: last.ckpt cannot be written (File too large)" in done.stderr
+    assert "RunFailed: last.ckpt cannot be written (File too large)" in done.stderr
     assert identity(str(checkpoint)) == {"shapes": {}, "seeds": {}}
     assert [path.name for path in checkpoint.parent.iterdir()] == ["last.ckpt"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from lit_unlearn import RMU, InputError
+from lit_unlearn import RMU, InputError, checkpoint_io
 from tests.training import Losses, demo_data, demo_module, quiet_trainer
 
 STEPS = 40  # an epoch of the demo's 60 rows per stream, in batches of 4, has 30
@@ -66,6 +66,29 @@ def test_a_run_of_other_seeds_is_not_continued(
 ) -> None:
     with pytest.raises(InputError, match=r"ckpt_path: made with seeds .*; resume with the same model.seed"):
         fit(world, tmp_path, resume=str(uninterrupted[0] / "step=5.ckpt"), **options)
+
+
+def test_another_learning_rate_is_refused_and_not_ignored(
+    world: Path, tmp_path: Path, uninterrupted: tuple[Path, list[float], dict[str, Any]]
+) -> None:
+    def slower(parameters: Any) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(parameters, lr=1e-4, weight_decay=0.0, eps=1e-8)
+
+    with pytest.raises(
+        InputError, match=r"model.optimizer.lr: the checkpoint was made with 0.003, this run has 0.0001;"
+    ):
+        fit(world, tmp_path, resume=str(uninterrupted[0] / "step=5.ckpt"), optimizer=slower)
+
+
+def test_a_checkpoint_of_weights_alone_is_known(
+    tmp_path: Path, uninterrupted: tuple[Path, list[float], dict[str, Any]]
+) -> None:
+    whole = uninterrupted[0] / "step=5.ckpt"
+    held = torch.load(whole, weights_only=True)
+    del held["optimizer_states"]
+    torch.save(held, tmp_path / "weights.ckpt")
+    assert checkpoint_io.resumes(str(whole))
+    assert not checkpoint_io.resumes(str(tmp_path / "weights.ckpt"))
 
 
 def test_a_checkpoint_of_another_program_is_refused(world: Path, tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ write_whole(Path("results.json"), "first")
 write_whole(Path("results.json"), "x" * 5000)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert "InputError: results.json cannot be written (File too large)" in done.stderr
+    assert "RunFailed: results.json cannot be written (File too large)" in done.stderr
     assert [path.read_text() for path in tmp_path.iterdir()] == ["first"]
 
 

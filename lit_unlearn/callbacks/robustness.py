@@ -121,10 +121,15 @@ class PerturbationRobustness(L.Callback):
         if trainer.world_size > 1:
             parts = [{} for _ in range(trainer.world_size)]
             torch.distributed.all_gather_object(parts, seen)
-        found = {}
+        found: dict[Variant, Outcomes] = {}
         for index, variants in enumerate(sets):
-            for place, variant in enumerate(variants):
-                found[variant] = outcomes.merged([outcomes.of(place, part[index]) for part in parts if index in part])
+            rows = [part[index] for part in parts if index in part]
+            asked = {
+                variant: outcomes.merged([outcomes.of(place, part) for part in rows])
+                for place, variant in enumerate(variants)
+                if rows
+            }
+            found |= outcomes.complete(asked) if asked and _limited(trainer) else asked
         return found
 
     def _write(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -143,6 +148,12 @@ class PerturbationRobustness(L.Callback):
 
 def _sets(trainer: L.Trainer) -> list[tuple[Variant, ...]]:
     return list(getattr(getattr(trainer, "datamodule", None), "evaluation_sets", []))
+
+
+def _limited(trainer: L.Trainer) -> bool:
+    """Whether not all batches are asked, so that a question may be without some of its variants."""
+    limits = (trainer.limit_test_batches, trainer.limit_val_batches)
+    return trainer.fast_dev_run or any(limit != 1.0 for limit in limits)  # type: ignore[attr-defined]
 
 
 def _check_ends_with_validation(trainer: L.Trainer) -> None:

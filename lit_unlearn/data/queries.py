@@ -13,6 +13,9 @@ from lit_unlearn.data.packing import Packed, pack, packed_length
 from lit_unlearn.data.questions import LETTERS, Question, prompt
 from lit_unlearn.errors import InputError
 
+_MOST = 8
+"""Prompts in one row."""
+
 
 class Query(NamedTuple):
     """A question as token ids."""
@@ -74,9 +77,9 @@ def encode(
 class QueryBatches(Dataset[QueryBatch]):
     """Item i is the i-th batch of one process; every process has equally many, and every query is in one of them.
 
-    The variants of a question are in one batch as far as the tokens allow. Longest first, so that a batch too large for
-    the memory fails at once. Where the batches of all processes would not be equally many, the last are of one row that
-    is not valid.
+    The variants of a question that begin alike are in one batch as far as the tokens allow. Longest first, so that a
+    batch too large for the memory fails at once. Where the batches of all processes would not be equally many, the last
+    are of one row that is not valid.
 
     Args:
         queries: of one set, in any order.
@@ -124,14 +127,22 @@ def _letters(context: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
 
 def _together(queries: Sequence[Query], max_tokens: int) -> list[list[Query]]:
-    """The variants of each question, in parts as large as a batch may be; those with most to run first."""
+    """The variants of each question that begin alike, in parts as large as a batch may be; with most to run first."""
     ordered = sorted(queries, key=lambda query: (query.number, query.variant))
     parts = []
     for _, variants in itertools.groupby(ordered, key=lambda query: query.number):
         rows = list(variants)
-        at_once = max(1, max_tokens // max(len(row.input_ids) for row in rows))
-        parts += [rows[start : start + at_once] for start in range(0, len(rows), at_once)]
+        at_once = min(_MOST, max(1, max_tokens // max(len(row.input_ids) for row in rows)))
+        for start in range(0, len(rows), at_once):
+            part = rows[start : start + at_once]
+            parts += [part] if _alike(part) else [[row] for row in part]
     return sorted(parts, key=lambda part: -packed_length([query.input_ids for query in part]))
+
+
+def _alike(part: Sequence[Query]) -> bool:
+    """Whether the rows have so much in common that it is worth a long row, whose attention takes more."""
+    prompts = [row.input_ids for row in part]
+    return 3 * packed_length(prompts) <= 2 * sum(map(len, prompts))
 
 
 def _batches(parts: Sequence[list[Query]], max_tokens: int) -> list[list[list[Query]]]:

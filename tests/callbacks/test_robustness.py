@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,16 @@ def test_it_evaluates_before_during_and_after_training(
     logged = trainer.callback_metrics
     assert {"val/retain/accuracy", "val/retain/1 token/accuracy_drop", "val/selectivity"} <= logged.keys()
     assert logged["val/retain/accuracy"] == results["evaluations"][2]["measured"]["retain"]["accuracy"]
+
+
+def test_of_some_batches_only_questions_in_all_variants_count(world: Path, tmp_path: Path) -> None:
+    asked = replace(evaluation(tmp_path), max_tokens=300)
+    trainer = quiet_trainer(tmp_path, callbacks=[PerturbationRobustness()], limit_val_batches=1)
+    trainer.validate(demo_module(world), demo_data(world, evaluation=asked), verbose=False)
+    (record,) = json.loads((tmp_path / "results.json").read_text())["evaluations"]
+    numbers = [record["outcomes"][name]["number"] for name in ("retain", "retain/1 token", "retain/1 token/control")]
+    assert numbers[0] == numbers[1] == numbers[2]
+    assert 0 < len(numbers[0]) < 6
 
 
 def test_evaluating_changes_no_loss(world: Path, tmp_path: Path) -> None:

@@ -56,5 +56,10 @@ def test_variants_of_a_question_share_a_row_as_far_as_tokens_allow() -> None:
             assert prompts_of(batch["packed"], batch["input_ids"].flatten()) == rows
 
 
+def test_what_has_little_in_common_keeps_rows_of_its_own() -> None:
+    unlike = [Query([10 * variant + place for place in range(9)], [1, 2, 3, 4], 0, 0, variant) for variant in range(3)]
+    assert "packed" not in QueryBatches(unlike, max_tokens=99)[0]
+
+
 def test_questions_of_one_variant_are_not_packed() -> None:
     assert "packed" not in QueryBatches(queries(3, 4, variants=1), max_tokens=99)[0]
