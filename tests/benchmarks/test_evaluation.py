@@ -6,8 +6,9 @@ import pytest
 from benchmarks import evaluation
 from benchmarks.evaluation import main
 
+STEM = "Of all the words that somebody wrote one after the other on a long sheet of paper, which word comes at place"
 QUESTIONS = [
-    {"question": f"Which word comes at place {place}?", "choices": ["one", "two", "three", "four"], "answer": place % 4}
+    {"question": f"{STEM} {place}?", "choices": ["one", "two", "three", "four"], "answer": place % 4}
     for place in range(8)
 ]
 SMALL = ["--hidden", "128", "--layers", "2", "--rounds", "1", "--harness-batch", "3"]
