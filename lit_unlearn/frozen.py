@@ -140,6 +140,7 @@ def _run_rows(
     stored: StoredStates | None = None,
 ) -> tuple[Outputs, Outputs | None]:
     """As `run_pair`, for the batch's own rows."""
+    # What is stored ends at `layer` at the latest: what that returned is not in the store.
     last = len(layers) - 1 if reader.needs_logits and stored is None else layer
     start = min(first_trained_layer(updated, layers), last if noise is None else min(last, noise[0]))
     run = partial(run_layers, updated, layers, batch, layer=layer, needs_logits=reader.needs_logits, start=start)

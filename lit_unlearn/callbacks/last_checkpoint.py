@@ -116,7 +116,7 @@ class LastCheckpoint(Checkpoint):
         with full_disk(path):
             if trainer.is_global_zero:
                 remove(partial)
-            trainer.save_checkpoint(partial, weights_only=False)
+            trainer.save_checkpoint(partial, weights_only=False)  # the optimizer's state too
             if trainer.is_global_zero:
                 synchronise(partial)
                 publish(partial, path)
