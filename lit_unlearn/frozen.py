@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from lit_unlearn.activation_checkpointing import recomputed
 from lit_unlearn.errors import InputError
 from lit_unlearn.forward import run_layers
 from lit_unlearn.hooks import Noise, Setting, applied, swapped, with_noise
@@ -93,6 +94,7 @@ def run_pair(
     reader: Loss,
     noise: tuple[int, Noise] | None = None,
     dropout: Sequence[Setting] = (),
+    recompute: bool = False,
     stored: StoredStates | None = None,
 ) -> tuple[Outputs, Outputs | None]:
     """Runs as much of both models on a batch as a loss reads; the layers below the first trained one run once.
@@ -106,6 +108,7 @@ def run_pair(
         reader: the loss.
         noise: index of a layer, and the noise added to its output in the frozen model; not for preferred answers.
         dropout: what is set while the updated model runs, from the first trained layer on.
+        recompute: keep no more of the updated model's layers than their inputs; backward computes the rest again.
         stored: states of earlier runs, which are not computed again.
 
     Returns:
@@ -114,7 +117,17 @@ def run_pair(
     Raises:
         InputError: the loss reads preferred answers and the batch has none.
     """
-    run = partial(_run_rows, updated, frozen, layers, layer=layer, reader=reader, dropout=dropout, stored=stored)
+    run = partial(
+        _run_rows,
+        updated,
+        frozen,
+        layers,
+        layer=layer,
+        reader=reader,
+        dropout=dropout,
+        recompute=recompute,
+        stored=stored,
+    )
     if not reader.needs_preferred:
         return run(batch, noise=noise)
     if "preferred" not in batch:
@@ -137,6 +150,7 @@ def _run_rows(
     reader: Loss,
     noise: tuple[int, Noise] | None = None,
     dropout: Sequence[Setting] = (),
+    recompute: bool = False,
     stored: StoredStates | None = None,
 ) -> tuple[Outputs, Outputs | None]:
     """As `run_pair`, for the batch's own rows."""
@@ -147,7 +161,7 @@ def _run_rows(
     # From 0 on there is nothing to share: what comes before the layers may be trained as well.
     shared = start > 0
     known = stored.prefix(batch, start) if stored and shared else None
-    with applied(dropout):
+    with applied(dropout), recomputed([*layers][start:] if recompute else [], dropout):
         # What dropout has changed is not the frozen model's.
         outputs, prefix = run(prefix=known, resumed=reader.needs_frozen and not dropout)
     if stored and shared and not known:

@@ -97,6 +97,7 @@ class UnlearnModule(L.LightningModule):
         noise_scale: float = 0.0,
         noise_layer: int | None = None,
         attention_dropout: float = 0.0,
+        activation_checkpointing: bool = False,
         prefix_store: PrefixStore | None = None,
         optimizer: Callable[[Iterable[Tensor]], Optimizer] = lambda p: AdamW(p, lr=5e-5, weight_decay=0.0, eps=1e-8),
         lr_scheduler: Callable[[Optimizer], LRScheduler] | None = None,
@@ -118,6 +119,7 @@ class UnlearnModule(L.LightningModule):
         self.noise_scale = noise_scale
         self.noise_layer = layer if noise_layer is None else noise_layer
         self.attention_dropout = attention_dropout
+        self.activation_checkpointing = activation_checkpointing
         self.prefix_store = prefix_store
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
@@ -431,6 +433,7 @@ class UnlearnModule(L.LightningModule):
                 reader=loss,
                 noise=(self.noise_layer, self._noise(batch)) if noisy else None,
                 dropout=drops,
+                recompute=training and self.activation_checkpointing,
                 stored=self._stored if training else None,
             )
         return loss(updated, frozen, batch), updated

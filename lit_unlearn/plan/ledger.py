@@ -19,7 +19,7 @@ OPTIMIZER = "optimizer state"
 KEPT = "kept for backward"
 PASSING = "passing"
 PARTS = (WEIGHTS, TRAINED, COPIES, GRADIENTS, OPTIMIZER, KEPT, PASSING)
-"""What memory is for; what is passing is not kept: batches, and values between two operations."""
+"""What memory is for; what is passing is not kept: batches, values between operations, what backward computes again."""
 
 
 class Ledger(TorchDispatchMode):

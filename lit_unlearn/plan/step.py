@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Self, cast
 
 import torch
 from lightning.pytorch.plugins import DoublePrecision, HalfPrecision, MixedPrecision, Precision
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils.module_tracker import ModuleTracker
 from transformers import PreTrainedModel
 
 from lit_unlearn import models
@@ -110,7 +111,20 @@ def count_flops() -> FlopCounterMode:
         _aten._scaled_dot_product_flash_attention_for_cpu.default: _attention,
         _aten._scaled_dot_product_flash_attention_for_cpu_backward.default: _attention_backward,
     }
-    return FlopCounterMode(display=False, custom_mapping={op.overloadpacket: count for op, count in mapping.items()})
+    found = FlopCounterMode(display=False, custom_mapping={op.overloadpacket: count for op, count in mapping.items()})
+    found.mod_tracker = _NoModules()
+    return found
+
+
+class _NoModules(ModuleTracker):
+    """Tells no modules apart: its hooks would keep what backward computes again until the end of it."""
+
+    def __enter__(self) -> Self:
+        """Does nothing."""
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        """Does nothing."""
 
 
 def _step(module: UnlearnModule, rows: Rows, optimizer: Optimizer, ledger: Ledger, precision: str) -> Step:

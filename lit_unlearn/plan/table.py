@@ -9,7 +9,7 @@ from lit_unlearn.plan.machines import GPUS, UTILISATION
 from lit_unlearn.plan.strategies import Layout
 
 _ABOUT = {
-    "passing": "values between two operations; batches",
+    "passing": "values between two operations; batches; what backward computes again",
     "kept for backward": "activations from the first trained layer on",
     "frozen copies": "the trained matrices as they were",
 }

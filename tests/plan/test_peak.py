@@ -28,7 +28,7 @@ def status(name):
 
 torch.set_num_threads(1)
 torch.nn.Linear(8, 8)(torch.ones(2, 8)).sum().backward()  # what torch takes for itself, once
-module, config, batch = module_of(sys.argv[1]), AutoConfig.from_pretrained(sys.argv[1]), pair(ROWS)
+module, config, batch = module_of(sys.argv[1], len(sys.argv) > 2), AutoConfig.from_pretrained(sys.argv[1]), pair(ROWS)
 before = status("VmRSS")
 module.adopt(AutoModelForCausalLM.from_config(config).eval().requires_grad_(False), "32-true")
 optimizer = module.configure_optimizers()
@@ -43,13 +43,15 @@ print(status("VmHWM") - before)
 """
 
 
-def module_of(folder: str) -> UnlearnModule:
-    return UnlearnModule(folder, RMU(1.0), RepresentationMSE(), layer=3, trainable=TRAINABLE, noise_scale=0.1)
+def module_of(folder: str, again: bool) -> UnlearnModule:
+    options: dict[str, Any] = {"layer": 3, "trainable": TRAINABLE, "noise_scale": 0.1}
+    return UnlearnModule(folder, RMU(1.0), RepresentationMSE(), activation_checkpointing=again, **options)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_the_peak_is_that_of_a_real_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize("again", [False, True], ids=["kept", "computed again"])
+def test_the_peak_is_that_of_a_real_process(tmp_path: Path, again: bool) -> None:
     sizes: dict[str, Any] = {
         "hidden_size": 512,
         "intermediate_size": 1536,
@@ -57,11 +59,11 @@ def test_the_peak_is_that_of_a_real_process(tmp_path: Path) -> None:
         "num_hidden_layers": 4,
     }
     LlamaConfig(**sizes, vocab_size=2000, pad_token_id=0).save_pretrained(tmp_path)
-    _, (step,) = simulate(module_of(str(tmp_path)), [ROWS], precision="32-true", whole=True, foreach=False)
+    _, (step,) = simulate(module_of(str(tmp_path), again), [ROWS], precision="32-true", whole=True, foreach=False)
     # Freed memory goes back at once, so that what is resident is what is alive.
     environment = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(tmp_path)],
+        [sys.executable, "-c", SCRIPT, str(tmp_path), *(["again"] if again else [])],
         cwd=Path(__file__).parents[2],
         env=environment | {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,

@@ -21,6 +21,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "npo": {"forget": NPO(0.1), "retain": LogitKL()},
     "dpo": {"forget": DPO(0.1), "retain": LogitKL()},
     "eager attention": {"attn_implementation": "eager"},
+    "rmu, activations computed again": {"activation_checkpointing": True, "trainable": [r"model\.layers\.[12]\..*"]},
+    "npo, activations computed again": {"activation_checkpointing": True, "forget": NPO(0.1), "retain": LogitKL()},
     "lora": {"lora": Lora(r=4, target_modules=["q_proj", "down_proj"], layers_to_transform=[1, 2])},
 }
 
@@ -42,8 +44,10 @@ def test_every_part_is_that_of_a_real_step(method: str, llama: Path) -> None:
     exact = {WEIGHTS: real.weights, TRAINED: real.trained, COPIES: real.copies, OPTIMIZER: real.optimizer}
     assert {part: step.peak[part] for part in exact} == exact
     assert (model.trained, model.optimizer) == (real.trained, real.optimizer)
-    assert step.peak[GRADIENTS] in (0, real.gradients)  # 0 where the worst moment is before backward makes them
-    assert step.peak[KEPT] == pytest.approx(real.kept, rel=0.15)
+    assert 0 <= step.peak[GRADIENTS] <= real.gradients  # fewer where the worst moment is before backward has made all
+    assert step.peak[KEPT] <= 1.15 * real.kept
+    if "again" not in method:  # there the worst moment is in backward, when some of it is no longer kept
+        assert step.peak[KEPT] >= 0.85 * real.kept
     assert step.forward == pytest.approx(real.forward, rel=0.03)
     assert step.backward == pytest.approx(real.backward, rel=0.03)
 

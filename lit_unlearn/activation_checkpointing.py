@@ -1,0 +1,30 @@
+"""Decoder layers whose activations are computed again in backward."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
+
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from lit_unlearn.hooks import Setting, applied
+
+
+@contextmanager
+def recomputed(layers: Sequence[nn.Module], settings: Sequence[Setting]) -> Iterator[None]:
+    """Of what the layers compute within this context only their inputs are kept; backward computes the rest again.
+
+    Hooks on the layers themselves do not run again, those on their parts do.
+
+    Args:
+        layers: decoder layers.
+        settings: what is set within this context, e.g. dropout's rates; it is set again meanwhile.
+    """
+    again = partial(checkpoint, use_reentrant=False, preserve_rng_state=bool(settings))
+    for layer in layers:
+        layer.forward = partial(again, layer.forward, context_fn=lambda: (nullcontext(), applied(settings)))
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward
