@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import torch
-from lightning.pytorch.strategies import FSDPStrategy
+from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from torch import nn
 from torch.optim import Optimizer
 from transformers import PretrainedConfig, PreTrainedModel
@@ -183,6 +183,45 @@ def check_strategy(strategy: object) -> None:
     if isinstance(strategy, FSDPStrategy):
         raise InputError(
             "trainer.strategy: FSDP1 (FSDPStrategy) runs a model whole or not at all; take FSDP2, -c trainer/fsdp2.yaml"
+        )
+
+
+def check_mesh(strategy: object, replicas: int) -> None:
+    """The processes can hold the copies of the model.
+
+    Args:
+        strategy: the Trainer's.
+        replicas: copies of the model.
+
+    Raises:
+        InputError: they cannot.
+    """
+    if not isinstance(strategy, ModelParallelStrategy):
+        check_replicas(replicas, None)
+        return
+    if strategy.device_mesh["tensor_parallel"].size() > 1:
+        raise InputError("trainer.strategy: tensor parallelism is not supported; set tensor_parallel_size to 1")
+    check_replicas(replicas, strategy.device_mesh["data_parallel"].size())
+
+
+def check_replicas(replicas: int, processes: int | None) -> None:
+    """So many processes can hold so many copies of a model.
+
+    Args:
+        replicas: copies.
+        processes: over which FSDP2 shards them; None where the strategy is another.
+
+    Raises:
+        InputError: they cannot.
+    """
+    if processes is None and replicas != 1:
+        raise InputError(
+            f"model.replicas: {replicas} copies of a sharded model are FSDP2's; take -c trainer/fsdp2.yaml, or set 1"
+        )
+    if processes is not None and (replicas < 1 or processes % replicas):
+        raise InputError(
+            f"model.replicas: {processes} processes cannot hold {replicas} copies; give a number that divides "
+            f"{processes}, such as that of machines"
         )
 
 

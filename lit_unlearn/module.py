@@ -27,6 +27,7 @@ from lit_unlearn.optimizer_state import by_name
 from lit_unlearn.prefix_store import PrefixStore, StoredStates, identity
 from lit_unlearn.ready import choose, make_ready
 from lit_unlearn.sharded_weights import fill, load
+from lit_unlearn.sharding import processes
 
 
 class Losses(NamedTuple):
@@ -66,6 +67,8 @@ class UnlearnModule(L.LightningModule):
         attention_dropout: share of the attention weights that is dropped in training, in the updated model from the
             first trained layer on: a baseline. Its random numbers are a function of (seed, step, stream, the first of
             the process's rows), so another number of processes draws others. 0 is off.
+        replicas: copies of the model under FSDP2, each sharded over as many consecutive processes (HSDP): with one copy
+            for each machine only gradients go between them. 1 shards the model over all processes.
         prefix_store: where hidden states that training does not change are kept for other runs with the same model and
             rows, which then do not compute them; None keeps none. `sweep` gives its fits one.
         optimizer: takes the trainable parameters, returns their optimizer.
@@ -98,6 +101,7 @@ class UnlearnModule(L.LightningModule):
         noise_layer: int | None = None,
         attention_dropout: float = 0.0,
         activation_checkpointing: bool = False,
+        replicas: int = 1,
         prefix_store: PrefixStore | None = None,
         optimizer: Callable[[Iterable[Tensor]], Optimizer] = lambda p: AdamW(p, lr=5e-5, weight_decay=0.0, eps=1e-8),
         lr_scheduler: Callable[[Optimizer], LRScheduler] | None = None,
@@ -120,6 +124,7 @@ class UnlearnModule(L.LightningModule):
         self.noise_layer = layer if noise_layer is None else noise_layer
         self.attention_dropout = attention_dropout
         self.activation_checkpointing = activation_checkpointing
+        self.replicas = replicas
         self.prefix_store = prefix_store
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
@@ -175,6 +180,7 @@ class UnlearnModule(L.LightningModule):
     def setup(self, stage: str) -> None:
         """Checks the options against the model and the data, before any weight is loaded."""
         checks.check_strategy(self.trainer.strategy)
+        checks.check_mesh(self.trainer.strategy, self.replicas)
         self.check_model()
         data = getattr(self.trainer, "datamodule", None)
         checks.check_vocabulary(self._config(), getattr(data, "vocabulary", None))
@@ -249,7 +255,7 @@ class UnlearnModule(L.LightningModule):
             layers,
             needs_logits=self._needs_logits(),
             masters=precision.endswith("mixed"),
-            mesh=self.device_mesh,
+            mesh=None if self.device_mesh is None else processes(self.device_mesh, self.replicas),
         )
         self.updated, self.frozen = updated, frozen
         self._dropout = dropout.settings([layers[index] for index in self._acting()], self.attention_dropout)

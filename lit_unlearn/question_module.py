@@ -11,7 +11,7 @@ from lit_unlearn.data.queries import QueryBatch
 from lit_unlearn.errors import InputError
 from lit_unlearn.evaluation import Evaluation, choice_scores, evaluate_choices
 from lit_unlearn.sharded_weights import fill, load
-from lit_unlearn.sharding import shard
+from lit_unlearn.sharding import processes, shard
 
 
 class QuestionModule(L.LightningModule):
@@ -26,6 +26,7 @@ class QuestionModule(L.LightningModule):
         trust_remote_code: run code that comes with the model. Do so only for code you have read.
         decoder_layers: dotted name of the list of decoder layers, which ModelParallelStrategy shards, for a model where
             it is not found by itself.
+        replicas: copies of the model under FSDP2, each sharded over as many consecutive processes (HSDP).
     """
 
     updated: PreTrainedModel
@@ -38,6 +39,7 @@ class QuestionModule(L.LightningModule):
         attn_implementation: str | None = None,
         trust_remote_code: bool = False,
         decoder_layers: str | None = None,
+        replicas: int = 1,
     ) -> None:
         super().__init__()
         self.pretrained = models.located(pretrained)
@@ -45,6 +47,7 @@ class QuestionModule(L.LightningModule):
         self.attn_implementation = attn_implementation
         self.trust_remote_code = trust_remote_code
         self.decoder_layers = decoder_layers
+        self.replicas = replicas
         self._precision = ""  # of the loaded model
 
     def check_model(self) -> None:
@@ -72,6 +75,7 @@ class QuestionModule(L.LightningModule):
     def setup(self, stage: str) -> None:
         """Checks model and data, before any weight is loaded."""
         checks.check_strategy(self.trainer.strategy)
+        checks.check_mesh(self.trainer.strategy, self.replicas)
         data = getattr(self.trainer, "datamodule", None)
         self.check_data(data)
         checks.check_vocabulary(self._config(), getattr(data, "vocabulary", None))
@@ -97,7 +101,7 @@ class QuestionModule(L.LightningModule):
         )
         if self.device_mesh is not None:
             layers = models.decoder_layers(self.updated, self.decoder_layers)
-            shard(self.updated, layers, nn.ModuleList(), self.device_mesh)
+            shard(self.updated, layers, nn.ModuleList(), processes(self.device_mesh, self.replicas))
         if files is not None:
             fill(self.updated, {}, files, dtype)
 

@@ -60,7 +60,7 @@ def make_ready(
         layers: its decoder layers.
         needs_logits: a loss reads logits.
         masters: hold what is trained in float32.
-        mesh: of ModelParallelStrategy, over which both are sharded.
+        mesh: from `sharding.processes`, over which both are sharded; None shards nothing.
 
     Raises:
         InputError: what is to be trained cannot be.

@@ -75,9 +75,18 @@ def fill(model: PreTrainedModel, copies: Mapping[str, nn.Parameter], files: Weig
         if ".lora_" not in name:
             stored = _stored(names[name], parameter, model, files)[0]
             target = parameter.to_local() if isinstance(parameter, DTensor) else parameter
-            value = files.read(stored, rows=_rows(parameter)).to(dtype)
+            value = files.read(stored, rows=rows(parameter)).to(dtype)
             models.check_finite_weight(str(model.config.name_or_path), name, value)
             target.copy_(value)
+
+
+def rows(parameter: Tensor) -> slice:
+    """This process's rows of a parameter, which FSDP2 shares out as `torch.chunk` does."""
+    if not isinstance(parameter, DTensor):
+        return slice(None)
+    mesh, dimension = parameter.device_mesh, parameter.device_mesh.ndim - 1  # before it come replicas, if any
+    size, place = -(-parameter.shape[0] // mesh.size(dimension)), mesh.get_local_rank(dimension)
+    return slice(size * place, size * (place + 1))
 
 
 def _named(model: PreTrainedModel) -> list[tuple[list[str], nn.Parameter]]:
@@ -93,12 +102,3 @@ def _stored(names: list[str], parameter: Tensor, model: PreTrainedModel, files: 
     plain = [name.replace(".base_layer.", ".") for name in names]  # PEFT's name for a module beside an adapter
     shape = tuple(parameter.shape)
     return [own for name in plain for own in files.names_of(name, shape, prefix=model.base_model_prefix)]
-
-
-def _rows(parameter: Tensor) -> slice:
-    """This process's rows of a parameter, which FSDP2 shares out as `torch.chunk` does."""
-    if not isinstance(parameter, DTensor):
-        return slice(None)
-    mesh = parameter.device_mesh
-    size = -(-parameter.shape[0] // mesh.size())
-    return slice(size * mesh.get_local_rank(), size * (mesh.get_local_rank() + 1))

@@ -3,7 +3,7 @@
 from typing import Any
 
 from torch import Tensor, nn
-from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
@@ -19,7 +19,7 @@ def shard(
     *,
     needs_logits: bool = False,
 ) -> None:
-    """Shards both models in place over the mesh's data-parallel dimension.
+    """Shards both models in place.
 
     Each module with trained parameters, each frozen copy, each decoder layer and each module outside the layers is a
     unit of its own: no unit encloses the whole model, since its forward need not run.
@@ -28,15 +28,13 @@ def shard(
         updated: the causal language model, its trainable parameters chosen.
         layers: its decoder layers.
         copies: the frozen model's own modules.
-        mesh: of ModelParallelStrategy.
+        mesh: from `processes`.
         needs_logits: a loss reads logits. Then an output head that is not trained stays whole on every rank: logits are
             computed in pieces, each of which would gather it.
 
     Raises:
-        InputError: a trained parameter is tied between modules, or the mesh asks for tensor parallelism.
+        InputError: a trained parameter is tied between modules.
     """
-    if mesh["tensor_parallel"].size() > 1:
-        raise InputError("trainer.strategy: tensor parallelism is not supported; set tensor_parallel_size to 1")
     inside = {id(module) for layer in layers for module in layer.modules()}
     outside = [module for module in updated.modules() if id(module) not in inside and _owned(module)]
     trained = [module for layer in layers for module in layer.modules() if _trains(module)]
@@ -47,7 +45,22 @@ def shard(
         whole.append(head)
     for module in [*trained, *copies, *loaded, *(module for module in outside if module not in whole)]:
         # Resharded always: a forward without gradient between backward and step would lose the update otherwise.
-        fully_shard(module, mesh=mesh["data_parallel"], reshard_after_forward=True)
+        fully_shard(module, mesh=mesh, reshard_after_forward=True)
+
+
+def processes(mesh: DeviceMesh, replicas: int) -> DeviceMesh:
+    """The processes over which a model is sharded; with replicas, one row for each copy (HSDP).
+
+    Consecutive processes, such as those of a machine, hold a copy together. Every process must call it.
+
+    Args:
+        mesh: of ModelParallelStrategy.
+        replicas: copies of the model; their number divides that of the processes.
+    """
+    if replicas == 1:
+        return mesh["data_parallel"]
+    shape = (replicas, mesh["data_parallel"].size() // replicas)
+    return init_device_mesh(mesh.device_type, shape, mesh_dim_names=("replicate", "shard"))
 
 
 def gathered(value: Any) -> Tensor:

@@ -47,7 +47,7 @@ def gradients(folder: Path, *, rate: float, again: bool) -> tuple[dict[str, Tens
             model, FrozenModel(model), layers, batch, layer=4, reader=loss, dropout=drops, recompute=again
         )
         total = loss(updated, frozen, batch).sum() + updated.hidden.square().mean()
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     found = {name: value.grad for name, value in model.named_parameters() if value.grad is not None}
     return found, sum(kept.values())
 

@@ -17,7 +17,7 @@ from lit_unlearn import InputError, models
 from lit_unlearn.first_layers import FirstLayers
 from lit_unlearn.frozen import FrozenModel
 from lit_unlearn.sharded_weights import fill, load
-from lit_unlearn.sharding import gathered, shard
+from lit_unlearn.sharding import gathered, processes, shard
 from tests.families import FAMILIES, write_family
 from tests.tiny_world import write_model
 
@@ -104,7 +104,7 @@ def load_in_two(rank: int, folder: str, port: str) -> None:
     assert files is not None
     models.choose_trainable(model, [r"model\.layers\.1\.mlp\.down_proj\.weight"])
     frozen = FrozenModel(model)
-    shard(model, models.decoder_layers(model), frozen.copies, mesh)
+    shard(model, models.decoder_layers(model), frozen.copies, processes(mesh, 1))
     fill(model, frozen.own(), files, torch.float32)
     after = resident()
     size = sum(parameter.numel() for parameter in model.parameters()) * 4 / 2**20

@@ -13,7 +13,7 @@ from lit_unlearn.command_parser import CommandParser
 from lit_unlearn.errors import InputError
 from lit_unlearn.plan import table
 from lit_unlearn.plan.check import Check
-from lit_unlearn.plan.config import PlanCLI
+from lit_unlearn.plan.config import STRATEGIES, PlanCLI
 from lit_unlearn.plan.disk import Written, written
 from lit_unlearn.plan.machines import GPUS, UTILISATION
 from lit_unlearn.plan.step import Model, Rows, Step, simulate
@@ -113,7 +113,8 @@ def plan(config: PlanCLI) -> Plan:
     model, steps = _simulated(config, list(dict.fromkeys([*topics, other])))
     step, growth = steps[longest], Growth(steps[longest], steps[other])
     flops = sum(processes * (steps[rows].forward + steps[rows].backward) for rows in topics) / len(topics)
-    chosen = layout(strategy, processes, model, growth, size)
+    chosen = layout(strategy, processes, model, growth, size, replicas=config.replicas)
+    others = [one for one in layouts(model, growth, size) if one.name != chosen.name]
     files = written(config, model)
     return Plan(
         _title(config, longest, flops),
@@ -123,7 +124,7 @@ def plan(config: PlanCLI) -> Plan:
         flops,
         config.batches,
         chosen,
-        layouts(model, growth, size),
+        sorted([chosen, *others], key=lambda one: (STRATEGIES.index(one.strategy), one.replicas, one.devices)),
         files,
         checks(config, chosen, files, flops / processes),
     )

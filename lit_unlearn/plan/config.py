@@ -13,7 +13,7 @@ from lit_unlearn.errors import InputError
 from lit_unlearn.forget_tokens import ConfigCLI
 from lit_unlearn.plan.step import Rows
 
-ONE, DDP, FSDP2 = "one device", "DDP", "FSDP2"
+STRATEGIES = ONE, DDP, FSDP2 = "one device", "DDP", "FSDP2"
 _CHARACTERS = 3
 """Characters of a token, at least: preferred answers are counted without the tokenizer."""
 
@@ -83,6 +83,16 @@ class PlanCLI(ConfigCLI):
                 f"trainer.strategy: {strategy!r} cannot be planned; take trainer/ddp.yaml or trainer/fsdp2.yaml"
             )
         return DDP if self.processes > 1 else ONE
+
+    @property
+    def replicas(self) -> int:
+        """Copies of the model that the processes hold between them under FSDP2.
+
+        Raises:
+            InputError: they cannot hold so many.
+        """
+        checks.check_replicas(self.model.replicas, self.processes if self.strategy == FSDP2 else None)
+        return self.model.replicas
 
     @property
     def batches(self) -> int | None:

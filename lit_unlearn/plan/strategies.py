@@ -18,10 +18,14 @@ class Layout(NamedTuple):
     devices: int
     parts: dict[str, int]
     """Bytes on each device, by part."""
+    replicas: int = 1
+    """Copies of a sharded model."""
 
     @property
     def name(self) -> str:
         """As a table shows it."""
+        if self.replicas > 1:
+            return f"HSDP {self.replicas} × {self.devices // self.replicas}"
         return self.strategy if self.strategy == ONE else f"{self.strategy} × {self.devices}"
 
     @property
@@ -56,7 +60,7 @@ class Growth(NamedTuple):
         }
 
 
-def layout(strategy: str, devices: int, model: Model, growth: Growth, batch_size: int) -> Layout:
+def layout(strategy: str, devices: int, model: Model, growth: Growth, batch_size: int, *, replicas: int = 1) -> Layout:
     """A strategy over devices that share a batch.
 
     Args:
@@ -65,16 +69,17 @@ def layout(strategy: str, devices: int, model: Model, growth: Growth, batch_size
         model: what the model takes.
         growth: what a step takes.
         batch_size: rows of each stream over all devices.
+        replicas: copies of the model under FSDP2.
     """
     parts = growth.peak(batch_size / devices)
     if strategy == DDP:
         parts["DDP's buckets"] = parts[GRADIENTS]
     if strategy == FSDP2:
-        whole = parts[WEIGHTS] - model.whole
-        parts = {part: size if part in (KEPT, PASSING) else size // devices for part, size in parts.items()}
-        parts[WEIGHTS] = whole // devices
+        whole, share = parts[WEIGHTS] - model.whole, devices // replicas
+        parts = {part: size if part in (KEPT, PASSING) else size // share for part, size in parts.items()}
+        parts[WEIGHTS] = whole // share
         parts["gathered modules"] = model.whole + _GATHERED * model.unit
-    return Layout(strategy, devices, parts)
+    return Layout(strategy, devices, parts, replicas)
 
 
 def layouts(model: Model, growth: Growth, batch_size: int, counts: Sequence[int] = (2, 4, 8)) -> list[Layout]:

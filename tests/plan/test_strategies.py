@@ -31,6 +31,13 @@ def test_fsdp2_shares_all_but_whole_modules_and_those_that_run() -> None:
     assert shared.parts == expected | {"gathered modules": 160}
 
 
+def test_copies_share_rows_and_not_weights() -> None:
+    whole, copies = (layout(FSDP2, 4, MODEL, GROWTH, 4, replicas=replicas) for replicas in (1, 2))
+    half = {WEIGHTS: 450, TRAINED: 40, COPIES: 20, GRADIENTS: 40, OPTIMIZER: 80}
+    assert copies.parts == whole.parts | half
+    assert (whole.name, copies.name) == ("FSDP2 × 4", "HSDP 2 × 2")
+
+
 def test_only_numbers_that_share_the_batch_evenly() -> None:
     assert [one.name for one in layouts(MODEL, GROWTH, 4)] == [
         "one device", "DDP × 2", "DDP × 4", "FSDP2 × 2", "FSDP2 × 4",

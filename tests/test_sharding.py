@@ -1,0 +1,76 @@
+"""Over which processes a model is sharded, as one of many sees it; `test_world_size.py` has real ones."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+import torch.distributed as dist
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+from torch.testing._internal.distributed.fake_pg import FakeStore
+
+from lit_unlearn import InputError
+from lit_unlearn.checks import check_mesh
+from lit_unlearn.sharded_weights import rows
+from lit_unlearn.sharding import processes
+
+
+@pytest.fixture
+def mesh() -> Iterator[Callable[..., DeviceMesh]]:
+    """Makes the mesh of ModelParallelStrategy as process `rank` of eight has it."""
+
+    def made(rank: int, *shape: int) -> DeviceMesh:
+        dist.init_process_group("fake", store=FakeStore(), rank=rank, world_size=8)
+        return init_device_mesh("cpu", shape or (8, 1), mesh_dim_names=("data_parallel", "tensor_parallel"))
+
+    yield made
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+class Strategy(ModelParallelStrategy):
+    """One whose processes have found each other."""
+
+    def __init__(self, mesh: DeviceMesh) -> None:
+        super().__init__()
+        self._device_mesh = mesh
+
+
+def test_consecutive_processes_hold_a_copy_together(mesh: Callable[..., DeviceMesh]) -> None:
+    found = processes(mesh(5), 2)
+    assert (found.mesh.tolist(), tuple(found.get_coordinate() or ())) == ([[0, 1, 2, 3], [4, 5, 6, 7]], (1, 1))
+
+
+@pytest.mark.parametrize(
+    ("rank", "replicas", "share"), [(0, 1, (0, 2)), (5, 1, (10, 12)), (5, 2, (3, 6)), (7, 2, (9, 12)), (7, 8, (0, 10))]
+)
+def test_a_process_reads_its_rows(
+    mesh: Callable[..., DeviceMesh], rank: int, replicas: int, share: tuple[int, int]
+) -> None:
+    module = nn.Linear(4, 10, bias=False)
+    whole = processes(mesh(rank), replicas)
+    before = module.weight.detach().clone()
+    fully_shard(module, mesh=whole)
+    assert rows(module.weight) == slice(*share)
+    assert isinstance(module.weight, DTensor)
+    assert torch.equal(module.weight.to_local(), before[slice(*share)])
+
+
+def test_processes_that_cannot_hold_the_copies_are_told(mesh: Callable[..., DeviceMesh]) -> None:
+    strategy = Strategy(mesh(0))
+    for replicas in (1, 2, 8):
+        check_mesh(strategy, replicas)
+    with pytest.raises(InputError, match=r"model.replicas: 8 processes cannot hold 3 copies; give a number that div"):
+        check_mesh(strategy, 3)
+    with pytest.raises(InputError, match=r"model.replicas: 8 processes cannot hold 0 copies"):
+        check_mesh(strategy, 0)
+    with pytest.raises(InputError, match=r"model.replicas: 2 copies .* are FSDP2's; take -c trainer/fsdp2.yaml"):
+        check_mesh(DDPStrategy(), 2)
+
+
+def test_tensor_parallelism_is_refused(mesh: Callable[..., DeviceMesh]) -> None:
+    with pytest.raises(InputError, match="tensor parallelism is not supported; set tensor_parallel_size to 1"):
+        check_mesh(Strategy(mesh(0, 4, 2)), 1)
