@@ -22,6 +22,7 @@ from lit_unlearn.cli import main
 from tests.data.test_sets import write_questions
 from tests.interrupting import check_same, outcome, write_config
 
+ROOT = Path(__file__).parents[1]
 SLURM, TORCHRUN = shipped.folder() / "launch/slurm.sh", shipped.folder() / "launch/torchrun.sh"
 FSDP2 = ["-c", "trainer/fsdp2.yaml", "--trainer.strategy.data_parallel_size", "2"]
 DDP = ["-c", "trainer/ddp.yaml"]
@@ -115,14 +116,18 @@ def test_a_script_without_a_folder_says_what_it_takes(script: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("status", "restarts", "requeued"), [(1, 0, False), (143, 0, False), (137, 0, True), (137, 20, False)]
+    ("status", "further", "requeued"), [(1, True, False), (143, True, False), (137, True, True), (137, False, False)]
 )
-def test_a_job_is_queued_again_when_a_process_was_killed_but_not_for_ever(
-    status: int, restarts: int, requeued: bool, tmp_path: Path
+def test_a_job_is_queued_again_when_a_process_was_killed_on_its_way(
+    status: int, further: bool, requeued: bool, tmp_path: Path
 ) -> None:
-    write_command(tmp_path, "srun", f"#!/bin/bash\nexit {status}\n")
+    last = tmp_path / "run/last.ckpt"
+    last.parent.mkdir()
+    last.touch()
+    os.utime(last, (0, 0))
+    write_command(tmp_path, "srun", f"#!/bin/bash\n{'touch run/last.ckpt' if further else ''}\nexit {status}\n")
     write_command(tmp_path, "scontrol", '#!/bin/bash\necho "$@" > asked\n')
-    environment = os.environ | JOB | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_RESTART_COUNT": str(restarts)}
+    environment = os.environ | JOB | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", SLURM, "run"], cwd=tmp_path, env=environment)
     assert done.returncode == status
     assert (tmp_path / "asked").exists() == requeued
@@ -130,18 +135,18 @@ def test_a_job_is_queued_again_when_a_process_was_killed_but_not_for_ever(
 
 @pytest.fixture(scope="module")
 def config(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of a run in which the second process may be interrupted after step 7, and killed after step 25."""
+    """Of a run in which the second process may be interrupted after step 5, and killed after step 11."""
     folder = tmp_path_factory.mktemp("launch")
     questions = write_questions(folder / "retain.jsonl").path
-    moments: list[dict[str, Any]] = [{"step": 7, "how": "SIGUSR1"}, {"step": 25, "how": "SIGKILL"}]
+    moments: list[dict[str, Any]] = [{"step": 5, "how": "SIGUSR1"}, {"step": 11, "how": "SIGKILL"}]
     interrupts = [{"class_path": "tests.interrupting.Interrupt", "init_args": moment} for moment in moments]
-    last = {"class_path": "LastCheckpoint", "init_args": {"every_n_steps": 5}}
+    last = {"class_path": "LastCheckpoint", "init_args": {"every_n_steps": 3}}
     callbacks = ["PerturbationRobustness", "ExportPretrained", *interrupts, last]
-    return write_config(world, questions, folder / "tiny.yaml", callbacks=callbacks, val_check_interval=20)
+    return write_config(world, questions, folder / "tiny.yaml", callbacks=callbacks, max_steps=16, val_check_interval=8)
 
 
 def environment(folder: Path) -> dict[str, str]:
-    paths = {"PATH": f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(Path.cwd())}
+    paths = {"PATH": f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     return os.environ | paths | {"OMP_NUM_THREADS": "1"}
 
 
@@ -162,7 +167,7 @@ def test_a_job_that_slurm_interrupts_and_whose_process_is_killed_goes_on_bit_for
     assert status == 0, said
     status, said = job("run", interrupted=True)
     assert status == 128 + signal.SIGTERM, said
-    assert "lit-unlearn: to go on (after step 7)" in said
+    assert "lit-unlearn: to go on (after step 5)" in said
     asked = [f"requeue {JOB['SLURM_JOB_ID']}"]
     assert (tmp_path / "asked").read_text().splitlines() == asked
     status, said = job("run", interrupted=True)
@@ -176,11 +181,11 @@ def test_a_job_that_slurm_interrupts_and_whose_process_is_killed_goes_on_bit_for
 
 @pytest.mark.slow
 def test_a_run_of_torchrun_whose_process_is_killed_goes_on_bit_for_bit(config: Path, tmp_path: Path) -> None:
-    def machines(run: str, *, interrupted: bool = False) -> list[int]:
+    def machines(run: str, *, interrupted: bool = False, restarts: int = 0) -> list[int]:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
-        given = {"HOST": "127.0.0.1", "PORT": port, "MACHINES": "2", "PROCESSES": "1"}
+        given = {"HOST": "127.0.0.1", "PORT": port, "MACHINES": "2", "PROCESSES": "1", "RESTARTS": str(restarts)}
         command = ["bash", str(TORCHRUN), run, "-c", str(config), *DDP]
         second = {"INTERRUPT": "1"} if interrupted else {}
         started = [
@@ -189,7 +194,6 @@ def test_a_run_of_torchrun_whose_process_is_killed_goes_on_bit_for_bit(config: P
         return [process.wait(timeout=300) for process in started]
 
     assert machines("whole") == [0, 0]
-    assert all(machines("run", interrupted=True))  # SIGUSR1 is nobody's here, and ends the process after step 7
-    assert all(machines("run", interrupted=True))
-    assert machines("run") == [0, 0]
+    assert all(machines("run", interrupted=True))  # SIGUSR1 is nobody's here: it kills the second process at step 5
+    assert machines("run", interrupted=True, restarts=1) == [0, 0]  # once more, and it begins again by itself
     check_same(tmp_path / "run", outcome(tmp_path / "whole"))

@@ -19,16 +19,19 @@
 #SBATCH --output=%x-%j.log
 # --ntasks-per-node: one process for each GPU. --signal: so many seconds before the end the run stops after its step,
 # writes its checkpoint and has the job queued again; choose more than these take.
-RESTARTS=20 # a job that has been queued again so many times is not, when a process is killed once more
 RUN=${1:?the folder of the run, then options of lit-unlearn fit}
+
+written() { stat --format=%Y "$RUN/last.ckpt" 2>/dev/null; }
+before=$(written)
 
 srun --kill-on-bad-exit=1 --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" python -m lit_unlearn fit "${@:2}" \
   --trainer.num_nodes "$SLURM_NNODES" --trainer.devices "$SLURM_NTASKS_PER_NODE" \
   --trainer.default_root_dir "$RUN" --ckpt_path last
 status=$?
 
-# A process that was killed, and not by this job's own end (143): on another machine, or with more luck, it goes on.
-if ((status > 128 && status != 143 && ${SLURM_RESTART_COUNT:-0} < RESTARTS)); then
+# A process was killed, and not at this job's own end (143). On other machines the run may go on; where it has got no
+# further than the last time, it would be killed again.
+if ((status > 128 && status != 143)) && [[ $(written) != "$before" ]]; then
   scontrol requeue "$SLURM_JOB_ID"
 fi
 exit "$status"
