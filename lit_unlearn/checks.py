@@ -282,11 +282,16 @@ def check_same_optimizer(groups: Sequence[Mapping[str, Any]], optimizer: Optimiz
         if scheduled:
             before["lr"] = group.get("initial_lr", group["lr"])
         for name, value in optimizer.defaults.items():
-            if name in before and before[name] != value:
+            if name in before and _as_tuple(before[name]) != _as_tuple(value):
                 raise InputError(
                     f"model.optimizer.{name}: the checkpoint was made with {before[name]}, this run has {value}; go on "
                     "with the same, or begin another run from an export"
                 )
+
+
+def _as_tuple(value: Any) -> Any:
+    """A pair is a list in an optimizer that has gone on under FSDP2."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def check_checkpoint(held: Identity | None, own: Identity, *, seeds: bool) -> None:

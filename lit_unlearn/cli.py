@@ -20,7 +20,7 @@ commands:
   test           the same, logged under test/
   eval           any task of the lm-eval harness: lit-unlearn eval --model PATH --tasks wmdp_bio,mmlu_perturbed
   tasks-path     the folder of the harness tasks that come with the package, for lm_eval --include_path
-  configs        list the shipped configs
+  configs        list the shipped configs and scripts, or show one: lit-unlearn configs launch/slurm.sh
   forget-tokens  n-grams that perturb, by their similarity to their document: lit-unlearn forget-tokens -c rmu.yaml
   plan           memory, time and what will fail here, before a fit: lit-unlearn plan -c rmu.yaml
   sweep          a fit for each of many points: lit-unlearn sweep -c CONFIG --over OPTION=V1,V2 --out FOLDER
@@ -151,8 +151,11 @@ def _verify(words: list[str]) -> None:
 
 
 def _configs(words: list[str]) -> None:
+    if words[2:]:
+        raise InputError(f"configs: takes one name at most, got {words[2]!r} as well")
     if words[1:]:
-        raise InputError(f"configs: takes no options, got {words[1]!r}")
+        print(shipped.text(words[1]), end="")
+        return
     for name, title in shipped.titles().items():
         print(f"{name:24} {title}")
 

@@ -22,9 +22,29 @@ def names() -> list[str]:
     return sorted(path.relative_to(folder()).as_posix() for path in folder().rglob("*.yaml"))
 
 
+def scripts() -> list[str]:
+    """The names of the scripts that launch a run on several machines."""
+    return sorted(path.relative_to(folder()).as_posix() for path in folder().rglob("*.sh"))
+
+
 def titles() -> dict[str, str]:
-    """Each config's first comment line, by name."""
-    return {name: (folder() / name).read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for name in names()}
+    """Each config's and each script's first comment line, by name."""
+    lines = {name: text(name).splitlines() for name in [*names(), *scripts()]}
+    return {name: next(line for line in first if line.startswith("# ")).lstrip("# ") for name, first in lines.items()}
+
+
+def text(name: str) -> str:
+    """A shipped config or script.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    shipped = [*names(), *scripts()]
+    if name not in shipped:
+        near = difflib.get_close_matches(name, shipped, n=1)
+        hint = f"did you mean {near[0]}?" if near else "`lit-unlearn configs` lists them"
+        raise InputError(f"configs: there is no shipped file {name!r}; {hint}")
+    return (folder() / name).read_text(encoding="utf-8")
 
 
 def resolve(words: Sequence[str]) -> list[str]:

@@ -20,7 +20,7 @@ import lit_unlearn.data
 import lit_unlearn.forget
 import lit_unlearn.no_loss
 import lit_unlearn.retain  # noqa: F401  short class names in YAML are those of imported classes
-from lit_unlearn import checks, continuing, run_record
+from lit_unlearn import checks, continuing, requeue, run_record
 from lit_unlearn.callbacks import LastCheckpoint, LMEvalHarness, PerturbationRobustness
 from lit_unlearn.checkpoint_io import WholeCheckpointIO, check_whole, resumes
 from lit_unlearn.errors import Diverged, InputError
@@ -173,6 +173,8 @@ class UnlearnCLI(LightningCLI):
             trainer = super().instantiate_trainer(**kwargs)
         except (ValueError, TypeError, ImportError) as error:
             raise InputError(f"trainer: {error}") from error
+        if not any(isinstance(one, LastCheckpoint) for one in trainer.checkpoint_callbacks):
+            requeue.taken_from_lightning(trainer)  # there is nothing from which a job that is queued again goes on
         self.folder.began = lambda: trainer.global_step > 0
         return trainer
 
@@ -190,14 +192,16 @@ class UnlearnCLI(LightningCLI):
         """Takes the run's own checkpoint, if there is one; says so."""
         options = continuing.saved(self._parser("fit"), self.config["fit"])
         before = continuing.check_options(folder, options)
+        first = getattr(rank_zero_only, "rank", 0) == 0
         if continuing.is_finished(folder):
-            print(f"The run in {folder} is finished; a longer one: --ckpt_path {folder / continuing.NAME}")
+            if first:
+                print(f"The run in {folder} is finished; a longer one: --ckpt_path {folder / continuing.NAME}")
             raise SystemExit(0)
-        if getattr(rank_zero_only, "rank", 0) == 0:
+        if first:
             continuing.clean(folder)
         path = continuing.checkpoint(folder) or before.get("ckpt_path")
         self.config_init["fit"].ckpt_path = path
-        if getattr(rank_zero_only, "rank", 0) == 0:
+        if first:
             print(f"Going on from {path}" if path else f"There is no checkpoint in {folder} yet: from the beginning")
 
     def _defaults(self, folder: Path) -> dict[str, Any]:

@@ -29,7 +29,8 @@ class Interrupt(L.Callback):
         self._interrupt(trainer, "train_end")
 
     def _interrupt(self, trainer: L.Trainer, at: str) -> None:
-        if os.environ.get("INTERRUPT") and trainer.global_step == self.step and at == self.at:
+        again = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"  # by torchrun
+        if os.environ.get("INTERRUPT") and not again and trainer.global_step == self.step and at == self.at:
             os.environ.pop("INTERRUPT")
             if self.how == "exception":
                 raise RuntimeError("a mistake in a callback")

@@ -206,3 +206,12 @@ def test_fsdp1_is_refused() -> None:
     with pytest.raises(InputError, match=r"trainer.strategy: FSDP1 .* take FSDP2, -c trainer/fsdp2.yaml"):
         checks.check_strategy(FSDPStrategy())
     checks.check_strategy(ModelParallelStrategy())
+
+
+def test_an_optimizer_that_has_gone_on_under_fsdp2_is_the_same() -> None:
+    optimizer = torch.optim.AdamW([torch.zeros(1, requires_grad=True)], betas=(0.8, 0.9))
+    groups = [{**group, "betas": list(group["betas"])} for group in optimizer.state_dict()["param_groups"]]
+    checks.check_same_optimizer(groups, optimizer, scheduled=False)
+    groups[0]["betas"] = [0.8, 0.95]
+    with pytest.raises(InputError, match=r"^model.optimizer.betas: the checkpoint was made with \[0.8, 0.95\]"):
+        checks.check_same_optimizer(groups, optimizer, scheduled=False)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lit_unlearn import cli
+from lit_unlearn import cli, shipped
 from lit_unlearn.errors import InputError
 
 _HEAVY = ("torch", "lightning", "transformers", "datasets", "lm_eval", "jsonargparse")
@@ -40,6 +40,13 @@ def test_configs_are_listed_with_their_titles(capsys: pytest.CaptureFixture[str]
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert lines["rmu.yaml"].startswith("RMU with Random Noise Augmentation")
     assert lines["trainer/ddp.yaml"].startswith("Overlay: DDP")
+    assert lines["launch/slurm.sh"].startswith("A job of SLURM: fit on several machines")
+
+
+@pytest.mark.parametrize("name", ["demo.yaml", "launch/slurm.sh"])
+def test_one_is_shown_as_it_is(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["configs", name])
+    assert capsys.readouterr().out == (shipped.folder() / name).read_text()
 
 
 @pytest.mark.parametrize(
@@ -48,7 +55,8 @@ def test_configs_are_listed_with_their_titles(capsys: pytest.CaptureFixture[str]
         (["fti"], "'fti' is not a command; did you mean 'fit'?"),
         (["unlearn-it"], "'unlearn-it' is not a command; choose one of fit, validate, test, "),
         (["-c", "rmu.yaml"], "'-c' is not a command; choose one of"),
-        (["configs", "--all"], "configs: takes no options, got '--all'"),
+        (["configs", "slurm.sh"], "configs: there is no shipped file 'slurm.sh'; did you mean launch/slurm.sh?"),
+        (["configs", "demo.yaml", "x"], "configs: takes one name at most, got 'x' as well"),
     ],
 )
 def test_a_wrong_command_is_one_line_and_status_2(

@@ -13,17 +13,13 @@ from lit_unlearn.run_folder import RunFolder
 from tests.data.test_sets import write_questions
 from tests.interrupting import check_same, outcome, write_config
 
-PLAIN = [
-    "PerturbationRobustness",
-    "ExportPretrained",
-    {"class_path": "LastCheckpoint", "init_args": {"every_n_steps": 5}},
-]
 
-
-def interrupting(step: int, how: str, *, at: str = "train_batch_end") -> dict[str, Any]:
+def interrupting(step: int, how: str, *, at: str = "train_batch_end", every: int = 5) -> dict[str, Any]:
     """Trainer options with the callback that interrupts."""
+    last = {"class_path": "LastCheckpoint", "init_args": {"every_n_steps": every}}
     options = {"step": step, "how": how, "at": at}
-    return {"callbacks": [*PLAIN, {"class_path": "tests.interrupting.Interrupt", "init_args": options}]}
+    interrupt = {"class_path": "tests.interrupting.Interrupt", "init_args": options}
+    return {"callbacks": ["PerturbationRobustness", "ExportPretrained", last, interrupt]}
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +52,11 @@ INTERRUPTED = {
     "SIGTERM in the last step": (interrupting(40, "SIGTERM"), "after step 35"),
     "Ctrl-C in a step": (interrupting(7, "SIGINT"), "after step 7"),
     "Ctrl-C in a validation": (interrupting(20, "SIGINT", at="validation_batch_start"), "after step 20"),
+    "Ctrl-C where no checkpoint is due": (
+        interrupting(20, "SIGINT", at="validation_batch_start", every=7),
+        "after step 20",
+    ),
+    "SIGTERM in a validation": (interrupting(20, "SIGTERM", at="validation_batch_start", every=7), "after step 20"),
     "Ctrl-C at the end of an epoch": (interrupting(30, "SIGINT"), "after step 30"),
 }
 _STATUS = {"SIGTERM": 143, "SIGINT": 130}

@@ -48,7 +48,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_configs_come_with_the_wheel(installed: Path, tmp_path: Path) -> None:
     shown = run([installed, "configs"], tmp_path)
-    names = {path.relative_to(ROOT / "configs").as_posix() for path in (ROOT / "configs").rglob("*.yaml")}
+    names = {path.relative_to(ROOT / "configs").as_posix() for path in (ROOT / "configs").rglob("*.*")}
     assert {line.split()[0] for line in shown.splitlines()} == names
 
 

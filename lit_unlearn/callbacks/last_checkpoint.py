@@ -1,8 +1,5 @@
 """The checkpoint from which an interrupted run goes on bit for bit."""
 
-import signal
-import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +9,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
 from lit_unlearn.errors import InputError
+from lit_unlearn.interruption import Interruption, ends
 from lit_unlearn.metrics_csv import MetricsCSV
 from lit_unlearn.whole import full_disk, publish, remove, synchronise
 
@@ -27,8 +25,9 @@ class LastCheckpoint(Checkpoint):
     one takes the place of the earlier one when it is whole and on disk. `lit-unlearn fit` has this callback unless
     `trainer.enable_checkpointing` is false.
 
-    SIGTERM ends the run after the step, Ctrl-C too; a second Ctrl-C, and SIGTERM during a validation, end it at once.
-    Where several processes train, which may be at different steps then, each does so, and nothing more is written.
+    Ctrl-C, SIGTERM and the signal that SLURM sends before a job's time is over end the run after the step and its
+    validation, with a checkpoint, in all processes; after the last, the job is queued again. A second Ctrl-C ends it at
+    once. SLURM's signal does not wait for a validation, which may last longer than the job.
 
     Args:
         every_n_steps: steps from one checkpoint to the next.
@@ -42,21 +41,19 @@ class LastCheckpoint(Checkpoint):
             raise InputError(f"LastCheckpoint.every_n_steps: {every_n_steps} cannot be; give 1 or more")
         self.every_n_steps = every_n_steps
         self._due = False
-        self._saved = -1
         self._stepped = True
         self._step = 0
         self._stop = False
-        self._handler: Any = None
+        self._interruption = Interruption()
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """What Lightning would do when SLURM's signal comes is done here."""
+        self._interruption.take_over(trainer)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """From here on Ctrl-C waits for the end of a step."""
-        self._step = trainer.global_step
-        if (
-            trainer.world_size == 1
-            and threading.current_thread() is threading.main_thread()
-            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        ):
-            self._handler = signal.signal(signal.SIGINT, self._interrupted)
+        """From here on an interruption waits for the end of a step."""
+        self._due, self._stop, self._step = False, False, trainer.global_step
+        self._interruption.watch(trainer)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
@@ -66,33 +63,31 @@ class LastCheckpoint(Checkpoint):
             with _before_the_batch(trainer):
                 self._save(trainer)
         if self._stop and self._stepped:
-            raise KeyboardInterrupt
+            self._interruption.leave(trainer)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
         """Says what is due."""
         self._stepped, self._step = trainer.global_step != self._step, trainer.global_step
-        now = self._stop or _stopped(trainer) or trainer.global_step % self.every_n_steps == 0
-        self._due = now and self._stepped and not _ends(trainer)
+        self._stop = self._interruption.agreed(trainer)
+        now = self._stop or trainer.global_step % self.every_n_steps == 0
+        self._due = now and self._stepped and not ends(trainer)
+        if self._interruption.urgent and ends(trainer):
+            self._interruption.leave(trainer)
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """What would last too long is not waited for."""
+        if self._stop:
+            self._interruption.requeue_now(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Writes what is due after a step with a validation."""
-        if self._due and not trainer.sanity_checking and not _ends(trainer):
-            self._save(trainer)
-
-    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Writes one where SIGTERM ends the run between two steps."""
-        self._restore_handler()
-        between = self._stepped and _between_steps(trainer) and not _ends(trainer)
-        if _stopped(trainer) and between and self._saved != trainer.global_step:
+        self._stop = self._interruption.agreed(trainer)
+        if (self._due or (self._stop and self._stepped)) and not ends(trainer):
             self._save(trainer)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Writes the last one, after all other callbacks have done what they do in the end."""
         self._save(trainer)
-
-    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Ctrl-C is as it was."""
-        self._restore_handler()
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keeps how many rows of metrics there were."""
@@ -121,17 +116,6 @@ class LastCheckpoint(Checkpoint):
                 synchronise(partial)
                 publish(partial, path)
         trainer.strategy.barrier("last checkpoint")
-        self._saved = trainer.global_step
-
-    def _interrupted(self, number: int, frame: Any) -> None:
-        self._stop = True
-        self._restore_handler()
-        print("\nInterrupted: this step is finished and a checkpoint written; again to stop at once", file=sys.stderr)
-
-    def _restore_handler(self) -> None:
-        if self._handler is not None:
-            signal.signal(signal.SIGINT, self._handler)
-            self._handler = None
 
 
 def _path(trainer: L.Trainer) -> Path:
@@ -142,23 +126,6 @@ def _own(trainer: L.Trainer) -> bool:
     """Whether the checkpoint with which the run began is of its own folder."""
     root = Path(trainer.default_root_dir).resolve()
     return trainer.ckpt_path is not None and root in Path(trainer.ckpt_path).resolve().parents
-
-
-def _stopped(trainer: L.Trainer) -> bool:
-    """Whether SIGTERM ends this process, and no other has to agree on the step."""
-    return trainer.received_sigterm and trainer.world_size == 1
-
-
-def _ends(trainer: L.Trainer) -> bool:
-    """Whether this is the last step: what is still to do, such as an export, an interruption then repeats with it."""
-    return trainer.should_stop or trainer.global_step == trainer.max_steps
-
-
-def _between_steps(trainer: L.Trainer) -> bool:
-    """Whether the last step is done, with all that belongs to it, and an epoch goes on."""
-    progress = trainer.fit_loop.epoch_loop.batch_progress
-    done = progress.total.ready == progress.total.completed > 0
-    return trainer.training and done and not progress.is_last_batch
 
 
 @contextmanager

@@ -33,7 +33,7 @@ COMMANDS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("test", "-c", "CONFIG"): ("data: there is nothing to test;", "set data.evaluation"),
     ("validate", "-c", "CONFIG"): ("data: there is nothing to validate;", "set data.evaluation"),
     ("tasks-path", "x"): ("tasks-path: takes no options", "'x'"),
-    ("configs", "x"): ("configs: takes no options", "'x'"),
+    ("configs", "x"): ("configs: there is no shipped file 'x'", "`lit-unlearn configs` lists them"),
     ("eval",): ("eval: the following arguments are required: --model, --tasks", "lit-unlearn eval --help"),
     (*EVAL, "--zzz"): ("eval: unrecognized arguments: --zzz", "lit-unlearn eval --help"),
     (*EVAL, "--batch_size=0"): ("--batch_size: '0'", "give 1 or more, or auto"),
