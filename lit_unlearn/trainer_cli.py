@@ -260,6 +260,7 @@ class UnlearnCLI(LightningCLI):
             if isinstance(callback, ModelCheckpoint) and callback.dirpath:
                 check_makable(Path(callback.dirpath), "ModelCheckpoint.dirpath")
         checks.weights_dtype(str(self.trainer.precision))
+        _check_sizes(self.trainer)
         self.model.check_model()
         path = options.ckpt_path
         if isinstance(self.model, UnlearnModule) and path is not None and zipfile.is_zipfile(path):
@@ -304,6 +305,16 @@ def _check_weights_only(options: Any) -> None:
             "it out"
         )
     options.weights_only = True
+
+
+def _check_sizes(trainer: L.Trainer) -> None:
+    """The mesh of ModelParallelStrategy has a place for each process: Lightning would say so in each of them."""
+    strategy, processes = trainer.strategy, trainer.num_devices * trainer.num_nodes
+    if isinstance(strategy, ModelParallelStrategy) and strategy._data_parallel_size != processes:
+        raise InputError(
+            f"trainer.strategy.data_parallel_size: {strategy._data_parallel_size}, and trainer.devices times "
+            f"trainer.num_nodes are {processes} processes; set it to {processes}"
+        )
 
 
 def _check_numbers(options: Any) -> None:
