@@ -14,16 +14,19 @@ if TYPE_CHECKING:
     from lit_unlearn.data import DemoDataModule, Mixing, TextSource, UnlearnDataModule, WMDPDataModule
     from lit_unlearn.errors import InputError
     from lit_unlearn.forget import DPO, NPO, RMU, RSV, AdaptiveRMU, GradientAscent, Relearning, SimNPO
+    from lit_unlearn.fsdp1 import FSDP1
     from lit_unlearn.lora import Lora
     from lit_unlearn.loss import Batch, Loss, Outputs, PerTopic
     from lit_unlearn.module import UnlearnModule
     from lit_unlearn.no_loss import NoLoss
+    from lit_unlearn.outside import outside_step
     from lit_unlearn.prefix_store import PrefixStore
     from lit_unlearn.question_module import QuestionModule
     from lit_unlearn.retain import NLL, LogitKL, LogitMSE, RepresentationMSE
 
 __all__ = [
     "DPO",
+    "FSDP1",
     "NLL",
     "NPO",
     "RMU",
@@ -55,6 +58,7 @@ __all__ = [
     "UnlearnDataModule",
     "UnlearnModule",
     "WMDPDataModule",
+    "outside_step",
 ]
 
 _HOMES = {
@@ -62,10 +66,12 @@ _HOMES = {
     "data": ("DemoDataModule", "Mixing", "TextSource", "UnlearnDataModule", "WMDPDataModule"),
     "errors": ("InputError",),
     "forget": ("DPO", "NPO", "RMU", "RSV", "AdaptiveRMU", "GradientAscent", "Relearning", "SimNPO"),
+    "fsdp1": ("FSDP1",),
     "lora": ("Lora",),
     "loss": ("Batch", "Loss", "Outputs", "PerTopic"),
     "module": ("UnlearnModule",),
     "no_loss": ("NoLoss",),
+    "outside": ("outside_step",),
     "prefix_store": ("PrefixStore",),
     "question_module": ("QuestionModule",),
     "retain": ("NLL", "LogitKL", "LogitMSE", "RepresentationMSE"),

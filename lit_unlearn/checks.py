@@ -12,6 +12,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from lit_unlearn.errors import InputError
 from lit_unlearn.first_layers import is_partial
+from lit_unlearn.fsdp1 import FSDP1
 from lit_unlearn.lora import Lora, adapted, check_installed
 from lit_unlearn.loss import Loss, PerTopic
 from lit_unlearn.models import trained_above
@@ -175,14 +176,15 @@ def check_numbers(module: nn.Module) -> None:
 
 
 def check_strategy(strategy: object) -> None:
-    """The strategy lets a part of the model run on its own.
+    """A strategy that shards does so as this package needs it.
 
     Raises:
-        InputError: it is FSDP1, which needs the whole model's forward.
+        InputError: it is Lightning's own for FSDP1.
     """
-    if isinstance(strategy, FSDPStrategy):
+    if isinstance(strategy, FSDPStrategy) and not isinstance(strategy, FSDP1):
         raise InputError(
-            "trainer.strategy: FSDP1 (FSDPStrategy) runs a model whole or not at all; take FSDP2, -c trainer/fsdp2.yaml"
+            "trainer.strategy: FSDPStrategy would put trained and other weights into one unit, and compute positions "
+            "in the precision of the weights; take -c trainer/fsdp.yaml, or FSDP2, -c trainer/fsdp2.yaml"
         )
 
 

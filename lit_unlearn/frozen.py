@@ -17,6 +17,7 @@ from lit_unlearn.lora import adapted, is_adapted
 from lit_unlearn.loss import Batch, Loss, Outputs
 from lit_unlearn.models import first_trained_layer
 from lit_unlearn.prefix_store import StoredStates
+from lit_unlearn.sharding import gathered_parameter, named_parameters
 
 
 class FrozenModel(nn.Module):
@@ -38,11 +39,10 @@ class FrozenModel(nn.Module):
         self._copied = tuple(".".join(filter(None, (parent, name))) for parent, name, _ in owners)
         # Tuples, not modules of ours: the updated model owns them.
         self._adapted = tuple(adapted(updated).items())
-        stand_ins = [
-            *((parent, name, stand_in) for (parent, name, _), stand_in in zip(owners, self.copies, strict=True)),
-            *((*_split(path), module.base_layer) for path, module in self._adapted),
-        ]
-        self._stand_ins = tuple((updated.get_submodule(parent), *rest) for parent, *rest in stand_ins)
+        self._places = tuple(
+            (updated.get_submodule(parent), name)
+            for parent, name in (*((parent, name) for parent, name, _ in owners), *map(_split, dict(self._adapted)))
+        )
         self._trained = tuple(
             (f"{self._copied[index]}.{inner}", index, inner)
             for index, (_, _, module) in enumerate(owners)
@@ -60,8 +60,13 @@ class FrozenModel(nn.Module):
         return copied | {
             f"{path}.lora_B.{inner}": torch.zeros_like(parameter)
             for path, module in self._adapted
-            for inner, parameter in module.lora_B.named_parameters()
+            for inner, parameter in named_parameters(module.lora_B)
         }
+
+    def original(self, name: str) -> Tensor:
+        """A parameter of its own modules by its name in the updated model, whole; all processes must ask for it."""
+        index, inner = next((index, inner) for known, index, inner in self._trained if known == name)
+        return gathered_parameter(self.copies[index], inner)
 
     def own(self) -> dict[str, nn.Parameter]:
         """The parameters of its own modules, by their names in the updated model."""
@@ -74,7 +79,9 @@ class FrozenModel(nn.Module):
     @contextmanager
     def standing_in(self) -> Iterator[None]:
         """Within this context the updated model is the frozen one."""
-        with swapped(self._stand_ins):
+        # Looked up now: FSDP1 wraps them after they were made.
+        stand_ins = [*self.copies, *(module.base_layer for _, module in self._adapted)]
+        with swapped([(*place, stand_in) for place, stand_in in zip(self._places, stand_ins, strict=True)]):
             yield
 
     @contextmanager

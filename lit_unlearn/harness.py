@@ -3,7 +3,8 @@
 import difflib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,6 +42,10 @@ class Tasks(NamedTuple):
     """Tasks and groups, as they were asked for."""
 
 
+def _directly(run: Callable[[], Any]) -> Any:
+    return run()
+
+
 class InMemory(HFLM):  # type: ignore[misc]
     """The harness' model class on a model that someone else owns: it is run and in no way changed.
 
@@ -48,7 +53,7 @@ class InMemory(HFLM):  # type: ignore[misc]
         model: in eval mode, on its device.
         tokenizer: the model's, for the harness alone, which may give it a padding token.
         batch_size: questions at once.
-        context: what each forward runs in, such as a Trainer's precision.
+        through: runs each forward, such as `outside_step` of a Trainer.
         sharing: the strategy whose processes each take a part of the questions; None answers all in this one.
     """
 
@@ -58,12 +63,12 @@ class InMemory(HFLM):  # type: ignore[misc]
         tokenizer: PreTrainedTokenizerBase,
         *,
         batch_size: int,
-        context: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        through: Callable[[Callable[[], Any]], Any] = _directly,
         sharing: DDPStrategy | None = None,
     ) -> None:
         with _quiet():
             super().__init__(
-                pretrained=_Lent(model, context), tokenizer=tokenizer, batch_size=batch_size, backend="causal"
+                pretrained=_Lent(model, through), tokenizer=tokenizer, batch_size=batch_size, backend="causal"
             )
         self._sharing = sharing
         if sharing is not None:
@@ -82,17 +87,15 @@ class InMemory(HFLM):  # type: ignore[misc]
 class _Lent:
     """A model without what HFLM would do to one: set its mode and tie its weights."""
 
-    def __init__(self, model: PreTrainedModel, context: Callable[[], AbstractContextManager[Any]]) -> None:
+    def __init__(self, model: PreTrainedModel, through: Callable[[Callable[[], Any]], Any]) -> None:
         self._model: Any = model
-        self._context = context
+        self._through = through
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with self._context():
-            return self._model(*args, **kwargs)
+        return self._through(partial(self._model, *args, **kwargs))
 
     def generate(self, *args: Any, **kwargs: Any) -> Any:
-        with self._context():
-            return self._model.generate(*args, **kwargs)
+        return self._through(partial(self._model.generate, *args, **kwargs))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)

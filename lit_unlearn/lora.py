@@ -14,7 +14,7 @@ from transformers.pytorch_utils import Conv1D
 from lit_unlearn.errors import InputError
 from lit_unlearn.functional import precise
 from lit_unlearn.lora_targets import check_expression, target_names
-from lit_unlearn.sharding import gathered
+from lit_unlearn.sharding import gathered_parameter, plain_name
 
 _ADAPTER = "default"
 """PEFT's name of the only adapter."""
@@ -106,7 +106,7 @@ def is_adapted(module: nn.Module) -> bool:
 
 def adapted(model: nn.Module) -> dict[str, Any]:
     """The linear modules with adapters by their names."""
-    return {name: module for name, module in model.named_modules() if is_adapted(module)}
+    return {plain_name(name): module for name, module in model.named_modules() if is_adapted(module)}
 
 
 def scalings(model: nn.Module) -> dict[str, float]:
@@ -117,10 +117,10 @@ def scalings(model: nn.Module) -> dict[str, float]:
 def merged_weight(module: Any) -> Tensor:
     """The weight that does what a linear module and its adapter do, in at least float32.
 
-    Under FSDP2 every process must call it.
+    Where it is sharded every process must call it.
     """
     base, down, up = (
-        precise(gathered(layer.weight))
+        precise(gathered_parameter(layer, "weight"))
         for layer in (module.base_layer, module.lora_A[_ADAPTER], module.lora_B[_ADAPTER])
     )
     product: Tensor = module.scaling[_ADAPTER] * (up @ down)

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple, Self
 
 import lightning as L
@@ -19,15 +19,17 @@ from lit_unlearn.evaluation import Evaluation, choice_scores, evaluate_choices
 from lit_unlearn.first_layers import FirstLayers
 from lit_unlearn.forward import positions
 from lit_unlearn.frozen import FrozenModel, run_pair
+from lit_unlearn.fsdp1 import FSDP1
 from lit_unlearn.guard import Guard
 from lit_unlearn.hooks import Noise, Setting
-from lit_unlearn.lora import Lora, scalings
+from lit_unlearn.lora import Lora, adapted, scalings
 from lit_unlearn.loss import Batch, Loss, Outputs, PerTopic
 from lit_unlearn.optimizer_state import by_name
+from lit_unlearn.outside import outside_step
 from lit_unlearn.prefix_store import PrefixStore, StoredStates, identity
 from lit_unlearn.ready import choose, make_ready
 from lit_unlearn.sharded_weights import fill, load
-from lit_unlearn.sharding import processes
+from lit_unlearn.sharding import named_parameters, processes, units
 
 
 class Losses(NamedTuple):
@@ -249,6 +251,7 @@ class UnlearnModule(L.LightningModule):
             InputError: what is to be trained is not found, or no loss reaches it.
         """
         self._choose(updated)
+        self._own = self._identity(updated)
         layers = models.decoder_layers(updated, self.decoder_layers)
         frozen = make_ready(
             updated,
@@ -259,6 +262,11 @@ class UnlearnModule(L.LightningModule):
         )
         self.updated, self.frozen = updated, frozen
         self._dropout = dropout.settings([layers[index] for index in self._acting()], self.attention_dropout)
+
+    def units(self) -> list[nn.Module]:
+        """The modules that FSDP1 shards each for itself, so that each can be gathered alone."""
+        bases = [module.base_layer for module in adapted(self.updated).values()]
+        return bases + units(self.updated, self.layers, self.frozen.copies, needs_logits=self._needs_logits())
 
     @property
     def layers(self) -> nn.ModuleList:
@@ -281,6 +289,10 @@ class UnlearnModule(L.LightningModule):
     def configure_callbacks(self) -> list[L.Callback]:
         """What watches every training."""
         return [Guard()]
+
+    def forward(self, run: Callable[[], Any]) -> Any:
+        """Runs what it is given: FSDP1 gathers what is whole in a step in a forward alone (`outside_step`)."""
+        return run()
 
     def training_step(self, batch: dict[str, Batch], batch_idx: int) -> dict[str, Tensor]:
         """The loss of one pair of a forget and a retain batch, a mean over rows; and each row's, `[batch]`."""
@@ -313,8 +325,8 @@ class UnlearnModule(L.LightningModule):
             InputError: the model does not have the attention dropout that is asked for.
         """
         if self.attention_dropout > 0:
-            with self.trainer.precision_plugin.forward_context():
-                dropout.check_acts(self.updated, self.layers, self._acting(), self.device)
+            tried = partial(dropout.check_acts, self.updated, self.layers, self._acting(), self.device)
+            outside_step(self.trainer, tried)
         for logger in self.trainer.loggers:
             logger.log_hyperparams(self.hyperparameters())
 
@@ -343,10 +355,10 @@ class UnlearnModule(L.LightningModule):
             if isinstance(callback, Guard):  # its own hook would not be called for weights alone
                 callback.look_now(self.trainer.global_step, self)
         trained = self.trained_parameters()
-        checkpoint["lit_unlearn"] = self._identity(self.updated)
+        checkpoint["lit_unlearn"] = self._own
         checkpoint["lit_unlearn_measured"] = {name: value.item() for name, value in self._measured.items()}
         checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in trained}
-        if self.device_mesh is None and "optimizer_states" in checkpoint:  # with save_weights_only there are none
+        if "optimizer_states" in checkpoint and not self._is_sharded():  # with save_weights_only there are none
             checkpoint["optimizer_states"] = [
                 by_name(state, optimizer, trained)
                 for state, optimizer in zip(checkpoint["optimizer_states"], self.trainer.optimizers, strict=True)
@@ -358,8 +370,7 @@ class UnlearnModule(L.LightningModule):
         Raises:
             InputError: names, shapes, seeds or options of the optimizer differ.
         """
-        held, own = checkpoint.get("lit_unlearn"), self._identity(self.updated)
-        checks.check_checkpoint(held, own, seeds=bool(self.trainer.training))
+        checks.check_checkpoint(checkpoint.get("lit_unlearn"), self._own, seeds=bool(self.trainer.training))
         if self.trainer.training:
             groups = [group for state in checkpoint.get("optimizer_states", []) for group in state["param_groups"]]
             checks.check_same_optimizer(groups, self._optimizer(), scheduled=self.lr_scheduler is not None)
@@ -369,7 +380,7 @@ class UnlearnModule(L.LightningModule):
 
     def trained_parameters(self) -> dict[str, Tensor]:
         """The trainable parameters by their names in this module."""
-        return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+        return {name: parameter for name, parameter in named_parameters(self) if parameter.requires_grad}
 
     def hyperparameters(self) -> dict[str, Any]:
         """What defines this run's method, for loggers and model cards."""
@@ -417,6 +428,9 @@ class UnlearnModule(L.LightningModule):
         """Indices of the layers in which dropout acts: from the first trained one to the last that runs."""
         last = len(self.layers) - 1 if self._needs_logits() else self.layer
         return range(models.first_trained_layer(self.updated, self.layers), last + 1)
+
+    def _is_sharded(self) -> bool:
+        return self.device_mesh is not None or isinstance(self.trainer.strategy, FSDP1)
 
     def _identity(self, updated: PreTrainedModel) -> checks.Identity:
         """Shapes of the trained parameters, scalings of adapters, seeds of noise and steering vectors, by name."""

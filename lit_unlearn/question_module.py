@@ -1,5 +1,6 @@
 """A LightningModule that only answers questions: any model, evaluated as it is."""
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import lightning as L
@@ -11,7 +12,7 @@ from lit_unlearn.data.queries import QueryBatch
 from lit_unlearn.errors import InputError
 from lit_unlearn.evaluation import Evaluation, choice_scores, evaluate_choices
 from lit_unlearn.sharded_weights import fill, load
-from lit_unlearn.sharding import processes, shard
+from lit_unlearn.sharding import processes, shard, units
 
 
 class QuestionModule(L.LightningModule):
@@ -105,10 +106,18 @@ class QuestionModule(L.LightningModule):
         if files is not None:
             fill(self.updated, {}, files, dtype)
 
+    def units(self) -> list[nn.Module]:
+        """The modules that FSDP1 shards each for itself."""
+        return units(self.updated, models.decoder_layers(self.updated, self.decoder_layers), nn.ModuleList())
+
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Moves to a device; weights and buffers keep the dtype they were loaded in."""
         device = models.device_alone(*args, **kwargs)
         return self if device is None else super().to(device)
+
+    def forward(self, run: Callable[[], Any]) -> Any:
+        """Runs what it is given: FSDP1 gathers what is whole in a step in a forward alone (`outside_step`)."""
+        return run()
 
     def validation_step(self, batch: QueryBatch, batch_idx: int, dataloader_idx: int = 0) -> Evaluation:
         """What the model answers to questions."""

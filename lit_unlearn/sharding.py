@@ -1,10 +1,11 @@
-"""FSDP2: which modules are sharded together, so that running the first layers alone stays possible."""
+"""Sharding: which modules are sharded together, so that running the first layers alone stays possible."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
@@ -35,6 +36,18 @@ def shard(
     Raises:
         InputError: a trained parameter is tied between modules.
     """
+    for module in units(updated, layers, copies, needs_logits=needs_logits):
+        # Resharded always: a forward without gradient between backward and step would lose the update otherwise.
+        fully_shard(module, mesh=mesh, reshard_after_forward=True)
+
+
+def units(
+    updated: PreTrainedModel, layers: nn.ModuleList, copies: nn.ModuleList, *, needs_logits: bool = False
+) -> list[nn.Module]:
+    """The modules that are sharded each for itself, in whole models alike; arguments and errors are those of `shard`.
+
+    What one encloses comes before it, and what is in none stays whole.
+    """
     inside = {id(module) for layer in layers for module in layer.modules()}
     outside = [module for module in updated.modules() if id(module) not in inside and _owned(module)]
     trained = [module for layer in layers for module in layer.modules() if _trains(module)]
@@ -43,9 +56,7 @@ def shard(
     head = updated.get_output_embeddings()
     if needs_logits and head is not None and not _trains(head):
         whole.append(head)
-    for module in [*trained, *copies, *loaded, *(module for module in outside if module not in whole)]:
-        # Resharded always: a forward without gradient between backward and step would lose the update otherwise.
-        fully_shard(module, mesh=mesh, reshard_after_forward=True)
+    return [*trained, *copies, *loaded, *(module for module in outside if module not in whole)]
 
 
 def processes(mesh: DeviceMesh, replicas: int) -> DeviceMesh:
@@ -69,6 +80,32 @@ def gathered(value: Any) -> Tensor:
     return tensor.detach()
 
 
+def gathered_parameter(model: nn.Module, name: str) -> Tensor:
+    """As `gathered`, of a parameter by its name; under FSDP1 of one whose module is a unit of its own."""
+    path, _, own = name.rpartition(".")
+    owner = model.get_submodule(path)
+    if not isinstance(owner, FullyShardedDataParallel):
+        return gathered(owner.get_parameter(own))
+    with FullyShardedDataParallel.summon_full_params(owner, recurse=False, writeback=False):
+        return owner.get_parameter(own).detach().clone()
+
+
+def named_parameters(model: nn.Module, *, remove_duplicate: bool = True) -> Iterator[tuple[str, nn.Parameter]]:
+    """The parameters by the names that they have in a model that is not sharded, to which FSDP1 adds its own."""
+    for name, parameter in model.named_parameters(remove_duplicate=remove_duplicate):
+        yield plain_name(name), parameter
+
+
+def plain_name(name: str) -> str:
+    """The name of a module or parameter without what FSDP1 adds.
+
+    Example:
+        >>> plain_name("model.layers.5._fsdp_wrapped_module.mlp.down_proj._fsdp_wrapped_module.weight")
+        'model.layers.5.mlp.down_proj.weight'
+    """
+    return name.replace("_fsdp_wrapped_module.", "")
+
+
 def _owned(module: nn.Module) -> set[int]:
     return {id(parameter) for parameter in module.parameters(recurse=False)}
 
@@ -84,7 +121,7 @@ def _tied(modules: list[nn.Module]) -> list[nn.Module]:
     ]
     if any(_trains(module) for module in shared):
         raise InputError(
-            "model.trainable: a parameter tied between two modules cannot be trained under ModelParallelStrategy; "
-            "leave it out, or use DDP"
+            "model.trainable: a parameter tied between two modules cannot be trained in a sharded model; leave it "
+            "out, or use DDP"
         )
     return shared

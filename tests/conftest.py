@@ -35,6 +35,14 @@ def _no_run_seed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     os.environ.pop("PL_GLOBAL_SEED", None)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without a GPU nothing that needs one runs."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs a GPU"))
+
+
 def pytest_unconfigure() -> None:
     """Removes the session's cache of tokenised rows."""
     shutil.rmtree(os.environ["HF_DATASETS_CACHE"], ignore_errors=True)

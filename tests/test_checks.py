@@ -6,7 +6,7 @@ from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, MistralConfig, PreTrainedModel
 
-from lit_unlearn import NLL, RMU, Batch, LogitKL, LogitMSE, RepresentationMSE, checks, forget, models
+from lit_unlearn import FSDP1, NLL, RMU, Batch, LogitKL, LogitMSE, RepresentationMSE, checks, forget, models
 from lit_unlearn.errors import InputError
 from lit_unlearn.loss import Loss, Outputs, PerTopic
 
@@ -202,9 +202,10 @@ def test_training_what_follows_the_layers_is_refused_without_logits(model: PreTr
         checks.check_reached(model, models.decoder_layers(model), 2, needs_logits=False)
 
 
-def test_fsdp1_is_refused() -> None:
-    with pytest.raises(InputError, match=r"trainer.strategy: FSDP1 .* take FSDP2, -c trainer/fsdp2.yaml"):
+def test_lightnings_own_fsdp1_is_refused() -> None:
+    with pytest.raises(InputError, match=r"trainer.strategy: FSDPStrategy .* take -c trainer/fsdp.yaml"):
         checks.check_strategy(FSDPStrategy())
+    checks.check_strategy(FSDP1())
     checks.check_strategy(ModelParallelStrategy())
 
 

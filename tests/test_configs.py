@@ -11,10 +11,12 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from torch.distributed.fsdp import MixedPrecision, ShardingStrategy
 
-from lit_unlearn import shipped
+from lit_unlearn import FSDP1, shipped
 from lit_unlearn.cli import main
 from lit_unlearn.data.rows import load_tokenizer
+from lit_unlearn.errors import InputError
 from lit_unlearn.models import located
 from tests.data.test_sets import write_questions
 
@@ -22,10 +24,12 @@ RECIPES = ("rmu.yaml", "adaptive_rmu.yaml", "rsv.yaml")
 ON_LOGITS = ("npo.yaml", "simnpo.yaml", "dpo.yaml", "grad_ascent.yaml", "grad_diff.yaml")
 MODELS = ("model/mistral-7b.yaml", "model/llama-3-8b.yaml")
 STRATEGIES = ("trainer/ddp.yaml", "trainer/fsdp2.yaml")
+ON_GPUS = "trainer/fsdp.yaml"
+ON_FOUR = "trainer/hsdp.yaml"
 RUNS = {
     "local.yaml": ["local.yaml"],
     **{name: [name] for name in (*RECIPES, *ON_LOGITS)},
-    **{name: ["rmu.yaml", name] for name in (*MODELS, *STRATEGIES, "lora.yaml", "mixing.yaml")},
+    **{name: ["rmu.yaml", name] for name in (*MODELS, *STRATEGIES, ON_GPUS, ON_FOUR, "lora.yaml", "mixing.yaml")},
 }
 """Every shipped config but the demo's, and the files with which it is used."""
 DEMOS = tuple(f"demo{name}.yaml" for name in ("", "_adaptive_rmu", "_rsv", "_npo", "_simnpo", "_dpo", "_grad_diff"))
@@ -95,7 +99,7 @@ def test_a_config_parses_and_is_complete(name: str, capsys: pytest.CaptureFixtur
     assert not any(Path().iterdir())
 
 
-@pytest.mark.parametrize("name", [name for name in RUNS if name not in STRATEGIES])
+@pytest.mark.parametrize("name", [name for name in RUNS if name not in (*STRATEGIES, ON_GPUS, ON_FOUR)])
 def test_a_config_runs_and_exports(name: str, world: Path) -> None:
     main(fit(RUNS[name], *small_world(world, wmdp=name != "local.yaml")))
     (run,) = Path("runs").iterdir()
@@ -248,6 +252,32 @@ def test_the_evaluation_of_two_processes_is_that_of_one(name: str, world: Path) 
     assert results("two")["evaluations"] == results("one")["evaluations"]
 
 
+def test_fsdp1_is_as_its_overlay_says_and_refused_without_gpus(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = printed(["rmu.yaml", ON_GPUS], capsys)["trainer"]["strategy"]
+    assert given["class_path"] == "lit_unlearn.FSDP1"
+    strategy = FSDP1(**given["init_args"])
+    assert strategy.sharding_strategy is ShardingStrategy.FULL_SHARD
+    assert strategy.mixed_precision_config == MixedPrecision()  # all dtypes are those of the weights
+    with pytest.raises(InputError, match=r"trainer.strategy: FSDP1 needs GPUs; take .*fsdp2.yaml"):
+        main(fit(["local.yaml", ON_GPUS], *small_world(world, wmdp=False), "--trainer.devices=1"))
+
+
+@pytest.mark.gpu
+def test_fsdp1_runs_on_gpus(world: Path) -> None:
+    devices = min(2, torch.cuda.device_count())
+    own = ["--trainer.accelerator=gpu", f"--trainer.devices={devices}", "--trainer.default_root_dir=run"]
+    command = [
+        sys.executable,
+        "-m",
+        "lit_unlearn",
+        *fit(["local.yaml", ON_GPUS], *small_world(world, wmdp=False), *own),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    trained = [f"model.layers.{index}.mlp.down_proj.weight" for index in (5, 6, 7)]
+    assert changed(Path("run/export"), world / "model") == trained
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_a_strategy_runs_on_two_processes(name: str, world: Path) -> None:
@@ -345,6 +375,15 @@ def test_a_mixing_overlay_keeps_the_method_and_its_length(
     if base != "npo.yaml":
         assert mixed["model"]["retain_weight"] == 2 * without["model"]["retain_weight"]
     assert (mixed["data"], mixed["trainer"]) == (without["data"], without["trainer"])
+
+
+def test_copies_of_a_model_are_as_many_as_machines(capsys: pytest.CaptureFixture[str]) -> None:
+    found = printed(["rmu.yaml", ON_FOUR], capsys)
+    sizes = found["trainer"]["strategy"]["init_args"]
+    processes = found["trainer"]["num_nodes"] * found["trainer"]["devices"]
+    assert (sizes["data_parallel_size"], sizes["tensor_parallel_size"]) == (processes, 1)
+    assert found["data"]["init_args"]["batch_size"] % processes == 0
+    assert found["model"]["replicas"] == found["trainer"]["num_nodes"] == 2
 
 
 @pytest.mark.parametrize("overlay", STRATEGIES)

@@ -1,8 +1,10 @@
 """Two processes train and export the same weights as one, with the command that a user would type."""
 
 import json
+import os
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,9 @@ STRATEGIES = {
         "--trainer.strategy.save_distributed_checkpoint=false",
     ],
 }
+
+FSDP1 = {"fsdp1": ["--trainer.strategy.class_path=tests.fsdp1_on_cpu.FSDP1OnCPU"]}
+"""Where what it shares with the others is not tested once more: processes take long to start."""
 
 
 def fit(world: Path, folder: Path, *options: str) -> Path:
@@ -36,7 +41,9 @@ def fit(world: Path, folder: Path, *options: str) -> Path:
         f"--trainer.default_root_dir={folder}",
     ]
     command = [sys.executable, "-m", "lit_unlearn", "fit", "-c", "local.yaml", *sources, *options]
-    done = subprocess.run(command, cwd=folder.parent, capture_output=True, text=True, timeout=300)
+    # Classes of these tests are importable there as well.
+    own = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(command, cwd=folder.parent, env=own, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return folder / "export" / "model.safetensors"
 
@@ -48,11 +55,11 @@ def one_process(world: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", STRATEGIES | FSDP1)
 def test_two_processes_export_the_same_weights_as_one(
     world: Path, tmp_path: Path, one_process: dict[str, torch.Tensor], strategy: str
 ) -> None:
-    weights = load_file(fit(world, tmp_path / "run", "--trainer.devices=2", *STRATEGIES[strategy]))
+    weights = load_file(fit(world, tmp_path / "run", "--trainer.devices=2", *(STRATEGIES | FSDP1)[strategy]))
     source = load_file(world / "model" / "model.safetensors")
     assert weights.keys() == one_process.keys()
     changed = [name for name, value in weights.items() if not torch.equal(value, source[name])]
@@ -115,7 +122,11 @@ def test_the_shipped_overlay_trains_masters_over_bf16_weights_in_two_processes(w
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("strategy", "trained"),
-    [("ddp", "lm_head"), ("fsdp2", "lm_head"), ("fsdp2", "layers.6.mlp.down_proj")],
+    [
+        ("ddp", "lm_head"),
+        ("fsdp2", "lm_head"),
+        ("fsdp2", "layers.6.mlp.down_proj"),
+    ],
 )
 def test_losses_on_logits_train_two_processes_as_one(world: Path, tmp_path: Path, strategy: str, trained: str) -> None:
     losses = [
@@ -137,8 +148,10 @@ def test_losses_on_logits_train_two_processes_as_one(world: Path, tmp_path: Path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    ("strategy", "precision"),
+    [*product(STRATEGIES, ["32-true", "bf16-mixed"]), ("fsdp1", "bf16-mixed")],
+)
 def test_adapters_are_trained_and_merged_in_two_processes_as_in_one(
     world: Path, tmp_path: Path, strategy: str, precision: str
 ) -> None:
@@ -151,7 +164,7 @@ def test_adapters_are_trained_and_merged_in_two_processes_as_in_one(
         "--model.retain=LogitKL",
     ]
     one = load_file(fit(world, tmp_path / "one", *options))
-    two = load_file(fit(world, tmp_path / "two", "--trainer.devices=2", *options, *STRATEGIES[strategy]))
+    two = load_file(fit(world, tmp_path / "two", "--trainer.devices=2", *options, *(STRATEGIES | FSDP1)[strategy]))
     source = load_file(world / "model" / "model.safetensors")
     changed = [name for name, value in two.items() if not torch.equal(value, source[name].to(value.dtype))]
     assert changed == [f"model.layers.{index}.mlp.down_proj.weight" for index in (5, 6, 7)]

@@ -18,7 +18,7 @@ from lit_unlearn.credentials import masked
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.errors import InputError
 from lit_unlearn.module import UnlearnModule
-from lit_unlearn.sharding import gathered
+from lit_unlearn.sharding import gathered_parameter, named_parameters
 from lit_unlearn.weight_files import WeightFiles
 from lit_unlearn.whole import appearing_whole, check_makable, existing
 
@@ -102,8 +102,8 @@ class ExportPretrained(L.Callback):
     def _write_adapter(self, folder: Path | None, module: UnlearnModule) -> None:
         """Writes the adapters, as they were trained; likewise."""
         assert module.lora is not None
-        named = [(name, value) for name, value in module.updated.named_parameters() if value.requires_grad]
-        state = {name: gathered(value).cpu() for name, value in named}
+        names = [name for name, value in named_parameters(module.updated) if value.requires_grad]
+        state = {name: gathered_parameter(module.updated, name).cpu() for name in names}
         if folder is not None:
             base = {"base_model_name_or_path": module.pretrained, "revision": module.revision}
             lora.save_adapter(folder, module.updated, module.lora, state, **base)
@@ -154,16 +154,16 @@ def _trained(module: UnlearnModule) -> list[_Trained]:
     prefix, adapted = module.updated.base_model_prefix, lora.adapted(module.updated)
     found = []
     for name, layer in adapted.items():
-        base = layer.base_layer.weight
-        values = partial(gathered, base), partial(lora.merged_weight, layer)
-        found.append(_Trained([f"{name}.weight"], prefix, tuple(base.shape), *values))
+        before = partial(gathered_parameter, layer, "base_layer.weight")
+        values = tuple(before().shape), before, partial(lora.merged_weight, layer)
+        found.append(_Trained([f"{name}.weight"], prefix, *values))
     names: dict[int, list[str]] = defaultdict(list)
-    for name, parameter in module.updated.named_parameters(remove_duplicate=False):
+    for name, parameter in named_parameters(module.updated, remove_duplicate=False):
         names[id(parameter)].append(name)
-    for name, before in ({} if adapted else module.frozen.originals()).items():
-        after = module.updated.get_parameter(name)
-        values = partial(gathered, before), partial(gathered, after)
-        found.append(_Trained(names[id(after)], prefix, tuple(after.shape), *values))
+    for name in () if adapted else module.frozen.originals():
+        own, before = names[id(module.updated.get_parameter(name))], partial(module.frozen.original, name)
+        values = tuple(before().shape), before, partial(gathered_parameter, module.updated, name)
+        found.append(_Trained(own, prefix, *values))
     return found
 
 

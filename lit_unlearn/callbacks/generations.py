@@ -1,6 +1,7 @@
 """Prompts answered before, during and after training."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.decoding import decode
 from lit_unlearn.errors import InputError
+from lit_unlearn.outside import outside_step
 from lit_unlearn.prompts import from_questions, from_texts, with_answers
 from lit_unlearn.side_by_side import Answer, Generation, header, markdown, rows, table
 from lit_unlearn.whole import write_whole
@@ -96,8 +98,8 @@ class Generations(L.Callback):
     def _ask(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Adds the answers of this step, which all processes find, and hands them on from one."""
         step, asked = trainer.global_step, [generation["prompt"] for generation in self.generations]
-        with trainer.precision_plugin.forward_context():
-            said = decode(_model(pl_module), self._tokenizer, asked, max_new_tokens=self.max_new_tokens)
+        answer = partial(decode, _model(pl_module), self._tokenizer, asked, max_new_tokens=self.max_new_tokens)
+        said = outside_step(trainer, answer)
         for generation, decoded in zip(self.generations, said, strict=True):
             earlier = [answer for answer in generation["answers"] if answer["step"] < step]
             generation["answers"] = [*earlier, Answer(step=step, text=decoded.text)]

@@ -10,6 +10,7 @@ import torch
 from lit_unlearn.callbacks.robustness import PerturbationRobustness
 from lit_unlearn.errors import InputError
 from lit_unlearn.module import UnlearnModule
+from lit_unlearn.sharding import named_parameters
 
 
 class Interpolation(L.Callback):
@@ -71,7 +72,7 @@ def _no_result(trainer: L.Trainer) -> Iterator[None]:
 @contextmanager
 def _weights_between(module: UnlearnModule, share: float) -> Iterator[None]:
     """Within this context the trained parameters are base + share · (unlearned - base)."""
-    trained = dict(module.updated.named_parameters(remove_duplicate=False))  # a tied one has several names
+    trained = dict(named_parameters(module.updated, remove_duplicate=False))  # a tied one has several names
     kept = {name: trained[name].detach().clone() for name in module.frozen.originals()}
     try:
         with torch.no_grad():

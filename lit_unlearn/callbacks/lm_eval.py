@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
@@ -12,6 +13,7 @@ from transformers import PreTrainedModel
 
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.errors import InputError
+from lit_unlearn.outside import outside_step
 from lit_unlearn.whole import write_whole
 
 Time = Literal["start", "validation", "end"]
@@ -125,7 +127,7 @@ class LMEvalHarness(L.Callback):
                 model,
                 self._tokenizer,
                 batch_size=self.batch_size,
-                context=trainer.precision_plugin.forward_context,
+                through=partial(outside_step, trainer),
                 sharing=trainer.strategy if isinstance(trainer.strategy, DDPStrategy) else None,
             )
             results = harness.evaluate(

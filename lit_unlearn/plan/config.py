@@ -79,9 +79,8 @@ class PlanCLI(ConfigCLI):
         if isinstance(strategy, ModelParallelStrategy):
             return FSDP2
         if not isinstance(strategy, DDPStrategy) and str(strategy).partition("_")[0] not in ("auto", "ddp"):
-            raise InputError(
-                f"trainer.strategy: {strategy!r} cannot be planned; take trainer/ddp.yaml or trainer/fsdp2.yaml"
-            )
+            name = repr(strategy) if isinstance(strategy, str) else type(strategy).__name__
+            raise InputError(f"trainer.strategy: {name} cannot be planned; take trainer/ddp.yaml or trainer/fsdp2.yaml")
         return DDP if self.processes > 1 else ONE
 
     @property

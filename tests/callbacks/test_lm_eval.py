@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
 from lit_unlearn import InputError, LMEvalHarness
-from tests.test_distributed import STRATEGIES
+from tests.test_distributed import FSDP1, STRATEGIES
 from tests.test_distributed import fit as fit_by_command
 from tests.test_tasks import write_mmlu
 from tests.training import Losses, demo_data, demo_module, quiet_trainer
@@ -146,7 +146,7 @@ def test_a_module_without_a_model_is_refused(world: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", STRATEGIES | FSDP1)
 def test_two_processes_find_what_one_does(world: Path, tmp_path: Path, strategy: str) -> None:
     options = {
         "tasks": NAMES,
@@ -157,7 +157,7 @@ def test_two_processes_find_what_one_does(world: Path, tmp_path: Path, strategy:
     }
     callback = f"--trainer.callbacks+={json.dumps({'class_path': 'LMEvalHarness', 'init_args': options})}"
     fit_by_command(world, tmp_path / "one", callback)
-    fit_by_command(world, tmp_path / "two", callback, "--trainer.devices=2", *STRATEGIES[strategy])
+    fit_by_command(world, tmp_path / "two", callback, "--trainer.devices=2", *(STRATEGIES | FSDP1)[strategy])
     one, two = written(tmp_path / "one"), written(tmp_path / "two")
     assert one["results"] == two["results"]
     assert one["earlier"] == two["earlier"]
