@@ -12,14 +12,13 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from lit_unlearn import checkpoint_io, checks, dropout, measure, models, randomness
-from lit_unlearn.evaluation import Evaluation, choice_scores, evaluate_choices
+from lit_unlearn.evaluation import Evaluation
 from lit_unlearn.first_layers import FirstLayers
 from lit_unlearn.forward import positions
 from lit_unlearn.frozen import FrozenModel, run_pair
-from lit_unlearn.fsdp1 import FSDP1
 from lit_unlearn.guard import Guard
 from lit_unlearn.hooks import Noise, Setting
 from lit_unlearn.lora import Lora, adapted, scalings
@@ -27,9 +26,10 @@ from lit_unlearn.loss import Batch, Loss, Outputs, PerTopic
 from lit_unlearn.optimizer_state import by_name
 from lit_unlearn.outside import outside_step
 from lit_unlearn.prefix_store import PrefixStore, StoredStates, identity
+from lit_unlearn.pretrained_module import PretrainedModule
 from lit_unlearn.ready import choose, make_ready
-from lit_unlearn.sharded_weights import fill, load
-from lit_unlearn.sharding import named_parameters, processes, units
+from lit_unlearn.sharded_weights import fill
+from lit_unlearn.sharding import named_parameters, units
 
 
 class Losses(NamedTuple):
@@ -43,7 +43,7 @@ class Losses(NamedTuple):
     """What is minimised, a mean over rows."""
 
 
-class UnlearnModule(L.LightningModule):
+class UnlearnModule(PretrainedModule):
     """Unlearns with any forget loss, any retain loss and Random Noise Augmentation.
 
     It holds the updated model, which is trained, and the frozen one, the same checkpoint before training, which costs
@@ -86,7 +86,6 @@ class UnlearnModule(L.LightningModule):
         InputError: options that do not fit together, the model or the data.
     """
 
-    updated: PreTrainedModel
     frozen: FrozenModel
 
     def __init__(
@@ -114,8 +113,14 @@ class UnlearnModule(L.LightningModule):
         attn_implementation: str | None = None,
         trust_remote_code: bool = False,
     ) -> None:
-        super().__init__()
-        self.pretrained = models.located(pretrained)
+        super().__init__(
+            pretrained,
+            replicas=replicas,
+            decoder_layers=decoder_layers,
+            revision=revision,
+            attn_implementation=attn_implementation,
+            trust_remote_code=trust_remote_code,
+        )
         self.forget = forget
         self.retain = retain
         self.layer = layer
@@ -126,20 +131,14 @@ class UnlearnModule(L.LightningModule):
         self.noise_layer = layer if noise_layer is None else noise_layer
         self.attention_dropout = attention_dropout
         self.activation_checkpointing = activation_checkpointing
-        self.replicas = replicas
         self.prefix_store = prefix_store
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         self.seed = randomness.run_seed(seed)
-        self.decoder_layers = decoder_layers
         self.whole_model = whole_model
-        self.revision = revision
-        self.attn_implementation = attn_implementation
-        self.trust_remote_code = trust_remote_code
         self.strict_loading = False  # checkpoints hold the trained parameters only; on_load_checkpoint checks them
         self._topics: tuple[str, ...] = ()
         self._measured: dict[str, Tensor] = {}  # the latest, by its key
-        self._precision = ""  # of the loaded model
         self._dropout: Sequence[Setting] = ()
         self._throughput = measure.Throughput()
         checks.check_training(trainable, lora, attention_dropout)
@@ -181,12 +180,8 @@ class UnlearnModule(L.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Checks the options against the model and the data, before any weight is loaded."""
-        checks.check_strategy(self.trainer.strategy)
-        checks.check_mesh(self.trainer.strategy, self.replicas)
-        self.check_model()
-        data = getattr(self.trainer, "datamodule", None)
-        checks.check_vocabulary(self._config(), getattr(data, "vocabulary", None))
-        self._topics = tuple(getattr(data, "topics", ()))
+        super().setup(stage)
+        self._topics = tuple(getattr(self._data(), "topics", ()))
         checks.check_topics(self, self._topics)
         # Dropout is off in both models, or the retain loss would not be 0 before training: eval mode is intended.
         warnings.filterwarnings("ignore", message=".*in eval mode at the start of training")
@@ -194,7 +189,7 @@ class UnlearnModule(L.LightningModule):
     def configure_model(self) -> None:
         """Loads of the model what is needed, chooses what is trained, keeps the frozen counterpart."""
         precision = str(self.trainer.precision)
-        whole = self.needs_whole_model(getattr(self.trainer, "datamodule", None), self.trainer.callbacks)  # type: ignore[attr-defined]
+        whole = self.needs_whole_model(self._data(), self.trainer.callbacks)  # type: ignore[attr-defined]
         if "updated" in self._modules:
             checks.check_precision(precision, self._precision)
             checks.check_loaded(self.updated, whole=whole)
@@ -202,15 +197,7 @@ class UnlearnModule(L.LightningModule):
         self._precision = precision
         dtype = checks.weights_dtype(precision)
         part = None if whole else self.first_layers(self.without_weights(dtype))
-        updated, files = load(
-            self.pretrained,
-            dtype,
-            sharded=self.device_mesh is not None,
-            revision=self.revision,
-            part=part,
-            attn_implementation=self.attn_implementation,
-            trust_remote_code=self.trust_remote_code,
-        )
+        updated, files = self._load(part)
         self.adopt(updated, precision)
         if files is not None:
             fill(self.updated, self.frozen.own(), files, dtype)
@@ -220,11 +207,6 @@ class UnlearnModule(L.LightningModule):
         asks = getattr(data, "evaluation", None) is not None
         reads = any(getattr(callback, "needs_logits", False) for callback in callbacks)
         return self.whole_model or self._needs_logits() or asks or reads
-
-    def without_weights(self, dtype: torch.dtype) -> PreTrainedModel:
-        """The whole model on the meta device."""
-        remote = self.trust_remote_code
-        return models.without_weights(self._config(), dtype, self.attn_implementation, trust_remote_code=remote)
 
     def first_layers(self, shape: PreTrainedModel) -> FirstLayers:
         """The part of a model that this run needs where nothing reads logits.
@@ -258,7 +240,7 @@ class UnlearnModule(L.LightningModule):
             layers,
             needs_logits=self._needs_logits(),
             masters=precision.endswith("mixed"),
-            mesh=None if self.device_mesh is None else processes(self.device_mesh, self.replicas),
+            mesh=self._mesh(),
         )
         self.updated, self.frozen = updated, frozen
         self._dropout = dropout.settings([layers[index] for index in self._acting()], self.attention_dropout)
@@ -268,11 +250,6 @@ class UnlearnModule(L.LightningModule):
         bases = [module.base_layer for module in adapted(self.updated).values()]
         return bases + units(self.updated, self.layers, self.frozen.copies, needs_logits=self._needs_logits())
 
-    @property
-    def layers(self) -> nn.ModuleList:
-        """The updated model's decoder layers."""
-        return models.decoder_layers(self.updated, self.decoder_layers)
-
     def train(self, mode: bool = True) -> Self:
         """Sets the mode of all but the two models, which stay in eval mode: dropout would part them before training."""
         super().train(mode)
@@ -281,18 +258,9 @@ class UnlearnModule(L.LightningModule):
                 getattr(self, name).eval()
         return self
 
-    def to(self, *args: Any, **kwargs: Any) -> Self:
-        """Moves to a device; weights and buffers keep the dtype they were loaded in."""
-        device = models.device_alone(*args, **kwargs)
-        return self if device is None else super().to(device)
-
     def configure_callbacks(self) -> list[L.Callback]:
         """What watches every training."""
         return [Guard()]
-
-    def forward(self, run: Callable[[], Any]) -> Any:
-        """Runs what it is given: FSDP1 gathers what is whole in a step in a forward alone (`outside_step`)."""
-        return run()
 
     def training_step(self, batch: dict[str, Batch], batch_idx: int) -> dict[str, Tensor]:
         """The loss of one pair of a forget and a retain batch, a mean over rows; and each row's, `[batch]`."""
@@ -358,7 +326,7 @@ class UnlearnModule(L.LightningModule):
         checkpoint["lit_unlearn"] = self._own
         checkpoint["lit_unlearn_measured"] = {name: value.item() for name, value in self._measured.items()}
         checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in trained}
-        if "optimizer_states" in checkpoint and not self._is_sharded():  # with save_weights_only there are none
+        if "optimizer_states" in checkpoint and not self.is_sharded():  # with save_weights_only there are none
             checkpoint["optimizer_states"] = [
                 by_name(state, optimizer, trained)
                 for state, optimizer in zip(checkpoint["optimizer_states"], self.trainer.optimizers, strict=True)
@@ -402,9 +370,6 @@ class UnlearnModule(L.LightningModule):
             "seed": self.seed,
         }
 
-    def _config(self) -> PretrainedConfig:
-        return models.load_config(self.pretrained, revision=self.revision, trust_remote_code=self.trust_remote_code)
-
     def _optimizer(self) -> Optimizer:
         """One of the configured kind, of no use but to look at."""
         return self.optimizer([torch.zeros(1, requires_grad=True)])
@@ -428,9 +393,6 @@ class UnlearnModule(L.LightningModule):
         """Indices of the layers in which dropout acts: from the first trained one to the last that runs."""
         last = len(self.layers) - 1 if self._needs_logits() else self.layer
         return range(models.first_trained_layer(self.updated, self.layers), last + 1)
-
-    def _is_sharded(self) -> bool:
-        return self.device_mesh is not None or isinstance(self.trainer.strategy, FSDP1)
 
     def _identity(self, updated: PreTrainedModel) -> checks.Identity:
         """Shapes of the trained parameters, scalings of adapters, seeds of noise and steering vectors, by name."""
@@ -493,7 +455,7 @@ class UnlearnModule(L.LightningModule):
 
     def _evaluate(self, stage: str, batch: Any) -> Evaluation | None:
         if "choices" in batch:
-            return evaluate_choices(choice_scores(self.updated, batch), batch)
+            return self.answers(batch)
         self._log_losses(stage, batch)
         return None
 

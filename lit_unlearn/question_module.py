@@ -1,21 +1,20 @@
 """A LightningModule that only answers questions: any model, evaluated as it is."""
 
-from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import lightning as L
 from torch import nn
-from transformers import PretrainedConfig, PreTrainedModel
 
-from lit_unlearn import checks, models
+from lit_unlearn import checks
 from lit_unlearn.data.queries import QueryBatch
 from lit_unlearn.errors import InputError
-from lit_unlearn.evaluation import Evaluation, choice_scores, evaluate_choices
-from lit_unlearn.sharded_weights import fill, load
-from lit_unlearn.sharding import processes, shard, units
+from lit_unlearn.evaluation import Evaluation
+from lit_unlearn.pretrained_module import PretrainedModule
+from lit_unlearn.sharded_weights import fill
+from lit_unlearn.sharding import shard, units
 
 
-class QuestionModule(L.LightningModule):
+class QuestionModule(PretrainedModule):
     """Answers the questions of a DataModule in `validate` and `test`; nothing is trained, no loss is needed.
 
     The Trainer's `precision` decides the dtype of the weights, as in UnlearnModule.
@@ -30,8 +29,6 @@ class QuestionModule(L.LightningModule):
         replicas: copies of the model under FSDP2, each sharded over as many consecutive processes (HSDP).
     """
 
-    updated: PreTrainedModel
-
     def __init__(
         self,
         pretrained: str,
@@ -42,22 +39,14 @@ class QuestionModule(L.LightningModule):
         decoder_layers: str | None = None,
         replicas: int = 1,
     ) -> None:
-        super().__init__()
-        self.pretrained = models.located(pretrained)
-        self.revision = revision
-        self.attn_implementation = attn_implementation
-        self.trust_remote_code = trust_remote_code
-        self.decoder_layers = decoder_layers
-        self.replicas = replicas
-        self._precision = ""  # of the loaded model
-
-    def check_model(self) -> None:
-        """Checks that there is such a model, without its weights.
-
-        Raises:
-            InputError: there is none.
-        """
-        self._config()
+        super().__init__(
+            pretrained,
+            replicas=replicas,
+            decoder_layers=decoder_layers,
+            revision=revision,
+            attn_implementation=attn_implementation,
+            trust_remote_code=trust_remote_code,
+        )
 
     def check_data(self, data: L.LightningDataModule | None) -> None:
         """Checks that the data asks questions and nothing else.
@@ -75,14 +64,8 @@ class QuestionModule(L.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Checks model and data, before any weight is loaded."""
-        checks.check_strategy(self.trainer.strategy)
-        checks.check_mesh(self.trainer.strategy, self.replicas)
-        data = getattr(self.trainer, "datamodule", None)
-        self.check_data(data)
-        checks.check_vocabulary(self._config(), getattr(data, "vocabulary", None))
-
-    def _config(self) -> PretrainedConfig:
-        return models.load_config(self.pretrained, revision=self.revision, trust_remote_code=self.trust_remote_code)
+        self.check_data(self._data())
+        super().setup(stage)
 
     def configure_model(self) -> None:
         """Loads the model."""
@@ -91,37 +74,20 @@ class QuestionModule(L.LightningModule):
             checks.check_precision(precision, self._precision)
             return
         self._precision = precision
-        dtype = checks.weights_dtype(precision)
-        self.updated, files = load(
-            self.pretrained,
-            dtype,
-            sharded=self.device_mesh is not None,
-            revision=self.revision,
-            attn_implementation=self.attn_implementation,
-            trust_remote_code=self.trust_remote_code,
-        )
-        if self.device_mesh is not None:
-            layers = models.decoder_layers(self.updated, self.decoder_layers)
-            shard(self.updated, layers, nn.ModuleList(), processes(self.device_mesh, self.replicas))
+        self.updated, files = self._load()
+        mesh = self._mesh()
+        if mesh is not None:
+            shard(self.updated, self.layers, nn.ModuleList(), mesh)
         if files is not None:
-            fill(self.updated, {}, files, dtype)
+            fill(self.updated, {}, files, checks.weights_dtype(precision))
 
     def units(self) -> list[nn.Module]:
         """The modules that FSDP1 shards each for itself."""
-        return units(self.updated, models.decoder_layers(self.updated, self.decoder_layers), nn.ModuleList())
-
-    def to(self, *args: Any, **kwargs: Any) -> Self:
-        """Moves to a device; weights and buffers keep the dtype they were loaded in."""
-        device = models.device_alone(*args, **kwargs)
-        return self if device is None else super().to(device)
-
-    def forward(self, run: Callable[[], Any]) -> Any:
-        """Runs what it is given: FSDP1 gathers what is whole in a step in a forward alone (`outside_step`)."""
-        return run()
+        return units(self.updated, self.layers, nn.ModuleList())
 
     def validation_step(self, batch: QueryBatch, batch_idx: int, dataloader_idx: int = 0) -> Evaluation:
         """What the model answers to questions."""
-        return evaluate_choices(choice_scores(self.updated, batch), batch)
+        return self.answers(batch)
 
     test_step = validation_step
 

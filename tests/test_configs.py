@@ -259,7 +259,7 @@ def test_fsdp1_is_as_its_overlay_says_and_refused_without_gpus(world: Path, caps
     assert strategy.sharding_strategy is ShardingStrategy.FULL_SHARD
     assert strategy.mixed_precision_config == MixedPrecision()  # all dtypes are those of the weights
     with pytest.raises(InputError, match=r"trainer.strategy: FSDP1 needs GPUs; take .*fsdp2.yaml"):
-        main(fit(["local.yaml", ON_GPUS], *small_world(world, wmdp=False), "--trainer.devices=1"))
+        main(fit(["local.yaml", ON_GPUS], *small_world(world, wmdp=False), "--trainer.devices=1", "--debug"))
 
 
 @pytest.mark.gpu

@@ -393,6 +393,7 @@ def test_a_model_alone_is_printed_without_being_there(asked: list[str], capsys: 
     printed = yaml.safe_load(capsys.readouterr().out)
     assert printed["model"].pop("pretrained") == "no/model"
     assert printed["model"].pop("revision") == "v1"
+    assert printed["model"].pop("replicas") == 1
     assert not any(printed["model"].values())
     assert not any(Path().iterdir())
 

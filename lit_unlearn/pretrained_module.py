@@ -1,0 +1,119 @@
+"""What both LightningModules have in common: a causal language model, loaded as the strategy wants it."""
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import lightning as L
+import torch
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
+from transformers import PretrainedConfig, PreTrainedModel
+
+from lit_unlearn import checks, models
+from lit_unlearn.evaluation import Evaluation, choice_scores, evaluate_choices
+from lit_unlearn.first_layers import FirstLayers
+from lit_unlearn.fsdp1 import FSDP1
+from lit_unlearn.sharded_weights import load
+from lit_unlearn.sharding import processes
+from lit_unlearn.weight_files import WeightFiles
+
+
+class PretrainedModule(L.LightningModule):
+    """Holds a model, loaded once options and data are checked.
+
+    The Trainer's `precision` decides the dtype of the weights.
+
+    Args:
+        pretrained: hub name or folder of the model; `demo` is the embedded small one.
+        replicas: copies of the model under FSDP2, each sharded over as many consecutive processes (HSDP).
+        decoder_layers: dotted name of the list of decoder layers, for a model where it is not found by itself.
+        revision: branch, tag or commit of a hub model.
+        attn_implementation: as in transformers; None takes its choice.
+        trust_remote_code: run code that comes with the model. Do so only for code you have read.
+    """
+
+    updated: PreTrainedModel
+
+    def __init__(
+        self,
+        pretrained: str,
+        *,
+        replicas: int,
+        decoder_layers: str | None,
+        revision: str,
+        attn_implementation: str | None,
+        trust_remote_code: bool,
+    ) -> None:
+        super().__init__()
+        self.pretrained = models.located(pretrained)
+        self.replicas = replicas
+        self.decoder_layers = decoder_layers
+        self.revision = revision
+        self.attn_implementation = attn_implementation
+        self.trust_remote_code = trust_remote_code
+        self._precision = ""  # of the loaded model
+
+    def check_model(self) -> None:
+        """Checks that there is such a model, without its weights.
+
+        Raises:
+            InputError: there is none.
+        """
+        self._config()
+
+    def setup(self, stage: str) -> None:
+        """Checks strategy, model and vocabulary, before any weight is loaded."""
+        checks.check_strategy(self.trainer.strategy)
+        checks.check_mesh(self.trainer.strategy, self.replicas)
+        self.check_model()
+        checks.check_vocabulary(self._config(), getattr(self._data(), "vocabulary", None))
+
+    def without_weights(self, dtype: torch.dtype) -> PreTrainedModel:
+        """The whole model on the meta device."""
+        remote = self.trust_remote_code
+        return models.without_weights(self._config(), dtype, self.attn_implementation, trust_remote_code=remote)
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        """The model's decoder layers."""
+        return models.decoder_layers(self.updated, self.decoder_layers)
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Moves to a device; weights and buffers keep the dtype they were loaded in."""
+        device = models.device_alone(*args, **kwargs)
+        return self if device is None else super().to(device)
+
+    def forward(self, run: Callable[[], Any]) -> Any:
+        """Runs what it is given: FSDP1 gathers what is whole in a step in a forward alone (`outside_step`)."""
+        return run()
+
+    def answers(self, batch: Any) -> Evaluation:
+        """What the model answers to questions."""
+        return evaluate_choices(choice_scores(self.updated, batch), batch)
+
+    def is_sharded(self) -> bool:
+        """Whether no process holds the whole model."""
+        return self.device_mesh is not None or isinstance(self.trainer.strategy, FSDP1)
+
+    def _load(self, part: FirstLayers | None = None) -> tuple[PreTrainedModel, WeightFiles | None]:
+        """The model, or where it is to be sharded one without values and its files."""
+        return load(
+            self.pretrained,
+            checks.weights_dtype(self._precision),
+            sharded=self.device_mesh is not None,
+            revision=self.revision,
+            part=part,
+            attn_implementation=self.attn_implementation,
+            trust_remote_code=self.trust_remote_code,
+        )
+
+    def _mesh(self) -> DeviceMesh | None:
+        """The processes over which FSDP2 shards; None under other strategies."""
+        return None if self.device_mesh is None else processes(self.device_mesh, self.replicas)
+
+    def _config(self) -> PretrainedConfig:
+        return models.load_config(self.pretrained, revision=self.revision, trust_remote_code=self.trust_remote_code)
+
+    def _data(self) -> Any:
+        """The Trainer's DataModule; None where batches come from elsewhere."""
+        return getattr(self.trainer, "datamodule", None)
