@@ -1,7 +1,7 @@
 """FSDP1: Lightning's FSDPStrategy with this package's units, names and dtypes."""
 
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Protocol, cast
+from typing import Any, ClassVar, Protocol, cast
 
 import lightning as L
 from lightning.pytorch.core.optimizer import LightningOptimizer
@@ -38,21 +38,16 @@ class FSDP1(FSDPStrategy):
     buffers of the lower precision as well, which the positions of rotary embeddings do not survive.
 
     Args:
-        sharding_strategy: `FULL_SHARD` gathers a unit anew in backward, `SHARD_GRAD_OP` keeps it from the forward on.
         process_group_backend: None is the device's own.
     """
 
     needs_gpu: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        sharding_strategy: Literal["FULL_SHARD", "SHARD_GRAD_OP"] = "FULL_SHARD",
-        process_group_backend: str | None = None,
-    ) -> None:
+    def __init__(self, process_group_backend: str | None = None) -> None:
         super().__init__(
             auto_wrap_policy=cast(Any, CustomPolicy(lambda module: id(module) in self._units)),
             mixed_precision=MixedPrecision(),
-            sharding_strategy=sharding_strategy,
+            sharding_strategy="FULL_SHARD",  # another keeps what it has gathered, and does not see new weights
             process_group_backend=process_group_backend,
         )
 
@@ -79,7 +74,7 @@ class FSDP1(FSDPStrategy):
         Raises:
             InputError: gradients are to be clipped by their norm, or a trained module is not all held in one dtype.
         """
-        if trainer.gradient_clip_val is not None and trainer.gradient_clip_algorithm != "value":
+        if trainer.gradient_clip_val and trainer.gradient_clip_algorithm != "value":
             raise InputError(
                 "trainer.gradient_clip_val: Lightning cannot clip the norm under FSDP1; take -c trainer/fsdp2.yaml, or "
                 "set trainer.gradient_clip_algorithm to value"

@@ -17,7 +17,9 @@ _CTRL_C = "\nInterrupted: this step is finished and a checkpoint written; again 
 
 def ends(trainer: L.Trainer) -> bool:
     """Whether this is the last step: what is still to do, such as an export, an interruption then repeats with it."""
-    return trainer.should_stop or trainer.global_step == trainer.max_steps
+    last_batch = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+    last_epoch = trainer.max_epochs not in (None, -1) and trainer.current_epoch >= trainer.max_epochs - 1
+    return trainer.should_stop or trainer.global_step == trainer.max_steps or (last_batch and last_epoch)
 
 
 class Interruption:
@@ -30,7 +32,8 @@ class Interruption:
 
     def __init__(self) -> None:
         self._trainer: L.Trainer | None = None
-        self._number = 0
+        self._noted = 0  # a signal that has reached this process, at any time
+        self._number = 0  # a signal of which all processes know
         self._requeue: int | None = None
         self._requeued = False
         self._process = 0
@@ -38,23 +41,29 @@ class Interruption:
     def take_over(self, trainer: L.Trainer) -> None:
         """Has SLURM's signal end the run here, and not as Lightning does; before it sets its handlers."""
         self._requeue = requeue.taken_from_lightning(trainer) or self._requeue  # of an earlier fit of the same Trainer
+        self._trainer, self._process, self._noted, self._number, self._requeued = trainer, os.getpid(), 0, 0, False
 
-    def watch(self, trainer: L.Trainer) -> None:
-        """From here on signals wait for the end of a step; when the fit ends, Lightning makes all as they were."""
+    def watch(self, *, keyboard: bool) -> None:
+        """From here on signals wait for the end of a step; when the fit ends, Lightning makes all as they were.
+
+        Args:
+            keyboard: Ctrl-C does so too.
+        """
         if threading.current_thread() is not threading.main_thread():
             return
-        self._trainer, self._process, self._number, self._requeued = trainer, os.getpid(), 0, False
         signal.signal(signal.SIGTERM, self._arrived)
         if self._requeue is not None:
             signal.signal(self._requeue, self._arrived)
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        if keyboard and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._arrived)
 
     def agreed(self, trainer: L.Trainer) -> bool:
         """Whether a signal has reached any process; all of them ask at the same place."""
+        number = self._noted  # one that arrives from here on is for the next time
         if trainer.world_size > 1:
-            own = torch.tensor(self._number, device=trainer.strategy.root_device)
-            self._number = int(trainer.strategy.reduce(own, reduce_op="max"))
+            own = torch.tensor(number, device=trainer.strategy.root_device)
+            number = int(trainer.strategy.reduce(own, reduce_op="max"))
+        self._number = self._number or number
         return self._number > 0
 
     @property
@@ -77,14 +86,14 @@ class Interruption:
 
     def requeue_now(self, trainer: L.Trainer) -> None:
         """Has the job queued again, once, if that is what the signal asks for."""
-        if self._number == self._requeue and trainer.is_global_zero and not self._requeued:
+        if self._requeue in (self._noted, self._number) and trainer.is_global_zero and not self._requeued:
             self._requeued = True
             requeue.requeue()
 
     def _arrived(self, number: int, frame: Any) -> None:
         if os.getpid() != self._process:  # one that prepares batches has inherited the handler
             return
-        self._number = self._number or number
+        self._noted = self._noted or number
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             print(_CTRL_C, file=sys.stderr)

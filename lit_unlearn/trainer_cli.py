@@ -310,7 +310,11 @@ def _check_weights_only(options: Any) -> None:
 def _check_sizes(trainer: L.Trainer) -> None:
     """The mesh of ModelParallelStrategy has a place for each process: Lightning would say so in each of them."""
     strategy, processes = trainer.strategy, trainer.num_devices * trainer.num_nodes
-    if isinstance(strategy, ModelParallelStrategy) and strategy._data_parallel_size != processes:
+    if not isinstance(strategy, ModelParallelStrategy):
+        return
+    if strategy._tensor_parallel_size != 1:
+        raise InputError("trainer.strategy: tensor parallelism is not supported; set tensor_parallel_size to 1")
+    if strategy._data_parallel_size != processes:
         raise InputError(
             f"trainer.strategy.data_parallel_size: {strategy._data_parallel_size}, and trainer.devices times "
             f"trainer.num_nodes are {processes} processes; set it to {processes}"

@@ -255,7 +255,7 @@ def test_the_evaluation_of_two_processes_is_that_of_one(name: str, world: Path) 
 def test_fsdp1_is_as_its_overlay_says_and_refused_without_gpus(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = printed(["rmu.yaml", ON_GPUS], capsys)["trainer"]["strategy"]
     assert given["class_path"] == "lit_unlearn.FSDP1"
-    strategy = FSDP1(**given["init_args"])
+    strategy = FSDP1(**given.get("init_args", {}))
     assert strategy.sharding_strategy is ShardingStrategy.FULL_SHARD
     assert strategy.mixed_precision_config == MixedPrecision()  # all dtypes are those of the weights
     with pytest.raises(InputError, match=r"trainer.strategy: FSDP1 needs GPUs; take .*fsdp2.yaml"):

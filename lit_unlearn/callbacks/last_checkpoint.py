@@ -26,8 +26,8 @@ class LastCheckpoint(Checkpoint):
     `trainer.enable_checkpointing` is false.
 
     Ctrl-C, SIGTERM and the signal that SLURM sends before a job's time is over end the run after the step and its
-    validation, with a checkpoint, in all processes; after the last, the job is queued again. A second Ctrl-C ends it at
-    once. SLURM's signal does not wait for a validation, which may last longer than the job.
+    validation, with a checkpoint, in all processes. A second Ctrl-C ends it at once. After SLURM's signal the job is
+    queued again, without waiting for a validation, which may last longer than the job.
 
     Args:
         every_n_steps: steps from one checkpoint to the next.
@@ -50,10 +50,14 @@ class LastCheckpoint(Checkpoint):
         """What Lightning would do when SLURM's signal comes is done here."""
         self._interruption.take_over(trainer)
 
+    def on_sanity_check_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """From here on what ends a job waits for the end of a step."""
+        self._interruption.watch(keyboard=False)
+
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """From here on an interruption waits for the end of a step."""
+        """From here on Ctrl-C does so too."""
         self._due, self._stop, self._step = False, False, trainer.global_step
-        self._interruption.watch(trainer)
+        self._interruption.watch(keyboard=True)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
@@ -81,6 +85,8 @@ class LastCheckpoint(Checkpoint):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Writes what is due after a step with a validation."""
+        if trainer.sanity_checking:  # weights may be others then, as those of Interpolation
+            return
         self._stop = self._interruption.agreed(trainer)
         if (self._due or (self._stop and self._stepped)) and not ends(trainer):
             self._save(trainer)

@@ -52,6 +52,15 @@ COMMANDS: dict[tuple[str, ...], tuple[str, ...]] = {
     (*EVAL, "--num_fewshot=-1"): ("num_fewshot: -1 examples", "give 0 or more"),
     ("eval", "--model=nowhere", "--tasks=mmlu_local"): ("--model: 'nowhere' cannot be loaded", "give a folder"),
     ("eval", "--model=demo", "--tasks=,"): ("tasks: none given", "e.g. mmlu_perturbed"),
+    ("fit", "-c", "CONFIG", "-c", "trainer/fsdp2.yaml", "--trainer.devices=1"): (
+        "trainer.strategy.data_parallel_size: 2, and trainer.devices times trainer.num_nodes are 1 processes",
+        "set it to 1",
+    ),
+    ("fit", "-c", "CONFIG", "-c", "trainer/fsdp2.yaml", "--trainer.strategy.tensor_parallel_size=2"): (
+        "trainer.strategy: tensor parallelism is not supported",
+        "set tensor_parallel_size to 1",
+    ),
+    ("fit", "-c", "CONFIG", "--model.replicas=2"): ("model.replicas: 2 copies", "take -c trainer/fsdp2.yaml, or set 1"),
     ("plan",): ("model.pretrained, model.forget, model.retain, data: missing", "give them in a file"),
     ("plan", "-c", "nowhere.yaml"): ("there is no file 'nowhere.yaml'", "did you mean"),
     ("plan", "-c", "CONFIG", "--model.layer=99"): ("model.layer: 99 is out of range", "0 to 9"),

@@ -1,0 +1,119 @@
+"""When a signal is heard, and by whom; `test_killed.py` and `test_launch.py` have whole runs."""
+
+import os
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch import Tensor
+
+from lit_unlearn.callbacks import Interpolation, LastCheckpoint, PerturbationRobustness
+from lit_unlearn.data.sets import EvaluationSource
+from lit_unlearn.interruption import Interruption
+from tests.data.test_sets import write_questions
+from tests.interrupting import Interrupt
+from tests.training import demo_data, demo_module, quiet_trainer
+
+
+@pytest.fixture(autouse=True)
+def _handlers(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("INTERRUPT", "1")
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+class Other:
+    """Another process: what it tells, while a signal reaches this one."""
+
+    def __init__(self, told: int, *, arrives: bool) -> None:
+        self.told, self.arrives, self.root_device = told, arrives, torch.device("cpu")
+
+    def reduce(self, own: Tensor, reduce_op: str) -> Tensor:
+        if self.arrives:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return torch.tensor(max(int(own), self.told))
+
+
+def trainer(told: int = 0, *, arrives: bool = False) -> Any:
+    return SimpleNamespace(
+        world_size=2, strategy=Other(told, arrives=arrives), training=True, should_stop=False, global_step=1,
+        max_steps=9, max_epochs=-1, fit_loop=quiet_fit_loop(),
+    )  # fmt: skip
+
+
+def quiet_fit_loop() -> Any:
+    return SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=SimpleNamespace(is_last_batch=False)))
+
+
+def test_what_arrives_while_processes_tell_each_other_is_told_the_next_time() -> None:
+    interruption = Interruption()
+    interruption.take_over(trainer())
+    interruption.watch(keyboard=False)
+    assert not interruption.agreed(trainer(arrives=True))
+    assert not interruption.urgent  # no other process knows of it
+    assert interruption.agreed(trainer())
+    assert interruption.urgent
+
+
+def test_what_has_reached_another_process_ends_this_one() -> None:
+    interruption = Interruption()
+    interruption.take_over(trainer())
+    assert interruption.agreed(trainer(told=signal.SIGTERM))
+    assert interruption.agreed(trainer())
+
+
+class Weights(LastCheckpoint):
+    """Keeps what would be saved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.saved: list[float] = []
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        self.module: Any = pl_module
+
+    def _save(self, trainer: L.Trainer) -> None:
+        super()._save(trainer)
+        self.saved.append(trained(self.module))
+
+
+def trained(module: Any) -> float:
+    return sum(float(value.double().sum()) for value in module.trained_parameters().values())
+
+
+def fit(world: Path, folder: Path, *callbacks: L.Callback, **options: Any) -> Any:
+    questions = EvaluationSource({"retain": write_questions(world / "retain.questions.jsonl")}, {}, max_tokens=64)
+    ends: dict[str, Any] = {"max_steps": -1, "max_epochs": 1, "enable_checkpointing": True}
+    run = quiet_trainer(folder, callbacks=[*callbacks], **ends | options)
+    module = demo_module(world, seed=0)
+    run.fit(module, demo_data(world, seed=0, limit=8, evaluation=questions))
+    return module
+
+
+def test_the_last_batch_of_the_last_epoch_is_the_end(world: Path, tmp_path: Path) -> None:
+    last, steps = Weights(), 4
+    with pytest.raises(SIGTERMException):
+        fit(world, tmp_path, Interrupt(steps, "SIGTERM"), last)
+    assert last.saved == []  # that step, and what is to come, is done again
+
+
+def test_interpolated_weights_are_never_saved(world: Path, tmp_path: Path) -> None:
+    last = Weights()
+    callbacks = [PerturbationRobustness(), Interrupt(4, "SIGTERM", at="train_end"), Interpolation([0.5]), last]
+    module = fit(world, tmp_path, *callbacks, limit_val_batches=1)
+    assert last.saved == [trained(module)]
+
+
+def test_a_signal_in_the_evaluation_before_training_waits_for_the_first_step(world: Path, tmp_path: Path) -> None:
+    last = Weights()
+    with pytest.raises(SIGTERMException):
+        fit(world, tmp_path, Interrupt(0, "SIGTERM", at="validation_batch_start"), last, num_sanity_val_steps=1)
+    assert len(last.saved) == 1
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 1
