@@ -30,8 +30,12 @@ def foretell(folder: Path, options: argparse.Namespace) -> Foretold:
     Args:
         folder: of the model.
         options: of the command.
+
+    Raises:
+        InputError: an option cannot be used.
     """
     module, rows = module_of(folder, options), Rows(options.rows, options.tokens, options.tokens)
+    module.check_model()
     model, (step,) = simulate(
         module,
         [rows],

@@ -60,6 +60,7 @@ class Memory:
     def __enter__(self) -> Self:
         """Begins."""
         if self._device.type == "cuda":
+            torch.cuda.init()  # before it there are no counters
             torch.cuda.reset_peak_memory_stats(self._device)
         if self.before is None:
             self.before = torch.cuda.memory_allocated(self._device) if self._device.type == "cuda" else _resident()

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
@@ -23,9 +23,11 @@ from transformers.utils.logging import disable_progress_bar
 from benchmarks import whole_run
 from benchmarks.checkpoint import holds, write_checkpoint
 from benchmarks.foretold import Foretold, foretell, free_disk, free_memory, too_large
+from benchmarks.phase_table import shown
 from benchmarks.phases import Phase
 from benchmarks.shapes import SHAPES, published
 from benchmarks.step import METHODS
+from lit_unlearn.errors import InputError
 from lit_unlearn.quiet import quiet
 
 _PARTS = {"fit": whole_run.fit, "evaluation": whole_run.evaluate}
@@ -41,9 +43,15 @@ _ENVIRONMENT = {
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Measures and prints; writes the same as JSON where it is asked for."""
+    """Measures and prints; writes the same as JSON where it is asked for.
+
+    Raises:
+        SystemExit: an option cannot be used, or a part fails otherwise than for lack of memory.
+    """
     words = sys.argv[1:] if words is None else words
     options = parsed(words)
+    if torch.device(options.device).type == "cuda" and not torch.cuda.is_available():
+        raise SystemExit(f"--device: {options.device} is not here; take cpu, or run where there is a GPU")
     disable_progress_bar()
     torch.set_num_threads(options.threads)
     with nullcontext(options.folder) if options.folder else tempfile.TemporaryDirectory() as place:
@@ -54,7 +62,7 @@ def main(words: Sequence[str] | None = None) -> None:
         if not holds(folder, config):
             write_checkpoint(folder, config, torch.device(options.device))
         found = measure(folder, options, words)
-    print(_shown(found), flush=True)
+    print(shown(found), flush=True)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))
 
@@ -67,8 +75,7 @@ def measure(folder: Path, options: argparse.Namespace, words: Sequence[str]) -> 
         options: of the command.
         words: the same, as they were given.
     """
-    with quiet():
-        plan = foretell(folder, options)
+    plan = _plan(folder, options)
     left_out = dict(_too_large(folder, plan, options)) | dict.fromkeys(options.leave_out, "as asked for")
     phases: dict[str, Phase] = {}
     for part in _PARTS:
@@ -97,6 +104,14 @@ def measure(folder: Path, options: argparse.Namespace, words: Sequence[str]) -> 
         "phases": {name: _described(name, phase, plan, options) for name, phase in phases.items()},
         "left_out": left_out,
     }
+
+
+def _plan(folder: Path, options: argparse.Namespace) -> Foretold:
+    try:
+        with quiet():
+            return foretell(folder, options)
+    except InputError as error:
+        raise SystemExit(str(error)) from None
 
 
 def _too_large(folder: Path, plan: Foretold, options: argparse.Namespace) -> Iterator[tuple[str, str]]:
@@ -160,27 +175,6 @@ def _described(name: str, phase: Phase, plan: Foretold, options: argparse.Namesp
 def _device(options: argparse.Namespace) -> str:
     device = torch.device(options.device)
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, threads: {options.threads}"
-
-
-def _shown(found: Mapping[str, Any]) -> str:
-    """A table of the phases."""
-    again = ", activation checkpointing" if found["activation_checkpointing"] else ""
-    lines = [
-        f"{found['shape']}, {found['layers']} layers, {found['files_gib']:.2f} GiB; {found['method']} + RNA, steering "
-        f"layer {found['layer']}, 2 × {found['rows']} × {found['tokens']} tokens, {found['precision']}{again}; "
-        f"{found['device']}",
-        f"  {'':18}{'s':>9}{'GiB':>8}{'plan':>8}{'ratio':>7}",
-    ]
-    for name, phase in found["phases"].items():
-        plan, ratio = phase["foretold_gib"], phase["measured_over_foretold"]
-        beside = f"{'-':>8}{'-':>7}" if plan is None else f"{plan:8.2f}{ratio:7.2f}"
-        lines.append(f"  {name:18}{phase['seconds']:9.2f}{phase['gib']:8.2f}{beside}{_rates(phase)}")
-    return "\n".join([*lines, *(f"  {part} left out: {reason}" for part, reason in found["left_out"].items())])
-
-
-def _rates(phase: Mapping[str, float]) -> str:
-    units = {"tokens_per_second": "tokens/s", "tflops_per_second": "TFLOP/s", "questions_per_second": "questions/s"}
-    return "".join(f"  {phase[name]:.4g} {unit}" for name, unit in units.items() if name in phase)
 
 
 def parsed(words: Sequence[str]) -> argparse.Namespace:

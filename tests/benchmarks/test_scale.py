@@ -67,6 +67,16 @@ def test_the_plan_is_that_of_the_options(folder: Path) -> None:
     assert kept.memory["evaluation"] == kept.exported == 2 * weights
 
 
+def test_an_option_that_cannot_be_is_refused_before_anything_runs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit, match=r"model.layer: 8 is out of range"):
+        scale.main([*SMALL, "--layer", "8", "--folder", str(folder)])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit, match="--device: cuda is not here; take cpu"):
+        scale.main([*SMALL, "--device", "cuda", "--folder", str(folder)])
+
+
 def test_what_does_not_fit_is_named_and_left_out(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,5 +132,5 @@ def run(folder: Path, *words: str) -> dict[str, Any]:
 
 def ends(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
     """Every part ends with this exit status."""
-    done = subprocess.CompletedProcess([], status)
-    monkeypatch.setattr(scale.subprocess, "run", lambda *args, **options: done)
+    done = subprocess.CompletedProcess[bytes]([], status)
+    monkeypatch.setattr(subprocess, "run", lambda *args, **options: done)
