@@ -45,23 +45,26 @@ class Memory:
 
     Args:
         device: whose memory is meant.
+        before: bytes that do not count; None is what there is on entering.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, before: int | None = None) -> None:
         self.peak = 0
         """Bytes above what there was before."""
+        self.before = before
+        """Bytes that do not count; None is what there is on entering."""
         self._device = device
         self._over = threading.Event()
-        self._before = 0
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Self:
         """Begins."""
         if self._device.type == "cuda":
+            torch.cuda.init()  # before it there are no counters
             torch.cuda.reset_peak_memory_stats(self._device)
-            self._before = torch.cuda.memory_allocated(self._device)
-        else:
-            self._before = _resident()
+        if self.before is None:
+            self.before = torch.cuda.memory_allocated(self._device) if self._device.type == "cuda" else _resident()
+        if self._device.type != "cuda":
             self._thread.start()
         return self
 
@@ -70,14 +73,14 @@ class Memory:
     ) -> None:
         """Ends."""
         if self._device.type == "cuda":
-            self.peak = torch.cuda.max_memory_allocated(self._device) - self._before
+            self.peak = torch.cuda.max_memory_allocated(self._device) - (self.before or 0)
         else:
             self._over.set()
             self._thread.join()
 
     def _watch(self) -> None:
         while True:
-            self.peak = max(self.peak, _resident() - self._before)
+            self.peak = max(self.peak, _resident() - (self.before or 0))
             if self._over.wait(0.002):
                 return
 

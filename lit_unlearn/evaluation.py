@@ -77,12 +77,15 @@ def evaluate_choices(scores: Tensor, batch: QueryBatch) -> Evaluation:
 def _last_logits(model: PreTrainedModel, batch: QueryBatch) -> Tensor:
     """`[batch, vocab]`, of each row run on its own."""
     accepted = inspect.signature(model.forward).parameters
-    options: dict[str, Tensor | int] = {
+    ids = batch["input_ids"]
+    options = {
         "position_ids": positions(batch["attention_mask"]),
-        "logits_to_keep": 1,
+        # An index, which copies these states: of a slice, as 1 makes it, torch would multiply each row for itself, in
+        # bf16 on a CPU with a copy of the head for each.
+        "logits_to_keep": torch.full((1,), ids.shape[1] - 1, device=ids.device),
     }
     logits: Tensor = model(
-        input_ids=batch["input_ids"],
+        input_ids=ids,
         attention_mask=batch["attention_mask"],
         use_cache=False,
         **{name: value for name, value in options.items() if name in accepted},

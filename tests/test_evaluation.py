@@ -64,6 +64,18 @@ def test_padding_and_batch_size_do_not_matter(family: str) -> None:
     assert together.argmax(dim=-1).tolist() == alone.argmax(dim=-1).tolist()
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_output_head_runs_on_all_rows_at_once(family: str) -> None:
+    model, seen = random_model(family), list[Tensor]()
+    head = model.get_output_embeddings()
+    assert isinstance(head, torch.nn.Module)
+    head.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    our_scores(model, encode(QUESTIONS, word_level()), max_tokens=10_000)
+    (states,) = seen
+    assert states.shape[:2] == (len(QUESTIONS), 1)
+    assert states.is_contiguous()  # or torch would multiply each row for itself
+
+
 def variants() -> list[Query]:
     """The questions as they are, with another text as an option, and after a line of their own."""
     options = [replace(one, choices=(*one.choices[:2], "salt", one.choices[3])) for one in QUESTIONS]
