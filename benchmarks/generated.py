@@ -12,7 +12,7 @@ from lit_unlearn.data.questions import LETTERS
 _WORDS = tuple(f"word{number}" for number in range(1000))
 _SPECIAL = {"pad_token": "<pad>", "unk_token": "<unk>"}
 _STEM, _CHOICE = 60, 10
-"""Words of a question and of each of its options: about 130 tokens with the rest of the prompt."""
+"""Words of a question and of each of its options: about 120 tokens with the rest of the prompt."""
 
 
 def tokenizer() -> PreTrainedTokenizerFast:

@@ -187,7 +187,7 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=4, help="of each stream")
     parser.add_argument("--tokens", type=int, default=512, help="of each row")
     parser.add_argument("--steps", type=int, default=10, help="steps, and batches of questions, that are timed")
-    parser.add_argument("--questions", type=int, default=60, help="of a batch, each of about 130 tokens")
+    parser.add_argument("--questions", type=int, default=60, help="of a batch, each of about 120 tokens")
     parser.add_argument("--precision", default="bf16-mixed", help="as trainer.precision")
     parser.add_argument("--activation-checkpointing", action="store_true")
     parser.add_argument("--leave-out", choices=("fit", "export", "evaluation"), nargs="*", default=[])
