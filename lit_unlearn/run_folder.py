@@ -73,6 +73,7 @@ class RunFolder:
     ) -> None:
         if self.path is None:
             return
+        os.environ.pop(_VARIABLE, None)  # what this process starts from now on is of other runs
         refused = isinstance(error, InputError | MisconfigurationException | OSError) and not self._again
         self._discard(_WRITTEN_FIRST if refused else set())
         if error is None and self.path.is_dir():

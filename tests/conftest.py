@@ -28,11 +28,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _no_run_seed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """`seed_everything` in one test must not seed another."""
-    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
+def _no_run_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A run in one test must neither seed one in another nor give it its folder."""
+    names = ("PL_GLOBAL_SEED", "LIT_UNLEARN_RUN_FOLDER")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
     yield
-    os.environ.pop("PL_GLOBAL_SEED", None)
+    for name in names:
+        os.environ.pop(name, None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,6 @@ from lit_unlearn.run_folder import RunFolder
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("LIT_UNLEARN_RUN_FOLDER", raising=False)
 
 
 def test_runs_of_the_same_second_do_not_meet() -> None:
@@ -100,6 +100,14 @@ def test_a_finished_run_stays_and_an_empty_folder_goes() -> None:
     with RunFolder() as folder:
         folder.claim("b", [])
     assert [path.name for path in Path().iterdir()] == ["a"]
+
+
+def test_what_is_started_after_a_run_has_another_folder() -> None:
+    before = dict(os.environ)
+    with RunFolder() as folder:
+        folder.claim("a", [])
+        assert os.environ != before
+    assert os.environ == before
 
 
 def test_other_processes_take_the_first_ones_folder(monkeypatch: pytest.MonkeyPatch) -> None:
