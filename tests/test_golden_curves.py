@@ -1,0 +1,24 @@
+"""A refactoring leaves the loss curve of every method as it is."""
+
+import json
+
+import pytest
+
+from lit_unlearn import forget, retain
+from lit_unlearn.loss import Loss
+from tests.golden_curves import FILE, METHODS, curve
+
+CURVES: dict[str, list[float]] = json.loads(FILE.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_loss_curve_of_a_method_is_its_golden_one(name: str) -> None:
+    assert curve(name) == pytest.approx(CURVES[name], rel=1e-9)
+
+
+def test_every_loss_has_a_golden_curve() -> None:
+    used = {type(options[stream]).__name__ for options in METHODS.values() for stream in ("forget", "retain")}
+    retain_losses = {
+        cls.__name__ for cls in vars(retain).values() if isinstance(cls, type) and issubclass(cls, Loss)
+    } - {"Loss"}
+    assert set(forget.__all__) | retain_losses <= used
