@@ -1,6 +1,7 @@
 """Loss curves of every method on the demo world, and the file that holds them: `python -m tests.golden_curves`.
 
-A curve is the loss of 20 steps in float64. It is written once for each method and moves only when the method is meant to.
+A curve is the loss of 20 steps in float64. It is written once for each method, and changes only when the method is
+meant to.
 """
 
 import json
