@@ -26,7 +26,7 @@ from benchmarks.measured import Memory, Ratio, ratio
 from benchmarks.published import BETA, Published
 from benchmarks.shapes import configure, write_model
 from lit_unlearn import NPO, RMU, RSV, AdaptiveRMU, LogitKL, RepresentationMSE, UnlearnModule, models
-from lit_unlearn.loss import Batch, Loss
+from lit_unlearn.losses.contract import Batch, Loss
 from lit_unlearn.prefix_store import PrefixStore
 
 OURS, PLAIN, FURTHER, PUBLISHED, TRUNCATED = "ours", "ours without RNA", "ours, a further", "published", "truncated"

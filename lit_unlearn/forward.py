@@ -24,7 +24,7 @@ from lit_unlearn.hooks import (
     swapped,
 )
 from lit_unlearn.logits import LazyLogits
-from lit_unlearn.loss import Batch, Outputs
+from lit_unlearn.losses.contract import Batch, Outputs
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lit_unlearn.errors import Diverged
-from lit_unlearn.no_loss import NoLoss
+from lit_unlearn.losses.no_loss import NoLoss
 
 _STREAMS = ("forget", "retain")
 _COMPARED = 10

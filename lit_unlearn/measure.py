@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lit_unlearn import functional
-from lit_unlearn.loss import Batch, Outputs
+from lit_unlearn.losses import functional
+from lit_unlearn.losses.contract import Batch, Outputs
 
 Rows = dict[str, Tensor]
 """Values by name, `[batch]` each."""

@@ -22,7 +22,7 @@ from lit_unlearn.frozen import FrozenModel, run_pair
 from lit_unlearn.guard import Guard
 from lit_unlearn.hooks import Noise, Setting
 from lit_unlearn.lora import Lora, adapted, scalings
-from lit_unlearn.loss import Batch, Loss, Outputs, PerTopic
+from lit_unlearn.losses.contract import Batch, Loss, Outputs, PerTopic
 from lit_unlearn.optimizer_state import by_name
 from lit_unlearn.outside import outside_step
 from lit_unlearn.prefix_store import PrefixStore, StoredStates, identity

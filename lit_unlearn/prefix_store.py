@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 
 from lit_unlearn.errors import InputError
 from lit_unlearn.forward import Prefix
-from lit_unlearn.loss import Batch
+from lit_unlearn.losses.contract import Batch
 
 
 @dataclass(frozen=True, kw_only=True)

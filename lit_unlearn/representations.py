@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from lit_unlearn import models
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.forward import run_layers
-from lit_unlearn.loss import Batch
+from lit_unlearn.losses.contract import Batch
 from lit_unlearn.similarity import mean_state
 
 

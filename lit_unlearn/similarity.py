@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lit_unlearn.data.similar import CLASSES, Similarity
-from lit_unlearn.functional import precise
+from lit_unlearn.losses.functional import precise
 
 
 def mean_state(hidden: Tensor, mask: Tensor) -> Tensor:

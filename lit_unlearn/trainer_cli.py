@@ -17,9 +17,9 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import lit_unlearn.callbacks
 import lit_unlearn.data
-import lit_unlearn.forget
-import lit_unlearn.no_loss
-import lit_unlearn.retain  # noqa: F401  short class names in YAML are those of imported classes
+import lit_unlearn.losses
+import lit_unlearn.losses.no_loss
+import lit_unlearn.losses.retain  # noqa: F401  short class names in YAML are those of imported classes
 from lit_unlearn import checks, continuing, requeue, run_record
 from lit_unlearn.callbacks import LastCheckpoint, LMEvalHarness, PerturbationRobustness
 from lit_unlearn.checkpoint_io import WholeCheckpointIO, check_whole, resumes

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lit_unlearn.data.rows import Row, collate
-from lit_unlearn.loss import Batch
+from lit_unlearn.losses.contract import Batch
 
 
 def random_rows(count: int, *, seed: int, topic: int = 0, vocab: int = 100, even: bool = False) -> list[Row]:

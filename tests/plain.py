@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from lit_unlearn.loss import Batch, Loss, Outputs
+from lit_unlearn.losses.contract import Batch, Loss, Outputs
 from lit_unlearn.randomness import gaussian_noise
 
 

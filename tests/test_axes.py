@@ -10,12 +10,13 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from lit_unlearn import forget, retain
+from lit_unlearn import losses
 from lit_unlearn.cli import main
-from lit_unlearn.loss import Loss
+from lit_unlearn.losses import retain
+from lit_unlearn.losses.contract import Loss
 from tests.families import write_family
 
-FORGET = sorted(forget.__all__)
+FORGET = sorted(losses.__all__)
 RETAIN = sorted(cls.__name__ for cls in vars(retain).values() if isinstance(cls, type) and issubclass(cls, Loss))
 RETAIN.remove("Loss")
 WITHOUT_FROZEN = ("NLL",)

@@ -6,9 +6,9 @@ from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, MistralConfig, PreTrainedModel
 
-from lit_unlearn import FSDP1, NLL, RMU, Batch, LogitKL, LogitMSE, RepresentationMSE, checks, forget, models
+from lit_unlearn import FSDP1, NLL, RMU, Batch, LogitKL, LogitMSE, RepresentationMSE, checks, losses, models
 from lit_unlearn.errors import InputError
-from lit_unlearn.loss import Loss, Outputs, PerTopic
+from lit_unlearn.losses.contract import Loss, Outputs, PerTopic
 
 TOPICS = ("bio", "cyber", "chem")
 
@@ -83,7 +83,7 @@ class Own(Loss):
         return updated.hidden.mean(dim=(1, 2))
 
 
-FORGET = [getattr(forget, name)() for name in forget.__all__]
+FORGET = [getattr(losses, name)() for name in losses.__all__]
 RETAIN = [RepresentationMSE(), LogitKL(), LogitMSE(), NLL()]
 
 

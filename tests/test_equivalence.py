@@ -24,9 +24,9 @@ from lit_unlearn import (
     RepresentationMSE,
     SimNPO,
     UnlearnModule,
-    functional,
 )
-from lit_unlearn.loss import Loss
+from lit_unlearn.losses import functional
+from lit_unlearn.losses.contract import Loss
 from tests.batches import pairs
 from tests.families import FAMILIES, write_family
 from tests.plain import PlainRun, train_plainly

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from lit_unlearn import RMU, ExportPretrained, InputError, LastCheckpoint, RepresentationMSE
-from lit_unlearn.forget import AdaptiveRMU
-from lit_unlearn.loss import Batch, Loss, Outputs
+from lit_unlearn.losses import AdaptiveRMU
+from lit_unlearn.losses.contract import Batch, Loss, Outputs
 from tests.training import demo_data, demo_module, quiet_trainer
 
 

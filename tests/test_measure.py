@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lit_unlearn import measure
 from lit_unlearn.data.rows import Row, collate
-from lit_unlearn.loss import Batch, Outputs
+from lit_unlearn.losses.contract import Batch, Outputs
 
 TOPICS = ("bio", "cyber", "chem")
 

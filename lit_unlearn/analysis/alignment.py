@@ -14,7 +14,6 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from lit_unlearn import functional
 from lit_unlearn.analysis import drawing
 from lit_unlearn.analysis.opening import Run, open_runs
 from lit_unlearn.analysis.rows import Streams, batches, stream_rows
@@ -22,7 +21,8 @@ from lit_unlearn.data.rows import Row
 from lit_unlearn.errors import InputError
 from lit_unlearn.forward import run_layers
 from lit_unlearn.hooks import captured_input
-from lit_unlearn.loss import Loss, PerTopic
+from lit_unlearn.losses import functional
+from lit_unlearn.losses.contract import Loss, PerTopic
 from lit_unlearn.report.runs import BASE
 from lit_unlearn.report.section import Section
 from lit_unlearn.report.style import legend, line_style, styled

@@ -19,7 +19,7 @@ from lit_unlearn.data.sets import DEFAULT
 from lit_unlearn.errors import InputError
 from lit_unlearn.evaluation import evaluate_choices
 from lit_unlearn.forward import logit_lens
-from lit_unlearn.loss import Batch
+from lit_unlearn.losses.contract import Batch
 from lit_unlearn.report.runs import BASE
 from lit_unlearn.report.section import Section
 from lit_unlearn.report.style import accuracy_axis, legend, line_style, styled

@@ -12,9 +12,9 @@ from lit_unlearn.analysis.insertion import Marked
 from lit_unlearn.data.queries import QueryBatch, QueryBatches, query_loader
 from lit_unlearn.evaluation import choice_scores, evaluate_choices
 from lit_unlearn.forward import positions, run_layers
-from lit_unlearn.functional import masked_mean, mean_norm, precise
 from lit_unlearn.hooks import patched_output
-from lit_unlearn.loss import Batch
+from lit_unlearn.losses.contract import Batch
+from lit_unlearn.losses.functional import masked_mean, mean_norm, precise
 
 NONE, INSERTED, BEFORE, AFTER, LAST, OTHERS, ALL = POSITIONS = (
     "none",

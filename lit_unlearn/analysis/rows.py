@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from lit_unlearn.analysis.opening import Run
 from lit_unlearn.data.rows import Row, collate
-from lit_unlearn.loss import Batch
+from lit_unlearn.losses.contract import Batch
 
 Streams = dict[str, list[Row]]
 """Rows by stream, `forget` and `retain`; a retain row has the topic of the forget rows that it is paired with."""

@@ -26,7 +26,7 @@ from lit_unlearn.data.sets import EvaluationSource, Variant, asked_together, per
 from lit_unlearn.data.steps import PairedSteps, StepSampler
 from lit_unlearn.data.text import TextSource, load_texts
 from lit_unlearn.errors import InputError
-from lit_unlearn.loss import Batch, Loss
+from lit_unlearn.losses.contract import Batch, Loss
 
 Loader = DataLoader[dict[str, Batch]]
 _ORDER = ("seed", "batch_size", "group_by_length", "holdout", "limit", "topics", "row_counts", "fingerprints")

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 from lit_unlearn import randomness
 from lit_unlearn.data.rows import Row, collate, tokenised
 from lit_unlearn.data.text import TextSource
-from lit_unlearn.loss import Batch
+from lit_unlearn.losses.contract import Batch
 
 PREFERRED_ANSWERS = Path(__file__).with_name("preferred.txt")
 """lit-unlearn's own, one per line."""

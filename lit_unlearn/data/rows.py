@@ -11,8 +11,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from lit_unlearn.data.text import TextSource, load_texts
 from lit_unlearn.errors import InputError
-from lit_unlearn.functional import IGNORED_LABEL
-from lit_unlearn.loss import Batch
+from lit_unlearn.losses.contract import Batch
+from lit_unlearn.losses.functional import IGNORED_LABEL
 
 
 class Row(NamedTuple):

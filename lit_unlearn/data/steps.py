@@ -11,7 +11,7 @@ from lit_unlearn.data.mixing import RowMixing
 from lit_unlearn.data.order import by_length, lengths
 from lit_unlearn.data.preferred import PreferredAnswers
 from lit_unlearn.data.rows import Row, collate
-from lit_unlearn.loss import Batch
+from lit_unlearn.losses.contract import Batch
 
 
 class PairedSteps(Dataset[dict[str, Batch]]):

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from lit_unlearn.demo import phrases, questions, writing
 from lit_unlearn.demo.corpus import corpus_row
 from lit_unlearn.demo.knowledge import Knowledge
-from lit_unlearn.functional import IGNORED_LABEL
+from lit_unlearn.losses.functional import IGNORED_LABEL
 
 _ODD = 0.3  # share of questions with options that do not belong there
 _INTERRUPTED = 0.15  # share of questions with a sentence of something else before them

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from lit_unlearn import models
 from lit_unlearn.checks import weights_dtype
 from lit_unlearn.first_layers import NotLoaded
-from lit_unlearn.loss import Batch
+from lit_unlearn.losses.contract import Batch
 from lit_unlearn.module import UnlearnModule
 from lit_unlearn.plan.ledger import COPIES, GRADIENTS, OPTIMIZER, PARTS, TRAINED, WEIGHTS, Ledger, size
 from lit_unlearn.plan.shapes import Shapes, moved

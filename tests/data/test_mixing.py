@@ -32,7 +32,7 @@ from lit_unlearn.data.mixing import RowMixing
 from lit_unlearn.data.ngrams import NGrams
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.data.steps import PairedSteps, StepSampler
-from lit_unlearn.loss import Loss, Outputs
+from lit_unlearn.losses.contract import Loss, Outputs
 from tests.data.running import Model, data_module, ready, sources, texts, trainer
 from tests.training import Losses, demo_data, demo_module, quiet_trainer
 

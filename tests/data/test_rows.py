@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from lit_unlearn import InputError, TextSource
 from lit_unlearn.data.rows import Row, collate, load_tokenizer, tokenised
-from lit_unlearn.functional import IGNORED_LABEL
+from lit_unlearn.losses.functional import IGNORED_LABEL
 from tests.tiny_world import tokenizer as demo_tokenizer
 
 ROWS = [Row([1, 5, 6], 0, 30), Row([1], 0, 40), Row([1, 7], 2, 50)]

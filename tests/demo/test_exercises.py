@@ -7,7 +7,7 @@ from lit_unlearn.demo import exercises
 from lit_unlearn.demo.exercises import Exercise
 from lit_unlearn.demo.knowledge import Knowledge, invent
 from lit_unlearn.demo.words import tokenizer
-from lit_unlearn.functional import IGNORED_LABEL
+from lit_unlearn.losses.functional import IGNORED_LABEL
 
 
 @pytest.fixture(scope="module")

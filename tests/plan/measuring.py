@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from lit_unlearn import UnlearnModule, models
 from lit_unlearn.checks import weights_dtype
 from lit_unlearn.data.rows import Row, collate
-from lit_unlearn.loss import Batch
+from lit_unlearn.losses.contract import Batch
 from lit_unlearn.plan.step import Model, Rows, Step, count_flops, simulate
 
 ROWS = Rows(2, 32, 20, 8)

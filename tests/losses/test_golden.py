@@ -22,7 +22,7 @@ from lit_unlearn import (
     SimNPO,
 )
 from lit_unlearn.data.rows import Row, collate
-from lit_unlearn.loss import Batch, Loss, Outputs
+from lit_unlearn.losses.contract import Batch, Loss, Outputs
 
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "golden.json").read_text(encoding="utf-8"))["cases"]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div, logsigmoid, pad
 from torch.utils.checkpoint import checkpoint
 
-from lit_unlearn.loss import Logits
+from lit_unlearn.losses.contract import Logits
 
 IGNORED_LABEL = -100
 """Label of a position that predicts nothing, as in transformers and `cross_entropy`."""

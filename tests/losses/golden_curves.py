@@ -1,4 +1,4 @@
-"""Loss curves of every method on the demo world, and the file that holds them: `python -m tests.golden_curves`.
+"""Loss curves of every method on the demo world, and the file that holds them: `python -m tests.losses.golden_curves`.
 
 A curve is the loss of 20 steps in float64. It is written once for each method, and changes only when the method is
 meant to.

@@ -2,7 +2,7 @@ import torch
 
 from lit_unlearn import RSV
 from lit_unlearn.data.rows import Row, collate
-from lit_unlearn.loss import Batch, Outputs
+from lit_unlearn.losses.contract import Batch, Outputs
 
 DIM = 5
 COEFFICIENTS = [10.0, 0.3, 2.0]

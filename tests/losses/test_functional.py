@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lit_unlearn import functional
+from lit_unlearn.losses import functional
 
 MASK = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [0, 1, 1, 1], [0, 0, 0, 0]])
 LABELS = torch.tensor([[3, 1, 0, 2], [2, 4, -100, -100], [-100, -100, 1, 3], [-100, -100, -100, -100]])

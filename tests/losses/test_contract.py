@@ -24,7 +24,7 @@ from lit_unlearn import (
 )
 from lit_unlearn.data.rows import Row
 from lit_unlearn.frozen import FrozenModel, run_pair
-from lit_unlearn.loss import Batch, Loss, Outputs, PerTopic
+from lit_unlearn.losses.contract import Batch, Loss, Outputs, PerTopic
 from tests.batches import padded
 
 # As many rows as tokens in the longest and as dimensions: a value per row that is broadcast along another axis shows.

@@ -3,8 +3,8 @@ import torch
 from torch import Tensor
 
 from lit_unlearn import NPO, GradientAscent, InputError
-from lit_unlearn.loss import Batch, Outputs
-from tests.forget.looping import log_sigmoid, losses, nll
+from lit_unlearn.losses.contract import Batch, Outputs
+from tests.losses.looping import log_sigmoid, losses, nll
 
 BETA = 0.7
 

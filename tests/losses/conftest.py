@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lit_unlearn.data.rows import Row, collate
-from lit_unlearn.loss import Batch, Outputs
+from lit_unlearn.losses.contract import Batch, Outputs
 
 DIM, VOCAB = 5, 8
 

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from lit_unlearn import forget, retain
-from lit_unlearn.loss import Loss
-from tests.golden_curves import FILE, METHODS, curve
+from lit_unlearn import losses
+from lit_unlearn.losses import retain
+from lit_unlearn.losses.contract import Loss
+from tests.losses.golden_curves import FILE, METHODS, curve
 
 CURVES: dict[str, list[float]] = json.loads(FILE.read_text(encoding="utf-8"))
 
@@ -21,4 +22,4 @@ def test_every_loss_has_a_golden_curve() -> None:
     retain_losses = {
         cls.__name__ for cls in vars(retain).values() if isinstance(cls, type) and issubclass(cls, Loss)
     } - {"Loss"}
-    assert set(forget.__all__) | retain_losses <= used
+    assert set(losses.__all__) | retain_losses <= used

@@ -1,7 +1,7 @@
 import torch
 
 from lit_unlearn import RMU
-from lit_unlearn.loss import Batch, Outputs
+from lit_unlearn.losses.contract import Batch, Outputs
 
 DIM = 5
 COEFFICIENTS = [6.5, 0.3, 2.0]

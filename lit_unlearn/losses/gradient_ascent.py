@@ -4,8 +4,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from lit_unlearn import likelihood
-from lit_unlearn.loss import Batch, Loss, Outputs
+from lit_unlearn.losses import likelihood
+from lit_unlearn.losses.contract import Batch, Loss, Outputs
 
 
 class GradientAscent(Loss):

@@ -4,9 +4,9 @@ import math
 
 from torch import Tensor
 
-from lit_unlearn import functional
 from lit_unlearn.errors import InputError
-from lit_unlearn.loss import Batch, Outputs
+from lit_unlearn.losses import functional
+from lit_unlearn.losses.contract import Batch, Outputs
 
 
 def negative_log_likelihood(outputs: Outputs, batch: Batch, *, mean: bool) -> Tensor:

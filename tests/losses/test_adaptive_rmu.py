@@ -3,7 +3,7 @@ import math
 import torch
 
 from lit_unlearn import RMU, AdaptiveRMU
-from lit_unlearn.loss import Batch, Outputs
+from lit_unlearn.losses.contract import Batch, Outputs
 
 DIM = 5
 SCALES = [3.0, 0.3, 1.5]

@@ -2,8 +2,9 @@
 
 from torch import Tensor
 
-from lit_unlearn import functional, randomness
-from lit_unlearn.loss import Batch, Loss, Outputs, PerTopic
+from lit_unlearn import randomness
+from lit_unlearn.losses import functional
+from lit_unlearn.losses.contract import Batch, Loss, Outputs, PerTopic
 
 
 class RMU(Loss):

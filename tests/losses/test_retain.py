@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lit_unlearn import NLL, RepresentationMSE
 from lit_unlearn.data.rows import Row, collate
-from lit_unlearn.loss import Batch, Outputs
+from lit_unlearn.losses.contract import Batch, Outputs
 
 DIM, VOCAB = 5, 8
 LENGTHS = (6, 3, 1, 4)

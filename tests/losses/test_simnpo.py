@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from lit_unlearn import InputError, SimNPO
-from lit_unlearn.loss import Batch, Outputs
-from tests.forget.looping import log_sigmoid, nll
+from lit_unlearn.losses.contract import Batch, Outputs
+from tests.losses.looping import log_sigmoid, nll
 
 BETA, MARGIN = 0.7, 0.4
 

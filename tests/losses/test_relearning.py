@@ -1,8 +1,8 @@
 import torch
 
 from lit_unlearn import GradientAscent, Relearning
-from lit_unlearn.loss import Batch, Outputs
-from tests.forget.looping import nll
+from lit_unlearn.losses.contract import Batch, Outputs
+from tests.losses.looping import nll
 
 
 def test_equals_the_formula_written_as_loops(pairs: tuple[Outputs, Outputs, Batch]) -> None:

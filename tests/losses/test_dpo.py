@@ -3,8 +3,8 @@ import torch
 from torch import Tensor
 
 from lit_unlearn import DPO, NPO, InputError
-from lit_unlearn.loss import Batch, Outputs
-from tests.forget.looping import log_sigmoid, nll
+from lit_unlearn.losses.contract import Batch, Outputs
+from tests.losses.looping import log_sigmoid, nll
 
 BETA = 0.7
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from lit_unlearn.loss import Batch, Loss, Outputs
+from lit_unlearn.losses.contract import Batch, Loss, Outputs
 
 
 class NoLoss(Loss):

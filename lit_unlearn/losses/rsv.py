@@ -4,8 +4,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from lit_unlearn import functional, randomness
-from lit_unlearn.loss import Batch, Loss, Outputs, PerTopic
+from lit_unlearn import randomness
+from lit_unlearn.losses import functional
+from lit_unlearn.losses.contract import Batch, Loss, Outputs, PerTopic
 
 
 class RSV(Loss):

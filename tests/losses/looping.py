@@ -5,7 +5,7 @@ import math
 
 from torch import Tensor
 
-from lit_unlearn.loss import Batch, Outputs
+from lit_unlearn.losses.contract import Batch, Outputs
 
 
 def losses(outputs: Outputs, batch: Batch, row: int) -> list[float]:

@@ -1,0 +1,12 @@
+"""Forget losses, one method per file."""
+
+from lit_unlearn.losses.adaptive_rmu import AdaptiveRMU
+from lit_unlearn.losses.dpo import DPO
+from lit_unlearn.losses.gradient_ascent import GradientAscent
+from lit_unlearn.losses.npo import NPO
+from lit_unlearn.losses.relearning import Relearning
+from lit_unlearn.losses.rmu import RMU
+from lit_unlearn.losses.rsv import RSV
+from lit_unlearn.losses.simnpo import SimNPO
+
+__all__ = ["DPO", "NPO", "RMU", "RSV", "AdaptiveRMU", "GradientAscent", "Relearning", "SimNPO"]
