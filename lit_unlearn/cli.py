@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from lit_unlearn import model_option, shipped
-from lit_unlearn.credentials import masked
 from lit_unlearn.errors import InputError, RunFailed
+from lit_unlearn.runs.credentials import masked
 
 USAGE = """\
 usage: lit-unlearn COMMAND [options]
@@ -145,7 +145,7 @@ def _forget_tokens(words: list[str]) -> None:
 
 
 def _verify(words: list[str]) -> None:
-    from lit_unlearn.checksums import main as verify
+    from lit_unlearn.runs.checksums import main as verify
 
     verify(words[1:])
 

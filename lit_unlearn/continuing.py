@@ -10,10 +10,10 @@ import yaml
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lit_unlearn import checkpoint_io, checksums
 from lit_unlearn.callbacks import last_checkpoint
 from lit_unlearn.errors import InputError
-from lit_unlearn.whole import recover, remove_partial, replaced
+from lit_unlearn.runs import checkpoint_io, checksums
+from lit_unlearn.runs.atomic_files import recover, remove_partial, replaced
 
 LAST = "last"
 """The value of `ckpt_path`."""

@@ -19,13 +19,13 @@ from lit_unlearn.data.similar import CLASSES, fingerprint, tokenizer_fingerprint
 from lit_unlearn.errors import InputError
 from lit_unlearn.forget_ngrams import Document, Scored, Settings, draw_documents, score
 from lit_unlearn.module import UnlearnModule
-from lit_unlearn.partial_results import PartialResults
 from lit_unlearn.quiet import quiet
 from lit_unlearn.representations import Representations
-from lit_unlearn.run_folder import RunFolder
+from lit_unlearn.runs.atomic_files import check_makable, write_whole
+from lit_unlearn.runs.folder import RunFolder
+from lit_unlearn.runs.partial_results import PartialResults
 from lit_unlearn.similarity import mean_scores, ranked
 from lit_unlearn.trainer_cli import UnlearnCLI
-from lit_unlearn.whole import check_makable, write_whole
 
 _TOP = 10
 _TOGETHER = 16

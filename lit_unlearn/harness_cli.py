@@ -39,7 +39,7 @@ def run(options: argparse.Namespace, batch_size: int | str, metadata: dict[str, 
     from lm_eval.utils import handle_non_serializable
 
     from lit_unlearn import harness, models
-    from lit_unlearn.whole import write_whole
+    from lit_unlearn.runs.atomic_files import write_whole
 
     source = {
         "pretrained": models.located(options.model),

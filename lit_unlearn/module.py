@@ -14,7 +14,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from transformers import PreTrainedModel
 
-from lit_unlearn import checkpoint_io, checks, dropout, measure, models, randomness
+from lit_unlearn import checks, dropout, measure, models, randomness
 from lit_unlearn.evaluation import Evaluation
 from lit_unlearn.first_layers import FirstLayers
 from lit_unlearn.forward import positions
@@ -28,6 +28,7 @@ from lit_unlearn.outside import outside_step
 from lit_unlearn.prefix_store import PrefixStore, StoredStates, identity
 from lit_unlearn.pretrained_module import PretrainedModule
 from lit_unlearn.ready import choose, make_ready
+from lit_unlearn.runs import checkpoint_io
 from lit_unlearn.sharded_weights import fill
 from lit_unlearn.sharding import named_parameters, units
 

@@ -20,18 +20,19 @@ import lit_unlearn.data
 import lit_unlearn.losses
 import lit_unlearn.losses.no_loss
 import lit_unlearn.losses.retain  # noqa: F401  short class names in YAML are those of imported classes
-from lit_unlearn import checks, continuing, requeue, run_record
+from lit_unlearn import checks, continuing
 from lit_unlearn.callbacks import LastCheckpoint, LMEvalHarness, PerturbationRobustness
-from lit_unlearn.checkpoint_io import WholeCheckpointIO, check_whole, resumes
 from lit_unlearn.errors import Diverged, InputError
-from lit_unlearn.metrics_csv import MetricsCSV
 from lit_unlearn.module import UnlearnModule
 from lit_unlearn.option_errors import readable
 from lit_unlearn.parsers import AloneParser, Parser
 from lit_unlearn.question_module import QuestionModule
 from lit_unlearn.quiet import quiet
-from lit_unlearn.run_folder import RunFolder
-from lit_unlearn.whole import check_makable, write_whole
+from lit_unlearn.runs import record, requeue
+from lit_unlearn.runs.atomic_files import check_makable, write_whole
+from lit_unlearn.runs.checkpoint_io import WholeCheckpointIO, check_whole, resumes
+from lit_unlearn.runs.folder import RunFolder
+from lit_unlearn.runs.metrics_csv import MetricsCSV
 
 _PRINTING = (LMEvalHarness, PerturbationRobustness)
 """Callbacks that print tables of their own."""
@@ -92,7 +93,7 @@ class SaveConfig(SaveConfigCallback):
         path = Path(trainer.default_root_dir) / self.config_filename
         if not path.exists():  # a run that goes on has the same
             write_whole(path, continuing.saved(self.parser, self.config))
-        run_record.write(trainer, pl_module)
+        record.write(trainer, pl_module)
 
 
 class UnlearnCLI(LightningCLI):

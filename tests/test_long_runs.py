@@ -9,7 +9,7 @@ import pytest
 
 from lit_unlearn import LastCheckpoint
 from lit_unlearn.losses.contract import Batch
-from lit_unlearn.metrics_csv import MetricsCSV
+from lit_unlearn.runs.metrics_csv import MetricsCSV
 from tests.test_guard import Breaks
 from tests.training import demo_data, demo_module, quiet_trainer
 

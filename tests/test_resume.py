@@ -7,7 +7,8 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from lit_unlearn import RMU, InputError, checkpoint_io
+from lit_unlearn import RMU, InputError
+from lit_unlearn.runs import checkpoint_io
 from tests.training import Losses, demo_data, demo_module, quiet_trainer
 
 STEPS = 40  # an epoch of the demo's 60 rows per stream, in batches of 4, has 30

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from lit_unlearn.cli import main
-from lit_unlearn.credentials import masked
+from lit_unlearn.runs.credentials import masked
 from tests.data.test_sets import write_questions
 
 SECRETS = {

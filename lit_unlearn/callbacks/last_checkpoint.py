@@ -9,9 +9,9 @@ import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
 from lit_unlearn.errors import InputError
-from lit_unlearn.interruption import Interruption, ends
-from lit_unlearn.metrics_csv import MetricsCSV
-from lit_unlearn.whole import full_disk, publish, remove, synchronise
+from lit_unlearn.runs.atomic_files import full_disk, publish, remove, synchronise
+from lit_unlearn.runs.interruption import Interruption, ends
+from lit_unlearn.runs.metrics_csv import MetricsCSV
 
 NAME = "last.ckpt"
 _ROWS = "lit_unlearn_metrics_rows"

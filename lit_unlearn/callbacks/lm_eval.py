@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.errors import InputError
 from lit_unlearn.outside import outside_step
-from lit_unlearn.whole import write_whole
+from lit_unlearn.runs.atomic_files import write_whole
 
 Time = Literal["start", "validation", "end"]
 

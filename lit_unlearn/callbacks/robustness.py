@@ -17,7 +17,7 @@ from lit_unlearn import outcomes
 from lit_unlearn.data.sets import Variant
 from lit_unlearn.errors import InputError
 from lit_unlearn.outcomes import Outcomes
-from lit_unlearn.whole import write_whole
+from lit_unlearn.runs.atomic_files import write_whole
 
 _PACKAGES = ("lit-unlearn", "torch", "lightning", "transformers", "datasets")
 

@@ -15,7 +15,7 @@ from lit_unlearn.demo.corpus import write_corpora
 from lit_unlearn.demo.knowledge import invent
 from lit_unlearn.demo.questions import draw, write_questions
 from lit_unlearn.errors import InputError
-from lit_unlearn.whole import appearing_whole
+from lit_unlearn.runs.atomic_files import appearing_whole
 
 
 class DemoDataModule(UnlearnDataModule):

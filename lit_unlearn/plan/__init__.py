@@ -20,7 +20,7 @@ from lit_unlearn.plan.step import Model, Rows, Step, simulate
 from lit_unlearn.plan.strategies import Growth, Layout, layout, layouts
 from lit_unlearn.plan.this_machine import checks
 from lit_unlearn.quiet import quiet
-from lit_unlearn.whole import write_whole
+from lit_unlearn.runs.atomic_files import write_whole
 
 
 class Plan(NamedTuple):

@@ -17,7 +17,7 @@ from lit_unlearn.plan.config import PlanCLI, devices
 from lit_unlearn.plan.disk import Written, run_folder
 from lit_unlearn.plan.strategies import Layout
 from lit_unlearn.plan.table import unit
-from lit_unlearn.whole import existing
+from lit_unlearn.runs.atomic_files import existing
 
 _SLOW = 1e12
 _CPU_RATE = 1e11

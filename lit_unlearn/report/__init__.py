@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lit_unlearn.command_parser import CommandParser
-from lit_unlearn.credentials import masked
 from lit_unlearn.errors import InputError
 from lit_unlearn.report.runs import Model, load
 from lit_unlearn.report.table import as_json, markdown
-from lit_unlearn.whole import check_makable, write_whole
+from lit_unlearn.runs.atomic_files import check_makable, write_whole
+from lit_unlearn.runs.credentials import masked
 
 __all__ = ["Model", "as_json", "load", "main", "markdown"]
 

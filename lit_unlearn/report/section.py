@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lit_unlearn import checksums
 from lit_unlearn.errors import InputError
-from lit_unlearn.whole import appearing_whole
+from lit_unlearn.runs import checksums
+from lit_unlearn.runs.atomic_files import appearing_whole
 
 FILE = "section.json"
 FIGURE = "figure"

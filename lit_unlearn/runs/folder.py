@@ -17,9 +17,9 @@ from lightning.fabric.utilities import rank_zero_warn
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
-from lit_unlearn import checksums
 from lit_unlearn.errors import InputError
-from lit_unlearn.whole import check_makable
+from lit_unlearn.runs import checksums
+from lit_unlearn.runs.atomic_files import check_makable
 
 _VARIABLE = "LIT_UNLEARN_RUN_FOLDER"
 _WRITTEN_FIRST = {"config.yaml", "hparams.yaml", "run.json"}

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lit_unlearn import checksums
 from lit_unlearn.cli import main
 from lit_unlearn.errors import InputError
+from lit_unlearn.runs import checksums
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from lit_unlearn import requeue
+from lit_unlearn.runs import requeue
 
 _CTRL_C = "\nInterrupted: this step is finished and a checkpoint written; again to stop at once"
 

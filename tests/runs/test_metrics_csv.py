@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from lit_unlearn.metrics_csv import MetricsCSV
+from lit_unlearn.runs.metrics_csv import MetricsCSV
 
 
 def rows(folder: Path) -> list[dict[str, str]]:

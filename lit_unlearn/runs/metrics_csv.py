@@ -13,7 +13,7 @@ from lightning.pytorch.core.saving import save_hparams_to_yaml
 from lightning.pytorch.loggers.logger import Logger
 from torch import Tensor
 
-from lit_unlearn.whole import full_disk, write_whole
+from lit_unlearn.runs.atomic_files import full_disk, write_whole
 
 Row = dict[str, Any]
 

@@ -10,7 +10,7 @@ import lightning as L
 import torch
 from lightning.fabric.utilities import rank_zero_warn
 
-from lit_unlearn.whole import write_whole
+from lit_unlearn.runs.atomic_files import write_whole
 
 NAME = "run.json"
 _PACKAGES = (

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lit_unlearn.errors import InputError
-from lit_unlearn.whole import write_whole
+from lit_unlearn.runs.atomic_files import write_whole
 
 NAME = "SHA256SUMS"
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lit_unlearn.callbacks import Interpolation, LastCheckpoint, PerturbationRobustness
 from lit_unlearn.data.sets import EvaluationSource
-from lit_unlearn.interruption import Interruption
+from lit_unlearn.runs.interruption import Interruption
 from tests.data.test_sets import write_questions
 from tests.interrupting import Interrupt
 from tests.training import demo_data, demo_module, quiet_trainer

@@ -6,7 +6,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from lit_unlearn.errors import InputError
-from lit_unlearn.run_folder import RunFolder
+from lit_unlearn.runs.folder import RunFolder
 
 
 @pytest.fixture(autouse=True)

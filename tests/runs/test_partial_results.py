@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from lit_unlearn.partial_results import PartialResults
+from lit_unlearn.runs.partial_results import PartialResults
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lit_unlearn import InputError
-from lit_unlearn.whole import appearing_whole, publish, recover, remove_partial, replacing, write_whole
+from lit_unlearn.runs.atomic_files import appearing_whole, publish, recover, remove_partial, replacing, write_whole
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_disk_that_really_is_full(tmp_path: Path) -> None:
     code = """
 import resource, signal
 from pathlib import Path
-from lit_unlearn.whole import write_whole
+from lit_unlearn.runs.atomic_files import write_whole
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 write_whole(Path("results.json"), "first")

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lit_unlearn import InputError
-from lit_unlearn.checkpoint_io import WholeCheckpointIO, check_whole, identity
+from lit_unlearn.runs.checkpoint_io import WholeCheckpointIO, check_whole, identity
 
 CONTENT = {"lit_unlearn": {"shapes": {}, "seeds": {}}, "weights": torch.arange(1000.0)}
 
@@ -79,7 +79,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(checkpoint: Path, monkeypatch
 def test_a_disk_that_really_is_full(checkpoint: Path) -> None:
     code = """
 import resource, signal, torch
-from lit_unlearn.checkpoint_io import WholeCheckpointIO
+from lit_unlearn.runs.checkpoint_io import WholeCheckpointIO
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 WholeCheckpointIO().save_checkpoint({"weights": torch.zeros(100_000)}, "last.ckpt")

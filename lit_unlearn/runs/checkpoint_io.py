@@ -9,7 +9,7 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from lit_unlearn.errors import InputError
-from lit_unlearn.whole import replacing
+from lit_unlearn.runs.atomic_files import replacing
 
 _INSTEAD = "give one such as RUN/last.ckpt, or leave the option out to begin anew"
 
