@@ -11,8 +11,9 @@ from .data import Mixing as Mixing
 from .data import TextSource as TextSource
 from .data import UnlearnDataModule as UnlearnDataModule
 from .data import WMDPDataModule as WMDPDataModule
+from .distributed.fsdp1 import FSDP1 as FSDP1
+from .distributed.outside_step import outside_step as outside_step
 from .errors import InputError as InputError
-from .fsdp1 import FSDP1 as FSDP1
 from .lora import Lora as Lora
 from .losses import DPO as DPO
 from .losses import NPO as NPO
@@ -34,7 +35,6 @@ from .losses.retain import LogitKL as LogitKL
 from .losses.retain import LogitMSE as LogitMSE
 from .losses.retain import RepresentationMSE as RepresentationMSE
 from .module import UnlearnModule as UnlearnModule
-from .outside import outside_step as outside_step
 from .prefix_store import PrefixStore as PrefixStore
 from .question_module import QuestionModule as QuestionModule
 

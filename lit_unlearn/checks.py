@@ -10,9 +10,9 @@ from torch import nn
 from torch.optim import Optimizer
 from transformers import PretrainedConfig, PreTrainedModel
 
+from lit_unlearn.distributed.fsdp1 import FSDP1
 from lit_unlearn.errors import InputError
 from lit_unlearn.first_layers import is_partial
-from lit_unlearn.fsdp1 import FSDP1
 from lit_unlearn.lora import Lora, adapted, check_installed
 from lit_unlearn.losses.contract import Loss, PerTopic
 from lit_unlearn.losses.no_loss import NoLoss

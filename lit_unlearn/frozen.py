@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from lit_unlearn.activation_checkpointing import recomputed
+from lit_unlearn.distributed.sharding import gathered_parameter, named_parameters
 from lit_unlearn.errors import InputError
 from lit_unlearn.forward import run_layers
 from lit_unlearn.hooks import Noise, Setting, applied, swapped, with_noise
@@ -17,7 +18,6 @@ from lit_unlearn.lora import adapted, is_adapted
 from lit_unlearn.losses.contract import Batch, Loss, Outputs
 from lit_unlearn.models import first_trained_layer
 from lit_unlearn.prefix_store import StoredStates
-from lit_unlearn.sharding import gathered_parameter, named_parameters
 
 
 class FrozenModel(nn.Module):

@@ -15,6 +15,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from transformers import PreTrainedModel
 
 from lit_unlearn import checks, dropout, measure, models, randomness
+from lit_unlearn.distributed.outside_step import outside_step
+from lit_unlearn.distributed.sharding import named_parameters, units
 from lit_unlearn.evaluation import Evaluation
 from lit_unlearn.first_layers import FirstLayers
 from lit_unlearn.forward import positions
@@ -24,13 +26,11 @@ from lit_unlearn.hooks import Noise, Setting
 from lit_unlearn.lora import Lora, adapted, scalings
 from lit_unlearn.losses.contract import Batch, Loss, Outputs, PerTopic
 from lit_unlearn.optimizer_state import by_name
-from lit_unlearn.outside import outside_step
 from lit_unlearn.prefix_store import PrefixStore, StoredStates, identity
 from lit_unlearn.pretrained_module import PretrainedModule
 from lit_unlearn.ready import choose, make_ready
 from lit_unlearn.runs import checkpoint_io
 from lit_unlearn.sharded_weights import fill
-from lit_unlearn.sharding import named_parameters, units
 
 
 class Losses(NamedTuple):

@@ -10,11 +10,11 @@ from torch.distributed.device_mesh import DeviceMesh
 from transformers import PretrainedConfig, PreTrainedModel
 
 from lit_unlearn import checks, models
+from lit_unlearn.distributed.fsdp1 import FSDP1
+from lit_unlearn.distributed.sharding import processes
 from lit_unlearn.evaluation import Evaluation, choice_scores, evaluate_choices
 from lit_unlearn.first_layers import FirstLayers
-from lit_unlearn.fsdp1 import FSDP1
 from lit_unlearn.sharded_weights import load
-from lit_unlearn.sharding import processes
 from lit_unlearn.weight_files import WeightFiles
 
 

@@ -7,11 +7,11 @@ from torch import nn
 
 from lit_unlearn import checks
 from lit_unlearn.data.queries import QueryBatch
+from lit_unlearn.distributed.sharding import shard, units
 from lit_unlearn.errors import InputError
 from lit_unlearn.evaluation import Evaluation
 from lit_unlearn.pretrained_module import PretrainedModule
 from lit_unlearn.sharded_weights import fill
-from lit_unlearn.sharding import shard, units
 
 
 class QuestionModule(PretrainedModule):

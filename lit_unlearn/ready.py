@@ -7,9 +7,9 @@ from torch.distributed.device_mesh import DeviceMesh
 from transformers import PreTrainedModel
 
 from lit_unlearn import checks, models
+from lit_unlearn.distributed.sharding import shard
 from lit_unlearn.frozen import FrozenModel
 from lit_unlearn.lora import Lora, inject
-from lit_unlearn.sharding import shard
 
 
 def choose(

@@ -21,7 +21,7 @@ STRATEGIES = {
     ],
 }
 
-FSDP1 = {"fsdp1": ["--trainer.strategy.class_path=tests.fsdp1_on_cpu.FSDP1OnCPU"]}
+FSDP1 = {"fsdp1": ["--trainer.strategy.class_path=tests.distributed.fsdp1_on_cpu.FSDP1OnCPU"]}
 """Where what it shares with the others is not tested once more: processes take long to start."""
 
 

@@ -14,10 +14,10 @@ from torch.distributed.device_mesh import init_device_mesh
 from transformers import LlamaConfig, PreTrainedModel
 
 from lit_unlearn import InputError, models
+from lit_unlearn.distributed.sharding import gathered, processes, shard
 from lit_unlearn.first_layers import FirstLayers
 from lit_unlearn.frozen import FrozenModel
 from lit_unlearn.sharded_weights import fill, load
-from lit_unlearn.sharding import gathered, processes, shard
 from tests.families import FAMILIES, write_family
 from tests.tiny_world import write_model
 

@@ -31,9 +31,9 @@ from lit_unlearn import (
     UnlearnModule,
 )
 from lit_unlearn.data.sets import EvaluationSource, PerturbationSource
-from lit_unlearn.sharding import gathered, gathered_parameter
+from lit_unlearn.distributed.sharding import gathered, gathered_parameter
 from tests.data.test_sets import write_questions
-from tests.fsdp1_on_cpu import FSDP1Double, FSDP1OnCPU
+from tests.distributed.fsdp1_on_cpu import FSDP1Double, FSDP1OnCPU
 from tests.training import demo_data, demo_module, quiet_trainer
 
 STEPS, HALF = 10, 5

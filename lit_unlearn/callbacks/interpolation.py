@@ -8,9 +8,9 @@ import lightning as L
 import torch
 
 from lit_unlearn.callbacks.robustness import PerturbationRobustness
+from lit_unlearn.distributed.sharding import named_parameters
 from lit_unlearn.errors import InputError
 from lit_unlearn.module import UnlearnModule
-from lit_unlearn.sharding import named_parameters
 
 
 class Interpolation(L.Callback):

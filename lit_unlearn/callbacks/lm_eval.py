@@ -12,8 +12,8 @@ from lightning.pytorch.strategies import DDPStrategy
 from transformers import PreTrainedModel
 
 from lit_unlearn.data.rows import load_tokenizer
+from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.errors import InputError
-from lit_unlearn.outside import outside_step
 from lit_unlearn.runs.atomic_files import write_whole
 
 Time = Literal["start", "validation", "end"]

@@ -8,7 +8,7 @@ from lightning.pytorch.plugins.precision import FSDPPrecision
 from torch import nn
 from torch.distributed import fsdp
 
-from lit_unlearn.fsdp1 import FSDP1
+from lit_unlearn.distributed.fsdp1 import FSDP1
 
 
 class _OnCPU(fsdp.FullyShardedDataParallel):

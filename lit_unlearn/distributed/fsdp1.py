@@ -16,8 +16,8 @@ from torch.distributed.fsdp import (
 from torch.distributed.fsdp.wrap import CustomPolicy
 from torch.optim import Optimizer
 
+from lit_unlearn.distributed.sharding import gathered_parameter, named_parameters
 from lit_unlearn.errors import InputError
-from lit_unlearn.sharding import gathered_parameter, named_parameters
 
 
 class Sharded(Protocol):

@@ -14,8 +14,8 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from lit_unlearn import InputError
 from lit_unlearn.checks import check_mesh
+from lit_unlearn.distributed.sharding import processes
 from lit_unlearn.sharded_weights import rows
-from lit_unlearn.sharding import processes
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Several processes: what is sharded together, strategies, forwards outside a step."""
