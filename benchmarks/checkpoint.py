@@ -11,7 +11,7 @@ from transformers import PretrainedConfig
 from transformers.utils import CONFIG_NAME, SAFE_WEIGHTS_INDEX_NAME
 
 from benchmarks.generated import tokenizer
-from lit_unlearn.models import load_config, without_weights
+from lit_unlearn.models.loading import load_config, without_weights
 
 _FILE = 2 * 2**30
 """Bytes of a file of weights, at most, and of what is in memory at once."""

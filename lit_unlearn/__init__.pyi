@@ -14,7 +14,6 @@ from .data import WMDPDataModule as WMDPDataModule
 from .distributed.fsdp1 import FSDP1 as FSDP1
 from .distributed.outside_step import outside_step as outside_step
 from .errors import InputError as InputError
-from .lora import Lora as Lora
 from .losses import DPO as DPO
 from .losses import NPO as NPO
 from .losses import RMU as RMU
@@ -34,6 +33,7 @@ from .losses.retain import NLL as NLL
 from .losses.retain import LogitKL as LogitKL
 from .losses.retain import LogitMSE as LogitMSE
 from .losses.retain import RepresentationMSE as RepresentationMSE
+from .models.lora import Lora as Lora
 from .module import UnlearnModule as UnlearnModule
 from .prefix_store import PrefixStore as PrefixStore
 from .question_module import QuestionModule as QuestionModule

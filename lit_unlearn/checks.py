@@ -12,11 +12,11 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from lit_unlearn.distributed.fsdp1 import FSDP1
 from lit_unlearn.errors import InputError
-from lit_unlearn.first_layers import is_partial
-from lit_unlearn.lora import Lora, adapted, check_installed
 from lit_unlearn.losses.contract import Loss, PerTopic
 from lit_unlearn.losses.no_loss import NoLoss
-from lit_unlearn.models import trained_above
+from lit_unlearn.models.first_layers import is_partial
+from lit_unlearn.models.loading import trained_above
+from lit_unlearn.models.lora import Lora, adapted, check_installed
 
 _DTYPES = {
     "64-true": torch.float64,

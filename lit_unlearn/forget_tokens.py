@@ -11,13 +11,14 @@ from torch import nn
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lit_unlearn import checks, models, shipped
+from lit_unlearn import checks, shipped
 from lit_unlearn.command_parser import CommandParser
 from lit_unlearn.data import UnlearnDataModule
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.data.similar import CLASSES, fingerprint, tokenizer_fingerprint
 from lit_unlearn.errors import InputError
 from lit_unlearn.forget_ngrams import Document, Scored, Settings, draw_documents, score
+from lit_unlearn.models import loading
 from lit_unlearn.module import UnlearnModule
 from lit_unlearn.quiet import quiet
 from lit_unlearn.representations import Representations
@@ -80,7 +81,9 @@ def find(config: ConfigCLI, settings: Settings, out: Path) -> dict[str, Any]:
     """Scores n-grams and writes the file, going on where the same command was interrupted."""
     data, tokenizer = config.datamodule, _tokenizer(config)
     module = config.model
-    loaded = models.load_config(module.pretrained, revision=module.revision, trust_remote_code=module.trust_remote_code)
+    loaded = loading.load_config(
+        module.pretrained, revision=module.revision, trust_remote_code=module.trust_remote_code
+    )
     checks.check_vocabulary(loaded, len(tokenizer))
     data.prepare_texts()
     documents = draw_documents(list(data.forget.values()), tokenizer, settings.documents, seed=settings.seed)
@@ -118,14 +121,14 @@ def _score_parts(
 def _load(config: ConfigCLI) -> PreTrainedModel:
     """The frozen model on its device, without the layers that need not run."""
     module, trainer = config.model, config.trainer
-    model = models.load_model(
+    model = loading.load_model(
         module.pretrained,
         checks.weights_dtype(str(trainer.precision)),
         revision=module.revision,
         attn_implementation=module.attn_implementation,
         trust_remote_code=module.trust_remote_code,
     )
-    layers = models.decoder_layers(model, module.decoder_layers)
+    layers = loading.decoder_layers(model, module.decoder_layers)
     for index in range(module.layer + 1, len(layers)):
         layers[index] = nn.Identity()
     return cast(PreTrainedModel, model.to(trainer.strategy.root_device))  # type: ignore[arg-type]
@@ -163,7 +166,9 @@ def _weights(config: ConfigCLI) -> list[Any]:
     """What tells a model's weights from others that were at the same place before."""
     module = config.model
     files = sorted(Path(module.pretrained).glob("*.safetensors"))
-    loaded = models.load_config(module.pretrained, revision=module.revision, trust_remote_code=module.trust_remote_code)
+    loaded = loading.load_config(
+        module.pretrained, revision=module.revision, trust_remote_code=module.trust_remote_code
+    )
     return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files] + [
         getattr(loaded, "_commit_hash", None)  # of a hub model
     ]

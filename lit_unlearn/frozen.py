@@ -14,9 +14,9 @@ from lit_unlearn.distributed.sharding import gathered_parameter, named_parameter
 from lit_unlearn.errors import InputError
 from lit_unlearn.forward import run_layers
 from lit_unlearn.hooks import Noise, Setting, applied, swapped, with_noise
-from lit_unlearn.lora import adapted, is_adapted
 from lit_unlearn.losses.contract import Batch, Loss, Outputs
-from lit_unlearn.models import first_trained_layer
+from lit_unlearn.models.loading import first_trained_layer
+from lit_unlearn.models.lora import adapted, is_adapted
 from lit_unlearn.prefix_store import StoredStates
 
 

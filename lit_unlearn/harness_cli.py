@@ -38,11 +38,12 @@ def run(options: argparse.Namespace, batch_size: int | str, metadata: dict[str, 
     """Loads the tasks, then the model, and asks."""
     from lm_eval.utils import handle_non_serializable
 
-    from lit_unlearn import harness, models
+    from lit_unlearn import harness
+    from lit_unlearn.models import loading
     from lit_unlearn.runs.atomic_files import write_whole
 
     source = {
-        "pretrained": models.located(options.model),
+        "pretrained": loading.located(options.model),
         "revision": options.revision,
         "trust_remote_code": options.trust_remote_code,
     }
@@ -109,10 +110,10 @@ def _metadata(text: str) -> dict[str, Any]:
 
 def _check_model(source: dict[str, Any]) -> None:
     """There is a model of that name, before questions are read, which takes longer."""
-    from lit_unlearn import models
+    from lit_unlearn.models import loading
 
     with _naming_the_model():
-        models.load_config(
+        loading.load_config(
             source["pretrained"], revision=source["revision"], trust_remote_code=source["trust_remote_code"]
         )
 
@@ -131,7 +132,8 @@ def _load_model(source: dict[str, Any], options: argparse.Namespace, batch_size:
     from lm_eval.models.huggingface import HFLM
     from safetensors import SafetensorError
 
-    from lit_unlearn import checks, models
+    from lit_unlearn import checks
+    from lit_unlearn.models import loading
 
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -147,6 +149,6 @@ def _load_model(source: dict[str, Any], options: argparse.Namespace, batch_size:
             "name of a hub model"
         ) from error
     with _naming_the_model():
-        models.check_finite(options.model, model.model)
+        loading.check_finite(options.model, model.model)
         checks.check_vocabulary(model.config, len(model.tokenizer))
     return model

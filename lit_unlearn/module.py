@@ -14,23 +14,24 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from transformers import PreTrainedModel
 
-from lit_unlearn import checks, dropout, measure, models, randomness
+from lit_unlearn import checks, dropout, measure, randomness
 from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.distributed.sharding import named_parameters, units
 from lit_unlearn.evaluation import Evaluation
-from lit_unlearn.first_layers import FirstLayers
 from lit_unlearn.forward import positions
 from lit_unlearn.frozen import FrozenModel, run_pair
 from lit_unlearn.guard import Guard
 from lit_unlearn.hooks import Noise, Setting
-from lit_unlearn.lora import Lora, adapted, scalings
 from lit_unlearn.losses.contract import Batch, Loss, Outputs, PerTopic
+from lit_unlearn.models import loading
+from lit_unlearn.models.first_layers import FirstLayers
+from lit_unlearn.models.lora import Lora, adapted, scalings
+from lit_unlearn.models.sharded_loading import fill
 from lit_unlearn.optimizer_state import by_name
 from lit_unlearn.prefix_store import PrefixStore, StoredStates, identity
 from lit_unlearn.pretrained_module import PretrainedModule
 from lit_unlearn.ready import choose, make_ready
 from lit_unlearn.runs import checkpoint_io
-from lit_unlearn.sharded_weights import fill
 
 
 class Losses(NamedTuple):
@@ -218,7 +219,7 @@ class UnlearnModule(PretrainedModule):
         Raises:
             InputError: what is to be trained is not found, or lies above that part.
         """
-        part = FirstLayers.of(shape, models.decoder_layers(shape, self.decoder_layers), self.layer)
+        part = FirstLayers.of(shape, loading.decoder_layers(shape, self.decoder_layers), self.layer)
         self._choose(shape)
         return part
 
@@ -235,7 +236,7 @@ class UnlearnModule(PretrainedModule):
         """
         self._choose(updated)
         self._own = self._identity(updated)
-        layers = models.decoder_layers(updated, self.decoder_layers)
+        layers = loading.decoder_layers(updated, self.decoder_layers)
         frozen = make_ready(
             updated,
             layers,
@@ -379,7 +380,7 @@ class UnlearnModule(PretrainedModule):
         """Chooses what is trained."""
         choose(
             model,
-            models.decoder_layers(model, self.decoder_layers),
+            loading.decoder_layers(model, self.decoder_layers),
             layer=self.layer,
             trainable=self.trainable,
             lora=self.lora,
@@ -393,7 +394,7 @@ class UnlearnModule(PretrainedModule):
     def _acting(self) -> range:
         """Indices of the layers in which dropout acts: from the first trained one to the last that runs."""
         last = len(self.layers) - 1 if self._needs_logits() else self.layer
-        return range(models.first_trained_layer(self.updated, self.layers), last + 1)
+        return range(loading.first_trained_layer(self.updated, self.layers), last + 1)
 
     def _identity(self, updated: PreTrainedModel) -> checks.Identity:
         """Shapes of the trained parameters, scalings of adapters, seeds of noise and steering vectors, by name."""

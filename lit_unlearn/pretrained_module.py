@@ -9,13 +9,14 @@ from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from transformers import PretrainedConfig, PreTrainedModel
 
-from lit_unlearn import checks, models
+from lit_unlearn import checks
 from lit_unlearn.distributed.fsdp1 import FSDP1
 from lit_unlearn.distributed.sharding import processes
 from lit_unlearn.evaluation import Evaluation, choice_scores, evaluate_choices
-from lit_unlearn.first_layers import FirstLayers
-from lit_unlearn.sharded_weights import load
-from lit_unlearn.weight_files import WeightFiles
+from lit_unlearn.models import loading
+from lit_unlearn.models.first_layers import FirstLayers
+from lit_unlearn.models.sharded_loading import load
+from lit_unlearn.models.weight_files import WeightFiles
 
 
 class PretrainedModule(L.LightningModule):
@@ -45,7 +46,7 @@ class PretrainedModule(L.LightningModule):
         trust_remote_code: bool,
     ) -> None:
         super().__init__()
-        self.pretrained = models.located(pretrained)
+        self.pretrained = loading.located(pretrained)
         self.replicas = replicas
         self.decoder_layers = decoder_layers
         self.revision = revision
@@ -71,16 +72,16 @@ class PretrainedModule(L.LightningModule):
     def without_weights(self, dtype: torch.dtype) -> PreTrainedModel:
         """The whole model on the meta device."""
         remote = self.trust_remote_code
-        return models.without_weights(self._config(), dtype, self.attn_implementation, trust_remote_code=remote)
+        return loading.without_weights(self._config(), dtype, self.attn_implementation, trust_remote_code=remote)
 
     @property
     def layers(self) -> nn.ModuleList:
         """The model's decoder layers."""
-        return models.decoder_layers(self.updated, self.decoder_layers)
+        return loading.decoder_layers(self.updated, self.decoder_layers)
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Moves to a device; weights and buffers keep the dtype they were loaded in."""
-        device = models.device_alone(*args, **kwargs)
+        device = loading.device_alone(*args, **kwargs)
         return self if device is None else super().to(device)
 
     def forward(self, run: Callable[[], Any]) -> Any:
@@ -112,7 +113,7 @@ class PretrainedModule(L.LightningModule):
         return None if self.device_mesh is None else processes(self.device_mesh, self.replicas)
 
     def _config(self) -> PretrainedConfig:
-        return models.load_config(self.pretrained, revision=self.revision, trust_remote_code=self.trust_remote_code)
+        return loading.load_config(self.pretrained, revision=self.revision, trust_remote_code=self.trust_remote_code)
 
     def _data(self) -> Any:
         """The Trainer's DataModule; None where batches come from elsewhere."""

@@ -10,8 +10,8 @@ from lit_unlearn.data.queries import QueryBatch
 from lit_unlearn.distributed.sharding import shard, units
 from lit_unlearn.errors import InputError
 from lit_unlearn.evaluation import Evaluation
+from lit_unlearn.models.sharded_loading import fill
 from lit_unlearn.pretrained_module import PretrainedModule
-from lit_unlearn.sharded_weights import fill
 
 
 class QuestionModule(PretrainedModule):

@@ -6,10 +6,11 @@ from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from transformers import PreTrainedModel
 
-from lit_unlearn import checks, models
+from lit_unlearn import checks
 from lit_unlearn.distributed.sharding import shard
 from lit_unlearn.frozen import FrozenModel
-from lit_unlearn.lora import Lora, inject
+from lit_unlearn.models import loading
+from lit_unlearn.models.lora import Lora, inject
 
 
 def choose(
@@ -39,9 +40,9 @@ def choose(
     if lora is not None:
         inject(updated, lora, layers, layer=layer, seed=seed)
     elif trainable is not None:
-        models.choose_trainable(updated, trainable)
+        loading.choose_trainable(updated, trainable)
     else:
-        models.choose_default(updated, layers, layer)
+        loading.choose_default(updated, layers, layer)
     checks.check_reached(updated, layers, layer, needs_logits=needs_logits)
 
 
@@ -67,7 +68,7 @@ def make_ready(
     """
     frozen = FrozenModel(updated)
     if masters:
-        models.use_master_weights(updated)
+        loading.use_master_weights(updated)
     if mesh is not None:
         shard(updated, layers, frozen.copies, mesh, needs_logits=needs_logits)
     return frozen

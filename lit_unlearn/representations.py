@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lit_unlearn import models
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.forward import run_layers
 from lit_unlearn.losses.contract import Batch
+from lit_unlearn.models import loading
 from lit_unlearn.similarity import mean_state
 
 
@@ -31,7 +31,7 @@ class Representations:
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, layer: int, decoder_layers: str | None = None
     ) -> None:
         self.model = model
-        self.layers = models.decoder_layers(model, decoder_layers)
+        self.layers = loading.decoder_layers(model, decoder_layers)
         self.layer = layer
         self._special = sorted(tokenizer.all_special_ids)
         self._first = list(itertools.takewhile(self._special.__contains__, tokenizer("A")["input_ids"]))

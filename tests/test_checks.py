@@ -6,9 +6,10 @@ from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, MistralConfig, PreTrainedModel
 
-from lit_unlearn import FSDP1, NLL, RMU, Batch, LogitKL, LogitMSE, RepresentationMSE, checks, losses, models
+from lit_unlearn import FSDP1, NLL, RMU, Batch, LogitKL, LogitMSE, RepresentationMSE, checks, losses
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Loss, Outputs, PerTopic
+from lit_unlearn.models import loading
 
 TOPICS = ("bio", "cyber", "chem")
 
@@ -179,27 +180,27 @@ def test_a_list_of_another_length_is_refused_with_the_topics(options: nn.Module,
 
 
 def test_training_up_to_the_steering_layer_passes(model: PreTrainedModel) -> None:
-    models.choose_trainable(model, [r"model\.layers\.[012]\..*", r"model\.embed_tokens\.weight"])
-    checks.check_reached(model, models.decoder_layers(model), 2, needs_logits=False)
+    loading.choose_trainable(model, [r"model\.layers\.[012]\..*", r"model\.embed_tokens\.weight"])
+    checks.check_reached(model, loading.decoder_layers(model), 2, needs_logits=False)
 
 
 def test_training_above_the_steering_layer_is_refused(model: PreTrainedModel) -> None:
-    models.choose_trainable(model, [r".*\.mlp\.down_proj\.weight"])
+    loading.choose_trainable(model, [r".*\.mlp\.down_proj\.weight"])
     name = r"model\.layers\.3\.mlp\.down_proj\.weight"
     with pytest.raises(InputError, match=rf"^model\.trainable: {name} lies above layer 2, .* up to it only"):
-        checks.check_reached(model, models.decoder_layers(model), 2, needs_logits=False)
+        checks.check_reached(model, loading.decoder_layers(model), 2, needs_logits=False)
 
 
 def test_a_loss_on_logits_reaches_every_layer(model: PreTrainedModel) -> None:
-    models.choose_trainable(model, [r".*\.mlp\.down_proj\.weight"])
-    checks.check_reached(model, models.decoder_layers(model), 2, needs_logits=True)
+    loading.choose_trainable(model, [r".*\.mlp\.down_proj\.weight"])
+    checks.check_reached(model, loading.decoder_layers(model), 2, needs_logits=True)
 
 
 @pytest.mark.parametrize("pattern", [r"lm_head\.weight", r"model\.norm\.weight"])
 def test_training_what_follows_the_layers_is_refused_without_logits(model: PreTrainedModel, pattern: str) -> None:
-    models.choose_trainable(model, [pattern])
+    loading.choose_trainable(model, [pattern])
     with pytest.raises(InputError, match=rf"^model\.trainable: {pattern}"):
-        checks.check_reached(model, models.decoder_layers(model), 2, needs_logits=False)
+        checks.check_reached(model, loading.decoder_layers(model), 2, needs_logits=False)
 
 
 def test_lightnings_own_fsdp1_is_refused() -> None:

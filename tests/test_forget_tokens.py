@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from lit_unlearn import TextSource, forget_tokens, models
+from lit_unlearn import TextSource, forget_tokens
 from lit_unlearn.cli import main
 from lit_unlearn.data.similar import similar_texts
 from lit_unlearn.forget_ngrams import Settings, draw_documents, score
+from lit_unlearn.models import loading
 from lit_unlearn.representations import Representations
 from lit_unlearn.similarity import mean_scores
 from tests.tiny_world import texts, tokenizer
@@ -71,7 +72,7 @@ def test_the_scores_are_those_of_the_whole_model(config: str, world: Path) -> No
     written = found("-c", config, *FEW)
     sources = [TextSource(str(world / f"{name}.jsonl")) for name in ("alchemy", "navigation")]
     documents = draw_documents(sources, tokenizer(), 40, seed=0)
-    represent = Representations(models.load_model(str(world / "model"), torch.float32), tokenizer(), 2)
+    represent = Representations(loading.load_model(str(world / "model"), torch.float32), tokenizer(), 2)
     scored = score(documents, tokenizer(), represent, Settings(40, 3, (2, 4), seed=0))
     for n in (2, 4):
         expected = max(mean_scores((text, value) for length, text, value in scored if length == n).values())

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from lit_unlearn import models
+from lit_unlearn.models import loading
 from lit_unlearn.representations import Representations
 from tests.tiny_world import tokenizer
 
@@ -13,7 +13,7 @@ ROWS = [[1, 5, 6, 7, 8, 9, 10], [1, 11, 12], [1, 13]]
 
 @pytest.fixture(scope="module")
 def represent(world: Path) -> Representations:
-    return Representations(models.load_model(str(world / "model"), torch.float32), tokenizer(), 3)
+    return Representations(loading.load_model(str(world / "model"), torch.float32), tokenizer(), 3)
 
 
 def test_a_row_is_the_mean_of_its_tokens_states_without_the_first(world: Path, represent: Representations) -> None:

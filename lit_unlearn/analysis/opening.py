@@ -10,12 +10,13 @@ from typing import cast
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lit_unlearn import checks, models, shipped
+from lit_unlearn import checks, shipped
 from lit_unlearn.callbacks import ExportPretrained, PerturbationRobustness
 from lit_unlearn.data import UnlearnDataModule
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.errors import InputError
 from lit_unlearn.forget_tokens import ConfigCLI
+from lit_unlearn.models import loading
 from lit_unlearn.module import UnlearnModule
 from lit_unlearn.report.runs import BASE
 
@@ -101,11 +102,11 @@ class Run:
 
     def layers(self, model: PreTrainedModel) -> nn.ModuleList:
         """The decoder layers of one of the two."""
-        return models.decoder_layers(model, self.module.decoder_layers)
+        return loading.decoder_layers(model, self.module.decoder_layers)
 
     def _load(self, pretrained: str, revision: str) -> PreTrainedModel:
         module, trainer = self.module, self._config.trainer
-        model = models.load_model(
+        model = loading.load_model(
             pretrained,
             checks.weights_dtype(str(trainer.precision)),
             revision=revision,

@@ -12,16 +12,16 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from lit_unlearn import lora
 from lit_unlearn.callbacks.model_card import model_card
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.distributed.sharding import gathered_parameter, named_parameters
 from lit_unlearn.errors import InputError
+from lit_unlearn.models import lora
+from lit_unlearn.models.weight_files import WeightFiles
 from lit_unlearn.module import UnlearnModule
 from lit_unlearn.runs import checksums
 from lit_unlearn.runs.atomic_files import appearing_whole, check_makable, existing
 from lit_unlearn.runs.credentials import masked
-from lit_unlearn.weight_files import WeightFiles
 
 
 class ExportPretrained(L.Callback):

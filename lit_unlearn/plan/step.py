@@ -12,10 +12,10 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, 
 from torch.utils.module_tracker import ModuleTracker
 from transformers import PreTrainedModel
 
-from lit_unlearn import models
 from lit_unlearn.checks import weights_dtype
-from lit_unlearn.first_layers import NotLoaded
 from lit_unlearn.losses.contract import Batch
+from lit_unlearn.models import loading
+from lit_unlearn.models.first_layers import NotLoaded
 from lit_unlearn.module import UnlearnModule
 from lit_unlearn.plan.ledger import COPIES, GRADIENTS, OPTIMIZER, PARTS, TRAINED, WEIGHTS, Ledger, size
 from lit_unlearn.plan.shapes import Shapes, moved
@@ -198,7 +198,9 @@ def _batch(rows: int, tokens: int) -> Batch:
 
 def _stored(module: UnlearnModule) -> torch.dtype:
     """The dtype of the weights in the model's files, as its configuration says."""
-    config = models.load_config(module.pretrained, revision=module.revision, trust_remote_code=module.trust_remote_code)
+    config = loading.load_config(
+        module.pretrained, revision=module.revision, trust_remote_code=module.trust_remote_code
+    )
     found = config.dtype or config.get_text_config().dtype or torch.float32
     assert isinstance(found, torch.dtype)
     return found

@@ -13,7 +13,7 @@ from lit_unlearn.data.questions import Question
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.demo.knowledge import invent
 from lit_unlearn.demo.questions import draw
-from lit_unlearn.models import decoder_layers, load_model, located
+from lit_unlearn.models.loading import decoder_layers, load_model, located
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from lit_unlearn import models
 from lit_unlearn.analysis import theory
 from lit_unlearn.analysis.response import Responder, Response, answer_loss, last_tokens, right_logit
 from lit_unlearn.data.queries import Query
+from lit_unlearn.models import loading
 from tests.batches import random_rows
 
 LAYER = 2
@@ -18,11 +18,11 @@ QUERIES = [Query(row.input_ids + [9] * 5, [16, 17, 18, 19], row.number, row.numb
 
 @pytest.fixture(scope="module")
 def model(world: Path) -> PreTrainedModel:
-    return models.load_model(str(world / "model"), torch.float64)
+    return loading.load_model(str(world / "model"), torch.float64)
 
 
 def responder(model: PreTrainedModel, value: object = answer_loss, batch_size: int = 3) -> Responder:
-    return Responder(model, models.decoder_layers(model), LAYER, value, batch_size=batch_size)  # type: ignore[arg-type]
+    return Responder(model, loading.decoder_layers(model), LAYER, value, batch_size=batch_size)  # type: ignore[arg-type]
 
 
 def ask(model: PreTrainedModel, value: object = answer_loss, batch_size: int = 3) -> Response:

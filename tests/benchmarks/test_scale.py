@@ -10,7 +10,7 @@ from benchmarks import scale, whole_run
 from benchmarks.checkpoint import holds, write_checkpoint
 from benchmarks.foretold import foretell
 from benchmarks.shapes import published
-from lit_unlearn import models
+from lit_unlearn.models import loading
 
 CPU = torch.device("cpu")
 SMALL = ["--shape", "small", "--rows", "2", "--tokens", "128", "--steps", "3", "--questions", "4"]
@@ -27,13 +27,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("name", "weights"), [("mistral-7b", 7_241_732_096), ("llama-3-8b", 8_030_261_248)])
 def test_shapes_have_as_many_weights_as_published(name: str, weights: int) -> None:
-    model = models.without_weights(published(name), torch.bfloat16, None)
+    model = loading.without_weights(published(name), torch.bfloat16, None)
     assert sum(parameter.numel() for parameter in model.parameters()) == weights
 
 
 def test_a_checkpoint_in_several_files_is_loaded_whole(folder: Path) -> None:
     assert len(list(folder.glob("*.safetensors"))) > 2
-    model = models.load_model(str(folder), torch.bfloat16)
+    model = loading.load_model(str(folder), torch.bfloat16)
     first, last = (model.get_parameter(f"model.layers.{index}.mlp.down_proj.weight") for index in (0, 7))
     assert first.float().std().item() == pytest.approx(0.02, rel=0.01)
     assert not torch.equal(first, last)
@@ -63,7 +63,7 @@ def test_the_plan_is_that_of_the_options(folder: Path) -> None:
     )
     assert again.memory["step"] < kept.memory["step"]
     assert again.flops > kept.flops
-    weights = models.without_weights(published("small"), torch.bfloat16, None).num_parameters()
+    weights = loading.without_weights(published("small"), torch.bfloat16, None).num_parameters()
     assert kept.memory["evaluation"] == kept.exported == 2 * weights
 
 

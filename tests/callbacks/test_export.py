@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, MixtralConfig
 
 from lit_unlearn import RMU, ExportPretrained, InputError, RepresentationMSE, UnlearnModule
-from lit_unlearn.first_layers import is_partial
-from lit_unlearn.weight_files import WeightFiles
+from lit_unlearn.models.first_layers import is_partial
+from lit_unlearn.models.weight_files import WeightFiles
 from tests.families import FAMILIES, write_family
 from tests.tiny_world import tokenizer, write_model
 from tests.training import demo_data, demo_module, quiet_trainer

@@ -4,17 +4,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lit_unlearn import models, shipped
+from lit_unlearn import shipped
 from lit_unlearn.cli import main
 from lit_unlearn.data import DemoDataModule
 from lit_unlearn.data.sets import PerturbationSource
+from lit_unlearn.models import loading
 
 
 def test_the_same_draw_is_the_same_questions_and_another_is_not() -> None:
     files = {}
     for draw in (1, 2):
         data = DemoDataModule(draw=draw, questions=8, batch_size=4)
-        data.tokenizer = models.located("demo")
+        data.tokenizer = loading.located("demo")
         data.prepare_data()
         files[draw] = [path.read_text() for path in sorted(data.folder.iterdir())]
         data.prepare_data()
@@ -46,7 +47,7 @@ def test_other_perturbations_take_the_place_of_the_usual_two() -> None:
     assert usual.evaluation.perturbations == {
         f"{n}-gram": PerturbationSource(n=n, seed=1, sets=["retain"]) for n in (1, 4)
     }
-    other.tokenizer = models.located("demo")
+    other.tokenizer = loading.located("demo")
     other.prepare_data()
     other.setup("validate")
     assert list(map(str, other.asked)) == ["forget", "retain", "retain/prefix", "retain/prefix/control"]
@@ -81,4 +82,4 @@ def test_the_demo_shows_forgetting_and_fragility(tmp_path: Path, monkeypatch: py
 def test_the_demo_config_names_the_embedded_model() -> None:
     options = yaml.safe_load((shipped.folder() / "demo.yaml").read_text())
     assert options["model"]["pretrained"] == "demo"
-    assert (Path(models.located("demo")) / "model.safetensors").stat().st_size < 10_000_000
+    assert (Path(loading.located("demo")) / "model.safetensors").stat().st_size < 10_000_000

@@ -21,7 +21,7 @@ from lit_unlearn import (
 from lit_unlearn.data.preferred import PREFERRED_ANSWERS, preferred_answers
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.losses.contract import Loss
-from lit_unlearn.models import located
+from lit_unlearn.models.loading import located
 from tests.batches import padded, random_rows
 from tests.data.running import Model, data_module, ready, trainer
 

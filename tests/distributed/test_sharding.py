@@ -15,7 +15,7 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from lit_unlearn import InputError
 from lit_unlearn.checks import check_mesh
 from lit_unlearn.distributed.sharding import processes
-from lit_unlearn.sharded_weights import rows
+from lit_unlearn.models.sharded_loading import rows
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.optim import Optimizer
 
-from lit_unlearn import UnlearnModule, models
+from lit_unlearn import UnlearnModule
 from lit_unlearn.checks import weights_dtype
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.losses.contract import Batch
+from lit_unlearn.models import loading
 from lit_unlearn.plan.step import Model, Rows, Step, count_flops, simulate
 
 ROWS = Rows(2, 32, 20, 8)
@@ -42,7 +43,7 @@ def measured(module: UnlearnModule, *, rows: Rows = ROWS) -> Real:
     """A step in float32 on rows of which one is a token shorter than the others, so that the mask is needed."""
     dtype, attention = weights_dtype("32-true"), module.attn_implementation
     part = None if module.needs_whole_model(None, ()) else module.first_layers(module.without_weights(dtype))
-    module.adopt(models.load_model(module.pretrained, dtype, attn_implementation=attention, part=part), "32-true")
+    module.adopt(loading.load_model(module.pretrained, dtype, attn_implementation=attention, part=part), "32-true")
     optimizer = module.configure_optimizers()
     assert isinstance(optimizer, Optimizer)
     own = {_memory(tensor) for tensor in [*module.parameters(), *module.buffers()]}

@@ -13,11 +13,12 @@ from safetensors.torch import load_file, save_file
 from torch.distributed.device_mesh import init_device_mesh
 from transformers import LlamaConfig, PreTrainedModel
 
-from lit_unlearn import InputError, models
+from lit_unlearn import InputError
 from lit_unlearn.distributed.sharding import gathered, processes, shard
-from lit_unlearn.first_layers import FirstLayers
 from lit_unlearn.frozen import FrozenModel
-from lit_unlearn.sharded_weights import fill, load
+from lit_unlearn.models import loading
+from lit_unlearn.models.first_layers import FirstLayers
+from lit_unlearn.models.sharded_loading import fill, load
 from tests.families import FAMILIES, write_family
 from tests.tiny_world import write_model
 
@@ -48,10 +49,10 @@ def assert_same(model: PreTrainedModel, other: PreTrainedModel) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_weight_and_buffer_is_as_transformers_loads_it(tmp_path: Path, family: str, dtype: torch.dtype) -> None:
     folder = write_family(tmp_path, family)
-    assert_same(filled(folder, dtype), models.load_model(str(folder), dtype))
-    shape = models.load_model(str(folder), dtype)
-    part = FirstLayers.of(shape, models.decoder_layers(shape), 2)
-    assert_same(filled(folder, dtype, part), models.load_model(str(folder), dtype, part=part))
+    assert_same(filled(folder, dtype), loading.load_model(str(folder), dtype))
+    shape = loading.load_model(str(folder), dtype)
+    part = FirstLayers.of(shape, loading.decoder_layers(shape), 2)
+    assert_same(filled(folder, dtype, part), loading.load_model(str(folder), dtype, part=part))
 
 
 def test_tied_weights_stay_tied(tmp_path: Path) -> None:
@@ -59,7 +60,7 @@ def test_tied_weights_stay_tied(tmp_path: Path) -> None:
         tmp_path, LlamaConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, tie_word_embeddings=True)
     )
     model = filled(tmp_path, torch.float32)
-    assert_same(model, models.load_model(str(tmp_path), torch.float32))
+    assert_same(model, loading.load_model(str(tmp_path), torch.float32))
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
 
 
@@ -69,7 +70,7 @@ def test_a_model_whose_weights_have_other_names_in_its_files_is_loaded_whole(tmp
         UserWarning, match=r"name lm_head.weight otherwise than transformers does, so every process loads"
     ):
         model = filled(folder, torch.float32)
-    assert_same(model, models.load_model(str(folder), torch.float32))
+    assert_same(model, loading.load_model(str(folder), torch.float32))
     model.save_pretrained(tmp_path / "again", save_original_format=False)
     assert "lm_head.weight" in load_file(tmp_path / "again" / "model.safetensors")
     assert_same(filled(tmp_path / "again", torch.float32), model)
@@ -102,14 +103,14 @@ def load_in_two(rank: int, folder: str, port: str) -> None:
     before = resident()
     model, files = load(folder, torch.float32, sharded=True, revision="main", **OPTIONS)
     assert files is not None
-    models.choose_trainable(model, [r"model\.layers\.1\.mlp\.down_proj\.weight"])
+    loading.choose_trainable(model, [r"model\.layers\.1\.mlp\.down_proj\.weight"])
     frozen = FrozenModel(model)
-    shard(model, models.decoder_layers(model), frozen.copies, processes(mesh, 1))
+    shard(model, loading.decoder_layers(model), frozen.copies, processes(mesh, 1))
     fill(model, frozen.own(), files, torch.float32)
     after = resident()
     size = sum(parameter.numel() for parameter in model.parameters()) * 4 / 2**20
     assert after - before < 0.65 * size, (before, after, size)
-    whole = dict(models.load_model(folder, torch.float32).named_parameters())
+    whole = dict(loading.load_model(folder, torch.float32).named_parameters())
     for name, value in [*model.named_parameters(), *frozen.own().items()]:
         assert torch.equal(gathered(value), whole[name]), name
     torch.distributed.destroy_process_group()

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from lit_unlearn import InputError
-from lit_unlearn.weight_files import WeightFiles
+from lit_unlearn.models.weight_files import WeightFiles
 from tests.families import write_family
 
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)

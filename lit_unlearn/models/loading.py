@@ -14,7 +14,7 @@ from transformers.initialization import no_init_weights
 
 from lit_unlearn.demo import CHECKPOINT
 from lit_unlearn.errors import InputError
-from lit_unlearn.first_layers import FirstLayers
+from lit_unlearn.models.first_layers import FirstLayers
 
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 _LAYER_LISTS = ("layers", "h", "blocks", "block")

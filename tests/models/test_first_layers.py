@@ -22,7 +22,7 @@ from lit_unlearn import (
     UnlearnModule,
 )
 from lit_unlearn.data.sets import EvaluationSource
-from lit_unlearn.first_layers import is_partial
+from lit_unlearn.models.first_layers import is_partial
 from tests.batches import pairs
 from tests.data.test_sets import write_questions
 from tests.families import FAMILIES, LAYERS, write_family
@@ -132,7 +132,9 @@ def test_a_module_that_holds_the_first_layers_is_not_used_for_more(world: Path, 
 def test_what_is_not_loaded_is_not_trained(
     world: Path, tmp_path: Path, options: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lit_unlearn.models.load_model", lambda *args, **kwargs: pytest.fail("weights were read"))
+    monkeypatch.setattr(
+        "lit_unlearn.models.loading.load_model", lambda *args, **kwargs: pytest.fail("weights were read")
+    )
     with pytest.raises(InputError, match=message):
         quiet_trainer(tmp_path).fit(demo_module(world, **options), demo_data(world))
 

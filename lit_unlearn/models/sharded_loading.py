@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
-from lit_unlearn import models
-from lit_unlearn.first_layers import FirstLayers
-from lit_unlearn.weight_files import WeightFiles
+from lit_unlearn.models import loading
+from lit_unlearn.models.first_layers import FirstLayers
+from lit_unlearn.models.weight_files import WeightFiles
 
 
 def load(
@@ -41,8 +41,8 @@ def load(
     """
     if sharded:
         files = WeightFiles.of(pretrained, revision=revision)
-        config = models.load_config(pretrained, revision=revision, trust_remote_code=options["trust_remote_code"])
-        model = models.without_values(config, dtype, part=part, **options)
+        config = loading.load_config(pretrained, revision=revision, trust_remote_code=options["trust_remote_code"])
+        model = loading.without_values(config, dtype, part=part, **options)
         missing = [names[0] for names, weight in _named(model) if not _stored(names, weight, model, files)]
         if not missing:
             return model, files
@@ -52,7 +52,7 @@ def load(
             "save_original_format=False)`",
             stacklevel=2,
         )
-    return models.load_model(pretrained, dtype, revision=revision, part=part, **options), None
+    return loading.load_model(pretrained, dtype, revision=revision, part=part, **options), None
 
 
 @torch.no_grad()
@@ -76,7 +76,7 @@ def fill(model: PreTrainedModel, copies: Mapping[str, nn.Parameter], files: Weig
             stored = _stored(names[name], parameter, model, files)[0]
             target = parameter.to_local() if isinstance(parameter, DTensor) else parameter
             value = files.read(stored, rows=rows(parameter)).to(dtype)
-            models.check_finite_weight(str(model.config.name_or_path), name, value)
+            loading.check_finite_weight(str(model.config.name_or_path), name, value)
             target.copy_(value)
 
 

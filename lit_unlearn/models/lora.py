@@ -13,8 +13,8 @@ from transformers.pytorch_utils import Conv1D
 
 from lit_unlearn.distributed.sharding import gathered_parameter, plain_name
 from lit_unlearn.errors import InputError
-from lit_unlearn.lora_targets import check_expression, target_names
 from lit_unlearn.losses.functional import precise
+from lit_unlearn.models.lora_targets import check_expression, target_names
 
 _ADAPTER = "default"
 """PEFT's name of the only adapter."""

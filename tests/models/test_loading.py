@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, MistralConfig, PreTrainedModel
 
-from lit_unlearn import models
 from lit_unlearn.errors import InputError
+from lit_unlearn.models import loading
 from tests.families import FAMILIES, LAYERS, write_family
 
 LISTS = {"gpt_neox": "gpt_neox.layers", "gpt2": "transformer.h"}
@@ -19,7 +19,7 @@ OUTPUTS = {"gpt_neox": "mlp.dense_4h_to_h", "gpt2": "mlp.c_proj"}
 @pytest.fixture(scope="module", params=sorted(FAMILIES))
 def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, PreTrainedModel]:
     folder = write_family(tmp_path_factory.mktemp("family"), request.param)
-    return request.param, models.load_model(str(folder), torch.float32)
+    return request.param, loading.load_model(str(folder), torch.float32)
 
 
 @pytest.fixture
@@ -55,26 +55,26 @@ def trainable(model: PreTrainedModel) -> list[str]:
 def test_a_model_is_loaded_in_the_given_dtype_in_eval_mode_with_nothing_trainable(
     world: Path, dtype: torch.dtype
 ) -> None:
-    model = models.load_model(str(world / "model"), dtype)
+    model = loading.load_model(str(world / "model"), dtype)
     assert {parameter.dtype for parameter in model.parameters()} == {dtype}
     assert not model.training
     assert trainable(model) == []
 
 
 def test_a_model_has_the_weights_of_its_folder(world: Path) -> None:
-    model = models.load_model(str(world / "model"), torch.float32)
+    model = loading.load_model(str(world / "model"), torch.float32)
     stored = AutoModelForCausalLM.from_pretrained(world / "model", dtype=torch.float32).state_dict()
     assert all(torch.equal(value, stored[name]) for name, value in model.state_dict().items())
 
 
 def test_the_configuration_is_read_without_weights(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
-    assert models.load_config(str(folder)).num_hidden_layers == 10
+    assert loading.load_config(str(folder)).num_hidden_layers == 10
 
 
 def test_a_missing_path_is_refused(tmp_path: Path) -> None:
     missing = str(tmp_path / "none")
-    for load in (lambda: models.load_config(missing), lambda: models.load_model(missing, torch.float32)):
+    for load in (lambda: loading.load_config(missing), lambda: loading.load_model(missing, torch.float32)):
         with pytest.raises(InputError, match=rf"^model\.pretrained: '{re.escape(missing)}' cannot be loaded .* give a"):
             load()
 
@@ -82,26 +82,26 @@ def test_a_missing_path_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["", "nobody/nothing"])
 def test_a_name_that_is_no_model_is_refused(name: str) -> None:
     with pytest.raises(InputError, match=rf"^model\.pretrained: '{name}' cannot be loaded"):
-        models.load_config(name)
+        loading.load_config(name)
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", '{"model_type": "no_such_family"}'])
 def test_a_configuration_that_cannot_be_read_is_refused(folder: Path, text: str) -> None:
     (folder / "config.json").write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=r"^model\.pretrained: .* cannot be loaded"):
-        models.load_config(str(folder))
+        loading.load_config(str(folder))
 
 
 def test_a_model_of_another_kind_is_refused(folder: Path) -> None:
     (folder / "config.json").write_text('{"model_type": "t5"}', encoding="utf-8")
     with pytest.raises(InputError, match=r"^model\.pretrained: .* cannot be loaded"):
-        models.load_model(str(folder), torch.float32)
+        loading.load_model(str(folder), torch.float32)
 
 
 def test_a_folder_without_safetensors_is_refused(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(InputError, match=r"^model\.pretrained: .* cannot be loaded .*safetensors"):
-        models.load_model(str(folder), torch.float32)
+        loading.load_model(str(folder), torch.float32)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
@@ -109,7 +109,7 @@ def test_weights_that_were_cut_off_are_refused(folder: Path, share: float) -> No
     whole = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(InputError, match=r"^model\.pretrained: .* cannot be loaded"):
-        models.load_model(str(folder), torch.float32)
+        loading.load_model(str(folder), torch.float32)
 
 
 @pytest.mark.parametrize("change", [{"intermediate_size": 96}, {"num_hidden_layers": 12}])
@@ -117,25 +117,25 @@ def test_weights_that_do_not_fill_the_configured_model_are_refused(folder: Path,
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     (folder / "config.json").write_text(json.dumps(config | change), encoding="utf-8")
     with pytest.raises(InputError, match=r"^model\.pretrained: "):
-        models.load_model(str(folder), torch.float32)
+        loading.load_model(str(folder), torch.float32)
 
 
 @pytest.mark.parametrize("implementation", ["no_such", "flash_attention_3"])
 def test_attention_that_is_not_there_is_refused(world: Path, implementation: str) -> None:
     with pytest.raises(InputError):
-        models.load_model(str(world / "model"), torch.float32, attn_implementation=implementation)
+        loading.load_model(str(world / "model"), torch.float32, attn_implementation=implementation)
 
 
 def test_the_decoder_layers_are_found(family: tuple[str, PreTrainedModel]) -> None:
     name, model = family
-    layers = models.decoder_layers(model)
+    layers = loading.decoder_layers(model)
     assert layers is model.get_submodule(LISTS.get(name, "model.layers"))
     assert len(layers) == LAYERS
 
 
 def test_the_decoder_layers_are_taken_by_name(family: tuple[str, PreTrainedModel]) -> None:
     name, model = family
-    assert models.decoder_layers(model, LISTS.get(name, "model.layers")) is models.decoder_layers(model)
+    assert loading.decoder_layers(model, LISTS.get(name, "model.layers")) is loading.decoder_layers(model)
 
 
 @pytest.mark.parametrize("name", ["model.blocks", "model", "layers", ""])
@@ -143,7 +143,7 @@ def test_a_name_that_is_no_list_of_layers_is_refused_with_those_there_are(model:
     with pytest.raises(
         InputError, match=rf"is named '{name}'; set model\.decoder_layers to one of \['model\.layers'\]"
     ):
-        models.decoder_layers(model, name)
+        loading.decoder_layers(model, name)
 
 
 def test_layers_that_are_not_found_can_be_named(model: PreTrainedModel) -> None:
@@ -152,15 +152,15 @@ def test_layers_that_are_not_found_can_be_named(model: PreTrainedModel) -> None:
     with pytest.raises(
         InputError, match=r"^MistralForCausalLM: .* found; set model\.decoder_layers to one of (.*)$"
     ) as error:
-        models.decoder_layers(model)
+        loading.decoder_layers(model)
     assert "['model.stages']" in str(error.value)
-    assert models.decoder_layers(model, "model.stages") is model.model.stages
+    assert loading.decoder_layers(model, "model.stages") is model.model.stages
 
 
 def test_an_empty_list_of_layers_is_refused(model: PreTrainedModel) -> None:
     model.model.layers = nn.ModuleList()
     with pytest.raises(InputError, match=r"set model\.decoder_layers"):
-        models.decoder_layers(model)
+        loading.decoder_layers(model)
 
 
 @pytest.mark.parametrize(("layer", "trained"), [(0, [0]), (1, [0, 1]), (2, [0, 1, 2]), (4, [2, 3, 4])])
@@ -168,32 +168,32 @@ def test_by_default_the_mlp_outputs_of_three_layers_are_trained(
     family: tuple[str, PreTrainedModel], layer: int, trained: list[int]
 ) -> None:
     name, model = family
-    found = models.default_trainable(model, models.decoder_layers(model), layer)
+    found = loading.default_trainable(model, loading.decoder_layers(model), layer)
     assert found == [output_name(name, index) for index in trained]
 
 
 def test_the_mlp_output_maps_the_inner_width_to_the_hidden_one(family: tuple[str, PreTrainedModel]) -> None:
     _, model = family
-    for name in models.default_trainable(model, models.decoder_layers(model), 2):
+    for name in loading.default_trainable(model, loading.decoder_layers(model), 2):
         output = model.get_submodule(name.removesuffix(".weight"))
         inner = 4 * 32 if name.startswith("transformer") else 48
         assert output(torch.zeros(1, inner)).shape == (1, 32)
 
 
 def test_an_mlp_output_that_is_not_found_can_be_chosen_as_the_message_says(model: PreTrainedModel) -> None:
-    layers = models.decoder_layers(model)
+    layers = loading.decoder_layers(model)
     layers[1].mlp = nn.ModuleDict({"outward": nn.Linear(12, 8)})
     with pytest.raises(
         InputError, match=r"layer 1's MLP output projection is not found; set model\.trainable"
     ) as error:
-        models.default_trainable(model, layers, 2)
+        loading.default_trainable(model, layers, 2)
     assert "mlp.outward.weight" in str(error.value)
     suggested = str(error.value).split("'")[2].replace("NAME", r"mlp\.outward\.weight")
-    assert models.choose_trainable(model, [suggested]) == ["model.layers.1.mlp.outward.weight"]
+    assert loading.choose_trainable(model, [suggested]) == ["model.layers.1.mlp.outward.weight"]
 
 
 def test_exactly_what_matches_is_trainable(model: PreTrainedModel) -> None:
-    chosen = models.choose_trainable(model, [r"model\.layers\.[12]\.mlp\.up_proj\.weight", r"lm_head\.weight"])
+    chosen = loading.choose_trainable(model, [r"model\.layers\.[12]\.mlp\.up_proj\.weight", r"lm_head\.weight"])
     assert chosen == ["model.layers.1.mlp.up_proj.weight", "model.layers.2.mlp.up_proj.weight", "lm_head.weight"]
     assert trainable(model) == chosen
 
@@ -201,13 +201,13 @@ def test_exactly_what_matches_is_trainable(model: PreTrainedModel) -> None:
 def test_names_come_in_the_models_order_and_once(model: PreTrainedModel) -> None:
     patterns = [r"lm_head\.weight", r".*\.1\.mlp\.down_proj\.weight", r"model\.layers\.[01]\.mlp\.down_proj\.weight"]
     expected = ["model.layers.0.mlp.down_proj.weight", "model.layers.1.mlp.down_proj.weight", "lm_head.weight"]
-    assert models.choose_trainable(model, patterns) == expected
+    assert loading.choose_trainable(model, patterns) == expected
 
 
 def test_a_later_choice_replaces_an_earlier_one(model: PreTrainedModel) -> None:
-    models.choose_trainable(model, [r".*"])
+    loading.choose_trainable(model, [r".*"])
     assert len(trainable(model)) == len(list(model.parameters()))
-    models.choose_trainable(model, [r"lm_head\.weight"])
+    loading.choose_trainable(model, [r"lm_head\.weight"])
     assert trainable(model) == ["lm_head.weight"]
 
 
@@ -225,43 +225,43 @@ def test_a_pattern_that_matches_part_of_a_name_is_refused(model: PreTrainedModel
     with pytest.raises(
         InputError, match=r"^model\.trainable: .* matches the whole name of no parameter; nearest names"
     ):
-        models.choose_trainable(model, [r"lm_head\.weight", pattern])
+        loading.choose_trainable(model, [r"lm_head\.weight", pattern])
 
 
 def test_a_refused_pattern_changes_nothing(model: PreTrainedModel) -> None:
-    models.choose_trainable(model, [r"lm_head\.weight"])
+    loading.choose_trainable(model, [r"lm_head\.weight"])
     with pytest.raises(InputError):
-        models.choose_trainable(model, [r"model\.norm\.weight", "no_such"])
+        loading.choose_trainable(model, [r"model\.norm\.weight", "no_such"])
     assert trainable(model) == ["lm_head.weight"]
 
 
 def test_layer_1_is_not_layer_10(world: Path) -> None:
-    loaded = models.load_model(str(world / "model"), torch.float32)
+    loaded = loading.load_model(str(world / "model"), torch.float32)
     names = [name for name, _ in loaded.named_parameters()]
     pattern = re.escape("model.layers.1.mlp.down_proj.weight")
-    assert models.choose_trainable(loaded, [pattern]) == [name for name in names if ".1.mlp.down_proj" in name]
+    assert loading.choose_trainable(loaded, [pattern]) == [name for name in names if ".1.mlp.down_proj" in name]
 
 
 def test_a_near_miss_is_answered_with_the_name_meant(model: PreTrainedModel) -> None:
     with pytest.raises(InputError, match=r"nearest names: .*'model\.layers\.2\.mlp\.down_proj\.weight'"):
-        models.choose_trainable(model, [r"model\.layers\.2\.mlp\.downproj\.weight"])
+        loading.choose_trainable(model, [r"model\.layers\.2\.mlp\.downproj\.weight"])
 
 
 @pytest.mark.parametrize("pattern", ["(", "*.mlp", "[a-"])
 def test_a_pattern_that_is_no_regular_expression_is_refused(model: PreTrainedModel, pattern: str) -> None:
     with pytest.raises(InputError, match=rf"^model\.trainable: '{re.escape(pattern)}' is not a regular expression"):
-        models.choose_trainable(model, [pattern])
+        loading.choose_trainable(model, [pattern])
 
 
 def test_parameters_are_picked_by_name_wherever_they_stand_in_a_layer(family: tuple[str, PreTrainedModel]) -> None:
     name, model = family
     patterns = [rf".*\.{index}\.{re.escape(OUTPUTS.get(name, 'mlp.down_proj'))}\.weight" for index in range(3)]
-    assert models.choose_trainable(model, patterns) == [output_name(name, index) for index in range(3)]
+    assert loading.choose_trainable(model, patterns) == [output_name(name, index) for index in range(3)]
     assert trainable(model) == [output_name(name, index) for index in range(3)]
 
 
 def test_the_published_index_is_another_parameter_in_most_families(tmp_path: Path) -> None:
-    layer = models.decoder_layers(models.load_model(str(write_family(tmp_path, "qwen2")), torch.float32))[0]
+    layer = loading.decoder_layers(loading.load_model(str(write_family(tmp_path, "qwen2")), torch.float32))[0]
     assert [name for name, _ in layer.named_parameters()][6] != "mlp.down_proj.weight"
 
 
@@ -278,26 +278,26 @@ def test_the_published_index_is_another_parameter_in_most_families(tmp_path: Pat
 def test_the_first_trained_layer_is_the_first_whose_output_can_change(
     model: PreTrainedModel, patterns: list[str], first: int
 ) -> None:
-    models.choose_trainable(model, patterns)
-    assert models.first_trained_layer(model, models.decoder_layers(model)) == first
+    loading.choose_trainable(model, patterns)
+    assert loading.first_trained_layer(model, loading.decoder_layers(model)) == first
 
 
 def test_trained_above_names_what_lies_above_a_layer(model: PreTrainedModel) -> None:
-    chosen = models.choose_trainable(model, [r"model\.layers\.[123]\.mlp\.down_proj\.weight"])
-    layers = models.decoder_layers(model)
-    assert [models.trained_above(model, layers, layer) for layer in range(4)] == [chosen, chosen[1:], chosen[2:], []]
+    chosen = loading.choose_trainable(model, [r"model\.layers\.[123]\.mlp\.down_proj\.weight"])
+    layers = loading.decoder_layers(model)
+    assert [loading.trained_above(model, layers, layer) for layer in range(4)] == [chosen, chosen[1:], chosen[2:], []]
 
 
 def test_trained_above_names_nothing_that_is_not_trained(model: PreTrainedModel) -> None:
-    models.choose_trainable(model, [r"model\.layers\.0\..*", r"model\.embed_tokens\.weight"])
-    assert models.trained_above(model, models.decoder_layers(model), 0) == []
+    loading.choose_trainable(model, [r"model\.layers\.0\..*", r"model\.embed_tokens\.weight"])
+    assert loading.trained_above(model, loading.decoder_layers(model), 0) == []
 
 
 def test_master_weights_are_the_trained_ones_in_float32_and_change_no_value(world: Path) -> None:
-    loaded = models.load_model(str(world / "model"), torch.bfloat16)
+    loaded = loading.load_model(str(world / "model"), torch.bfloat16)
     before = {name: value.clone() for name, value in loaded.state_dict().items()}
-    chosen = models.choose_trainable(loaded, [r"model\.layers\.[567]\.mlp\.down_proj\.weight"])
-    models.use_master_weights(loaded)
+    chosen = loading.choose_trainable(loaded, [r"model\.layers\.[567]\.mlp\.down_proj\.weight"])
+    loading.use_master_weights(loaded)
     for name, value in loaded.state_dict().items():
         assert value.dtype == (torch.float32 if name in chosen else torch.bfloat16)
         assert torch.equal(value.to(torch.bfloat16), before[name])
@@ -307,10 +307,10 @@ def test_master_weights_are_the_trained_ones_in_float32_and_change_no_value(worl
 def test_master_weights_keep_steps_that_bfloat16_rounds_away(world: Path) -> None:
     moved = {}
     for master in (False, True):
-        loaded = models.load_model(str(world / "model"), torch.bfloat16)
-        name = models.choose_trainable(loaded, [r"model\.layers\.7\.mlp\.down_proj\.weight"])[0]
+        loaded = loading.load_model(str(world / "model"), torch.bfloat16)
+        name = loading.choose_trainable(loaded, [r"model\.layers\.7\.mlp\.down_proj\.weight"])[0]
         if master:
-            models.use_master_weights(loaded)
+            loading.use_master_weights(loaded)
         parameter = loaded.get_parameter(name)
         large = parameter.detach().abs() > 2**-4
         before = parameter.detach().clone()

@@ -1,0 +1,1 @@
+"""Models: loading them or their first layers, finding their layers, choosing what is trained."""
