@@ -28,7 +28,7 @@ from benchmarks.shapes import configure, write_model
 from lit_unlearn import NPO, RMU, RSV, AdaptiveRMU, LogitKL, RepresentationMSE, UnlearnModule
 from lit_unlearn.losses.contract import Batch, Loss
 from lit_unlearn.models import loading
-from lit_unlearn.prefix_store import PrefixStore
+from lit_unlearn.running.prefix_store import PrefixStore
 
 OURS, PLAIN, FURTHER, PUBLISHED, TRUNCATED = "ours", "ours without RNA", "ours, a further", "published", "truncated"
 PRODUCTS = "matrix products"

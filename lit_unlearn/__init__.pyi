@@ -35,7 +35,7 @@ from .losses.retain import LogitMSE as LogitMSE
 from .losses.retain import RepresentationMSE as RepresentationMSE
 from .models.lora import Lora as Lora
 from .module import UnlearnModule as UnlearnModule
-from .prefix_store import PrefixStore as PrefixStore
 from .question_module import QuestionModule as QuestionModule
+from .running.prefix_store import PrefixStore as PrefixStore
 
 __version__: str

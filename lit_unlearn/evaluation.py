@@ -11,8 +11,8 @@ from transformers import PreTrainedModel
 from lit_unlearn.data.packing import Packed
 from lit_unlearn.data.queries import QueryBatch
 from lit_unlearn.errors import InputError
-from lit_unlearn.forward import output_head, positions
-from lit_unlearn.hooks import hidden_states
+from lit_unlearn.running.hooks import hidden_states
+from lit_unlearn.running.partial_forward import output_head, positions
 
 _PACKABLE = (
     "gemma2",

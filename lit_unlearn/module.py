@@ -14,23 +14,24 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from transformers import PreTrainedModel
 
-from lit_unlearn import checks, dropout, measure, randomness
+from lit_unlearn import checks, measure, randomness
 from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.distributed.sharding import named_parameters, units
 from lit_unlearn.evaluation import Evaluation
-from lit_unlearn.forward import positions
-from lit_unlearn.frozen import FrozenModel, run_pair
 from lit_unlearn.guard import Guard
-from lit_unlearn.hooks import Noise, Setting
 from lit_unlearn.losses.contract import Batch, Loss, Outputs, PerTopic
 from lit_unlearn.models import loading
 from lit_unlearn.models.first_layers import FirstLayers
 from lit_unlearn.models.lora import Lora, adapted, scalings
 from lit_unlearn.models.sharded_loading import fill
 from lit_unlearn.optimizer_state import by_name
-from lit_unlearn.prefix_store import PrefixStore, StoredStates, identity
 from lit_unlearn.pretrained_module import PretrainedModule
-from lit_unlearn.ready import choose, make_ready
+from lit_unlearn.running import dropout
+from lit_unlearn.running.frozen import FrozenModel, run_pair
+from lit_unlearn.running.hooks import Noise, Setting
+from lit_unlearn.running.pair import choose, make_ready
+from lit_unlearn.running.partial_forward import positions
+from lit_unlearn.running.prefix_store import PrefixStore, StoredStates, identity
 from lit_unlearn.runs import checkpoint_io
 
 

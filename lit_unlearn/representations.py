@@ -9,9 +9,9 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_unlearn.data.rows import Row, collate
-from lit_unlearn.forward import run_layers
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.models import loading
+from lit_unlearn.running.partial_forward import run_layers
 from lit_unlearn.similarity import mean_state
 
 

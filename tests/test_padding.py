@@ -19,13 +19,13 @@ from lit_unlearn import (
     RepresentationMSE,
     SimNPO,
 )
-from lit_unlearn.forward import positions
-from lit_unlearn.frozen import FrozenModel, run_pair
-from lit_unlearn.hooks import Noise
 from lit_unlearn.losses import functional
 from lit_unlearn.losses.contract import Loss
 from lit_unlearn.models.loading import choose_trainable, decoder_layers, default_trainable, load_model
 from lit_unlearn.randomness import gaussian_noise
+from lit_unlearn.running.frozen import FrozenModel, run_pair
+from lit_unlearn.running.hooks import Noise
+from lit_unlearn.running.partial_forward import positions
 from tests.batches import padded, random_rows
 from tests.families import FAMILIES, write_family
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from lit_unlearn.forward import positions
 from lit_unlearn.randomness import (
     choices,
     gaussian_direction,
@@ -17,6 +16,7 @@ from lit_unlearn.randomness import (
     run_seed,
     uniform_direction,
 )
+from lit_unlearn.running.partial_forward import positions
 
 PI = (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344, 0xA4093822, 0x299F31D0)
 """Digits of pi, the third of Random123's known answers."""

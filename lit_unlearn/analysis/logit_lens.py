@@ -18,11 +18,11 @@ from lit_unlearn.data.questions import Question
 from lit_unlearn.data.sets import DEFAULT
 from lit_unlearn.errors import InputError
 from lit_unlearn.evaluation import evaluate_choices
-from lit_unlearn.forward import logit_lens
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.report.runs import BASE
 from lit_unlearn.report.section import Section
 from lit_unlearn.report.style import accuracy_axis, legend, line_style, styled
+from lit_unlearn.running.partial_forward import logit_lens
 from lit_unlearn.statistics import Estimate, accuracy
 
 _TEXT = """\

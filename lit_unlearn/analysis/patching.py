@@ -11,10 +11,10 @@ from transformers import PreTrainedModel
 from lit_unlearn.analysis.insertion import Marked
 from lit_unlearn.data.queries import QueryBatch, QueryBatches, query_loader
 from lit_unlearn.evaluation import choice_scores, evaluate_choices
-from lit_unlearn.forward import positions, run_layers
-from lit_unlearn.hooks import patched_output
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.losses.functional import masked_mean, mean_norm, precise
+from lit_unlearn.running.hooks import patched_output
+from lit_unlearn.running.partial_forward import positions, run_layers
 
 NONE, INSERTED, BEFORE, AFTER, LAST, OTHERS, ALL = POSITIONS = (
     "none",

@@ -11,9 +11,9 @@ from transformers import PreTrainedModel
 
 from lit_unlearn.data.queries import Query
 from lit_unlearn.data.rows import Row, collate
-from lit_unlearn.forward import run_layers
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.losses.functional import precise
+from lit_unlearn.running.partial_forward import run_layers
 
 Value = Callable[[Tensor, Tensor], Tensor]
 """Takes logits `[queries, vocab]` and the right answers' tokens `[queries]`, returns `[queries]`."""

@@ -10,10 +10,10 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_unlearn.data.rows import load_tokenizer
-from lit_unlearn.decoding import decode
 from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.errors import InputError
 from lit_unlearn.prompts import from_questions, from_texts, with_answers
+from lit_unlearn.running.decoding import decode
 from lit_unlearn.runs.atomic_files import write_whole
 from lit_unlearn.side_by_side import Answer, Generation, header, markdown, rows, table
 

@@ -17,7 +17,7 @@ from lit_unlearn.analysis.rows import stream_rows
 from lit_unlearn.cli import main
 from lit_unlearn.data.questions import prompt
 from lit_unlearn.data.sets import DEFAULT, Variant
-from lit_unlearn.decoding import decode
+from lit_unlearn.running.decoding import decode
 from tests.analysis.conftest import WriteRun
 
 FILES = ["SHA256SUMS", "figure.png", "figure.svg", "section.json", "section.md"]

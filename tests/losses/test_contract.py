@@ -22,9 +22,9 @@ from lit_unlearn import (
     SimNPO,
 )
 from lit_unlearn.data.rows import Row
-from lit_unlearn.frozen import FrozenModel, run_pair
 from lit_unlearn.losses.contract import Batch, Loss, Outputs, PerTopic
 from lit_unlearn.models import loading
+from lit_unlearn.running.frozen import FrozenModel, run_pair
 from tests.batches import padded
 
 # As many rows as tokens in the longest and as dimensions: a value per row that is broadcast along another axis shows.

@@ -15,10 +15,10 @@ from transformers import LlamaConfig, PreTrainedModel
 
 from lit_unlearn import InputError
 from lit_unlearn.distributed.sharding import gathered, processes, shard
-from lit_unlearn.frozen import FrozenModel
 from lit_unlearn.models import loading
 from lit_unlearn.models.first_layers import FirstLayers
 from lit_unlearn.models.sharded_loading import fill, load
+from lit_unlearn.running.frozen import FrozenModel
 from tests.families import FAMILIES, write_family
 from tests.tiny_world import write_model
 

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from lit_unlearn.errors import InputError
-from lit_unlearn.forward import Prefix, run_layers
-from lit_unlearn.hooks import Setting, applied, captured_output
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.models.lora import is_adapted
+from lit_unlearn.running.hooks import Setting, applied, captured_output
+from lit_unlearn.running.partial_forward import Prefix, run_layers
 
 _NAMES = ("attention_dropout", "attn_dropout")
 """Where attention modules of transformers keep their rate, or the module that drops."""

@@ -7,7 +7,7 @@ from functools import partial
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from lit_unlearn.hooks import Setting, applied
+from lit_unlearn.running.hooks import Setting, applied
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
 from lit_unlearn import InputError
-from lit_unlearn.decoding import decode
+from lit_unlearn.running.decoding import decode
 from tests.families import FAMILIES, write_family
 from tests.tiny_world import tokenizer
 

@@ -138,7 +138,7 @@ def test_a_disk_without_room_says_so_and_the_run_goes_on(tmp_path: Path, monkeyp
         raise OSError(28, "No space left on device")
 
     model, store = write_family(tmp_path, "llama"), PrefixStore(folder=str(tmp_path / "store"))
-    monkeypatch.setattr("lit_unlearn.prefix_store.os.replace", fail)
+    monkeypatch.setattr("lit_unlearn.running.prefix_store.os.replace", fail)
     with pytest.warns(UserWarning, match=r"cannot be written \(No space left on device\); states of further batches"):
         full = Run(model, store)
     assert full.losses == Run(model, None).losses

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from lit_unlearn.activation_checkpointing import recomputed
 from lit_unlearn.distributed.sharding import gathered_parameter, named_parameters
 from lit_unlearn.errors import InputError
-from lit_unlearn.forward import run_layers
-from lit_unlearn.hooks import Noise, Setting, applied, swapped, with_noise
 from lit_unlearn.losses.contract import Batch, Loss, Outputs
 from lit_unlearn.models.loading import first_trained_layer
 from lit_unlearn.models.lora import adapted, is_adapted
-from lit_unlearn.prefix_store import StoredStates
+from lit_unlearn.running.activation_checkpointing import recomputed
+from lit_unlearn.running.hooks import Noise, Setting, applied, swapped, with_noise
+from lit_unlearn.running.partial_forward import run_layers
+from lit_unlearn.running.prefix_store import StoredStates
 
 
 class FrozenModel(nn.Module):

@@ -19,8 +19,8 @@ from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
 from lit_unlearn.errors import InputError
-from lit_unlearn.forward import Prefix
 from lit_unlearn.losses.contract import Batch
+from lit_unlearn.running.partial_forward import Prefix
 
 
 @dataclass(frozen=True, kw_only=True)

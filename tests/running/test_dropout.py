@@ -13,10 +13,10 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from lit_unlearn import DPO, NPO, RMU, InputError, LogitKL, RepresentationMSE, UnlearnModule
-from lit_unlearn.dropout import check_acts, settings
-from lit_unlearn.frozen import FrozenModel, run_pair
 from lit_unlearn.losses.contract import Outputs
 from lit_unlearn.models.loading import choose_default, decoder_layers, load_model
+from lit_unlearn.running.dropout import check_acts, settings
+from lit_unlearn.running.frozen import FrozenModel, run_pair
 from tests.batches import pairs
 from tests.families import FAMILIES, LAYERS, write_family
 from tests.tiny_world import write_model

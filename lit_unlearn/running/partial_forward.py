@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from lit_unlearn.hooks import (
+from lit_unlearn.losses.contract import Batch, Outputs
+from lit_unlearn.running.hooks import (
     Noise,
     Returns,
     Swap,
@@ -23,8 +24,7 @@ from lit_unlearn.hooks import (
     replaced_input,
     swapped,
 )
-from lit_unlearn.logits import LazyLogits
-from lit_unlearn.losses.contract import Batch, Outputs
+from lit_unlearn.running.lazy_logits import LazyLogits
 
 
 @contextmanager

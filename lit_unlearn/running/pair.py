@@ -8,9 +8,9 @@ from transformers import PreTrainedModel
 
 from lit_unlearn import checks
 from lit_unlearn.distributed.sharding import shard
-from lit_unlearn.frozen import FrozenModel
 from lit_unlearn.models import loading
 from lit_unlearn.models.lora import Lora, inject
+from lit_unlearn.running.frozen import FrozenModel
 
 
 def choose(

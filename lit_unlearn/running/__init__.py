@@ -1,0 +1,1 @@
+"""Running models: hooks, part of a model, the frozen model, both as a pair."""
