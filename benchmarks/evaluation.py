@@ -24,10 +24,10 @@ from transformers.utils.logging import disable_progress_bar
 
 from benchmarks.measured import Memory, Ratio, ratio
 from benchmarks.shapes import configure, write_model
-from lit_unlearn.data.questions import LETTERS, QuestionSource, load_questions, prompt
-from lit_unlearn.data.sets import EvaluationSource, PerturbationSource, query_loaders, variants
-from lit_unlearn.evaluation import choice_scores, evaluate_choices
 from lit_unlearn.models import loading
+from lit_unlearn.questions.scores import choice_scores, evaluate_choices
+from lit_unlearn.questions.sets import EvaluationSource, PerturbationSource, query_loaders, variants
+from lit_unlearn.questions.source import LETTERS, QuestionSource, load_questions, prompt
 
 OURS, HARNESS = "ours", "lm-eval"
 _CPU = torch.device("cpu")

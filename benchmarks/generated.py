@@ -7,7 +7,7 @@ from pathlib import Path
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from lit_unlearn.data.questions import LETTERS
+from lit_unlearn.questions.source import LETTERS
 
 _WORDS = tuple(f"word{number}" for number in range(1000))
 _SPECIAL = {"pad_token": "<pad>", "unk_token": "<unk>"}

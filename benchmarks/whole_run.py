@@ -11,9 +11,9 @@ from benchmarks.generated import write_questions, write_texts
 from benchmarks.phases import MeasuredExport, Phase, Phases
 from benchmarks.step import METHODS
 from lit_unlearn import QuestionModule, TextSource, UnlearnDataModule, UnlearnModule
-from lit_unlearn.data.questions import QuestionSource, load_questions, prompt
 from lit_unlearn.data.rows import load_tokenizer
-from lit_unlearn.data.sets import EvaluationSource
+from lit_unlearn.questions.sets import EvaluationSource
+from lit_unlearn.questions.source import QuestionSource, load_questions, prompt
 
 _STEPS, _BATCHES = 2, 1
 """Of training and of questions that do not count: the first step makes the optimizer's state."""

@@ -6,9 +6,9 @@ from typing import NamedTuple
 from transformers import PreTrainedTokenizerBase
 
 from lit_unlearn.data.draws import sample
-from lit_unlearn.data.inserts import first_tokens, token_ids
-from lit_unlearn.data.places import Option
 from lit_unlearn.data.text import TextSource, load_texts
+from lit_unlearn.questions.inserts import first_tokens, token_ids
+from lit_unlearn.questions.places import Option
 from lit_unlearn.representations import Representations
 from lit_unlearn.similarity import similarity
 

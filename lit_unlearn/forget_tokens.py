@@ -15,11 +15,11 @@ from lit_unlearn import checks, shipped
 from lit_unlearn.command_parser import CommandParser
 from lit_unlearn.data import UnlearnDataModule
 from lit_unlearn.data.rows import load_tokenizer
-from lit_unlearn.data.similar import CLASSES, fingerprint, tokenizer_fingerprint
 from lit_unlearn.errors import InputError
 from lit_unlearn.forget_ngrams import Document, Scored, Settings, draw_documents, score
 from lit_unlearn.models import loading
 from lit_unlearn.module import UnlearnModule
+from lit_unlearn.questions.similar_ngrams import CLASSES, fingerprint, tokenizer_fingerprint
 from lit_unlearn.quiet import quiet
 from lit_unlearn.representations import Representations
 from lit_unlearn.runs.atomic_files import check_makable, write_whole

@@ -17,7 +17,6 @@ from transformers import PreTrainedModel
 from lit_unlearn import checks, measure, randomness
 from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.distributed.sharding import named_parameters, units
-from lit_unlearn.evaluation import Evaluation
 from lit_unlearn.guard import Guard
 from lit_unlearn.losses.contract import Batch, Loss, Outputs, PerTopic
 from lit_unlearn.models import loading
@@ -26,6 +25,7 @@ from lit_unlearn.models.lora import Lora, adapted, scalings
 from lit_unlearn.models.sharded_loading import fill
 from lit_unlearn.optimizer_state import by_name
 from lit_unlearn.pretrained_module import PretrainedModule
+from lit_unlearn.questions.scores import Evaluation
 from lit_unlearn.running import dropout
 from lit_unlearn.running.frozen import FrozenModel, run_pair
 from lit_unlearn.running.hooks import Noise, Setting

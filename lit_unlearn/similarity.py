@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from lit_unlearn.data.similar import CLASSES, Similarity
 from lit_unlearn.losses.functional import precise
+from lit_unlearn.questions.similar_ngrams import CLASSES, Similarity
 
 
 def mean_state(hidden: Tensor, mask: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
-from lit_unlearn.data.queries import Query
-from lit_unlearn.data.questions import LETTERS, Question, prompt
+from lit_unlearn.questions.batches import Query
+from lit_unlearn.questions.source import LETTERS, Question, prompt
 from tests.families import FAMILIES
 
 QUESTIONS = [

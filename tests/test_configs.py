@@ -18,7 +18,7 @@ from lit_unlearn.cli import main
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.loading import located
-from tests.data.test_sets import write_questions
+from tests.questions.test_sets import write_questions
 
 RECIPES = ("rmu.yaml", "adaptive_rmu.yaml", "rsv.yaml")
 ON_LOGITS = ("npo.yaml", "simnpo.yaml", "dpo.yaml", "grad_ascent.yaml", "grad_diff.yaml")

@@ -10,8 +10,8 @@ import torch
 from lit_unlearn.cli import main
 from lit_unlearn.runs import folder
 from lit_unlearn.runs.folder import RunFolder
-from tests.data.test_sets import write_questions
 from tests.interrupting import check_same, outcome, write_config
+from tests.questions.test_sets import write_questions
 
 
 def interrupting(step: int, how: str, *, at: str = "train_batch_end", every: int = 5) -> dict[str, Any]:

@@ -9,9 +9,9 @@ import torch
 
 from lit_unlearn import TextSource, forget_tokens
 from lit_unlearn.cli import main
-from lit_unlearn.data.similar import similar_texts
 from lit_unlearn.forget_ngrams import Settings, draw_documents, score
 from lit_unlearn.models import loading
+from lit_unlearn.questions.similar_ngrams import similar_texts
 from lit_unlearn.representations import Representations
 from lit_unlearn.similarity import mean_scores
 from tests.tiny_world import texts, tokenizer

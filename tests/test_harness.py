@@ -14,11 +14,11 @@ from lm_eval.tasks import TaskManager
 from transformers import PreTrainedModel
 
 from lit_unlearn import InputError, cli, harness
-from lit_unlearn.data.queries import QueryBatches, encode, query_loader
-from lit_unlearn.data.questions import QuestionSource
-from lit_unlearn.data.sets import EvaluationSource, PerturbationSource, Variant, variants
 from lit_unlearn.data.text import TextSource, load_texts
-from lit_unlearn.evaluation import choice_scores, evaluate_choices
+from lit_unlearn.questions.batches import QueryBatches, encode, query_loader
+from lit_unlearn.questions.scores import choice_scores, evaluate_choices
+from lit_unlearn.questions.sets import EvaluationSource, PerturbationSource, Variant, variants
+from lit_unlearn.questions.source import QuestionSource
 from lit_unlearn.tasks import folder
 from tests.asking import QUESTIONS, random_model, word_level
 from tests.test_tasks import write_mmlu

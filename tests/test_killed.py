@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.data.test_sets import write_questions
 from tests.interrupting import STEPS, check_same, outcome, write_config
+from tests.questions.test_sets import write_questions
 
 KILLS = 20
 

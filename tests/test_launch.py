@@ -19,8 +19,8 @@ from torch.distributed.run import get_args_parser
 
 from lit_unlearn import shipped
 from lit_unlearn.cli import main
-from tests.data.test_sets import write_questions
 from tests.interrupting import check_same, outcome, write_config
+from tests.questions.test_sets import write_questions
 
 ROOT = Path(__file__).parents[1]
 SLURM, TORCHRUN = shipped.folder() / "launch/slurm.sh", shipped.folder() / "launch/torchrun.sh"

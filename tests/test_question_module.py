@@ -10,8 +10,8 @@ from transformers import AutoModelForCausalLM, MistralConfig
 
 from lit_unlearn import ExportPretrained, InputError, PerturbationRobustness, QuestionModule
 from lit_unlearn.callbacks import Interpolation
-from lit_unlearn.data.sets import EvaluationSource, PerturbationSource
-from tests.data.test_sets import write_questions
+from lit_unlearn.questions.sets import EvaluationSource, PerturbationSource
+from tests.questions.test_sets import write_questions
 from tests.tiny_world import write_model
 from tests.training import demo_data, demo_module, quiet_trainer
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from lit_unlearn.cli import main
-from tests.data.test_sets import write_questions
 from tests.interrupting import check_same, outcome, write_config
+from tests.questions.test_sets import write_questions
 
 
 def test_a_runs_config_repeats_it_to_the_bit_with_any_number_of_workers(world: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import yaml
 
 from lit_unlearn.cli import main
 from lit_unlearn.runs.credentials import masked
-from tests.data.test_sets import write_questions
+from tests.questions.test_sets import write_questions
 
 SECRETS = {
     "HF_TOKEN": "hf_plantedplantedplanted",

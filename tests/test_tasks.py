@@ -14,10 +14,10 @@ from lm_eval.tasks import TaskManager
 from lm_eval.tasks._yaml_loader import load_yaml
 
 from lit_unlearn import InputError
-from lit_unlearn.data.questions import QuestionSource, load_questions, prompt
 from lit_unlearn.data.rows import load_tokenizer
-from lit_unlearn.data.sets import EvaluationSource, PerturbationSource, Variant, variants
 from lit_unlearn.data.text import TextSource, load_texts
+from lit_unlearn.questions.sets import EvaluationSource, PerturbationSource, Variant, variants
+from lit_unlearn.questions.source import QuestionSource, load_questions, prompt
 from lit_unlearn.tasks import documents, folder, generate
 from tests.asking import QUESTIONS
 
@@ -166,7 +166,7 @@ def test_without_local_files_questions_and_retain_text_are_the_hubs(
         asked.append((path, name, split))
         return Dataset.from_dict({"text": [f"in the garden {'the ' * 20}"] * 3})
 
-    monkeypatch.setattr("lit_unlearn.data.questions.load_dataset", questions)
+    monkeypatch.setattr("lit_unlearn.questions.source.load_dataset", questions)
     monkeypatch.setattr("lit_unlearn.data.text.load_dataset", texts)
     documents._texts.cache_clear()
     task = own("mmlu_perturbed_control_virology", tokenizer=str(world / "model"))

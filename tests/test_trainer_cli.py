@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from lit_unlearn.cli import main
 from lit_unlearn.errors import InputError
-from tests.data.test_sets import write_questions
+from tests.questions.test_sets import write_questions
 
 
 class Run(NamedTuple):

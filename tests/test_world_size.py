@@ -30,10 +30,10 @@ from lit_unlearn import (
     PerturbationRobustness,
     UnlearnModule,
 )
-from lit_unlearn.data.sets import EvaluationSource, PerturbationSource
 from lit_unlearn.distributed.sharding import gathered, gathered_parameter
-from tests.data.test_sets import write_questions
+from lit_unlearn.questions.sets import EvaluationSource, PerturbationSource
 from tests.distributed.fsdp1_on_cpu import FSDP1Double, FSDP1OnCPU
+from tests.questions.test_sets import write_questions
 from tests.training import demo_data, demo_module, quiet_trainer
 
 STEPS, HALF = 10, 5

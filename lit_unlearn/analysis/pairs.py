@@ -6,10 +6,10 @@ from typing import NamedTuple
 from transformers import PreTrainedTokenizerBase
 
 from lit_unlearn.analysis.opening import Run
-from lit_unlearn.data.queries import Query, encode
-from lit_unlearn.data.questions import Question
-from lit_unlearn.data.sets import DEFAULT, Variant
 from lit_unlearn.errors import InputError
+from lit_unlearn.questions.batches import Query, encode
+from lit_unlearn.questions.sets import DEFAULT, Variant
+from lit_unlearn.questions.source import Question
 
 
 class Pair(NamedTuple):

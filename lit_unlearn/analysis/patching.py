@@ -9,10 +9,10 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from lit_unlearn.analysis.insertion import Marked
-from lit_unlearn.data.queries import QueryBatch, QueryBatches, query_loader
-from lit_unlearn.evaluation import choice_scores, evaluate_choices
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.losses.functional import masked_mean, mean_norm, precise
+from lit_unlearn.questions.batches import QueryBatch, QueryBatches, query_loader
+from lit_unlearn.questions.scores import choice_scores, evaluate_choices
 from lit_unlearn.running.hooks import patched_output
 from lit_unlearn.running.partial_forward import positions, run_layers
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from lit_unlearn.analysis import theory
 from lit_unlearn.analysis.response import Response
 from lit_unlearn.errors import InputError
-from lit_unlearn.statistics import Estimate, accuracy
+from lit_unlearn.questions.statistics import Estimate, accuracy
 
 
 class Rejection(NamedTuple):

@@ -9,10 +9,10 @@ from torch.nn.functional import pad
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from lit_unlearn.data.queries import Query
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.losses.functional import precise
+from lit_unlearn.questions.batches import Query
 from lit_unlearn.running.partial_forward import run_layers
 
 Value = Callable[[Tensor, Tensor], Tensor]

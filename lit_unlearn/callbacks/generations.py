@@ -12,10 +12,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.errors import InputError
-from lit_unlearn.prompts import from_questions, from_texts, with_answers
+from lit_unlearn.questions.generations import Answer, Generation, header, markdown, rows, table
+from lit_unlearn.questions.prompts import from_questions, from_texts, with_answers
 from lit_unlearn.running.decoding import decode
 from lit_unlearn.runs.atomic_files import write_whole
-from lit_unlearn.side_by_side import Answer, Generation, header, markdown, rows, table
 
 
 class Generations(L.Callback):

@@ -13,10 +13,10 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from lit_unlearn import outcomes
-from lit_unlearn.data.sets import Variant
 from lit_unlearn.errors import InputError
-from lit_unlearn.outcomes import Outcomes
+from lit_unlearn.questions import outcomes
+from lit_unlearn.questions.outcomes import Outcomes
+from lit_unlearn.questions.sets import Variant
 from lit_unlearn.runs.atomic_files import write_whole
 
 _PACKAGES = ("lit-unlearn", "torch", "lightning", "transformers", "datasets")

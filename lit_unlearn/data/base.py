@@ -18,15 +18,15 @@ from lit_unlearn.data.draws import sample
 from lit_unlearn.data.fingerprint import fingerprint
 from lit_unlearn.data.mixing import Mixing, RowMixing
 from lit_unlearn.data.ngrams import NGrams, mixable
-from lit_unlearn.data.perturb import Control, Perturbation
 from lit_unlearn.data.preferred import PREFERRED_ANSWERS, preferred_answers
-from lit_unlearn.data.questions import Question
 from lit_unlearn.data.rows import load_tokenizer, tokenised
-from lit_unlearn.data.sets import EvaluationSource, Variant, asked_together, perturbations, query_loaders, variants
 from lit_unlearn.data.steps import PairedSteps, StepSampler
 from lit_unlearn.data.text import TextSource, load_texts
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch, Loss
+from lit_unlearn.questions.perturbation import Control, Perturbation
+from lit_unlearn.questions.sets import EvaluationSource, Variant, asked_together, perturbations, query_loaders, variants
+from lit_unlearn.questions.source import Question
 
 Loader = DataLoader[dict[str, Batch]]
 _ORDER = ("seed", "batch_size", "group_by_length", "holdout", "limit", "topics", "row_counts", "fingerprints")

@@ -7,14 +7,14 @@ from datasets import config
 
 from lit_unlearn.data.base import UnlearnDataModule
 from lit_unlearn.data.mixing import Mixing
-from lit_unlearn.data.questions import QuestionSource
-from lit_unlearn.data.sets import EvaluationSource, PerturbationSource
 from lit_unlearn.data.text import TextSource
 from lit_unlearn.demo import PREFERRED_ANSWERS
 from lit_unlearn.demo.corpus import write_corpora
 from lit_unlearn.demo.knowledge import invent
 from lit_unlearn.demo.questions import draw, write_questions
 from lit_unlearn.errors import InputError
+from lit_unlearn.questions.sets import EvaluationSource, PerturbationSource
+from lit_unlearn.questions.source import QuestionSource
 from lit_unlearn.runs.atomic_files import appearing_whole
 
 

@@ -7,9 +7,9 @@ from datasets import Dataset
 
 from lit_unlearn.data.base import UnlearnDataModule
 from lit_unlearn.data.mixing import Mixing
-from lit_unlearn.data.sets import EvaluationSource
 from lit_unlearn.data.text import HubError, TextSource
 from lit_unlearn.errors import InputError
+from lit_unlearn.questions.sets import EvaluationSource
 
 Topic = Literal["bio", "cyber"]
 _CORPORA: dict[str, tuple[str, str | None]] = {

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from lit_unlearn.data import questions as asking
-from lit_unlearn.data.queries import QueryBatches, encode, query_loader
 from lit_unlearn.demo import CHECKPOINT
 from lit_unlearn.demo.knowledge import invent
 from lit_unlearn.demo.questions import Question, draw
-from lit_unlearn.evaluation import choice_scores, evaluate_choices
+from lit_unlearn.questions import source as asking
+from lit_unlearn.questions.batches import QueryBatches, encode, query_loader
+from lit_unlearn.questions.scores import choice_scores, evaluate_choices
 
 
 @torch.no_grad()

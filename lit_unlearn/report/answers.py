@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lit_unlearn.errors import InputError
+from lit_unlearn.questions.generations import Generation, markdown, rows
 from lit_unlearn.report.runs import Model, each_run
-from lit_unlearn.side_by_side import Generation, markdown, rows
 
 _FILE = "generations.json"
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from lit_unlearn.data.similar import CLASSES, Similarity
+from lit_unlearn.questions.similar_ngrams import CLASSES, Similarity
 
 
 class Kind(NamedTuple):

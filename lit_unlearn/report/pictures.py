@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from lit_unlearn.data.similar import CLASSES
+from lit_unlearn.questions.similar_ngrams import CLASSES
 from lit_unlearn.report.curves import curves
 from lit_unlearn.report.figure import bars
 from lit_unlearn.report.front import Front, front, fronts

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lit_unlearn.errors import InputError
-from lit_unlearn.outcomes import Outcomes
+from lit_unlearn.questions.outcomes import Outcomes
 
 BASE = "base"
 INTERPOLATION = "interpolation"

@@ -12,13 +12,13 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from datasets import Dataset, Features, List, Value, concatenate_datasets
 from transformers import PreTrainedTokenizerBase
 
-from lit_unlearn.data.inserts import GivenText, Inserts
-from lit_unlearn.data.perturb import Control, Perturbation
-from lit_unlearn.data.questions import Question, QuestionSource, load_questions
 from lit_unlearn.data.rows import load_tokenizer
-from lit_unlearn.data.sets import PerturbationSource, inserts
 from lit_unlearn.data.text import TextSource, load_texts
 from lit_unlearn.errors import InputError
+from lit_unlearn.questions.inserts import GivenText, Inserts
+from lit_unlearn.questions.perturbation import Control, Perturbation
+from lit_unlearn.questions.sets import PerturbationSource, inserts
+from lit_unlearn.questions.source import Question, QuestionSource, load_questions
 
 Variant = Literal["default", "perturbed", "control"]
 _OPTIONS = ("seed", "position", "count", "similarity", "file")

@@ -15,8 +15,8 @@ from lit_unlearn.analysis.association import correlation, jensen_shannon
 from lit_unlearn.analysis.opening import Run
 from lit_unlearn.analysis.rows import stream_rows
 from lit_unlearn.cli import main
-from lit_unlearn.data.questions import prompt
-from lit_unlearn.data.sets import DEFAULT, Variant
+from lit_unlearn.questions.sets import DEFAULT, Variant
+from lit_unlearn.questions.source import prompt
 from lit_unlearn.running.decoding import decode
 from tests.analysis.conftest import WriteRun
 

@@ -8,9 +8,9 @@ from transformers import ByT5Tokenizer, PreTrainedTokenizerBase, PreTrainedToken
 
 from lit_unlearn.analysis.insertion import FORMS, marked_queries, spans
 from lit_unlearn.analysis.opening import Run
-from lit_unlearn.data.places import Option, Place, Prefix, Stem
-from lit_unlearn.data.questions import Question, prompt
-from lit_unlearn.data.sets import Variant
+from lit_unlearn.questions.places import Option, Place, Prefix, Stem
+from lit_unlearn.questions.sets import Variant
+from lit_unlearn.questions.source import Question, prompt
 from tests import tiny_world
 
 QUESTION = Question(" Which the plant of the\n  the garden?", ("the rose", "a the", "A", "rose A."), 2, "gardening", 7)

@@ -8,12 +8,12 @@ from lit_unlearn import InputError
 from lit_unlearn.analysis import main as analyse
 from lit_unlearn.analysis.logit_lens import by_layer
 from lit_unlearn.cli import main
-from lit_unlearn.data.queries import encode
-from lit_unlearn.data.questions import Question
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.demo.knowledge import invent
 from lit_unlearn.demo.questions import draw
 from lit_unlearn.models.loading import decoder_layers, load_model, located
+from lit_unlearn.questions.batches import encode
+from lit_unlearn.questions.source import Question
 
 
 @pytest.fixture(scope="module")

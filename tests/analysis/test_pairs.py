@@ -5,8 +5,8 @@ import pytest
 from lit_unlearn import InputError
 from lit_unlearn.analysis.opening import Run
 from lit_unlearn.analysis.pairs import question_pairs, shared_end
-from lit_unlearn.data.questions import prompt
-from lit_unlearn.data.sets import Variant
+from lit_unlearn.questions.sets import Variant
+from lit_unlearn.questions.source import prompt
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ from torch import Tensor
 from lit_unlearn.analysis.insertion import Marked, spans
 from lit_unlearn.analysis.pairs import queries
 from lit_unlearn.analysis.patching import DISTANCES, POSITIONS, Decoder, Patched, ask, masks, patch
-from lit_unlearn.data.places import Option
-from lit_unlearn.data.questions import Question
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.demo.knowledge import invent
 from lit_unlearn.demo.questions import draw
 from lit_unlearn.models.loading import decoder_layers, load_model, located
+from lit_unlearn.questions.places import Option
+from lit_unlearn.questions.source import Question
 
 LAYER = 2
 TEXTS = ("Thovo is story", "the")

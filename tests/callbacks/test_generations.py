@@ -13,9 +13,9 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from lit_unlearn import Generations, InputError, PerturbationRobustness
 from lit_unlearn.callbacks import Interpolation
 from lit_unlearn.cli import main
-from lit_unlearn.data.sets import EvaluationSource, PerturbationSource
+from lit_unlearn.questions.sets import EvaluationSource, PerturbationSource
 from lit_unlearn.running.decoding import decode
-from tests.data.test_sets import write_questions
+from tests.questions.test_sets import write_questions
 from tests.test_distributed import STRATEGIES
 from tests.test_distributed import fit as fit_by_command
 from tests.tiny_world import tokenizer

@@ -9,8 +9,8 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from lit_unlearn import InputError, PerturbationRobustness
-from lit_unlearn.data.sets import EvaluationSource, PerturbationSource
-from tests.data.test_sets import write_questions
+from lit_unlearn.questions.sets import EvaluationSource, PerturbationSource
+from tests.questions.test_sets import write_questions
 from tests.training import Losses, demo_data, demo_module, quiet_trainer
 
 EVERY: dict[str, Any] = {"val_check_interval": 2, "check_val_every_n_epoch": None}

@@ -7,8 +7,8 @@ import yaml
 from lit_unlearn import shipped
 from lit_unlearn.cli import main
 from lit_unlearn.data import DemoDataModule
-from lit_unlearn.data.sets import PerturbationSource
 from lit_unlearn.models import loading
+from lit_unlearn.questions.sets import PerturbationSource
 
 
 def test_the_same_draw_is_the_same_questions_and_another_is_not() -> None:

@@ -5,7 +5,7 @@ import random
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from lit_unlearn.data.questions import Question
+from lit_unlearn.questions.source import Question
 
 QUESTIONS = [
     Question(f"Which thing, of q{number} things, is\nnot a number?", ("w", "x", "y", "z"), number % 4, "s", number)

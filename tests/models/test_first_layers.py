@@ -21,11 +21,11 @@ from lit_unlearn import (
     RepresentationMSE,
     UnlearnModule,
 )
-from lit_unlearn.data.sets import EvaluationSource
 from lit_unlearn.models.first_layers import is_partial
+from lit_unlearn.questions.sets import EvaluationSource
 from tests.batches import pairs
-from tests.data.test_sets import write_questions
 from tests.families import FAMILIES, LAYERS, write_family
+from tests.questions.test_sets import write_questions
 from tests.training import Losses, demo_data, demo_module, quiet_trainer
 
 LAYER = 2

@@ -13,10 +13,10 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from lit_unlearn.callbacks import Interpolation, LastCheckpoint, PerturbationRobustness
-from lit_unlearn.data.sets import EvaluationSource
+from lit_unlearn.questions.sets import EvaluationSource
 from lit_unlearn.runs.interruption import Interruption
-from tests.data.test_sets import write_questions
 from tests.interrupting import Interrupt
+from tests.questions.test_sets import write_questions
 from tests.training import demo_data, demo_module, quiet_trainer
 
 

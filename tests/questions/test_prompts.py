@@ -1,7 +1,7 @@
-from lit_unlearn.data.questions import Question
-from lit_unlearn.data.sets import DEFAULT, Variant
-from lit_unlearn.prompts import from_questions, from_texts, with_answers
-from lit_unlearn.side_by_side import Answer
+from lit_unlearn.questions.generations import Answer
+from lit_unlearn.questions.prompts import from_questions, from_texts, with_answers
+from lit_unlearn.questions.sets import DEFAULT, Variant
+from lit_unlearn.questions.source import Question
 
 QUESTIONS = [Question(f" Which {number}? ", ("a", "b", "c", "d"), number % 4, "tea", number) for number in range(10)]
 ASKED = {

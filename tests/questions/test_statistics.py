@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, tensor
 
 from lit_unlearn import InputError
-from lit_unlearn.statistics import accuracy, drop, flip_rate, recovery_rate
+from lit_unlearn.questions.statistics import accuracy, drop, flip_rate, recovery_rate
 
 
 def answers(right: int, total: int = 400) -> Tensor:

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from lit_unlearn.data.questions import LETTERS, Question, prompt
-from lit_unlearn.data.sets import DEFAULT, Variant
-from lit_unlearn.side_by_side import Generation
+from lit_unlearn.questions.generations import Generation
+from lit_unlearn.questions.sets import DEFAULT, Variant
+from lit_unlearn.questions.source import LETTERS, Question, prompt
 
 
 def from_questions(asked: Mapping[Variant, Sequence[Question]], count: int) -> list[Generation]:

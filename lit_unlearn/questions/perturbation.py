@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from transformers import PreTrainedTokenizerBase
 
-from lit_unlearn.data.inserts import Inserts, draw_ngrams, token_ids
-from lit_unlearn.data.places import Option, Place, check_count
-from lit_unlearn.data.questions import Question
+from lit_unlearn.questions.inserts import Inserts, draw_ngrams, token_ids
+from lit_unlearn.questions.places import Option, Place, check_count
+from lit_unlearn.questions.source import Question
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Perturbation:
         InputError: the place does not take so many texts.
 
     Example:
-        >>> from lit_unlearn.data.inserts import GivenText
+        >>> from lit_unlearn.questions.inserts import GivenText
         >>> question = Question("Half of 4?", ("1", "2", "3", "4"), 1, "mathematics", 0)
         >>> Perturbation(GivenText(("SARS-CoV-2",)), seed=1)(question).choices
         ('SARS-CoV-2', '2', '3', '4')

@@ -13,8 +13,8 @@ from jsonargparse import auto_cli
 from lm_eval.api import task as harness
 
 from lit_unlearn import InputError
-from lit_unlearn.data import questions as questions_module
-from lit_unlearn.data.questions import Question, QuestionSource, load_questions, prompt
+from lit_unlearn.questions import source as questions_module
+from lit_unlearn.questions.source import Question, QuestionSource, load_questions, prompt
 
 TASKS = Path(lm_eval.__file__).parent / "tasks"
 ODD: list[dict[str, Any]] = [

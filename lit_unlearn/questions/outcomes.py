@@ -6,9 +6,9 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from lit_unlearn.data.sets import DEFAULT, Variant
 from lit_unlearn.errors import InputError
-from lit_unlearn.statistics import Estimate, accuracy, drop, flip_rate
+from lit_unlearn.questions.sets import DEFAULT, Variant
+from lit_unlearn.questions.statistics import Estimate, accuracy, drop, flip_rate
 
 Outcomes = dict[str, list[int]]
 """Of one variant, by question: `correct` (0 or 1), `prediction` and `number`."""

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from lit_unlearn.data.packing import Packed
-from lit_unlearn.data.queries import QueryBatch
 from lit_unlearn.errors import InputError
+from lit_unlearn.questions.batches import QueryBatch
+from lit_unlearn.questions.packing import Packed
 from lit_unlearn.running.hooks import hidden_states
 from lit_unlearn.running.partial_forward import output_head, positions
 

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from lit_unlearn import InputError
-from lit_unlearn.data.questions import QuestionSource, prompt
-from lit_unlearn.data.sets import (
+from lit_unlearn.questions.sets import (
     DEFAULT,
     EvaluationSource,
     PerturbationSource,
@@ -15,7 +14,8 @@ from lit_unlearn.data.sets import (
     query_loaders,
     variants,
 )
-from lit_unlearn.data.similar import tokenizer_fingerprint
+from lit_unlearn.questions.similar_ngrams import tokenizer_fingerprint
+from lit_unlearn.questions.source import QuestionSource, prompt
 from tests.tiny_world import texts, tokenizer
 
 OPTIONS = ["the", "of", "and", "in"]

@@ -2,8 +2,8 @@
 
 import torch
 
-from lit_unlearn.data.packing import Packed, pack
-from lit_unlearn.data.queries import Query, QueryBatches
+from lit_unlearn.questions.batches import Query, QueryBatches
+from lit_unlearn.questions.packing import Packed, pack
 
 ALIKE = [[7, 1, 2, 3], [7, 1, 5, 6, 4], [8, 1], [7, 1, 2, 3]]
 ALONE = [[7, 9, 9]]

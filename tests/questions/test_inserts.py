@@ -9,8 +9,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from lit_unlearn import InputError
-from lit_unlearn.data.inserts import Around, GivenText, Inserts, NGram, Sentence, token_ids
-from lit_unlearn.data.places import Option, Prefix, Stem
+from lit_unlearn.questions.inserts import Around, GivenText, Inserts, NGram, Sentence, token_ids
+from lit_unlearn.questions.places import Option, Prefix, Stem
 from tests.data.wording import FORGET, byte_tokenizer
 
 

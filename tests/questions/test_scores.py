@@ -11,9 +11,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from lit_unlearn import InputError
-from lit_unlearn.data.queries import Query, QueryBatch, QueryBatches, encode, query_loader
-from lit_unlearn.data.questions import LETTERS, prompt
-from lit_unlearn.evaluation import choice_scores, evaluate_choices
+from lit_unlearn.questions.batches import Query, QueryBatch, QueryBatches, encode, query_loader
+from lit_unlearn.questions.scores import choice_scores, evaluate_choices
+from lit_unlearn.questions.source import LETTERS, prompt
 from tests.asking import QUESTIONS, harness, queries_of, random_model, word_level
 from tests.families import FAMILIES
 

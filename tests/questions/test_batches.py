@@ -6,8 +6,8 @@ from torch.utils.data import DistributedSampler
 from transformers import PreTrainedTokenizerFast
 
 from lit_unlearn import InputError
-from lit_unlearn.data.queries import QueryBatches, encode, query_loader
-from lit_unlearn.data.questions import LETTERS, prompt
+from lit_unlearn.questions.batches import QueryBatches, encode, query_loader
+from lit_unlearn.questions.source import LETTERS, prompt
 from tests.asking import QUESTIONS, TOKENIZERS, harness, queries_of, random_model, word_level
 
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 
 from lit_unlearn import InputError
-from lit_unlearn.data.places import Option, Place, Prefix, Stem, check_count
-from lit_unlearn.data.questions import prompt
+from lit_unlearn.questions.places import Option, Place, Prefix, Stem, check_count
+from lit_unlearn.questions.source import prompt
 from tests.data.wording import QUESTIONS
 
 

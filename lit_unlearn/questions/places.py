@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
 from lit_unlearn.data.draws import sample
-from lit_unlearn.data.inserts import Around
-from lit_unlearn.data.questions import Question
 from lit_unlearn.errors import InputError
+from lit_unlearn.questions.inserts import Around
+from lit_unlearn.questions.source import Question
 
 
 class Place(Protocol):

@@ -6,10 +6,10 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from lit_unlearn import InputError
-from lit_unlearn.data.inserts import GivenText, Inserts, NGram, Sentence
-from lit_unlearn.data.perturb import Control, Perturbation
-from lit_unlearn.data.places import Option, Place, Prefix, Stem
-from lit_unlearn.data.questions import prompt
+from lit_unlearn.questions.inserts import GivenText, Inserts, NGram, Sentence
+from lit_unlearn.questions.perturbation import Control, Perturbation
+from lit_unlearn.questions.places import Option, Place, Prefix, Stem
+from lit_unlearn.questions.source import prompt
 from tests.data.wording import FORGET, QUESTIONS, RETAIN, byte_tokenizer
 
 TOKENIZERS = {False: byte_tokenizer(), True: byte_tokenizer(joining=True)}

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from lit_unlearn import InputError, outcomes
-from lit_unlearn.data.sets import DEFAULT, Variant
+from lit_unlearn import InputError
+from lit_unlearn.questions import outcomes
+from lit_unlearn.questions.sets import DEFAULT, Variant
 
 CLEAN = Variant("retain", DEFAULT, False)
 PERTURBED = Variant("retain", "1 token", False)

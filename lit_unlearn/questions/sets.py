@@ -9,13 +9,13 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
-from lit_unlearn.data.inserts import GivenText, Inserts, NGram, Sentence
-from lit_unlearn.data.perturb import Control, Perturbation
-from lit_unlearn.data.places import Option, Place, Prefix, Stem, check_count
-from lit_unlearn.data.queries import Query, QueryBatch, QueryBatches, encode, query_loader
-from lit_unlearn.data.questions import Question, QuestionSource, load_questions
-from lit_unlearn.data.similar import Similarity, similar_texts
 from lit_unlearn.errors import InputError
+from lit_unlearn.questions.batches import Query, QueryBatch, QueryBatches, encode, query_loader
+from lit_unlearn.questions.inserts import GivenText, Inserts, NGram, Sentence
+from lit_unlearn.questions.perturbation import Control, Perturbation
+from lit_unlearn.questions.places import Option, Place, Prefix, Stem, check_count
+from lit_unlearn.questions.similar_ngrams import Similarity, similar_texts
+from lit_unlearn.questions.source import Question, QuestionSource, load_questions
 
 DEFAULT = "default"
 _AT_ONCE = 500

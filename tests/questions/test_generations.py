@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from lit_unlearn.side_by_side import Answer, Generation, header, markdown, rows, table
+from lit_unlearn.questions.generations import Answer, Generation, header, markdown, rows, table
 
 
 def generation(prompt: str = "the", right: str | None = None, name: str = "free", **answers: str) -> Generation:
@@ -89,5 +89,5 @@ def test_a_prompts_lines_are_one_row_of_markdown() -> None:
 
 
 def test_it_needs_no_torch() -> None:
-    code = "import sys, lit_unlearn.side_by_side; sys.exit('torch' in sys.modules)"
+    code = "import sys, lit_unlearn.questions.generations; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from lit_unlearn import InputError
-from lit_unlearn.data.similar import fingerprint, similar_texts, tokenizer_fingerprint
+from lit_unlearn.questions.similar_ngrams import fingerprint, similar_texts, tokenizer_fingerprint
 from tests.data.wording import byte_tokenizer
 from tests.tiny_world import tokenizer
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from transformers import PreTrainedTokenizerBase
 
-from lit_unlearn.data.packing import Packed, pack, packed_length
-from lit_unlearn.data.questions import LETTERS, Question, prompt
 from lit_unlearn.errors import InputError
+from lit_unlearn.questions.packing import Packed, pack, packed_length
+from lit_unlearn.questions.source import LETTERS, Question, prompt
 
 _MOST = 8
 """Prompts in one row."""

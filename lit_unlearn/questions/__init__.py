@@ -1,0 +1,1 @@
+"""Questions: sources, perturbations, batches, scores, statistics."""
