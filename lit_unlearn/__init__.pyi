@@ -6,11 +6,11 @@ from .callbacks import Generations as Generations
 from .callbacks import LastCheckpoint as LastCheckpoint
 from .callbacks import LMEvalHarness as LMEvalHarness
 from .callbacks import PerturbationRobustness as PerturbationRobustness
-from .data import DemoDataModule as DemoDataModule
 from .data import Mixing as Mixing
 from .data import TextSource as TextSource
-from .data import UnlearnDataModule as UnlearnDataModule
-from .data import WMDPDataModule as WMDPDataModule
+from .datamodules import DemoDataModule as DemoDataModule
+from .datamodules import UnlearnDataModule as UnlearnDataModule
+from .datamodules import WMDPDataModule as WMDPDataModule
 from .distributed.fsdp1 import FSDP1 as FSDP1
 from .distributed.outside_step import outside_step as outside_step
 from .errors import InputError as InputError

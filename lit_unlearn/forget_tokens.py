@@ -13,8 +13,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_unlearn import checks, shipped
 from lit_unlearn.command_parser import CommandParser
-from lit_unlearn.data import UnlearnDataModule
 from lit_unlearn.data.rows import load_tokenizer
+from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
 from lit_unlearn.forget_ngrams import Document, Scored, Settings, draw_documents, score
 from lit_unlearn.models import loading

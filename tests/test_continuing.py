@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lit_unlearn.cli import main
-from lit_unlearn.runs import folder
+from lit_unlearn.runs import folder as run_folder
 from lit_unlearn.runs.folder import RunFolder
 from tests.interrupting import check_same, outcome, write_config
 from tests.questions.test_sets import write_questions
@@ -152,7 +152,7 @@ def test_last_without_a_run_is_refused(
 def test_a_run_that_is_being_written_is_left_alone(
     started: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(folder, "_PATIENCE", 0.0)
+    monkeypatch.setattr(run_folder, "_PATIENCE", 0.0)
     with RunFolder() as other:
         other.claim("run", [])
         assert refused(started, capsys).startswith("trainer.default_root_dir: another run is writing into run; wait")

@@ -12,8 +12,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_unlearn import checks, shipped
 from lit_unlearn.callbacks import ExportPretrained, PerturbationRobustness
-from lit_unlearn.data import UnlearnDataModule
 from lit_unlearn.data.rows import load_tokenizer
+from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
 from lit_unlearn.forget_tokens import ConfigCLI
 from lit_unlearn.models import loading

@@ -9,7 +9,7 @@ from torch.utils.data import Dataset, DistributedSampler
 from lit_unlearn import randomness
 from lit_unlearn.data.mixing import RowMixing
 from lit_unlearn.data.order import by_length, lengths
-from lit_unlearn.data.preferred import PreferredAnswers
+from lit_unlearn.data.preferred_answers import PreferredAnswers
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.losses.contract import Batch
 

@@ -4,5 +4,5 @@ from pathlib import Path
 
 CHECKPOINT = Path(__file__).parent / "checkpoint"
 """The model and its tokenizer; `demo` as the name of a model means this folder."""
-PREFERRED_ANSWERS = Path(__file__).with_name("preferred.txt")
+PREFERRED_ANSWERS = Path(__file__).with_name("preferred_answers.txt")
 """Answers in words of the demo world, one per line, that say that nothing is known."""

@@ -8,7 +8,7 @@ import lightning as L
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 
 from lit_unlearn import checks
-from lit_unlearn.data import UnlearnDataModule
+from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
 from lit_unlearn.forget_tokens import ConfigCLI
 from lit_unlearn.plan.step import Rows

@@ -8,7 +8,7 @@ import datasets.config
 from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, OfflineModeIsEnabled, RepositoryNotFoundError
 
-from lit_unlearn.data import UnlearnDataModule
+from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.module import UnlearnModule
 from lit_unlearn.plan.check import Check
 

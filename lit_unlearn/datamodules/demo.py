@@ -5,9 +5,9 @@ from typing import ClassVar
 
 from datasets import config
 
-from lit_unlearn.data.base import UnlearnDataModule
 from lit_unlearn.data.mixing import Mixing
 from lit_unlearn.data.text import TextSource
+from lit_unlearn.datamodules.base import UnlearnDataModule
 from lit_unlearn.demo import PREFERRED_ANSWERS
 from lit_unlearn.demo.corpus import write_corpora
 from lit_unlearn.demo.knowledge import invent

@@ -18,7 +18,7 @@ from lit_unlearn import (
     UnlearnDataModule,
     UnlearnModule,
 )
-from lit_unlearn.data.preferred import PREFERRED_ANSWERS, preferred_answers
+from lit_unlearn.data.preferred_answers import PREFERRED_ANSWERS, preferred_answers
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.losses.contract import Loss
 from lit_unlearn.models.loading import located

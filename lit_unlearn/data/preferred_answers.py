@@ -11,7 +11,7 @@ from lit_unlearn.data.rows import Row, collate, tokenised
 from lit_unlearn.data.text import TextSource
 from lit_unlearn.losses.contract import Batch
 
-PREFERRED_ANSWERS = Path(__file__).with_name("preferred.txt")
+PREFERRED_ANSWERS = Path(__file__).with_name("preferred_answers.txt")
 """lit-unlearn's own, one per line."""
 
 

@@ -5,9 +5,9 @@ from typing import Literal
 
 from datasets import Dataset
 
-from lit_unlearn.data.base import UnlearnDataModule
 from lit_unlearn.data.mixing import Mixing
 from lit_unlearn.data.text import HubError, TextSource
+from lit_unlearn.datamodules.base import UnlearnDataModule
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.sets import EvaluationSource
 

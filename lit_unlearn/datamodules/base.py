@@ -18,7 +18,7 @@ from lit_unlearn.data.draws import sample
 from lit_unlearn.data.fingerprint import fingerprint
 from lit_unlearn.data.mixing import Mixing, RowMixing
 from lit_unlearn.data.ngrams import NGrams, mixable
-from lit_unlearn.data.preferred import PREFERRED_ANSWERS, preferred_answers
+from lit_unlearn.data.preferred_answers import PREFERRED_ANSWERS, preferred_answers
 from lit_unlearn.data.rows import load_tokenizer, tokenised
 from lit_unlearn.data.steps import PairedSteps, StepSampler
 from lit_unlearn.data.text import TextSource, load_texts

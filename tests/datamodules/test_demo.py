@@ -6,7 +6,7 @@ import yaml
 
 from lit_unlearn import shipped
 from lit_unlearn.cli import main
-from lit_unlearn.data import DemoDataModule
+from lit_unlearn.datamodules import DemoDataModule
 from lit_unlearn.models import loading
 from lit_unlearn.questions.sets import PerturbationSource
 

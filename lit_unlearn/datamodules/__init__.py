@@ -1,0 +1,7 @@
+"""DataModules that pair forget streams with retain streams."""
+
+from lit_unlearn.datamodules.base import UnlearnDataModule
+from lit_unlearn.datamodules.demo import DemoDataModule
+from lit_unlearn.datamodules.wmdp import WMDPDataModule
+
+__all__ = ["DemoDataModule", "UnlearnDataModule", "WMDPDataModule"]
