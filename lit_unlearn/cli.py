@@ -133,7 +133,7 @@ def _harness(words: list[str]) -> None:
 def _tasks_path(words: list[str]) -> None:
     if words[1:]:
         raise InputError(f"tasks-path: takes no options, got {words[1]!r}")
-    from lit_unlearn.tasks import folder
+    from lit_unlearn.harness.tasks import folder
 
     print(folder())
 

@@ -38,7 +38,7 @@ def run(options: argparse.Namespace, batch_size: int | str, metadata: dict[str, 
     """Loads the tasks, then the model, and asks."""
     from lm_eval.utils import handle_non_serializable
 
-    from lit_unlearn import harness
+    from lit_unlearn.harness import evaluation
     from lit_unlearn.models import loading
     from lit_unlearn.runs.atomic_files import write_whole
 
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace, batch_size: int | str, metadata: dict[str, 
         "trust_remote_code": options.trust_remote_code,
     }
     _check_model(source)
-    tasks = harness.load_tasks(
+    tasks = evaluation.load_tasks(
         [name for name in options.tasks.split(",") if name],
         metadata=metadata,
         model=source,
@@ -56,11 +56,11 @@ def run(options: argparse.Namespace, batch_size: int | str, metadata: dict[str, 
         num_fewshot=options.num_fewshot,
     )
     model = _load_model(source, options, batch_size)
-    results = harness.evaluate(
+    results = evaluation.evaluate(
         model, tasks, limit=options.limit, num_fewshot=options.num_fewshot, log_samples=options.log_samples
     )
     if results is not None:
-        print(harness.table(results))
+        print(evaluation.table(results))
         if options.out is not None:
             text = json.dumps(results, indent=2, default=handle_non_serializable, ensure_ascii=False)
             write_whole(options.out, text)

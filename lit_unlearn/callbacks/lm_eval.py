@@ -77,11 +77,11 @@ class LMEvalHarness(L.Callback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Reads the tasks' questions, so that one which cannot be had is found before training."""
-        from lit_unlearn import harness  # takes seconds
+        from lit_unlearn.harness import evaluation  # takes seconds
 
         name, options = _source(pl_module)
         self._tokenizer = load_tokenizer(name, **options)  # the harness' own, which it may give a padding token
-        self._tasks = harness.load_tasks(
+        self._tasks = evaluation.load_tasks(
             self.tasks,
             metadata=self.metadata,
             model={"pretrained": name, **options},
@@ -119,27 +119,27 @@ class LMEvalHarness(L.Callback):
 
     def _ask(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, float]:
         """The scores, the same in all processes; one of them prints and writes."""
-        from lit_unlearn import harness
+        from lit_unlearn.harness import evaluation
 
         model = _model(pl_module)
-        with harness.eval_mode(model):
-            lent = harness.InMemory(
+        with evaluation.eval_mode(model):
+            lent = evaluation.InMemory(
                 model,
                 self._tokenizer,
                 batch_size=self.batch_size,
                 through=partial(outside_step, trainer),
                 sharing=trainer.strategy if isinstance(trainer.strategy, DDPStrategy) else None,
             )
-            results = harness.evaluate(
+            results = evaluation.evaluate(
                 lent,
                 self._tasks,
                 limit=1 if trainer.fast_dev_run else self.limit,  # type: ignore[attr-defined]
                 num_fewshot=self.num_fewshot,
                 log_samples=self.log_samples,
             )
-        scores: dict[str, float] = trainer.strategy.broadcast({} if results is None else harness.scores(results))
+        scores: dict[str, float] = trainer.strategy.broadcast({} if results is None else evaluation.scores(results))
         if results is not None and trainer.is_global_zero:
-            print(f"\nAfter {trainer.global_step} steps\n{harness.table(results)}")
+            print(f"\nAfter {trainer.global_step} steps\n{evaluation.table(results)}")
             self._write(Path(trainer.default_root_dir), results | {"step": trainer.global_step})
         self.evaluations.append({"step": trainer.global_step, "scores": scores})
         return scores

@@ -12,9 +12,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
 from lit_unlearn import InputError, LMEvalHarness
+from tests.harness.test_tasks import write_mmlu
 from tests.test_distributed import FSDP1, STRATEGIES
 from tests.test_distributed import fit as fit_by_command
-from tests.test_tasks import write_mmlu
 from tests.training import Losses, demo_data, demo_module, quiet_trainer
 
 EVERY: dict[str, Any] = {"val_check_interval": 2, "check_val_every_n_epoch": None}

@@ -1,4 +1,4 @@
-"""Writes the task file of every subject of MMLU and of their groups: `python -m lit_unlearn.tasks.generate`.
+"""Writes the task file of every subject of MMLU and of their groups: `python -m lit_unlearn.harness.tasks.generate`.
 
 Subjects and groups are those of the installed harness' own MMLU.
 """
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import lm_eval
 import yaml
 
-from lit_unlearn.tasks import folder
+from lit_unlearn.harness.tasks import folder
 
 VARIANTS = {"mmlu_perturbed": "perturbed", "mmlu_perturbed_control": "control"}
 _GROUPS = ("stem", "other", "social_sciences", "humanities")

@@ -21,8 +21,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from yaml import YAMLError
 
 from lit_unlearn.errors import InputError
-from lit_unlearn.tasks import folder
-from lit_unlearn.tasks.documents import METADATA
+from lit_unlearn.harness.tasks import folder
+from lit_unlearn.harness.tasks.documents import METADATA
 
 Results = dict[str, Any]
 """What `lm_eval.simple_evaluate` returns."""

@@ -16,9 +16,9 @@ from lm_eval.tasks._yaml_loader import load_yaml
 from lit_unlearn import InputError
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.data.text import TextSource, load_texts
+from lit_unlearn.harness.tasks import documents, folder, generate
 from lit_unlearn.questions.sets import EvaluationSource, PerturbationSource, Variant, variants
 from lit_unlearn.questions.source import QuestionSource, load_questions, prompt
-from lit_unlearn.tasks import documents, folder, generate
 from tests.asking import QUESTIONS
 
 HARNESS = Path(lm_eval.__file__).parent / "tasks" / "mmlu" / "default"
@@ -47,7 +47,7 @@ def own(name: str, **metadata: Any) -> ConfigurableTask:
 def test_the_files_are_those_of_the_generator() -> None:
     files = generate.files()
     for path, text in files.items():
-        assert (folder() / path).read_text() == text, "run `python -m lit_unlearn.tasks.generate`"
+        assert (folder() / path).read_text() == text, "run `python -m lit_unlearn.harness.tasks.generate`"
     found = {path.relative_to(folder()).as_posix() for path in folder().glob("*/*.yaml")}
     assert found == set(files)
 

@@ -13,15 +13,16 @@ import torch
 from lm_eval.tasks import TaskManager
 from transformers import PreTrainedModel
 
-from lit_unlearn import InputError, cli, harness
+from lit_unlearn import InputError, cli
 from lit_unlearn.data.text import TextSource, load_texts
+from lit_unlearn.harness import evaluation
+from lit_unlearn.harness.tasks import folder
 from lit_unlearn.questions.batches import QueryBatches, encode, query_loader
 from lit_unlearn.questions.scores import choice_scores, evaluate_choices
 from lit_unlearn.questions.sets import EvaluationSource, PerturbationSource, Variant, variants
 from lit_unlearn.questions.source import QuestionSource
-from lit_unlearn.tasks import folder
 from tests.asking import QUESTIONS, random_model, word_level
-from tests.test_tasks import write_mmlu
+from tests.harness.test_tasks import write_mmlu
 
 OWN = {
     "mmlu_local": Variant("q", "default", False),
@@ -39,7 +40,9 @@ def _no_description_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def own_tasks_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """The harness' own tasks take 20 seconds to be found."""
-    monkeypatch.setattr(harness, "TaskManager", lambda **options: TaskManager(**{**options, "include_defaults": False}))
+    monkeypatch.setattr(
+        evaluation, "TaskManager", lambda **options: TaskManager(**{**options, "include_defaults": False})
+    )
 
 
 @pytest.fixture
@@ -57,8 +60,8 @@ def asked(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-def in_memory(model: PreTrainedModel) -> harness.InMemory:
-    return harness.InMemory(model, word_level(), batch_size=5)
+def in_memory(model: PreTrainedModel) -> evaluation.InMemory:
+    return evaluation.InMemory(model, word_level(), batch_size=5)
 
 
 @torch.no_grad()
@@ -88,8 +91,8 @@ def test_the_harness_and_our_evaluation_agree_question_by_question(
     metadata: dict[str, Any], perturbation: dict[str, Any], asked: dict[str, Any]
 ) -> None:
     model = random_model("llama")
-    tasks = harness.load_tasks(list(OWN), metadata=asked | metadata)
-    results = harness.evaluate(in_memory(model), tasks, log_samples=True)
+    tasks = evaluation.load_tasks(list(OWN), metadata=asked | metadata)
+    results = evaluation.evaluate(in_memory(model), tasks, log_samples=True)
     assert results is not None
     found = our_answers(model, asked, **perturbation)
     answers = []
@@ -100,7 +103,7 @@ def test_the_harness_and_our_evaluation_agree_question_by_question(
         }
         assert theirs == found[variant]
         right = [theirs[sample["doc"]["number"]] == sample["doc"]["answer"] for sample in results["samples"][task]]
-        assert harness.scores(results)[f"{task}/acc"] == pytest.approx(np.mean(right))
+        assert evaluation.scores(results)[f"{task}/acc"] == pytest.approx(np.mean(right))
         answers.append(theirs)
     assert len(set(answers[0].values())) > 1
     assert answers[0] != answers[1] != answers[2]
@@ -112,12 +115,12 @@ def test_a_model_in_memory_is_left_as_it_was(asked: dict[str, Any], own_tasks_on
     before = {name: (id(value), value.clone()) for name, value in model.named_parameters(remove_duplicate=False)}
     modes = [module.training for module in model.modules()]
     settings = str(model.generation_config), str(model.config)
-    tasks = harness.load_tasks(["mmlu_local", "tell"], metadata=asked, include_path=[write_generation(tmp_path)])
-    with harness.eval_mode(model):
+    tasks = evaluation.load_tasks(["mmlu_local", "tell"], metadata=asked, include_path=[write_generation(tmp_path)])
+    with evaluation.eval_mode(model):
         assert not any(module.training for module in model.modules())
-        results = harness.evaluate(in_memory(model), tasks, limit=2)
+        results = evaluation.evaluate(in_memory(model), tasks, limit=2)
     assert results is not None
-    assert set(harness.scores(results)) == {"mmlu_local/acc", "tell/exact_match/first"}
+    assert set(evaluation.scores(results)) == {"mmlu_local/acc", "tell/exact_match/first"}
     assert [module.training for module in model.modules()] == modes
     assert (str(model.generation_config), str(model.config)) == settings
     after = dict(model.named_parameters(remove_duplicate=False))
@@ -144,7 +147,7 @@ def write_generation(folder: Path) -> str:
 
 
 def test_random_numbers_go_on_as_if_nothing_had_been_asked(asked: dict[str, Any]) -> None:
-    tasks = harness.load_tasks(["mmlu_local"], metadata=asked)
+    tasks = evaluation.load_tasks(["mmlu_local"], metadata=asked)
     torch.manual_seed(7)
     random.seed(7)
     np.random.seed(7)
@@ -152,7 +155,7 @@ def test_random_numbers_go_on_as_if_nothing_had_been_asked(asked: dict[str, Any]
     torch.manual_seed(7)
     random.seed(7)
     np.random.seed(7)
-    harness.evaluate(in_memory(random_model("llama")), tasks, limit=2)
+    evaluation.evaluate(in_memory(random_model("llama")), tasks, limit=2)
     assert [torch.rand(3).tolist(), random.random(), np.random.rand()] == expected
 
 
@@ -181,11 +184,11 @@ def test_tasks_that_cannot_be_asked_are_refused(
     if not match.startswith("metadata.questions"):
         options = {"metadata": {"questions": str(write_mmlu(tmp_path))}} | options
     with pytest.raises(InputError, match=match):
-        harness.load_tasks(names, include_path=[str(tmp_path)], **options)
+        evaluation.load_tasks(names, include_path=[str(tmp_path)], **options)
 
 
 def test_patterns_and_repeated_names_are_one_task_each(asked: dict[str, Any]) -> None:
-    tasks = harness.load_tasks(["mmlu_perturbed_virol*", "mmlu_perturbed_virology"], metadata=asked, num_fewshot=3)
+    tasks = evaluation.load_tasks(["mmlu_perturbed_virol*", "mmlu_perturbed_virology"], metadata=asked, num_fewshot=3)
     assert [task.task_name for task in tasks.loaded] == ["mmlu_perturbed_virology"]
 
 
@@ -281,6 +284,6 @@ def test_the_harness_own_command_finds_our_tasks(world: Path, tmp_path: Path) ->
 @pytest.mark.slow
 def test_the_harness_own_tasks_are_known_and_near_names_suggested() -> None:
     with pytest.raises(InputError, match=r"tasks: 'wmdp_bio' cannot be loaded"):  # the tests have no network
-        harness.load_tasks(["wmdp_bio", "mmlu_local"])
+        evaluation.load_tasks(["wmdp_bio", "mmlu_local"])
     with pytest.raises(InputError, match=r"the harness knows no 'wmpd_bio'; did you mean wmdp_bio\?"):
-        harness.load_tasks(["wmpd_bio"])
+        evaluation.load_tasks(["wmpd_bio"])

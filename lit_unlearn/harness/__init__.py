@@ -1,0 +1,1 @@
+"""The lm-eval harness, its tasks and ours."""
