@@ -34,8 +34,8 @@ from .losses.retain import LogitKL as LogitKL
 from .losses.retain import LogitMSE as LogitMSE
 from .losses.retain import RepresentationMSE as RepresentationMSE
 from .models.lora import Lora as Lora
-from .module import UnlearnModule as UnlearnModule
-from .question_module import QuestionModule as QuestionModule
+from .modules.question import QuestionModule as QuestionModule
+from .modules.unlearn import UnlearnModule as UnlearnModule
 from .running.prefix_store import PrefixStore as PrefixStore
 
 __version__: str

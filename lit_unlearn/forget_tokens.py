@@ -11,14 +11,15 @@ from torch import nn
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lit_unlearn import checks, shipped
+from lit_unlearn import shipped
 from lit_unlearn.command_parser import CommandParser
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
 from lit_unlearn.forget_ngrams import Document, Scored, Settings, draw_documents, score
 from lit_unlearn.models import loading
-from lit_unlearn.module import UnlearnModule
+from lit_unlearn.modules import checks
+from lit_unlearn.modules.unlearn import UnlearnModule
 from lit_unlearn.questions.similar_ngrams import CLASSES, fingerprint, tokenizer_fingerprint
 from lit_unlearn.quiet import quiet
 from lit_unlearn.representations import Representations

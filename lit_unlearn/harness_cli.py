@@ -132,8 +132,8 @@ def _load_model(source: dict[str, Any], options: argparse.Namespace, batch_size:
     from lm_eval.models.huggingface import HFLM
     from safetensors import SafetensorError
 
-    from lit_unlearn import checks
     from lit_unlearn.models import loading
+    from lit_unlearn.modules import checks
 
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -20,13 +20,14 @@ import lit_unlearn.datamodules
 import lit_unlearn.losses
 import lit_unlearn.losses.no_loss
 import lit_unlearn.losses.retain  # noqa: F401  short class names in YAML are those of imported classes
-from lit_unlearn import checks, continuing
+from lit_unlearn import continuing
 from lit_unlearn.callbacks import LastCheckpoint, LMEvalHarness, PerturbationRobustness
 from lit_unlearn.errors import Diverged, InputError
-from lit_unlearn.module import UnlearnModule
+from lit_unlearn.modules import checks
+from lit_unlearn.modules.question import QuestionModule
+from lit_unlearn.modules.unlearn import UnlearnModule
 from lit_unlearn.option_errors import readable
 from lit_unlearn.parsers import AloneParser, Parser
-from lit_unlearn.question_module import QuestionModule
 from lit_unlearn.quiet import quiet
 from lit_unlearn.runs import record, requeue
 from lit_unlearn.runs.atomic_files import check_makable, write_whole

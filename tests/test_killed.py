@@ -33,7 +33,7 @@ def _fit(words: list[str], log: str, datasets_cache: str, moment: Moment | None,
     import torch
 
     from lit_unlearn.cli import main
-    from lit_unlearn.module import UnlearnModule
+    from lit_unlearn.modules.unlearn import UnlearnModule
 
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, 1)

@@ -10,7 +10,7 @@ import pytest
 from lit_unlearn import LastCheckpoint
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.runs.metrics_csv import MetricsCSV
-from tests.test_guard import Breaks
+from tests.modules.test_divergence_guard import Breaks
 from tests.training import demo_data, demo_module, quiet_trainer
 
 PAGE = resource.getpagesize()

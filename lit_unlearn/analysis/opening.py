@@ -10,14 +10,15 @@ from typing import cast
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lit_unlearn import checks, shipped
+from lit_unlearn import shipped
 from lit_unlearn.callbacks import ExportPretrained, PerturbationRobustness
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
 from lit_unlearn.forget_tokens import ConfigCLI
 from lit_unlearn.models import loading
-from lit_unlearn.module import UnlearnModule
+from lit_unlearn.modules import checks
+from lit_unlearn.modules.unlearn import UnlearnModule
 from lit_unlearn.report.runs import BASE
 
 CONFIG = "config.yaml"

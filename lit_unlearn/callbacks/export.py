@@ -18,7 +18,7 @@ from lit_unlearn.distributed.sharding import gathered_parameter, named_parameter
 from lit_unlearn.errors import InputError
 from lit_unlearn.models import lora
 from lit_unlearn.models.weight_files import WeightFiles
-from lit_unlearn.module import UnlearnModule
+from lit_unlearn.modules.unlearn import UnlearnModule
 from lit_unlearn.runs import checksums
 from lit_unlearn.runs.atomic_files import appearing_whole, check_makable, existing
 from lit_unlearn.runs.credentials import masked

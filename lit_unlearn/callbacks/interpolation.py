@@ -10,7 +10,7 @@ import torch
 from lit_unlearn.callbacks.robustness import PerturbationRobustness
 from lit_unlearn.distributed.sharding import named_parameters
 from lit_unlearn.errors import InputError
-from lit_unlearn.module import UnlearnModule
+from lit_unlearn.modules.unlearn import UnlearnModule
 
 
 class Interpolation(L.Callback):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import lightning as L
 
-from lit_unlearn.module import UnlearnModule
+from lit_unlearn.modules.unlearn import UnlearnModule
 
 _PACKAGES = ("lit-unlearn", "torch", "lightning", "transformers", "datasets")
 

@@ -9,7 +9,7 @@ from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_c
 from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, OfflineModeIsEnabled, RepositoryNotFoundError
 
 from lit_unlearn.datamodules import UnlearnDataModule
-from lit_unlearn.module import UnlearnModule
+from lit_unlearn.modules.unlearn import UnlearnModule
 from lit_unlearn.plan.check import Check
 
 _SECONDS = 3.0

@@ -6,10 +6,10 @@ from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from transformers import PreTrainedModel
 
-from lit_unlearn import checks
 from lit_unlearn.distributed.sharding import shard
 from lit_unlearn.models import loading
 from lit_unlearn.models.lora import Lora, inject
+from lit_unlearn.modules import checks
 from lit_unlearn.running.frozen import FrozenModel
 
 

@@ -9,13 +9,13 @@ from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from transformers import PretrainedConfig, PreTrainedModel
 
-from lit_unlearn import checks
 from lit_unlearn.distributed.fsdp1 import FSDP1
 from lit_unlearn.distributed.sharding import processes
 from lit_unlearn.models import loading
 from lit_unlearn.models.first_layers import FirstLayers
 from lit_unlearn.models.sharded_loading import load
 from lit_unlearn.models.weight_files import WeightFiles
+from lit_unlearn.modules import checks
 from lit_unlearn.questions.scores import Evaluation, choice_scores, evaluate_choices
 
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from lit_unlearn import measure
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.losses.contract import Batch, Outputs
+from lit_unlearn.modules import measurements
 
 TOPICS = ("bio", "cyber", "chem")
 
@@ -26,17 +26,17 @@ def one_process(value: Tensor) -> Tensor:
     return value
 
 
-def beside(rows: measure.Rows, topic: Tensor, topics: tuple[str, ...]) -> Callable[[Tensor], Tensor]:
+def beside(rows: measurements.Rows, topic: Tensor, topics: tuple[str, ...]) -> Callable[[Tensor], Tensor]:
     """The sum over two processes, the other of which holds these rows."""
     sent: list[Tensor] = []
-    measure.means(rows, topic, topics, lambda value: sent.append(value) or value)  # type: ignore[func-returns-value]
+    measurements.means(rows, topic, topics, lambda value: sent.append(value) or value)  # type: ignore[func-returns-value]
     return lambda value: value + sent[0]
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_describes_the_states_of_each_rows_real_tokens(side: str) -> None:
     direction = torch.tensor([[1.0, 0.0], [0.0, -1.0]])
-    rows = measure.describe(torch.tensor([1.5, 2.5]), Outputs(states(side), None), two_rows(side), direction)
+    rows = measurements.describe(torch.tensor([1.5, 2.5]), Outputs(states(side), None), two_rows(side), direction)
     expected = {"loss": [1.5, 2.5], "norm": [3.0, 2.0], "first_token_share": [25 / 26, 1.0], "cosine": [0.8, -1.0]}
     assert rows.keys() == expected.keys()
     for name, values in expected.items():
@@ -44,26 +44,26 @@ def test_describes_the_states_of_each_rows_real_tokens(side: str) -> None:
 
 
 def test_without_a_direction_there_is_no_cosine() -> None:
-    rows = measure.describe(torch.zeros(2), Outputs(states("right"), None), two_rows("right"), None)
+    rows = measurements.describe(torch.zeros(2), Outputs(states("right"), None), two_rows("right"), None)
     assert list(rows) == ["loss", "norm", "first_token_share"]
 
 
 def test_measurements_keep_no_gradient() -> None:
     hidden = states("right").requires_grad_()
-    rows = measure.describe(hidden.sum(dim=(1, 2)), Outputs(hidden, None), two_rows("right"), torch.ones(2, 2))
+    rows = measurements.describe(hidden.sum(dim=(1, 2)), Outputs(hidden, None), two_rows("right"), torch.ones(2, 2))
     assert not any(value.requires_grad for value in rows.values())
 
 
 def test_measures_positions_of_the_loss_mask() -> None:
     batch = two_rows("right")
     batch["loss_mask"] = torch.tensor([[0, 1], [1, 0]])
-    rows = measure.describe(torch.zeros(2), Outputs(states("right"), None), batch, None)
+    rows = measurements.describe(torch.zeros(2), Outputs(states("right"), None), batch, None)
     assert rows["norm"].tolist() == [1.0, 2.0]
 
 
 def test_means_run_over_all_rows_and_over_each_topics() -> None:
     rows = {"loss": torch.tensor([1.0, 3.0, 8.0]), "norm": torch.tensor([0.0, 2.0, 4.0])}
-    out = measure.means(rows, torch.tensor([0, 0, 2]), TOPICS, one_process)
+    out = measurements.means(rows, torch.tensor([0, 0, 2]), TOPICS, one_process)
     assert {name: value.item() for name, value in out.items()} == {
         "loss": 4.0,
         "norm": 2.0,
@@ -75,18 +75,18 @@ def test_means_run_over_all_rows_and_over_each_topics() -> None:
 
 
 def test_means_are_zero_dimensional() -> None:
-    out = measure.means({"loss": torch.ones(2)}, torch.tensor([0, 1]), TOPICS, one_process)
+    out = measurements.means({"loss": torch.ones(2)}, torch.tensor([0, 1]), TOPICS, one_process)
     assert {value.shape for value in out.values()} == {torch.Size([])}
 
 
 def test_without_topics_only_the_means_over_all_rows_are_given() -> None:
-    out = measure.means({"loss": torch.tensor([1.0, 3.0])}, torch.tensor([0, 1]), (), one_process)
+    out = measurements.means({"loss": torch.tensor([1.0, 3.0])}, torch.tensor([0, 1]), (), one_process)
     assert {name: value.item() for name, value in out.items()} == {"loss": 2.0}
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_row_that_is_not_finite_spoils_its_own_topic_and_the_whole_only(bad: float) -> None:
-    out = measure.means({"loss": torch.tensor([1.0, bad])}, torch.tensor([0, 1]), TOPICS, one_process)
+    out = measurements.means({"loss": torch.tensor([1.0, bad])}, torch.tensor([0, 1]), TOPICS, one_process)
     assert out["loss/bio"] == 1.0
     assert not out["loss/cyber"].isfinite()
     assert not out["loss"].isfinite()
@@ -97,8 +97,8 @@ def test_means_over_two_processes_equal_those_of_one_with_all_rows(here: list[in
     own, other = torch.tensor(here), torch.tensor(there)
     mine, theirs = {"loss": torch.tensor([1.0, 2.0, 6.0])}, {"loss": torch.tensor([4.0, 16.0, 64.0])}
     together = {"loss": torch.cat([mine["loss"], theirs["loss"]])}
-    out = measure.means(mine, own, TOPICS, beside(theirs, other, TOPICS))
-    expected = measure.means(together, torch.cat([own, other]), TOPICS, one_process)
+    out = measurements.means(mine, own, TOPICS, beside(theirs, other, TOPICS))
+    expected = measurements.means(together, torch.cat([own, other]), TOPICS, one_process)
     assert out.keys() == expected.keys()
     for name, value in expected.items():
         torch.testing.assert_close(out[name], value)
@@ -106,12 +106,12 @@ def test_means_over_two_processes_equal_those_of_one_with_all_rows(here: list[in
 
 def test_both_processes_log_the_same_names() -> None:
     rows, own, other = {"loss": torch.ones(2)}, torch.tensor([0, 0]), torch.tensor([1, 1])
-    first = measure.means(rows, own, TOPICS, beside(rows, other, TOPICS))
-    second = measure.means(rows, other, TOPICS, beside(rows, own, TOPICS))
+    first = measurements.means(rows, own, TOPICS, beside(rows, other, TOPICS))
+    second = measurements.means(rows, other, TOPICS, beside(rows, own, TOPICS))
     assert list(first) == list(second) == ["loss", "loss/bio", "loss/cyber"]
 
 
 def test_half_precision_losses_are_summed_in_float32() -> None:
     losses = torch.full((600,), 1.5, dtype=torch.bfloat16)
-    out = measure.means({"loss": losses}, torch.zeros(600, dtype=torch.int64), ("bio",), one_process)
+    out = measurements.means({"loss": losses}, torch.zeros(600, dtype=torch.int64), ("bio",), one_process)
     assert out["loss/bio"].item() == 1.5

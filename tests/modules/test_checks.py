@@ -6,10 +6,11 @@ from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, MistralConfig, PreTrainedModel
 
-from lit_unlearn import FSDP1, NLL, RMU, Batch, LogitKL, LogitMSE, RepresentationMSE, checks, losses
+from lit_unlearn import FSDP1, NLL, RMU, Batch, LogitKL, LogitMSE, RepresentationMSE, losses
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Loss, Outputs, PerTopic
 from lit_unlearn.models import loading
+from lit_unlearn.modules import checks
 
 TOPICS = ("bio", "cyber", "chem")
 

@@ -14,17 +14,18 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from transformers import PreTrainedModel
 
-from lit_unlearn import checks, measure, randomness
+from lit_unlearn import randomness
 from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.distributed.sharding import named_parameters, units
-from lit_unlearn.guard import Guard
 from lit_unlearn.losses.contract import Batch, Loss, Outputs, PerTopic
 from lit_unlearn.models import loading
 from lit_unlearn.models.first_layers import FirstLayers
 from lit_unlearn.models.lora import Lora, adapted, scalings
 from lit_unlearn.models.sharded_loading import fill
-from lit_unlearn.optimizer_state import by_name
-from lit_unlearn.pretrained_module import PretrainedModule
+from lit_unlearn.modules import checks, measurements
+from lit_unlearn.modules.divergence_guard import Guard
+from lit_unlearn.modules.optimizer import by_name
+from lit_unlearn.modules.pretrained import PretrainedModule
 from lit_unlearn.questions.scores import Evaluation
 from lit_unlearn.running import dropout
 from lit_unlearn.running.frozen import FrozenModel, run_pair
@@ -143,7 +144,7 @@ class UnlearnModule(PretrainedModule):
         self._topics: tuple[str, ...] = ()
         self._measured: dict[str, Tensor] = {}  # the latest, by its key
         self._dropout: Sequence[Setting] = ()
-        self._throughput = measure.Throughput()
+        self._throughput = measurements.Throughput()
         checks.check_training(trainable, lora, attention_dropout)
         checks.check_streams(self.forget, self.retain)
         checks.check_numbers(self)
@@ -367,7 +368,7 @@ class UnlearnModule(PretrainedModule):
             "noise_scale": self.noise_scale,
             "noise_layer": self.noise_layer,
             "trained": [name.removeprefix("updated.") for name in self.trained_parameters()],
-            "optimizer": measure.described(self._optimizer()),
+            "optimizer": measurements.described(self._optimizer()),
             "lr_scheduler": self.lr_scheduler and type(self.lr_scheduler(self._optimizer())).__name__,
             "precision": str(self.trainer.precision),
             "seed": self.seed,
@@ -447,11 +448,11 @@ class UnlearnModule(PretrainedModule):
         topic = batch["forget"]["topic"]
         direction = self.forget.steering_vector(topic, forget[1].hidden.shape[-1])
         streams = {
-            "forget": measure.describe(*forget, batch["forget"], direction),
-            "retain": measure.describe(*retain, batch["retain"], None),
+            "forget": measurements.describe(*forget, batch["forget"], direction),
+            "retain": measurements.describe(*retain, batch["retain"], None),
         }
         for stream, rows in streams.items():
-            values = measure.means(rows, batch[stream]["topic"], self._topics, self._total)
+            values = measurements.means(rows, batch[stream]["topic"], self._topics, self._total)
             self._measured |= {f"train/{stream}_{name}": value for name, value in values.items()}
         self.log_dict(self._measured)
         self.log("train/tokens_per_second", self._total(self._throughput.rate()), prog_bar=True)

@@ -5,11 +5,11 @@ from typing import Any
 import lightning as L
 from torch import nn
 
-from lit_unlearn import checks
 from lit_unlearn.distributed.sharding import shard, units
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.sharded_loading import fill
-from lit_unlearn.pretrained_module import PretrainedModule
+from lit_unlearn.modules import checks
+from lit_unlearn.modules.pretrained import PretrainedModule
 from lit_unlearn.questions.batches import QueryBatch
 from lit_unlearn.questions.scores import Evaluation
 

@@ -1,0 +1,1 @@
+"""The LightningModules: unlearning, and questions alone."""
