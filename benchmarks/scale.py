@@ -27,8 +27,8 @@ from benchmarks.phase_table import shown
 from benchmarks.phases import Phase
 from benchmarks.shapes import SHAPES, published
 from benchmarks.step import METHODS
+from lit_unlearn.commands.log_filter import quiet
 from lit_unlearn.errors import InputError
-from lit_unlearn.quiet import quiet
 
 _PARTS = {"fit": whole_run.fit, "evaluation": whole_run.evaluate}
 _OUT_OF_MEMORY = 3

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from lit_unlearn import model_option, shipped
+from lit_unlearn.commands.options import config_files, model_option
 from lit_unlearn.errors import InputError, RunFailed
 from lit_unlearn.runs.credentials import masked
 
@@ -86,14 +86,14 @@ def _run(words: list[str]) -> None:
 
 def _fit(words: list[str]) -> None:
     model_option.check_none(words)
-    resolved = shipped.resolve(words)  # before the import, which takes seconds
+    resolved = config_files.resolve(words)  # before the import, which takes seconds
     from lit_unlearn.trainer_cli import run
 
     run(resolved)
 
 
 def _evaluate(words: list[str]) -> None:
-    resolved = shipped.resolve(words)
+    resolved = config_files.resolve(words)
     alone = model_option.alone(resolved)
     from lit_unlearn.trainer_cli import run
 
@@ -154,9 +154,9 @@ def _configs(words: list[str]) -> None:
     if words[2:]:
         raise InputError(f"configs: takes one name at most, got {words[2]!r} as well")
     if words[1:]:
-        print(shipped.text(words[1]), end="")
+        print(config_files.text(words[1]), end="")
         return
-    for name, title in shipped.titles().items():
+    for name, title in config_files.titles().items():
         print(f"{name:24} {title}")
 
 

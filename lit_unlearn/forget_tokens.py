@@ -11,8 +11,9 @@ from torch import nn
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lit_unlearn import shipped
-from lit_unlearn.command_parser import CommandParser
+from lit_unlearn.commands.log_filter import quiet
+from lit_unlearn.commands.options import config_files
+from lit_unlearn.commands.options.command_parser import CommandParser
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
@@ -21,7 +22,6 @@ from lit_unlearn.models import loading
 from lit_unlearn.modules import checks
 from lit_unlearn.modules.unlearn import UnlearnModule
 from lit_unlearn.questions.similar_ngrams import CLASSES, fingerprint, tokenizer_fingerprint
-from lit_unlearn.quiet import quiet
 from lit_unlearn.representations import Representations
 from lit_unlearn.runs.atomic_files import check_makable, write_whole
 from lit_unlearn.runs.folder import RunFolder
@@ -72,7 +72,7 @@ def main(words: Sequence[str]) -> None:
     settings = Settings(options.documents, options.ngrams_per_document, tuple(options.lengths), options.seed)
     _check(settings, options.out)
     with quiet():
-        config = ConfigCLI(shipped.resolve(shared))
+        config = ConfigCLI(config_files.resolve(shared))
         found = find(config, settings, options.out)
     print(_table(found))
     print(f"Wrote {options.out}. Perturb with it: {{n: {settings.lengths[0]}, similarity: most, file: {options.out}}}")

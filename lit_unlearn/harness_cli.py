@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lit_unlearn.command_parser import CommandParser
+from lit_unlearn.commands.options.command_parser import CommandParser
 from lit_unlearn.errors import InputError
 
 _EPILOG = """\

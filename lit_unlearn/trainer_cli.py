@@ -22,13 +22,13 @@ import lit_unlearn.losses.no_loss
 import lit_unlearn.losses.retain  # noqa: F401  short class names in YAML are those of imported classes
 from lit_unlearn import continuing
 from lit_unlearn.callbacks import LastCheckpoint, LMEvalHarness, PerturbationRobustness
+from lit_unlearn.commands.log_filter import quiet
+from lit_unlearn.commands.options.errors import readable
+from lit_unlearn.commands.options.parsers import AloneParser, Parser
 from lit_unlearn.errors import Diverged, InputError
 from lit_unlearn.modules import checks
 from lit_unlearn.modules.question import QuestionModule
 from lit_unlearn.modules.unlearn import UnlearnModule
-from lit_unlearn.option_errors import readable
-from lit_unlearn.parsers import AloneParser, Parser
-from lit_unlearn.quiet import quiet
 from lit_unlearn.runs import record, requeue
 from lit_unlearn.runs.atomic_files import check_makable, write_whole
 from lit_unlearn.runs.checkpoint_io import WholeCheckpointIO, check_whole, resumes

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lit_unlearn import cli, shipped
+from lit_unlearn import cli
+from lit_unlearn.commands.options import config_files
 from lit_unlearn.errors import InputError
 
 _HEAVY = ("torch", "lightning", "transformers", "datasets", "lm_eval", "jsonargparse")
@@ -46,7 +47,7 @@ def test_configs_are_listed_with_their_titles(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize("name", ["demo.yaml", "launch/slurm.sh"])
 def test_one_is_shown_as_it_is(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["configs", name])
-    assert capsys.readouterr().out == (shipped.folder() / name).read_text()
+    assert capsys.readouterr().out == (config_files.folder() / name).read_text()
 
 
 @pytest.mark.parametrize(

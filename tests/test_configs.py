@@ -13,8 +13,9 @@ import yaml
 from safetensors.torch import load_file
 from torch.distributed.fsdp import MixedPrecision, ShardingStrategy
 
-from lit_unlearn import FSDP1, shipped
+from lit_unlearn import FSDP1
 from lit_unlearn.cli import main
+from lit_unlearn.commands.options import config_files
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.loading import located
@@ -81,14 +82,14 @@ def changed(export: Path, source: Path) -> list[str]:
 
 
 def test_every_shipped_config_is_tested() -> None:
-    assert {*RUNS, *DEMOS, *RELEARNING, *EVALUATIONS, *QUESTIONS, *MIXING} == set(shipped.names())
+    assert {*RUNS, *DEMOS, *RELEARNING, *EVALUATIONS, *QUESTIONS, *MIXING} == set(config_files.names())
 
 
 @pytest.mark.parametrize("name", DEMOS)
 def test_a_demo_config_runs_and_exports(name: str) -> None:
     main(["fit", "-c", name, "--data.questions=8", "--trainer.max_steps=2", "--trainer.val_check_interval=2"])
     (run,) = Path("runs").iterdir()
-    assert len(changed(run / "export", shipped.folder().parent / "lit_unlearn" / "demo" / "checkpoint")) == 21
+    assert len(changed(run / "export", config_files.folder().parent / "lit_unlearn" / "demo" / "checkpoint")) == 21
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -149,7 +150,7 @@ def test_lines_before_forget_questions_are_asked_with_their_controls(world: Path
 
 def test_the_demo_model_knows_every_word_before_its_forget_questions() -> None:
     tokenizer = load_tokenizer(located("demo"))
-    config = yaml.safe_load((shipped.folder() / "demo_forgetting.yaml").read_text(encoding="utf-8"))
+    config = yaml.safe_load((config_files.folder() / "demo_forgetting.yaml").read_text(encoding="utf-8"))
     kinds = config["data"]["init_args"]["perturbations"].values()
     texts = [text for kind in kinds for text in kind["texts"]]
     assert len(texts) == 12
@@ -344,7 +345,7 @@ def test_preference_recipes_follow_the_published_ones(
 
 @pytest.mark.parametrize("name", [*RECIPES, *ON_LOGITS])
 def test_every_number_of_a_recipe_has_its_source(name: str) -> None:
-    lines = (shipped.folder() / name).read_text(encoding="utf-8").splitlines()
+    lines = (config_files.folder() / name).read_text(encoding="utf-8").splitlines()
     numbers = [index for index, line in enumerate(lines) if re.match(r"\s*\w+: -?[\d.]+(e-?\d+)?( |$)", line)]
     assert len(numbers) >= 13
     for index in numbers:

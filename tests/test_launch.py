@@ -17,13 +17,13 @@ import pytest
 import yaml
 from torch.distributed.run import get_args_parser
 
-from lit_unlearn import shipped
 from lit_unlearn.cli import main
+from lit_unlearn.commands.options import config_files
 from tests.interrupting import check_same, outcome, write_config
 from tests.questions.test_sets import write_questions
 
 ROOT = Path(__file__).parents[1]
-SLURM, TORCHRUN = shipped.folder() / "launch/slurm.sh", shipped.folder() / "launch/torchrun.sh"
+SLURM, TORCHRUN = config_files.folder() / "launch/slurm.sh", config_files.folder() / "launch/torchrun.sh"
 FSDP2 = ["-c", "trainer/fsdp2.yaml", "--trainer.strategy.data_parallel_size", "2"]
 DDP = ["-c", "trainer/ddp.yaml"]
 JOB = {

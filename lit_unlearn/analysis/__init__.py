@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lit_unlearn.command_parser import CommandParser
+from lit_unlearn.commands.options.command_parser import CommandParser
 from lit_unlearn.errors import InputError
 from lit_unlearn.report.section import write
 
@@ -52,7 +52,7 @@ def main(words: Sequence[str]) -> None:
     if out.exists():
         raise InputError(f"{out} exists already; give another folder after --out, or remove it")
     analyse = _module(options.name).analyse
-    from lit_unlearn.quiet import quiet
+    from lit_unlearn.commands.log_filter import quiet
 
     with quiet():
         section, figure = analyse(options.paths, shared, count=options.count, batch_size=options.batch_size)

@@ -10,8 +10,8 @@ from typing import cast
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lit_unlearn import shipped
 from lit_unlearn.callbacks import ExportPretrained, PerturbationRobustness
+from lit_unlearn.commands.options import config_files
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
@@ -41,7 +41,7 @@ class Run:
         # What an earlier one was seeded with is not this one's.
         os.environ.pop("PL_GLOBAL_SEED", None)
         try:
-            self._config = ConfigCLI(shipped.resolve(["-c", _file(path), *words, "--ckpt_path=null"]))
+            self._config = ConfigCLI(config_files.resolve(["-c", _file(path), *words, "--ckpt_path=null"]))
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
 

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lit_unlearn import shipped
-from lit_unlearn.command_parser import CommandParser
+from lit_unlearn.commands.log_filter import quiet
+from lit_unlearn.commands.options import config_files
+from lit_unlearn.commands.options.command_parser import CommandParser
 from lit_unlearn.errors import InputError
 from lit_unlearn.plan import table
 from lit_unlearn.plan.check import Check
@@ -19,7 +20,6 @@ from lit_unlearn.plan.machines import GPUS, UTILISATION
 from lit_unlearn.plan.step import Model, Rows, Step, simulate
 from lit_unlearn.plan.strategies import Growth, Layout, layout, layouts
 from lit_unlearn.plan.this_machine import checks
-from lit_unlearn.quiet import quiet
 from lit_unlearn.runs.atomic_files import write_whole
 
 
@@ -85,7 +85,7 @@ def main(words: Sequence[str]) -> None:
     if options.json is not None and options.json.is_dir():
         raise InputError(f"--json: {options.json} is a folder; give a file's name, such as {options.json}/plan.json")
     with quiet(), _silent():
-        found = plan(PlanCLI(shipped.resolve(shared)))
+        found = plan(PlanCLI(config_files.resolve(shared)))
     print(found.text())
     if options.json is not None:
         write_whole(options.json, json.dumps(found.as_json(), indent=1) + "\n")

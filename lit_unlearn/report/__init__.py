@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from lit_unlearn.command_parser import CommandParser
+from lit_unlearn.commands.options.command_parser import CommandParser
 from lit_unlearn.errors import InputError
 from lit_unlearn.report.runs import Model, load
 from lit_unlearn.report.table import as_json, markdown

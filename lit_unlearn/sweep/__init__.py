@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lit_unlearn.command_parser import CommandParser
+from lit_unlearn.commands.options.command_parser import CommandParser
 from lit_unlearn.errors import InputError
 from lit_unlearn.sweep.options import Axis, grid_points, read_axes, read_limit
 

@@ -19,7 +19,7 @@ from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
-from lit_unlearn import shipped
+from lit_unlearn.commands.options import config_files
 from lit_unlearn.errors import InputError
 
 _SHARED = "options of all fits"
@@ -156,7 +156,7 @@ def last_accuracies(results: Mapping[str, Any]) -> dict[str, float]:
 
 def config_hashes(words: Sequence[str]) -> list[str]:
     """Of each config that is named after `-c` or `--config`, what tells it from a changed one."""
-    resolved = shipped.resolve(list(words))
+    resolved = config_files.resolve(list(words))
     named = [word for before, word in zip(["", *resolved], resolved, strict=False) if before in ("-c", "--config")]
     named += [word.partition("=")[2] for word in resolved if word.startswith(("-c=", "--config="))]
     return [hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in named]

@@ -25,9 +25,9 @@ from lit_unlearn import (
     RepresentationMSE,
     UnlearnDataModule,
     WMDPDataModule,
-    shipped,
 )
 from lit_unlearn.cli import main
+from lit_unlearn.commands.options import config_files
 from lit_unlearn.data.mixing import RowMixing
 from lit_unlearn.data.ngrams import NGrams
 from lit_unlearn.data.rows import Row, collate
@@ -417,7 +417,7 @@ def test_the_variant_in_a_recipes_header_runs(
     name: str, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    header = (shipped.folder() / name).read_text()
+    header = (config_files.folder() / name).read_text()
     (command,) = re.findall(r"^# lit-unlearn (.* -c mixing\.yaml[^\\\n]*(?:\\\n.*)?)$", header, re.MULTILINE)
     words = shlex.split(command.replace("\\\n#", ""))
     files = f"{{bio: {world}/alchemy.jsonl, cyber: {world}/navigation.jsonl}}"

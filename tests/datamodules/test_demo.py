@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lit_unlearn import shipped
 from lit_unlearn.cli import main
+from lit_unlearn.commands.options import config_files
 from lit_unlearn.datamodules import DemoDataModule
 from lit_unlearn.models import loading
 from lit_unlearn.questions.sets import PerturbationSource
@@ -80,6 +80,6 @@ def test_the_demo_shows_forgetting_and_fragility(tmp_path: Path, monkeypatch: py
 
 
 def test_the_demo_config_names_the_embedded_model() -> None:
-    options = yaml.safe_load((shipped.folder() / "demo.yaml").read_text())
+    options = yaml.safe_load((config_files.folder() / "demo.yaml").read_text())
     assert options["model"]["pretrained"] == "demo"
     assert (Path(loading.located("demo")) / "model.safetensors").stat().st_size < 10_000_000

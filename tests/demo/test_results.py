@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from lit_unlearn import InputError, shipped
+from lit_unlearn import InputError
+from lit_unlearn.commands.options import config_files
 from lit_unlearn.demo import fits, results
 from lit_unlearn.demo.fits import choosing, chosen, relearning, reported
 from lit_unlearn.demo.results import STUDIES, Study, main
@@ -75,7 +76,7 @@ def test_every_fit_is_of_a_shipped_config_in_a_folder_of_its_own(study: Study, t
     wanted = write_all(tmp_path, *study.settings)
     expected = sum((len(one.rows) + 2) * one.seeds * (1 + one.relearns) for one in study.settings)
     assert len({point.folder for point in wanted}) == len(wanted) == expected
-    assert {point.options["config"] for point in wanted} <= set(shipped.names())
+    assert {point.options["config"] for point in wanted} <= set(config_files.names())
     choices = [choosing(setting) for setting in study.settings]
     draws = [{point.options["data.draw"] for point in points} for points in (wanted, choices)]
     assert draws == [{str(fits.REPORT)}, {str(fits.CHOOSE)}]

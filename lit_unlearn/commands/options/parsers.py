@@ -7,9 +7,9 @@ from typing import Any, NoReturn
 
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lit_unlearn import known_options, shipped
+from lit_unlearn.commands.options import config_files, suggestions
+from lit_unlearn.commands.options.errors import readable
 from lit_unlearn.errors import InputError
-from lit_unlearn.option_errors import readable
 
 
 class Parser(LightningArgumentParser):
@@ -28,13 +28,13 @@ class AloneParser(Parser):
     def parse_path(self, path: Any, *args: Any, **kwargs: Any) -> Any:
         """Parses a file."""
         with contextlib.chdir(Path(path).absolute().parent):  # where its own relative paths begin
-            return self.parse_string(shipped.without(Path(path).name, "model"), *args, **kwargs)
+            return self.parse_string(config_files.without(Path(path).name, "model"), *args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raises InputError, of its own for an option of UnlearnModule."""
         found = re.search(r"unrecognized arguments: --model\.(\w+)", message)
-        if self.exit_on_error and found and found[1] in known_options.arguments("lit_unlearn.UnlearnModule"):
-            own = ", ".join(known_options.arguments("lit_unlearn.QuestionModule"))
+        if self.exit_on_error and found and found[1] in suggestions.arguments("lit_unlearn.UnlearnModule"):
+            own = ", ".join(suggestions.arguments("lit_unlearn.QuestionModule"))
             raise InputError(
                 f"model.{found[1]}: a model evaluated without losses has no such option, only {own}; leave it out, or "
                 "give model.forget and model.retain in place of --model"

@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from lit_unlearn import known_options
+from lit_unlearn.commands.options import suggestions
 
 _KEY = re.compile(r'Parser key "([^"]+)"(?: element \d+)?:')
 _CLASS = re.compile(r"class_path[ =]'([^']+)'")
@@ -53,7 +53,7 @@ def _unknown_key(found: re.Match[str], problem: _Problem) -> str:
     key = found[1].removeprefix("--").partition("=")[0]
     if not found[1].startswith("--") and "unrecognized" in found[0]:
         return f"{found[1]!r} is not an option; options are given as --KEY VALUE or in a file after -c"
-    hint = did_you_mean(key, known_options.keys(problem.parser), "`lit-unlearn fit --help` lists all options")
+    hint = did_you_mean(key, suggestions.keys(problem.parser), "`lit-unlearn fit --help` lists all options")
     return f"{key}: there is no such option; {hint}"
 
 
@@ -62,7 +62,7 @@ def _unknown_argument(found: re.Match[str], problem: _Problem) -> str:
     paths = _CLASS.findall(before)[-1:] or _CLASS.findall(problem.text)
     if not paths:
         return f"{problem.key}.{option}: there is no such option"
-    names = known_options.arguments(paths[0])
+    names = suggestions.arguments(paths[0])
     has = f"its options are {', '.join(names)}" if names else "it takes none; perhaps another class is meant"
     hint = did_you_mean(option, names, has)
     return f"{problem.key}.{option}: {paths[0].rpartition('.')[2]} has no such option; {hint}"
@@ -83,15 +83,15 @@ def _no_value(found: re.Match[str], problem: _Problem) -> str:
 
 def _unknown_class(found: re.Match[str], problem: _Problem) -> str:
     name = next(group for group in found.groups() if group)
-    names = known_options.class_names(problem.parser, problem.key)
-    ours = known_options.class_names(problem.parser, problem.key, within="lit_unlearn.")
+    names = suggestions.class_names(problem.parser, problem.key)
+    ours = suggestions.class_names(problem.parser, problem.key, within="lit_unlearn.")
     choices = f"choose one of {', '.join(ours)}, or" if ours else "give a mapping of options, or"
     hint = did_you_mean(name.rpartition(".")[2], names, f"{choices} the dotted path of a class that can be imported")
     return f"{problem.key}: there is no class {name!r}; {hint}"
 
 
 def _other_class(found: re.Match[str], problem: _Problem) -> str:
-    ours = known_options.class_names(problem.parser, problem.key, within="lit_unlearn.")
+    ours = suggestions.class_names(problem.parser, problem.key, within="lit_unlearn.")
     return (
         f"{problem.key}: {found[1]} is no {found[2]}; choose {', '.join(ours) or 'another class'}, or one of your own"
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lit_unlearn import shipped
+from lit_unlearn.commands.options import config_files
 from lit_unlearn.errors import InputError
 
 _FLAG = "--model"
@@ -27,7 +27,9 @@ def alone(words: Sequence[str]) -> list[str] | None:
     Raises:
         InputError: `--model` is given twice, without a value or beside `--model.pretrained`, or there is no config.
     """
-    options: Mapping[str, Any] = {"pretrained": path} if (path := _given(words)) else shipped.section(words, "model")
+    options: Mapping[str, Any] = (
+        {"pretrained": path} if (path := _given(words)) else config_files.section(words, "model")
+    )
     if path is None and (set(_LOSSES) & options.keys() or any(map(_is_loss, words))):
         return None
     _check_config(words)

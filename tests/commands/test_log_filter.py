@@ -4,7 +4,7 @@ import warnings
 import lightning  # noqa: F401  its loggers have their handlers from import
 import pytest
 
-from lit_unlearn.quiet import quiet
+from lit_unlearn.commands.log_filter import quiet
 
 _NEWS = logging.getLogger("lightning.pytorch.utilities.rank_zero")
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from lit_unlearn import model_option
+from lit_unlearn.commands.options import model_option
 from lit_unlearn.errors import InputError
 
 LOSSES = "model: {pretrained: a, layer: 3, forget: RMU, retain: NLL}\ndata: DemoDataModule\n"

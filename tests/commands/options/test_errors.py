@@ -1,7 +1,7 @@
 import pytest
 from jsonargparse import ArgumentParser
 
-from lit_unlearn.option_errors import readable
+from lit_unlearn.commands.options.errors import readable
 
 
 @pytest.fixture(scope="module")

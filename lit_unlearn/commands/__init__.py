@@ -1,0 +1,1 @@
+"""What is typed: one folder or file for each command."""
