@@ -11,6 +11,7 @@ from torch import nn
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from lit_unlearn.commands.fit.cli import UnlearnCLI
 from lit_unlearn.commands.log_filter import quiet
 from lit_unlearn.commands.options import config_files
 from lit_unlearn.commands.options.command_parser import CommandParser
@@ -27,7 +28,6 @@ from lit_unlearn.runs.atomic_files import check_makable, write_whole
 from lit_unlearn.runs.folder import RunFolder
 from lit_unlearn.runs.partial_results import PartialResults
 from lit_unlearn.similarity import mean_scores, ranked
-from lit_unlearn.trainer_cli import UnlearnCLI
 
 _TOP = 10
 _TOGETHER = 16

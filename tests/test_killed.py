@@ -69,7 +69,7 @@ def _killing(function: Callable[..., Any], moment: Moment) -> Callable[..., Any]
 def processes() -> ForkServerContext:
     """Processes that begin with everything imported, which would take most of the time."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["lit_unlearn.trainer_cli", "tests.test_killed"])
+    context.set_forkserver_preload(["lit_unlearn.commands.fit.cli", "tests.test_killed"])
     return context
 
 

@@ -1,6 +1,6 @@
 """Configs that cannot be: the refusal names the option, its value, what was expected and the remedy.
 
-Misspelt options and classes, wrong types and missing options are in tests/test_trainer_cli.py.
+Misspelt options and classes, wrong types and missing options are in tests/commands/fit/test_cli.py.
 """
 
 from pathlib import Path

@@ -20,8 +20,8 @@ import lit_unlearn.datamodules
 import lit_unlearn.losses
 import lit_unlearn.losses.no_loss
 import lit_unlearn.losses.retain  # noqa: F401  short class names in YAML are those of imported classes
-from lit_unlearn import continuing
 from lit_unlearn.callbacks import LastCheckpoint, LMEvalHarness, PerturbationRobustness
+from lit_unlearn.commands.fit import resuming
 from lit_unlearn.commands.log_filter import quiet
 from lit_unlearn.commands.options.errors import readable
 from lit_unlearn.commands.options.parsers import AloneParser, Parser
@@ -93,7 +93,7 @@ class SaveConfig(SaveConfigCallback):
         """Called by Lightning in one process, once."""
         path = Path(trainer.default_root_dir) / self.config_filename
         if not path.exists():  # a run that goes on has the same
-            write_whole(path, continuing.saved(self.parser, self.config))
+            write_whole(path, resuming.saved(self.parser, self.config))
         record.write(trainer, pl_module)
 
 
@@ -163,7 +163,7 @@ class UnlearnCLI(LightningCLI):
         """The Trainer, writing into the run's folder; without a logger of the user's, metrics go to `metrics.csv`."""
         options = self.config[self.subcommand]
         _check_numbers(options.trainer)
-        again = options.ckpt_path == continuing.LAST
+        again = options.ckpt_path == resuming.LAST
         if again:
             self._check_goes_on()
         wanted, configs = options.trainer.default_root_dir, [str(path) for path in options.config or []]
@@ -183,25 +183,25 @@ class UnlearnCLI(LightningCLI):
     def _check_goes_on(self) -> None:
         if self.subcommand != "fit":
             raise InputError(
-                f"ckpt_path: {continuing.LAST!r} goes on with a fit; give a file such as RUN/{continuing.NAME}"
+                f"ckpt_path: {resuming.LAST!r} goes on with a fit; give a file such as RUN/{resuming.NAME}"
             )
         if self.config["fit"].trainer.default_root_dir is None:
             raise InputError(
-                f"ckpt_path: {continuing.LAST!r} goes on with the run in trainer.default_root_dir; give that folder"
+                f"ckpt_path: {resuming.LAST!r} goes on with the run in trainer.default_root_dir; give that folder"
             )
 
     def _go_on(self, folder: Path) -> None:
         """Takes the run's own checkpoint, if there is one; says so."""
-        options = continuing.saved(self._parser("fit"), self.config["fit"])
-        before = continuing.check_options(folder, options)
+        options = resuming.saved(self._parser("fit"), self.config["fit"])
+        before = resuming.check_options(folder, options)
         first = getattr(rank_zero_only, "rank", 0) == 0
-        if continuing.is_finished(folder):
+        if resuming.is_finished(folder):
             if first:
-                print(f"The run in {folder} is finished; a longer one: --ckpt_path {folder / continuing.NAME}")
+                print(f"The run in {folder} is finished; a longer one: --ckpt_path {folder / resuming.NAME}")
             raise SystemExit(0)
         if first:
-            continuing.clean(folder)
-        path = continuing.checkpoint(folder) or before.get("ckpt_path")
+            resuming.clean(folder)
+        path = resuming.checkpoint(folder) or before.get("ckpt_path")
         self.config_init["fit"].ckpt_path = path
         if first:
             print(f"Going on from {path}" if path else f"There is no checkpoint in {folder} yet: from the beginning")
@@ -230,7 +230,7 @@ class UnlearnCLI(LightningCLI):
         if path is not None and zipfile.is_zipfile(path) and not resumes(path):
             raise InputError(
                 f"ckpt_path: {path} holds weights alone, of save_weights_only, with which no run can go on; give one "
-                f"such as RUN/{continuing.NAME}"
+                f"such as RUN/{resuming.NAME}"
             )
         assert isinstance(self.model, UnlearnModule)
         self.model.check_optimizer()
@@ -273,9 +273,9 @@ def _say_how_to_go_on(folder: RunFolder) -> None:
     """One line on standard error, where there is a run to go on with."""
     if folder.path is None or not folder.began():
         return
-    step = continuing.step(folder.path)
+    step = resuming.step(folder.path)
     where = "from the beginning, no checkpoint yet" if step is None else f"after step {step}"
-    print(f"lit-unlearn: to go on ({where}): {continuing.command(folder.path)}", file=sys.stderr)
+    print(f"lit-unlearn: to go on ({where}): {resuming.command(folder.path)}", file=sys.stderr)
 
 
 def _listed(given: Any) -> list[Any]:
