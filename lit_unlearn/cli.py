@@ -139,7 +139,7 @@ def _tasks_path(words: list[str]) -> None:
 
 
 def _forget_tokens(words: list[str]) -> None:
-    from lit_unlearn.forget_tokens import main as forget_tokens
+    from lit_unlearn.commands.forget_tokens.command import main as forget_tokens
 
     forget_tokens(words[1:])
 

@@ -7,9 +7,9 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 
+from lit_unlearn.commands.forget_tokens.command import ConfigCLI
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
-from lit_unlearn.forget_tokens import ConfigCLI
 from lit_unlearn.modules import checks
 from lit_unlearn.plan.step import Rows
 

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from lit_unlearn import TextSource, forget_tokens
+from lit_unlearn import TextSource
 from lit_unlearn.cli import main
-from lit_unlearn.forget_ngrams import Settings, draw_documents, score
+from lit_unlearn.commands.forget_tokens import command
+from lit_unlearn.commands.forget_tokens.ngrams import Settings, draw_documents, score
+from lit_unlearn.commands.forget_tokens.representations import Representations
+from lit_unlearn.commands.forget_tokens.similarity import mean_scores
 from lit_unlearn.models import loading
 from lit_unlearn.questions.similar_ngrams import similar_texts
-from lit_unlearn.representations import Representations
-from lit_unlearn.similarity import mean_scores
 from tests.tiny_world import texts, tokenizer
 
 CONFIG = """\
@@ -91,7 +92,7 @@ def test_after_an_interruption_the_same_command_goes_on(config: str, monkeypatch
             raise KeyboardInterrupt
         return score(*args)
 
-    monkeypatch.setattr(forget_tokens, "score", interrupted)
+    monkeypatch.setattr(command, "score", interrupted)
     with pytest.raises(SystemExit):
         main(["forget-tokens", "-c", config, *FEW])
     assert not Path("forget_tokens.json").exists()
@@ -113,7 +114,7 @@ def test_another_command_takes_nothing_of_an_interrupted_one(
         return score(*args)
 
     calls: list[int] = []
-    monkeypatch.setattr(forget_tokens, "score", interrupted_once)
+    monkeypatch.setattr(command, "score", interrupted_once)
     with pytest.raises(SystemExit):
         main(["forget-tokens", "-c", config, *FEW])
     found("-c", config, *FEW, other)

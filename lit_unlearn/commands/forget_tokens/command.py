@@ -12,22 +12,22 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_unlearn.commands.fit.cli import UnlearnCLI
+from lit_unlearn.commands.forget_tokens.ngrams import Document, Scored, Settings, draw_documents, score
+from lit_unlearn.commands.forget_tokens.representations import Representations
+from lit_unlearn.commands.forget_tokens.similarity import mean_scores, ranked
 from lit_unlearn.commands.log_filter import quiet
 from lit_unlearn.commands.options import config_files
 from lit_unlearn.commands.options.command_parser import CommandParser
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
-from lit_unlearn.forget_ngrams import Document, Scored, Settings, draw_documents, score
 from lit_unlearn.models import loading
 from lit_unlearn.modules import checks
 from lit_unlearn.modules.unlearn import UnlearnModule
 from lit_unlearn.questions.similar_ngrams import CLASSES, fingerprint, tokenizer_fingerprint
-from lit_unlearn.representations import Representations
 from lit_unlearn.runs.atomic_files import check_makable, write_whole
 from lit_unlearn.runs.folder import RunFolder
 from lit_unlearn.runs.partial_results import PartialResults
-from lit_unlearn.similarity import mean_scores, ranked
 
 _TOP = 10
 _TOGETHER = 16

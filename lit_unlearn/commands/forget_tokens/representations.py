@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from lit_unlearn.commands.forget_tokens.similarity import mean_state
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.models import loading
 from lit_unlearn.running.partial_forward import run_layers
-from lit_unlearn.similarity import mean_state
 
 
 class Representations:

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from lit_unlearn.similarity import mean_scores, mean_state, ranked, similarity
+from lit_unlearn.commands.forget_tokens.similarity import mean_scores, mean_state, ranked, similarity
 
 
 def test_similarity_equals_a_loop() -> None:

@@ -5,11 +5,11 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from lit_unlearn import TextSource
-from lit_unlearn.forget_ngrams import Document, Settings, draw_documents, draw_ngrams, score
+from lit_unlearn.commands.forget_tokens.ngrams import Document, Settings, draw_documents, draw_ngrams, score
+from lit_unlearn.commands.forget_tokens.representations import Representations
 from lit_unlearn.models import loading
 from lit_unlearn.questions.inserts import token_ids
 from lit_unlearn.questions.places import Option
-from lit_unlearn.representations import Representations
 from tests.data.wording import FORGET, byte_tokenizer
 from tests.tiny_world import tokenizer
 

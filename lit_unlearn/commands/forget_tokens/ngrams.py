@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
+from lit_unlearn.commands.forget_tokens.representations import Representations
+from lit_unlearn.commands.forget_tokens.similarity import similarity
 from lit_unlearn.data.draws import sample
 from lit_unlearn.data.text import TextSource, load_texts
 from lit_unlearn.questions.inserts import first_tokens, token_ids
 from lit_unlearn.questions.places import Option
-from lit_unlearn.representations import Representations
-from lit_unlearn.similarity import similarity
 
 Scored = tuple[int, str, float]
 """Tokens of an n-gram, its text, and its similarity to its document."""

@@ -4,8 +4,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from lit_unlearn.commands.forget_tokens.representations import Representations
 from lit_unlearn.models import loading
-from lit_unlearn.representations import Representations
 from tests.tiny_world import tokenizer
 
 ROWS = [[1, 5, 6, 7, 8, 9, 10], [1, 11, 12], [1, 13]]

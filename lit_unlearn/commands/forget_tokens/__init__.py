@@ -1,0 +1,1 @@
+"""`forget-tokens`: n-grams by their similarity to their document."""
