@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 
 from benchmarks.whole_run import module_of
-from lit_unlearn.plan.ledger import COPIES, TRAINED, WEIGHTS
-from lit_unlearn.plan.step import Rows, simulate
+from lit_unlearn.commands.plan.ledger import COPIES, TRAINED, WEIGHTS
+from lit_unlearn.commands.plan.step import Rows, simulate
 
 
 class Foretold(NamedTuple):

@@ -119,7 +119,7 @@ def _sweep(words: list[str]) -> None:
 
 
 def _plan(words: list[str]) -> None:
-    from lit_unlearn.plan import main as plan
+    from lit_unlearn.commands.plan import main as plan
 
     plan(words[1:])
 

@@ -11,7 +11,7 @@ from benchmarks.measured import Memory, ratio
 from benchmarks.published import Published
 from benchmarks.shapes import configure, write_model
 from lit_unlearn import UnlearnModule
-from lit_unlearn.plan.step import count_flops
+from lit_unlearn.commands.plan.step import count_flops
 
 SMALL = ["--hidden", "128", "--layers", "5", "--layer", "3", "--batch", "2", "--tokens", "32"]
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lit_unlearn.callbacks import ExportPretrained, LastCheckpoint
-from lit_unlearn.plan.config import PlanCLI
-from lit_unlearn.plan.step import Model
+from lit_unlearn.commands.plan.config import PlanCLI
+from lit_unlearn.commands.plan.step import Model
 
 
 class Written(NamedTuple):

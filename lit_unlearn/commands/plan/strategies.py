@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lit_unlearn.plan.config import DDP, FSDP2, ONE
-from lit_unlearn.plan.ledger import GRADIENTS, KEPT, PASSING, WEIGHTS
-from lit_unlearn.plan.step import Model, Step
+from lit_unlearn.commands.plan.config import DDP, FSDP2, ONE
+from lit_unlearn.commands.plan.ledger import GRADIENTS, KEPT, PASSING, WEIGHTS
+from lit_unlearn.commands.plan.step import Model, Step
 
 _GATHERED = 2
 """Modules that FSDP2 holds whole at once: the one that runs and the next."""
@@ -49,7 +49,7 @@ class Growth(NamedTuple):
         """Bytes by part with so many rows of each stream: some grow with them, some do not.
 
         Example:
-            >>> from lit_unlearn.plan.step import Rows
+            >>> from lit_unlearn.commands.plan.step import Rows
             >>> two, four = (Step(Rows(batch, 8, 8), {"passing": 10 + batch}, 0, 0, 0) for batch in (2, 4))
             >>> Growth(two, four).peak(1)
             {'passing': 11}

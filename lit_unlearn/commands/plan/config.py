@@ -8,10 +8,10 @@ import lightning as L
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 
 from lit_unlearn.commands.forget_tokens.command import ConfigCLI
+from lit_unlearn.commands.plan.step import Rows
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
 from lit_unlearn.modules import checks
-from lit_unlearn.plan.step import Rows
 
 STRATEGIES = ONE, DDP, FSDP2 = "one device", "DDP", "FSDP2"
 _CHARACTERS = 3

@@ -8,11 +8,11 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.optim import Optimizer
 
 from lit_unlearn import UnlearnModule
+from lit_unlearn.commands.plan.step import Model, Rows, Step, count_flops, simulate
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.models import loading
 from lit_unlearn.modules.checks import weights_dtype
-from lit_unlearn.plan.step import Model, Rows, Step, count_flops, simulate
 
 ROWS = Rows(2, 32, 20, 8)
 

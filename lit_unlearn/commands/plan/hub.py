@@ -8,9 +8,9 @@ import datasets.config
 from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, OfflineModeIsEnabled, RepositoryNotFoundError
 
+from lit_unlearn.commands.plan.check import Check
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.modules.unlearn import UnlearnModule
-from lit_unlearn.plan.check import Check
 
 _SECONDS = 3.0
 """So long the hub may take to answer."""

@@ -2,7 +2,7 @@
 
 import torch
 
-from lit_unlearn.plan.ledger import KEPT, PARTS, PASSING, WEIGHTS, Ledger, size
+from lit_unlearn.commands.plan.ledger import KEPT, PARTS, PASSING, WEIGHTS, Ledger, size
 
 
 def test_a_tensor_counts_until_nothing_refers_to_it() -> None:

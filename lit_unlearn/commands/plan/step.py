@@ -12,13 +12,13 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, 
 from torch.utils.module_tracker import ModuleTracker
 from transformers import PreTrainedModel
 
+from lit_unlearn.commands.plan.ledger import COPIES, GRADIENTS, OPTIMIZER, PARTS, TRAINED, WEIGHTS, Ledger, size
+from lit_unlearn.commands.plan.shapes import Shapes, moved
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.models import loading
 from lit_unlearn.models.first_layers import NotLoaded
 from lit_unlearn.modules.checks import weights_dtype
 from lit_unlearn.modules.unlearn import UnlearnModule
-from lit_unlearn.plan.ledger import COPIES, GRADIENTS, OPTIMIZER, PARTS, TRAINED, WEIGHTS, Ledger, size
-from lit_unlearn.plan.shapes import Shapes, moved
 
 _aten = torch.ops.aten
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from lit_unlearn.plan.config import DDP, FSDP2, ONE
-from lit_unlearn.plan.ledger import COPIES, GRADIENTS, KEPT, OPTIMIZER, PASSING, TRAINED, WEIGHTS
-from lit_unlearn.plan.machines import GPUS, UTILISATION
-from lit_unlearn.plan.step import Model, Rows, Step
-from lit_unlearn.plan.strategies import Growth, layout, layouts
+from lit_unlearn.commands.plan.config import DDP, FSDP2, ONE
+from lit_unlearn.commands.plan.ledger import COPIES, GRADIENTS, KEPT, OPTIMIZER, PASSING, TRAINED, WEIGHTS
+from lit_unlearn.commands.plan.machines import GPUS, UTILISATION
+from lit_unlearn.commands.plan.step import Model, Rows, Step
+from lit_unlearn.commands.plan.strategies import Growth, layout, layouts
 
 PARTS = {WEIGHTS: 1000, TRAINED: 80, COPIES: 40, GRADIENTS: 80, OPTIMIZER: 160, KEPT: 400, PASSING: 40}
 STEP = Step(Rows(4, 8, 8), PARTS, 500, 1, 1)

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lit_unlearn.plan.check import Check
-from lit_unlearn.plan.disk import Written
-from lit_unlearn.plan.machines import GPUS, UTILISATION
-from lit_unlearn.plan.strategies import Layout
+from lit_unlearn.commands.plan.check import Check
+from lit_unlearn.commands.plan.disk import Written
+from lit_unlearn.commands.plan.machines import GPUS, UTILISATION
+from lit_unlearn.commands.plan.strategies import Layout
 
 _ABOUT = {
     "passing": "values between two operations; batches; what backward computes again",

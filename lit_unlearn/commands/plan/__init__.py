@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 from lit_unlearn.commands.log_filter import quiet
 from lit_unlearn.commands.options import config_files
 from lit_unlearn.commands.options.command_parser import CommandParser
+from lit_unlearn.commands.plan import table
+from lit_unlearn.commands.plan.check import Check
+from lit_unlearn.commands.plan.config import STRATEGIES, PlanCLI
+from lit_unlearn.commands.plan.disk import Written, written
+from lit_unlearn.commands.plan.machine_checks import checks
+from lit_unlearn.commands.plan.machines import GPUS, UTILISATION
+from lit_unlearn.commands.plan.step import Model, Rows, Step, simulate
+from lit_unlearn.commands.plan.strategies import Growth, Layout, layout, layouts
 from lit_unlearn.errors import InputError
-from lit_unlearn.plan import table
-from lit_unlearn.plan.check import Check
-from lit_unlearn.plan.config import STRATEGIES, PlanCLI
-from lit_unlearn.plan.disk import Written, written
-from lit_unlearn.plan.machines import GPUS, UTILISATION
-from lit_unlearn.plan.step import Model, Rows, Step, simulate
-from lit_unlearn.plan.strategies import Growth, Layout, layout, layouts
-from lit_unlearn.plan.this_machine import checks
 from lit_unlearn.runs.atomic_files import write_whole
 
 

@@ -8,10 +8,10 @@ import torch
 from torch import optim
 
 from lit_unlearn import DPO, NPO, RMU, LogitKL, Lora, RepresentationMSE, UnlearnModule
-from lit_unlearn.plan.ledger import COPIES, GRADIENTS, KEPT, OPTIMIZER, TRAINED, WEIGHTS
-from lit_unlearn.plan.strategies import Growth
+from lit_unlearn.commands.plan.ledger import COPIES, GRADIENTS, KEPT, OPTIMIZER, TRAINED, WEIGHTS
+from lit_unlearn.commands.plan.strategies import Growth
+from tests.commands.plan.measuring import ROWS, measured, planned
 from tests.families import FAMILIES, write_family
-from tests.plan.measuring import ROWS, measured, planned
 
 METHODS: dict[str, dict[str, Any]] = {
     "rmu": {},

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from lit_unlearn import RMU, RepresentationMSE, TextSource, UnlearnDataModule, UnlearnModule
-from lit_unlearn.plan import hub, this_machine
-from lit_unlearn.plan.check import Check
-from lit_unlearn.plan.config import ONE, PlanCLI, devices
-from lit_unlearn.plan.disk import Written
-from lit_unlearn.plan.strategies import Layout
+from lit_unlearn.commands.plan import hub, machine_checks
+from lit_unlearn.commands.plan.check import Check
+from lit_unlearn.commands.plan.config import ONE, PlanCLI, devices
+from lit_unlearn.commands.plan.disk import Written
+from lit_unlearn.commands.plan.strategies import Layout
 
 GIB = 2**30
 ALONE = Layout(ONE, 1, {"weights": 14 * GIB, "passing": GIB})
@@ -33,33 +33,33 @@ def one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_gpu_fits_or_says_what_takes_most(one_gpu: None) -> None:
-    assert this_machine.runs_on_gpu(config())
-    (fits,) = this_machine._gpus(config(), ALONE)
+    assert machine_checks.runs_on_gpu(config())
+    (fits,) = machine_checks._gpus(config(), ALONE)
     assert fits == Check("GPU 0, Card", "ok", "16.00 GiB free, 15.00 GiB needed; most by weights")
-    (short,) = this_machine._gpus(config(), ALONE._replace(parts={"weights": 17 * GIB}))
+    (short,) = machine_checks._gpus(config(), ALONE._replace(parts={"weights": 17 * GIB}))
     assert (short.status, short.found) == ("fails", "16.00 GiB free, 17.00 GiB needed; most by weights")
 
 
 def test_missing_gpus_are_told(one_gpu: None) -> None:
-    missing, _ = this_machine._gpus(config(devices=2), ALONE)
+    missing, _ = machine_checks._gpus(config(devices=2), ALONE)
     assert (missing.status, missing.found) == ("fails", "1, and 2 asked for")
 
 
 def test_without_a_gpu_only_a_run_that_asks_for_one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    assert not this_machine.runs_on_gpu(config())
-    (missing,) = this_machine._gpus(config(accelerator="gpu"), ALONE)
+    assert not machine_checks.runs_on_gpu(config())
+    (missing,) = machine_checks._gpus(config(accelerator="gpu"), ALONE)
     assert (missing.status, missing.remedy) == ("fails", "set trainer.accelerator to cpu")
-    statuses = [check.status for check in this_machine._processor(config(precision="16-mixed"), 1e13)]
+    statuses = [check.status for check in machine_checks._processor(config(precision="16-mixed"), 1e13)]
     assert statuses == ["fails", "note"]
-    assert [check.status for check in this_machine._processor(config(), 1e9)] == ["ok"]
+    assert [check.status for check in machine_checks._processor(config(), 1e9)] == ["ok"]
 
 
 def test_without_gpus_the_memory_holds_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(this_machine, "host_memory", lambda: 15 * GIB)
-    assert this_machine._memory(ALONE).status == "ok"
-    two = this_machine._memory(ALONE._replace(devices=2))
+    monkeypatch.setattr(machine_checks, "host_memory", lambda: 15 * GIB)
+    assert machine_checks._memory(ALONE).status == "ok"
+    two = machine_checks._memory(ALONE._replace(devices=2))
     assert (two.status, two.found) == ("fails", f"15.00 GiB, {2 * ALONE.total / GIB:.2f} GiB needed")
 
 
@@ -67,31 +67,31 @@ def test_what_is_written_to_one_disk_counts_together(tmp_path: Path, monkeypatch
     usage = SimpleNamespace(free=20 * GIB)
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
     files = [Written("export", tmp_path / "new" / "run", 14 * GIB, 1), Written("checkpoints", tmp_path, 5 * GIB, 2)]
-    (fits,) = this_machine._disk(files)
+    (fits,) = machine_checks._disk(files)
     assert (fits.status, fits.found) == ("ok", "20.00 GiB free, 19.00 GiB to be written")
     usage.free = 18 * GIB
-    assert [check.status for check in this_machine._disk(files)] == ["fails"]
+    assert [check.status for check in machine_checks._disk(files)] == ["fails"]
 
 
 def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
-    assert this_machine._folder(tmp_path / "new" / "run").status == "ok"
-    assert this_machine._folder(tmp_path).status == "ok"
+    assert machine_checks._folder(tmp_path / "new" / "run").status == "ok"
+    assert machine_checks._folder(tmp_path).status == "ok"
     (tmp_path / "config.yaml").touch()
-    assert this_machine._folder(tmp_path).found == "holds something already"
+    assert machine_checks._folder(tmp_path).found == "holds something already"
 
 
 def test_an_old_package_is_named_with_the_command_that_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [check.name for check in this_machine._versions()] == ["packages"]
-    monkeypatch.setattr(this_machine, "version", lambda name: "0.1")
-    checks = {check.name: check for check in this_machine._versions()}
+    assert [check.name for check in machine_checks._versions()] == ["packages"]
+    monkeypatch.setattr(machine_checks, "version", lambda name: "0.1")
+    checks = {check.name: check for check in machine_checks._versions()}
     assert checks["torch"].found == "0.1, >=2.6 needed"
     assert "pytest" not in checks  # of an extra
 
 
 def test_flash_attention_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(this_machine, "find_spec", lambda name: None)
-    assert [check.status for check in this_machine._attention("flash_attention_2")] == ["fails"]
-    assert not list(this_machine._attention("sdpa"))
+    monkeypatch.setattr(machine_checks, "find_spec", lambda name: None)
+    assert [check.status for check in machine_checks._attention("flash_attention_2")] == ["fails"]
+    assert not list(machine_checks._attention("sdpa"))
 
 
 @pytest.mark.parametrize(("option", "count"), [(3, 3), ("2", 2), ("0,1,", 2), ([4, 5], 2)])

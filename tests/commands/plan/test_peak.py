@@ -9,7 +9,7 @@ import pytest
 from transformers import LlamaConfig
 
 from lit_unlearn import RMU, RepresentationMSE, UnlearnModule
-from lit_unlearn.plan.step import Rows, simulate
+from lit_unlearn.commands.plan.step import Rows, simulate
 
 ROWS = Rows(2, 256, 256)
 TRAINABLE = [r"model\.layers\..*"]
@@ -20,8 +20,8 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from tests.plan.measuring import pair
-from tests.plan.test_peak import ROWS, module_of
+from tests.commands.plan.measuring import pair
+from tests.commands.plan.test_peak import ROWS, module_of
 
 def status(name):
     return int(Path("/proc/self/status").read_text().split(name + ":")[1].split()[0]) * 1024

@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 from packaging.requirements import Requirement
 
-from lit_unlearn.plan import hub
-from lit_unlearn.plan.check import Check
-from lit_unlearn.plan.config import PlanCLI, devices
-from lit_unlearn.plan.disk import Written, run_folder
-from lit_unlearn.plan.strategies import Layout
-from lit_unlearn.plan.table import unit
+from lit_unlearn.commands.plan import hub
+from lit_unlearn.commands.plan.check import Check
+from lit_unlearn.commands.plan.config import PlanCLI, devices
+from lit_unlearn.commands.plan.disk import Written, run_folder
+from lit_unlearn.commands.plan.strategies import Layout
+from lit_unlearn.commands.plan.table import unit
 from lit_unlearn.runs.atomic_files import existing
 
 _SLOW = 1e12
