@@ -101,7 +101,7 @@ def _evaluate(words: list[str]) -> None:
 
 
 def _report(words: list[str]) -> None:
-    from lit_unlearn.report import main as report
+    from lit_unlearn.commands.report import main as report
 
     report(words[1:])
 

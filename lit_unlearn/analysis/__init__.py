@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lit_unlearn.commands.options.command_parser import CommandParser
+from lit_unlearn.commands.report.section import write
 from lit_unlearn.errors import InputError
-from lit_unlearn.report.section import write
 
 
 class _Analysis(NamedTuple):

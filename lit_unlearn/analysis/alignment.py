@@ -17,13 +17,13 @@ from transformers import PreTrainedModel
 from lit_unlearn.analysis import drawing
 from lit_unlearn.analysis.opening import Run, open_runs
 from lit_unlearn.analysis.rows import Streams, batches, stream_rows
+from lit_unlearn.commands.report.runs import BASE
+from lit_unlearn.commands.report.section import Section
+from lit_unlearn.commands.report.style import legend, line_style, styled
 from lit_unlearn.data.rows import Row
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses import functional
 from lit_unlearn.losses.contract import Loss, PerTopic
-from lit_unlearn.report.runs import BASE
-from lit_unlearn.report.section import Section
-from lit_unlearn.report.style import legend, line_style, styled
 from lit_unlearn.running.hooks import captured_input
 from lit_unlearn.running.partial_forward import run_layers
 

@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lit_unlearn.report.style import line_style
+from lit_unlearn.commands.report.style import line_style
 
 
 def panels(count: int, *, rows: int = 1, width: float = 3.9, height: float = 3.7) -> tuple[Figure, list[Axes]]:

@@ -13,6 +13,9 @@ from transformers import PreTrainedModel
 from lit_unlearn.analysis import drawing
 from lit_unlearn.analysis.opening import Run, open_runs
 from lit_unlearn.analysis.pairs import queries, spread
+from lit_unlearn.commands.report.runs import BASE
+from lit_unlearn.commands.report.section import Section
+from lit_unlearn.commands.report.style import accuracy_axis, legend, line_style, styled
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.questions.batches import Query, QueryBatch, QueryBatches, query_loader
@@ -20,9 +23,6 @@ from lit_unlearn.questions.scores import evaluate_choices
 from lit_unlearn.questions.sets import DEFAULT
 from lit_unlearn.questions.source import Question
 from lit_unlearn.questions.statistics import Estimate, accuracy
-from lit_unlearn.report.runs import BASE
-from lit_unlearn.report.section import Section
-from lit_unlearn.report.style import accuracy_axis, legend, line_style, styled
 from lit_unlearn.running.partial_forward import logit_lens
 
 _TEXT = """\

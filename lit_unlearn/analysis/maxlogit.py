@@ -14,13 +14,13 @@ from lit_unlearn.analysis import drawing
 from lit_unlearn.analysis.association import correlation, shown
 from lit_unlearn.analysis.opening import Run, open_runs
 from lit_unlearn.analysis.pairs import queries, spread
+from lit_unlearn.commands.report.runs import BASE
+from lit_unlearn.commands.report.section import Section
+from lit_unlearn.commands.report.style import legend, line_style, styled
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.batches import QueryBatch, QueryBatches, query_loader
 from lit_unlearn.questions.scores import choice_scores, evaluate_choices
 from lit_unlearn.questions.source import Question, prompt
-from lit_unlearn.report.runs import BASE
-from lit_unlearn.report.section import Section
-from lit_unlearn.report.style import legend, line_style, styled
 from lit_unlearn.running.decoding import decode
 
 TOKENS = 15

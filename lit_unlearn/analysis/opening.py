@@ -13,13 +13,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from lit_unlearn.callbacks import ExportPretrained, PerturbationRobustness
 from lit_unlearn.commands.forget_tokens.command import ConfigCLI
 from lit_unlearn.commands.options import config_files
+from lit_unlearn.commands.report.runs import BASE
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
 from lit_unlearn.models import loading
 from lit_unlearn.modules import checks
 from lit_unlearn.modules.unlearn import UnlearnModule
-from lit_unlearn.report.runs import BASE
 
 CONFIG = "config.yaml"
 

@@ -15,10 +15,10 @@ from lit_unlearn.analysis.association import correlation, shown
 from lit_unlearn.analysis.opening import Run, open_runs
 from lit_unlearn.analysis.pairs import Pair, question_pairs
 from lit_unlearn.analysis.response import Responder, right_logit
+from lit_unlearn.commands.report.runs import BASE
+from lit_unlearn.commands.report.section import Section
+from lit_unlearn.commands.report.style import legend, line_style, styled
 from lit_unlearn.errors import InputError
-from lit_unlearn.report.runs import BASE
-from lit_unlearn.report.section import Section
-from lit_unlearn.report.style import legend, line_style, styled
 
 _TEXT = """\
 Theorem 4.3 of the RNA paper: if a forget token adds ε ~ N(0, ηI) to the hidden states (Assumption 4.2), the output \

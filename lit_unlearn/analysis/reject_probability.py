@@ -12,9 +12,9 @@ from lit_unlearn.analysis.opening import Run, open_runs
 from lit_unlearn.analysis.pairs import Pair, question_pairs
 from lit_unlearn.analysis.rejection import Asked, Rejection, rejection
 from lit_unlearn.analysis.response import Responder, answer_loss
+from lit_unlearn.commands.report.section import Section
+from lit_unlearn.commands.report.style import bar_style, legend, styled
 from lit_unlearn.errors import InputError
-from lit_unlearn.report.section import Section
-from lit_unlearn.report.style import bar_style, legend, styled
 
 _TEXT = """\
 Theorem 5.2 of the RNA paper: P[reject] = 1/2 - arctan(sqrt(η/ν) / s) / π. J is the negative log-likelihood of the \

@@ -12,9 +12,9 @@ from lit_unlearn.analysis.insertion import AS_ASKED, CONTROL, FORMS, PERTURBED, 
 from lit_unlearn.analysis.opening import Run, open_runs
 from lit_unlearn.analysis.patching import DISTANCES, NONE, POSITIONS, Decoder, Patched, ask, patch
 from lit_unlearn.analysis.spillover_figure import Numbers, draw
+from lit_unlearn.commands.report.runs import BASE
+from lit_unlearn.commands.report.section import Section
 from lit_unlearn.questions.statistics import mean
-from lit_unlearn.report.runs import BASE
-from lit_unlearn.report.section import Section
 
 _TEXT = """\
 Activation patching: the unlearned model answers questions to retain, but after the steering layer its hidden states \

@@ -13,8 +13,8 @@ from torch import Tensor
 from lit_unlearn.analysis import drawing
 from lit_unlearn.analysis.insertion import AS_ASKED, CONTROL, FORMS, PERTURBED
 from lit_unlearn.analysis.patching import DISTANCES, POSITIONS
-from lit_unlearn.report.runs import BASE
-from lit_unlearn.report.style import COLOURS, accuracy_axis, legend, line_style, styled
+from lit_unlearn.commands.report.runs import BASE
+from lit_unlearn.commands.report.style import COLOURS, accuracy_axis, legend, line_style, styled
 
 Numbers = dict[str, Any]
 """As section.json has them."""

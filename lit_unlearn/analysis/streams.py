@@ -14,10 +14,10 @@ from lit_unlearn.analysis.opening import Run
 from lit_unlearn.analysis.resemblance import SHUFFLES, Resemblance, Topic, frequencies, positions, resemblance
 from lit_unlearn.analysis.rows import stream_rows
 from lit_unlearn.commands.forget_tokens.representations import Representations
+from lit_unlearn.commands.report.section import Section
+from lit_unlearn.commands.report.style import bar_style, legend, styled
 from lit_unlearn.data.rows import Row
 from lit_unlearn.errors import InputError
-from lit_unlearn.report.section import Section
-from lit_unlearn.report.style import bar_style, legend, styled
 
 _TOKENS = 12
 """How many tokens a figure names."""

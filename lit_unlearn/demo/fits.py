@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from lit_unlearn.commands.report import load
+from lit_unlearn.commands.report.table import cell
 from lit_unlearn.demo.settings import Setting
-from lit_unlearn.report import load
-from lit_unlearn.report.table import cell
 from lit_unlearn.sweep.grid import Point
 
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9)

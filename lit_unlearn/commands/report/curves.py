@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lit_unlearn.report.series import CONTROL, Line, Panel
-from lit_unlearn.report.style import accuracy_axis, legend, line_style, styled
+from lit_unlearn.commands.report.series import CONTROL, Line, Panel
+from lit_unlearn.commands.report.style import accuracy_axis, legend, line_style, styled
 
 
 @styled

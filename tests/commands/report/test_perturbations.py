@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from lit_unlearn.report.perturbations import Kind, kinds
+from lit_unlearn.commands.report.perturbations import Kind, kinds
 
 
 @pytest.mark.parametrize(

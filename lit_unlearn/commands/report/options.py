@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from lit_unlearn.commands.report.runs import Model
 from lit_unlearn.errors import InputError
-from lit_unlearn.report.runs import Model
 
 _CONFIG = "config.yaml"
 _OWN = ("seed_everything", "trainer.default_root_dir", "ckpt_path")

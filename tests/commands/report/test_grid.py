@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from lit_unlearn.report.grid import accuracies, of_panel, plain
-from lit_unlearn.report.runs import load
-from lit_unlearn.report.series import over_steps
-from tests.report.made import BASE, asked, evaluation, write_run
+from lit_unlearn.commands.report.grid import accuracies, of_panel, plain
+from lit_unlearn.commands.report.runs import load
+from lit_unlearn.commands.report.series import over_steps
+from tests.commands.report.made import BASE, asked, evaluation, write_run
 
 RMU = evaluation(9, forget=25, retain=97, perturbed=50, control=93)
 

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lit_unlearn.report.runs import Model
-from lit_unlearn.report.style import legend, line_style, styled
-from lit_unlearn.report.table import Cell, cell
+from lit_unlearn.commands.report.runs import Model
+from lit_unlearn.commands.report.style import legend, line_style, styled
+from lit_unlearn.commands.report.table import Cell, cell
 
 
 class Placed(NamedTuple):

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
+from lit_unlearn.commands.report.grid import Table, plain
+from lit_unlearn.commands.report.runs import Model, each_run
+from lit_unlearn.commands.report.section import FIGURE, FILE, read
 from lit_unlearn.errors import InputError
-from lit_unlearn.report.grid import Table, plain
-from lit_unlearn.report.runs import Model, each_run
-from lit_unlearn.report.section import FIGURE, FILE, read
 
 
 class Included(NamedTuple):

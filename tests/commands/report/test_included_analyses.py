@@ -4,10 +4,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from lit_unlearn import InputError
-from lit_unlearn.report.included import find
-from lit_unlearn.report.runs import load
-from lit_unlearn.report.section import Section, write
-from tests.report.made import BASE, evaluation, write_run
+from lit_unlearn.commands.report.included_analyses import find
+from lit_unlearn.commands.report.runs import load
+from lit_unlearn.commands.report.section import Section, write
+from tests.commands.report.made import BASE, evaluation, write_run
 
 AFTER = evaluation(9, forget=25, retain=97, perturbed=50, control=93)
 

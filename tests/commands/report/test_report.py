@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from lit_unlearn.cli import main
-from lit_unlearn.report import load, markdown
-from lit_unlearn.report.section import Section, write
-from lit_unlearn.report.table import compact
-from tests.report.made import BASE, asked, evaluation, write_generations, write_run
+from lit_unlearn.commands.report import load, markdown
+from lit_unlearn.commands.report.section import Section, write
+from lit_unlearn.commands.report.table import compact
+from tests.commands.report.made import BASE, asked, evaluation, write_generations, write_run
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_nothing_is_written_where_a_part_cannot_be_made(runs: list[str], capsys:
 def test_a_package_that_is_not_installed_is_named(
     runs: list[str], package: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in [name for name in sys.modules if name.startswith("lit_unlearn.report.")]:
+    for name in [name for name in sys.modules if name.startswith("lit_unlearn.commands.report.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(SystemExit):

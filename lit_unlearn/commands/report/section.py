@@ -75,7 +75,7 @@ def _check(section: Section) -> None:
 
 
 def _write_figure(folder: Path, figure: Any) -> None:
-    from lit_unlearn.report.style import encoded  # only who draws needs matplotlib
+    from lit_unlearn.commands.report.style import encoded  # only who draws needs matplotlib
 
     for kind in ("png", "svg"):
         (folder / f"{FIGURE}.{kind}").write_bytes(encoded(figure, kind))

@@ -5,10 +5,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from lit_unlearn.commands.report.perturbations import Kind
+from lit_unlearn.commands.report.runs import INTERPOLATION, Model, each_run, evaluated
+from lit_unlearn.commands.report.table import Cell, cell
 from lit_unlearn.questions.outcomes import Outcomes
-from lit_unlearn.report.perturbations import Kind
-from lit_unlearn.report.runs import INTERPOLATION, Model, each_run, evaluated
-from lit_unlearn.report.table import Cell, cell
 
 CONTROL = "/control"
 _TOGETHER = 4

@@ -6,8 +6,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from lit_unlearn.cli import main
-from lit_unlearn.report.section import Section, write
-from tests.report.made import asked, write_generations, write_run
+from lit_unlearn.commands.report.section import Section, write
+from tests.commands.report.made import asked, write_generations, write_run
 
 EVIL = "<script>alert('$x')</script>"
 RUN = "<script>alert('$x')"

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from lit_unlearn.report.options import options, origin, split
-from lit_unlearn.report.runs import each_run, load
-from tests.report.made import BASE, evaluation, write_run
+from lit_unlearn.commands.report.options import options, origin, split
+from lit_unlearn.commands.report.runs import each_run, load
+from tests.commands.report.made import BASE, evaluation, write_run
 
 AFTER = evaluation(9, forget=25, retain=97, perturbed=50, control=93)
 CONFIG = """\

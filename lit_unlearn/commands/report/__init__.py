@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lit_unlearn.commands.options.command_parser import CommandParser
+from lit_unlearn.commands.report.runs import Model, load
+from lit_unlearn.commands.report.table import as_json, markdown
 from lit_unlearn.errors import InputError
-from lit_unlearn.report.runs import Model, load
-from lit_unlearn.report.table import as_json, markdown
 from lit_unlearn.runs.atomic_files import check_makable, write_whole
 from lit_unlearn.runs.credentials import masked
 
@@ -44,15 +44,15 @@ def _files(models: Sequence[Model], include: Sequence[Path], command: str) -> di
         InputError: a folder to include holds no section, or a package is not installed.
     """
     try:
-        from lit_unlearn.report import answers, included
-        from lit_unlearn.report.page import page
-        from lit_unlearn.report.pictures import overview
-        from lit_unlearn.report.style import encoded
+        from lit_unlearn.commands.report import answers, included_analyses
+        from lit_unlearn.commands.report.page import page
+        from lit_unlearn.commands.report.pictures import overview
+        from lit_unlearn.commands.report.style import encoded
     except ModuleNotFoundError as error:
         if error.name not in ("matplotlib", "jinja2"):
             raise
         raise InputError(f"report: {error.name} is not installed; pip install 'lit-unlearn[report]'") from error
-    sections = included.find(models, include)
+    sections = included_analyses.find(models, include)
     parts = [markdown(models), *answers.as_markdown(models), *(section.markdown for section in sections)]
     accuracies = overview(models)
     (drawing,) = accuracies.drawings

@@ -3,7 +3,7 @@ from xml.etree import ElementTree
 import pytest
 from markupsafe import Markup
 
-from lit_unlearn.report.inline import inline
+from lit_unlearn.commands.report.inline_svg import inline
 
 NAMESPACES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
 

@@ -6,16 +6,16 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
+from lit_unlearn.commands.report.curves import curves
+from lit_unlearn.commands.report.figure import bars
+from lit_unlearn.commands.report.forgetting_robustness import Front, front, fronts
+from lit_unlearn.commands.report.grid import Table, of_panel, plain
+from lit_unlearn.commands.report.perturbations import Kind
+from lit_unlearn.commands.report.runs import Model
+from lit_unlearn.commands.report.series import Panel, over_lengths, over_option, over_shares, over_steps, readable
+from lit_unlearn.commands.report.style import encoded
+from lit_unlearn.commands.report.table import shown
 from lit_unlearn.questions.similar_ngrams import CLASSES
-from lit_unlearn.report.curves import curves
-from lit_unlearn.report.figure import bars
-from lit_unlearn.report.front import Front, front, fronts
-from lit_unlearn.report.grid import Table, of_panel, plain
-from lit_unlearn.report.perturbations import Kind
-from lit_unlearn.report.runs import Model
-from lit_unlearn.report.series import Panel, over_lengths, over_option, over_shares, over_steps, readable
-from lit_unlearn.report.style import encoded
-from lit_unlearn.report.table import shown
 
 _WHISKERS = "Whiskers are the ± of the tables; the dotted line is guessing."
 _BANDS = "Bands are the ± of the tables; the dotted line is guessing."

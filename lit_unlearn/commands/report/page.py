@@ -9,14 +9,14 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from lit_unlearn.report import answers, options
-from lit_unlearn.report.grid import Group, Table, accuracies, plain
-from lit_unlearn.report.included import Included
-from lit_unlearn.report.inline import inline
-from lit_unlearn.report.perturbations import kinds
-from lit_unlearn.report.pictures import Picture, pictures
-from lit_unlearn.report.runs import Model, each_run
-from lit_unlearn.report.table import legend
+from lit_unlearn.commands.report import answers, options
+from lit_unlearn.commands.report.grid import Group, Table, accuracies, plain
+from lit_unlearn.commands.report.included_analyses import Included
+from lit_unlearn.commands.report.inline_svg import inline
+from lit_unlearn.commands.report.perturbations import kinds
+from lit_unlearn.commands.report.pictures import Picture, pictures
+from lit_unlearn.commands.report.runs import Model, each_run
+from lit_unlearn.commands.report.table import legend
 
 _NAMED = 4
 """So many runs are named in the title."""

@@ -5,10 +5,10 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 
-from lit_unlearn.report import load
-from lit_unlearn.report.front import Front, Placed, front, fronts
-from lit_unlearn.report.table import Cell, cell
-from tests.report.made import asked, write_run
+from lit_unlearn.commands.report import load
+from lit_unlearn.commands.report.forgetting_robustness import Front, Placed, front, fronts
+from lit_unlearn.commands.report.table import Cell, cell
+from tests.commands.report.made import asked, write_run
 
 AT = Placed(Cell(0.25, 0.01), Cell(0.98, 0.05))
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from lit_unlearn.commands.report.runs import Model
 from lit_unlearn.questions.statistics import Recovery, mean, recovery_rate
-from lit_unlearn.report.runs import Model
 
 _BESIDE = 2
 """Perturbations of one table."""

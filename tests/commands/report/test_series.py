@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
-from lit_unlearn.report.perturbations import kinds
-from lit_unlearn.report.runs import load
-from lit_unlearn.report.series import Panel, over_lengths, over_option, over_shares, over_steps, readable
-from tests.report.made import BASE, asked, evaluation, write_run
+from lit_unlearn.commands.report.perturbations import kinds
+from lit_unlearn.commands.report.runs import load
+from lit_unlearn.commands.report.series import Panel, over_lengths, over_option, over_shares, over_steps, readable
+from tests.commands.report.made import BASE, asked, evaluation, write_run
 
 
 def after(step: int = 9, perturbed: int = 50, **more: Any) -> dict[str, Any]:

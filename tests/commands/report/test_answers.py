@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from lit_unlearn.report.answers import as_markdown, prompts
-from lit_unlearn.report.runs import load
-from tests.report.made import BASE, evaluation, write_generations, write_run
+from lit_unlearn.commands.report.answers import as_markdown, prompts
+from lit_unlearn.commands.report.runs import load
+from tests.commands.report.made import BASE, evaluation, write_generations, write_run
 
 BETWEEN = evaluation(5, forget=60, retain=97, perturbed=70, control=93)
 AFTER = evaluation(9, forget=25, retain=97, perturbed=50, control=93)

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lit_unlearn.commands.report.runs import Model, each_run
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.generations import Generation, markdown, rows
-from lit_unlearn.report.runs import Model, each_run
 
 _FILE = "generations.json"
 

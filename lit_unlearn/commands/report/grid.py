@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from lit_unlearn.report.runs import Model
-from lit_unlearn.report.series import Panel
-from lit_unlearn.report.table import cell, excess, recoveries, recovery_shown, shown
+from lit_unlearn.commands.report.runs import Model
+from lit_unlearn.commands.report.series import Panel
+from lit_unlearn.commands.report.table import cell, excess, recoveries, recovery_shown, shown
 
 _COLUMNS = 8
 """Of one table of accuracies; more would not fit on paper."""
