@@ -113,7 +113,7 @@ def _analyse(words: list[str]) -> None:
 
 
 def _sweep(words: list[str]) -> None:
-    from lit_unlearn.sweep import main as sweep
+    from lit_unlearn.commands.sweep import main as sweep
 
     sweep(words[1:])
 

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from lit_unlearn.commands.sweep import Progress
+from lit_unlearn.commands.sweep.grid import Point, run_points
+from lit_unlearn.commands.sweep.study import open_study
 from lit_unlearn.demo.fits import choosing, relearning, reported
 from lit_unlearn.demo.mixing_settings import MIXING
 from lit_unlearn.demo.settings import METHODS, Setting
 from lit_unlearn.demo.tables import picture, section
 from lit_unlearn.errors import InputError
 from lit_unlearn.runs.atomic_files import write_whole
-from lit_unlearn.sweep import Progress
-from lit_unlearn.sweep.grid import Point, run_points
-from lit_unlearn.sweep.study import open_study
 
 
 class Study(NamedTuple):

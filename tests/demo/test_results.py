@@ -6,12 +6,12 @@ import pytest
 
 from lit_unlearn import InputError
 from lit_unlearn.commands.options import config_files
+from lit_unlearn.commands.sweep.grid import Point
 from lit_unlearn.demo import fits, results
 from lit_unlearn.demo.fits import choosing, chosen, relearning, reported
 from lit_unlearn.demo.results import STUDIES, Study, main
 from lit_unlearn.demo.settings import Setting
 from lit_unlearn.demo.tables import RELEARNT, section
-from lit_unlearn.sweep.grid import Point
 
 ALL = [
     pytest.param(study, setting, id=f"{name}-{setting.folder}")

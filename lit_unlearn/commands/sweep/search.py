@@ -9,9 +9,9 @@ from optuna.samplers import TPESampler
 from optuna.study import MaxTrialsCallback
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from lit_unlearn.commands.sweep.options import Axis, Limit, point_name
+from lit_unlearn.commands.sweep.study import FitFailed, Fits, last_accuracies
 from lit_unlearn.errors import InputError
-from lit_unlearn.sweep.options import Axis, Limit, point_name
-from lit_unlearn.sweep.study import FitFailed, Fits, last_accuracies
 
 Report = Callable[[str, Mapping[str, float]], None]
 """What is told of a trial: its folder's name, and the accuracies it ended with."""

@@ -14,8 +14,8 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from lit_unlearn.commands.sweep.study import FitFailed, Fits, config_hashes, last_accuracies
 from lit_unlearn.errors import InputError
-from lit_unlearn.sweep.study import FitFailed, Fits, config_hashes, last_accuracies
 
 HEARTBEAT = 20.0
 """Seconds between a worker's signs of life; after six without one its fit is another worker's."""

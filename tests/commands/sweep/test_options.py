@@ -2,7 +2,7 @@ import optuna
 import pytest
 
 from lit_unlearn import InputError
-from lit_unlearn.sweep.options import Axis, grid_points, point_name, read_axes, read_limit
+from lit_unlearn.commands.sweep.options import Axis, grid_points, point_name, read_axes, read_limit
 
 
 def test_every_combination_meets_every_seed() -> None:

@@ -19,9 +19,9 @@ from optuna.trial import TrialState
 
 from lit_unlearn import InputError
 from lit_unlearn.cli import main
-from lit_unlearn.sweep import study as studies
-from lit_unlearn.sweep.grid import Point, run_points
-from lit_unlearn.sweep.study import FitFailed, open_study
+from lit_unlearn.commands.sweep import study as studies
+from lit_unlearn.commands.sweep.grid import Point, run_points
+from lit_unlearn.commands.sweep.study import FitFailed, open_study
 
 SWEEP = ["sweep", "--over", "model.noise_scale=0,1", "--seeds", "2", "--out", "out"]
 SEARCH = ["sweep", "--over", "model.noise_scale=0..4", "--out", "out", "--maximize", "retain"]
@@ -54,7 +54,7 @@ def fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fits:
     monkeypatch.chdir(tmp_path)
     fits = Fits()
     for module in ("grid", "search"):
-        monkeypatch.setattr(f"lit_unlearn.sweep.{module}.Fits", lambda: fits)
+        monkeypatch.setattr(f"lit_unlearn.commands.sweep.{module}.Fits", lambda: fits)
     return fits
 
 
@@ -108,7 +108,7 @@ def test_workers_share_the_points(fits: Fits) -> None:
 
 
 def test_a_dead_workers_point_is_taken_over(fits: Fits, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lit_unlearn.sweep.grid.HEARTBEAT", 0.05)
+    monkeypatch.setattr("lit_unlearn.commands.sweep.grid.HEARTBEAT", 0.05)
     study = open_study(Path("out"), [], kind="a grid")
     options = ["('model.noise_scale', '0')", "('seed_everything', '0')"]
     study.enqueue_trial({}, user_attrs={"point": "noise_scale=0/seed-0", "options": options})
@@ -119,7 +119,7 @@ def test_a_dead_workers_point_is_taken_over(fits: Fits, monkeypatch: pytest.Monk
 
 
 def test_a_living_workers_point_is_waited_for(fits: Fits, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lit_unlearn.sweep.grid.HEARTBEAT", 0.1)
+    monkeypatch.setattr("lit_unlearn.commands.sweep.grid.HEARTBEAT", 0.1)
     fits.seconds = 2.0
     first = threading.Thread(target=main, args=(SWEEP,))
     first.start()

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lit_unlearn.commands.options.command_parser import CommandParser
+from lit_unlearn.commands.sweep.options import Axis, grid_points, read_axes, read_limit
 from lit_unlearn.errors import InputError
-from lit_unlearn.sweep.options import Axis, grid_points, read_axes, read_limit
 
 _STORE = "prefixes"  # of the sweep's folder
 
@@ -30,8 +30,8 @@ def main(words: Sequence[str]) -> None:
 
 
 def _grid(options: argparse.Namespace, shared: list[str], axes: Mapping[str, Axis]) -> None:
-    from lit_unlearn.sweep.grid import Point, run_points
-    from lit_unlearn.sweep.study import open_study
+    from lit_unlearn.commands.sweep.grid import Point, run_points
+    from lit_unlearn.commands.sweep.study import open_study
 
     if options.limit:
         raise InputError("sweep.limit: a grid has no limits; give --maximize too, to search")
@@ -57,8 +57,8 @@ def _grid(options: argparse.Namespace, shared: list[str], axes: Mapping[str, Axi
 
 
 def _search(options: argparse.Namespace, shared: list[str], axes: Mapping[str, Axis]) -> None:
-    from lit_unlearn.sweep.search import best, sampler, search
-    from lit_unlearn.sweep.study import open_study
+    from lit_unlearn.commands.sweep.search import best, sampler, search
+    from lit_unlearn.commands.sweep.study import open_study
 
     if not axes:
         raise InputError("sweep.over: nothing to search; give at least one option and its values or range")
