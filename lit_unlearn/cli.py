@@ -107,7 +107,7 @@ def _report(words: list[str]) -> None:
 
 
 def _analyse(words: list[str]) -> None:
-    from lit_unlearn.analysis import main as analyse
+    from lit_unlearn.commands.analysis import main as analyse
 
     analyse(words[1:])
 

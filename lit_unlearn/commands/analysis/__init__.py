@@ -79,7 +79,7 @@ def _module(name: str) -> Any:
         InputError: matplotlib or scipy is not installed.
     """
     try:
-        return import_module(f"lit_unlearn.analysis.{name.replace('-', '_')}")
+        return import_module(f"lit_unlearn.commands.analysis.{name.replace('-', '_')}")
     except ImportError as error:
         if error.name is None or error.name.partition(".")[0] not in ("matplotlib", "scipy"):
             raise

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from lit_unlearn.analysis.insertion import AS_ASKED, CONTROL, FORMS, PERTURBED, Marked, marked_queries
-from lit_unlearn.analysis.opening import Run, open_runs
-from lit_unlearn.analysis.patching import DISTANCES, NONE, POSITIONS, Decoder, Patched, ask, patch
-from lit_unlearn.analysis.spillover_figure import Numbers, draw
+from lit_unlearn.commands.analysis.insertion import AS_ASKED, CONTROL, FORMS, PERTURBED, Marked, marked_queries
+from lit_unlearn.commands.analysis.opened_runs import Run, open_runs
+from lit_unlearn.commands.analysis.patching import DISTANCES, NONE, POSITIONS, Decoder, Patched, ask, patch
+from lit_unlearn.commands.analysis.spillover_figure import Numbers, draw
 from lit_unlearn.commands.report.runs import BASE
 from lit_unlearn.commands.report.section import Section
 from lit_unlearn.questions.statistics import mean

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from lit_unlearn.analysis.insertion import Marked
+from lit_unlearn.commands.analysis.insertion import Marked
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.losses.functional import masked_mean, mean_norm, precise
 from lit_unlearn.questions.batches import QueryBatch, QueryBatches, query_loader

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
-from lit_unlearn.analysis.opening import Run
+from lit_unlearn.commands.analysis.opened_runs import Run
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.batches import Query, encode
 from lit_unlearn.questions.sets import DEFAULT, Variant

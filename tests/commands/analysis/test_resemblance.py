@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lit_unlearn.analysis.association import jensen_shannon
-from lit_unlearn.analysis.resemblance import Topic, frequencies, positions, resemblance
+from lit_unlearn.commands.analysis.association import jensen_shannon
+from lit_unlearn.commands.analysis.resemblance import Topic, frequencies, positions, resemblance
 
 ROWS, LENGTH = 200, 12
 

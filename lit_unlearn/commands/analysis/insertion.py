@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
-from lit_unlearn.analysis.opening import Run
-from lit_unlearn.analysis.pairs import perturbed_to_retain, queries, shared_end, spread
+from lit_unlearn.commands.analysis.opened_runs import Run
+from lit_unlearn.commands.analysis.pairs import perturbed_to_retain, queries, shared_end, spread
 from lit_unlearn.questions.batches import Query
 from lit_unlearn.questions.perturbation import Control, Perturbation
 from lit_unlearn.questions.places import Place

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from lit_unlearn.analysis import theory
+from lit_unlearn.commands.analysis import theory
 
 
 def simulated(eta: float, nu: float, ratio: float) -> tuple[float, float]:

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from lit_unlearn.analysis import theory
-from lit_unlearn.analysis.response import Responder, Response, answer_loss, last_tokens, right_logit
+from lit_unlearn.commands.analysis import theory
+from lit_unlearn.commands.analysis.response import Responder, Response, answer_loss, last_tokens, right_logit
 from lit_unlearn.models import loading
 from lit_unlearn.questions.batches import Query
 from tests.batches import random_rows

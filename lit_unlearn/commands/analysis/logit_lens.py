@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from lit_unlearn.analysis import drawing
-from lit_unlearn.analysis.opening import Run, open_runs
-from lit_unlearn.analysis.pairs import queries, spread
+from lit_unlearn.commands.analysis import drawing
+from lit_unlearn.commands.analysis.opened_runs import Run, open_runs
+from lit_unlearn.commands.analysis.pairs import queries, spread
 from lit_unlearn.commands.report.runs import BASE
 from lit_unlearn.commands.report.section import Section
 from lit_unlearn.commands.report.style import accuracy_axis, legend, line_style, styled

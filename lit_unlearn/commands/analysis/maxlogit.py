@@ -10,10 +10,10 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lit_unlearn.analysis import drawing
-from lit_unlearn.analysis.association import correlation, shown
-from lit_unlearn.analysis.opening import Run, open_runs
-from lit_unlearn.analysis.pairs import queries, spread
+from lit_unlearn.commands.analysis import drawing
+from lit_unlearn.commands.analysis.association import correlation, shown
+from lit_unlearn.commands.analysis.opened_runs import Run, open_runs
+from lit_unlearn.commands.analysis.pairs import queries, spread
 from lit_unlearn.commands.report.runs import BASE
 from lit_unlearn.commands.report.section import Section
 from lit_unlearn.commands.report.style import legend, line_style, styled

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lit_unlearn.analysis.association import between_centroids, jensen_shannon, mutual_information
+from lit_unlearn.commands.analysis.association import between_centroids, jensen_shannon, mutual_information
 
 SHUFFLES = 20
 """Draws of what chance gives."""

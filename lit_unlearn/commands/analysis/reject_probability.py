@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
-from lit_unlearn.analysis import drawing
-from lit_unlearn.analysis.opening import Run, open_runs
-from lit_unlearn.analysis.pairs import Pair, question_pairs
-from lit_unlearn.analysis.rejection import Asked, Rejection, rejection
-from lit_unlearn.analysis.response import Responder, answer_loss
+from lit_unlearn.commands.analysis import drawing
+from lit_unlearn.commands.analysis.opened_runs import Run, open_runs
+from lit_unlearn.commands.analysis.pairs import Pair, question_pairs
+from lit_unlearn.commands.analysis.rejection import Asked, Rejection, rejection
+from lit_unlearn.commands.analysis.response import Responder, answer_loss
 from lit_unlearn.commands.report.section import Section
 from lit_unlearn.commands.report.style import bar_style, legend, styled
 from lit_unlearn.errors import InputError

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from lit_unlearn import InputError
-from lit_unlearn.analysis import theory
-from lit_unlearn.analysis.rejection import Asked, rejection
-from lit_unlearn.analysis.response import Response
+from lit_unlearn.commands.analysis import theory
+from lit_unlearn.commands.analysis.rejection import Asked, rejection
+from lit_unlearn.commands.analysis.response import Response
 
 TOKENS = 3 * 2
 METHOD_CHANGE, RNA_CHANGE = [1.0, 2.0, -1.0], [-0.5, 3.0, -2.0]

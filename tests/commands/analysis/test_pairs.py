@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from lit_unlearn import InputError
-from lit_unlearn.analysis.opening import Run
-from lit_unlearn.analysis.pairs import question_pairs, shared_end
+from lit_unlearn.commands.analysis.opened_runs import Run
+from lit_unlearn.commands.analysis.pairs import question_pairs, shared_end
 from lit_unlearn.questions.sets import Variant
 from lit_unlearn.questions.source import prompt
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from lit_unlearn.analysis.opening import Run
+from lit_unlearn.commands.analysis.opened_runs import Run
 from tests.tiny_world import texts, tokenizer
 
 CONFIG = """\

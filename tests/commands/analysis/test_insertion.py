@@ -6,8 +6,8 @@ import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import ByT5Tokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from lit_unlearn.analysis.insertion import FORMS, marked_queries, spans
-from lit_unlearn.analysis.opening import Run
+from lit_unlearn.commands.analysis.insertion import FORMS, marked_queries, spans
+from lit_unlearn.commands.analysis.opened_runs import Run
 from lit_unlearn.questions.places import Option, Place, Prefix, Stem
 from lit_unlearn.questions.sets import Variant
 from lit_unlearn.questions.source import Question, prompt

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lit_unlearn.analysis import theory
-from lit_unlearn.analysis.response import Response
+from lit_unlearn.commands.analysis import theory
+from lit_unlearn.commands.analysis.response import Response
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.statistics import Estimate, accuracy
 

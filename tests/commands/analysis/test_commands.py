@@ -11,14 +11,14 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from lit_unlearn.analysis.association import correlation, jensen_shannon
-from lit_unlearn.analysis.opening import Run
-from lit_unlearn.analysis.rows import stream_rows
 from lit_unlearn.cli import main
+from lit_unlearn.commands.analysis.association import correlation, jensen_shannon
+from lit_unlearn.commands.analysis.opened_runs import Run
+from lit_unlearn.commands.analysis.rows import stream_rows
 from lit_unlearn.questions.sets import DEFAULT, Variant
 from lit_unlearn.questions.source import prompt
 from lit_unlearn.running.decoding import decode
-from tests.analysis.conftest import WriteRun
+from tests.commands.analysis.conftest import WriteRun
 
 FILES = ["SHA256SUMS", "figure.png", "figure.svg", "section.json", "section.md"]
 
@@ -208,7 +208,9 @@ def test_without_the_extra_it_says_what_to_install(
     missing: str, method: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in [
-        name for name in sys.modules if name.partition(".")[0] == missing or name.startswith("lit_unlearn.analysis.")
+        name
+        for name in sys.modules
+        if name.partition(".")[0] == missing or name.startswith("lit_unlearn.commands.analysis.")
     ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from torch import Tensor
 
-from lit_unlearn.analysis import drawing
-from lit_unlearn.analysis.insertion import AS_ASKED, CONTROL, FORMS, PERTURBED
-from lit_unlearn.analysis.patching import DISTANCES, POSITIONS
+from lit_unlearn.commands.analysis import drawing
+from lit_unlearn.commands.analysis.insertion import AS_ASKED, CONTROL, FORMS, PERTURBED
+from lit_unlearn.commands.analysis.patching import DISTANCES, POSITIONS
 from lit_unlearn.commands.report.runs import BASE
 from lit_unlearn.commands.report.style import COLOURS, accuracy_axis, legend, line_style, styled
 

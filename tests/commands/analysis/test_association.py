@@ -5,7 +5,13 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from lit_unlearn.analysis.association import between_centroids, correlation, jensen_shannon, mutual_information, shown
+from lit_unlearn.commands.analysis.association import (
+    between_centroids,
+    correlation,
+    jensen_shannon,
+    mutual_information,
+    shown,
+)
 
 
 def test_correlations_are_those_of_other_libraries() -> None:

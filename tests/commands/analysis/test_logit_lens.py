@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from lit_unlearn import InputError
-from lit_unlearn.analysis import main as analyse
-from lit_unlearn.analysis.logit_lens import by_layer
 from lit_unlearn.cli import main
+from lit_unlearn.commands.analysis import main as analyse
+from lit_unlearn.commands.analysis.logit_lens import by_layer
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.demo.knowledge import invent
 from lit_unlearn.demo.questions import draw

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from scipy.stats import norm
 from torch import Tensor
 
-from lit_unlearn.analysis import drawing, theory
-from lit_unlearn.analysis.association import correlation, shown
-from lit_unlearn.analysis.opening import Run, open_runs
-from lit_unlearn.analysis.pairs import Pair, question_pairs
-from lit_unlearn.analysis.response import Responder, right_logit
+from lit_unlearn.commands.analysis import drawing, theory
+from lit_unlearn.commands.analysis.association import correlation, shown
+from lit_unlearn.commands.analysis.opened_runs import Run, open_runs
+from lit_unlearn.commands.analysis.pairs import Pair, question_pairs
+from lit_unlearn.commands.analysis.response import Responder, right_logit
 from lit_unlearn.commands.report.runs import BASE
 from lit_unlearn.commands.report.section import Section
 from lit_unlearn.commands.report.style import legend, line_style, styled

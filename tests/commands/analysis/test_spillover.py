@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from lit_unlearn import InputError
-from lit_unlearn.analysis import main as analyse
-from lit_unlearn.analysis.insertion import FORMS
-from lit_unlearn.analysis.patching import DISTANCES, POSITIONS, Patched
-from lit_unlearn.analysis.spillover import summary
 from lit_unlearn.cli import main
-from tests.analysis.conftest import WriteRun
+from lit_unlearn.commands.analysis import main as analyse
+from lit_unlearn.commands.analysis.insertion import FORMS
+from lit_unlearn.commands.analysis.patching import DISTANCES, POSITIONS, Patched
+from lit_unlearn.commands.analysis.spillover import summary
+from tests.commands.analysis.conftest import WriteRun
 
 
 @pytest.fixture(scope="module")

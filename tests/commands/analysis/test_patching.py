@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from lit_unlearn.analysis.insertion import Marked, spans
-from lit_unlearn.analysis.pairs import queries
-from lit_unlearn.analysis.patching import DISTANCES, POSITIONS, Decoder, Patched, ask, masks, patch
+from lit_unlearn.commands.analysis.insertion import Marked, spans
+from lit_unlearn.commands.analysis.pairs import queries
+from lit_unlearn.commands.analysis.patching import DISTANCES, POSITIONS, Decoder, Patched, ask, masks, patch
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.demo.knowledge import invent
 from lit_unlearn.demo.questions import draw

@@ -14,9 +14,9 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from lit_unlearn.analysis import drawing
-from lit_unlearn.analysis.opening import Run, open_runs
-from lit_unlearn.analysis.rows import Streams, batches, stream_rows
+from lit_unlearn.commands.analysis import drawing
+from lit_unlearn.commands.analysis.opened_runs import Run, open_runs
+from lit_unlearn.commands.analysis.rows import Streams, batches, stream_rows
 from lit_unlearn.commands.report.runs import BASE
 from lit_unlearn.commands.report.section import Section
 from lit_unlearn.commands.report.style import legend, line_style, styled

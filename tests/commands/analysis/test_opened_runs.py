@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from lit_unlearn import InputError, WMDPDataModule
-from lit_unlearn.analysis.opening import Run, open_runs
+from lit_unlearn.commands.analysis.opened_runs import Run, open_runs
 from lit_unlearn.randomness import uniform_direction
-from tests.analysis.conftest import WriteRun
+from tests.commands.analysis.conftest import WriteRun
 from tests.tiny_world import texts
 
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from lit_unlearn.analysis.opening import Run
-from lit_unlearn.analysis.rows import batches, stream_rows, unpadded
+from lit_unlearn.commands.analysis.opened_runs import Run
+from lit_unlearn.commands.analysis.rows import batches, stream_rows, unpadded
 from tests.batches import padded, random_rows
 from tests.tiny_world import texts, tokenizer
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from lit_unlearn.analysis.opening import Run
+from lit_unlearn.commands.analysis.opened_runs import Run
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.losses.contract import Batch
 

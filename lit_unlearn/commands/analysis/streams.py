@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
-from lit_unlearn.analysis import drawing
-from lit_unlearn.analysis.association import jensen_shannon
-from lit_unlearn.analysis.opening import Run
-from lit_unlearn.analysis.resemblance import SHUFFLES, Resemblance, Topic, frequencies, positions, resemblance
-from lit_unlearn.analysis.rows import stream_rows
+from lit_unlearn.commands.analysis import drawing
+from lit_unlearn.commands.analysis.association import jensen_shannon
+from lit_unlearn.commands.analysis.opened_runs import Run
+from lit_unlearn.commands.analysis.resemblance import SHUFFLES, Resemblance, Topic, frequencies, positions, resemblance
+from lit_unlearn.commands.analysis.rows import stream_rows
 from lit_unlearn.commands.forget_tokens.representations import Representations
 from lit_unlearn.commands.report.section import Section
 from lit_unlearn.commands.report.style import bar_style, legend, styled
