@@ -125,7 +125,7 @@ def _plan(words: list[str]) -> None:
 
 
 def _harness(words: list[str]) -> None:
-    from lit_unlearn.harness_cli import main as harness
+    from lit_unlearn.commands.eval import main as harness
 
     harness(words[1:])
 
