@@ -65,9 +65,9 @@ full-report: $(INSTALLED)
 # The studies of docs/results.md and docs/mixing.md; what is done is not run again.
 results mixing: export OMP_NUM_THREADS = 1
 results: $(INSTALLED)
-	$(BIN)/python -m lit_unlearn.demo.results methods
+	$(BIN)/python -m benchmarks.study.results methods
 mixing: $(INSTALLED)
-	$(BIN)/python -m lit_unlearn.demo.results mixing
+	$(BIN)/python -m benchmarks.study.results mixing
 
 # A training step beside the published way.
 bench: $(INSTALLED)

@@ -3,8 +3,8 @@ import random
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from benchmarks.study.accuracy import accuracy
 from lit_unlearn.demo import CHECKPOINT
-from lit_unlearn.demo.accuracy import accuracy
 from lit_unlearn.demo.knowledge import Knowledge, invent
 from lit_unlearn.demo.questions import draw, replace_wrong
 from lit_unlearn.demo.words import tokenizer

@@ -4,9 +4,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.study.settings import OUTPUTS, Row, Setting
 from lit_unlearn.demo import phrases
 from lit_unlearn.demo.knowledge import invent
-from lit_unlearn.demo.settings import OUTPUTS, Row, Setting
 
 SEED = 2
 """Of the draws that perturb, that of the reported questions."""

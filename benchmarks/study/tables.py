@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.study.fits import chosen, fitted
+from benchmarks.study.settings import Setting
 from lit_unlearn.commands.report import Model, load, markdown
 from lit_unlearn.commands.report.forgetting_robustness import Front, Placed, front
 from lit_unlearn.commands.report.style import encoded
 from lit_unlearn.commands.report.table import cell, compact, legend, shown
-from lit_unlearn.demo.fits import chosen, fitted
-from lit_unlearn.demo.settings import Setting
 
 RELEARNT = (0, 10, 20, 30, 60)
 """Steps of benign relearning that a table shows."""

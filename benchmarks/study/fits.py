@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.study.settings import Setting
 from lit_unlearn.commands.report import load
 from lit_unlearn.commands.report.table import cell
 from lit_unlearn.commands.sweep.grid import Point
-from lit_unlearn.demo.settings import Setting
 
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9)
 CHOOSE, REPORT = 1, 2

@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from lit_unlearn.demo import accuracy
+from benchmarks.study import accuracy
 
 
 def test_the_command_prints_both_sides(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

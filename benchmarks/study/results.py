@@ -1,6 +1,6 @@
 """The studies on the demo world: methods with and without repairs and controls, over seeds, on fresh questions.
 
-`python -m lit_unlearn.demo.results STUDY` runs one and writes its tables: each row is a fit by the shipped configs, and
+`python -m benchmarks.study.results STUDY` runs one and writes its tables: each row is a fit by the shipped configs, and
 done ones are not repeated.
 """
 
@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.study.fits import choosing, relearning, reported
+from benchmarks.study.mixing_settings import MIXING
+from benchmarks.study.settings import METHODS, Setting
+from benchmarks.study.tables import picture, section
 from lit_unlearn.commands.sweep import Progress
 from lit_unlearn.commands.sweep.grid import Point, run_points
 from lit_unlearn.commands.sweep.study import open_study
-from lit_unlearn.demo.fits import choosing, relearning, reported
-from lit_unlearn.demo.mixing_settings import MIXING
-from lit_unlearn.demo.settings import METHODS, Setting
-from lit_unlearn.demo.tables import picture, section
 from lit_unlearn.errors import InputError
 from lit_unlearn.runs.atomic_files import write_whole
 

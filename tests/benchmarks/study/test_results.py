@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
+from benchmarks.study import fits, results
+from benchmarks.study.fits import choosing, chosen, relearning, reported
+from benchmarks.study.results import STUDIES, Study, main
+from benchmarks.study.settings import Setting
+from benchmarks.study.tables import RELEARNT, section
 from lit_unlearn import InputError
 from lit_unlearn.commands.options import config_files
 from lit_unlearn.commands.sweep.grid import Point
-from lit_unlearn.demo import fits, results
-from lit_unlearn.demo.fits import choosing, chosen, relearning, reported
-from lit_unlearn.demo.results import STUDIES, Study, main
-from lit_unlearn.demo.settings import Setting
-from lit_unlearn.demo.tables import RELEARNT, section
 
 ALL = [
     pytest.param(study, setting, id=f"{name}-{setting.folder}")

@@ -1,0 +1,1 @@
+"""The studies on the demo world: methods, repairs and controls over seeds."""
