@@ -133,7 +133,7 @@ def _load_model(source: dict[str, Any], options: argparse.Namespace, batch_size:
     from safetensors import SafetensorError
 
     from lit_unlearn.models import loading
-    from lit_unlearn.modules import checks
+    from lit_unlearn.models.checks import check_vocabulary
 
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -150,5 +150,5 @@ def _load_model(source: dict[str, Any], options: argparse.Namespace, batch_size:
         ) from error
     with _naming_the_model():
         loading.check_finite(options.model, model.model)
-        checks.check_vocabulary(model.config, len(model.tokenizer))
+        check_vocabulary(model.config, len(model.tokenizer))
     return model

@@ -1,10 +1,13 @@
 """The state of an optimizer by the names of what it trains."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
+
+from lit_unlearn.errors import InputError
 
 
 def by_name(state: Mapping[str, Any], optimizer: Optimizer, parameters: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -29,3 +32,60 @@ def by_name(state: Mapping[str, Any], optimizer: Optimizer, parameters: Mapping[
     order = [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
     groups = [{**group, "params": [order[number] for number in group["params"]]} for group in state["param_groups"]]
     return {**state, "state": {order[number]: own for number, own in state["state"].items()}, "param_groups": groups}
+
+
+def check_optimizer(optimizer: Callable[[], Optimizer], scheduler: Callable[[Optimizer], object] | None) -> None:
+    """The options of the optimizer and the scheduler can be.
+
+    Args:
+        optimizer: makes one.
+        scheduler: makes one of an optimizer; None if there is none.
+
+    Raises:
+        InputError: one of them refuses a value.
+    """
+    name = "model.optimizer"
+    try:
+        made = optimizer()
+        name = "model.lr_scheduler"
+        if scheduler is not None:
+            _step(made, scheduler(made))
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise InputError(f"{name}: {error}; mend its options") from error
+    rate = made.defaults.get("lr", 0.0)
+    if not math.isfinite(rate):
+        raise InputError(f"model.optimizer.lr: {rate} is not a learning rate; give a finite number, e.g. 5e-5")
+
+
+def _step(optimizer: Optimizer, scheduler: Any) -> None:
+    """One step of both: some values are refused, or divided by, only then."""
+    optimizer.step()
+    scheduler.step()
+
+
+def check_same_optimizer(groups: Sequence[Mapping[str, Any]], optimizer: Optimizer, *, scheduled: bool) -> None:
+    """The optimizer has the options that a checkpoint's had: torch would take those of the checkpoint without a word.
+
+    Args:
+        groups: of parameters, from the checkpoint.
+        optimizer: with this run's options.
+        scheduled: a scheduler moves the learning rate.
+
+    Raises:
+        InputError: it has others.
+    """
+    for group in groups:
+        before = dict(group)
+        if scheduled:
+            before["lr"] = group.get("initial_lr", group["lr"])
+        for name, value in optimizer.defaults.items():
+            if name in before and _as_tuple(before[name]) != _as_tuple(value):
+                raise InputError(
+                    f"model.optimizer.{name}: the checkpoint was made with {before[name]}, this run has {value}; go on "
+                    "with the same, or begin another run from an export"
+                )
+
+
+def _as_tuple(value: Any) -> Any:
+    """A pair is a list in an optimizer that has gone on under FSDP2."""
+    return tuple(value) if isinstance(value, list) else value

@@ -9,13 +9,15 @@ from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from transformers import PretrainedConfig, PreTrainedModel
 
+from lit_unlearn.distributed.checks import check_mesh, check_strategy
 from lit_unlearn.distributed.fsdp1 import FSDP1
 from lit_unlearn.distributed.sharding import processes
 from lit_unlearn.models import loading
+from lit_unlearn.models.checks import check_vocabulary
 from lit_unlearn.models.first_layers import FirstLayers
+from lit_unlearn.models.precision import weights_dtype
 from lit_unlearn.models.sharded_loading import load
 from lit_unlearn.models.weight_files import WeightFiles
-from lit_unlearn.modules import checks
 from lit_unlearn.questions.scores import Evaluation, choice_scores, evaluate_choices
 
 
@@ -64,10 +66,10 @@ class PretrainedModule(L.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Checks strategy, model and vocabulary, before any weight is loaded."""
-        checks.check_strategy(self.trainer.strategy)
-        checks.check_mesh(self.trainer.strategy, self.replicas)
+        check_strategy(self.trainer.strategy)
+        check_mesh(self.trainer.strategy, self.replicas)
         self.check_model()
-        checks.check_vocabulary(self._config(), getattr(self._data(), "vocabulary", None))
+        check_vocabulary(self._config(), getattr(self._data(), "vocabulary", None))
 
     def without_weights(self, dtype: torch.dtype) -> PreTrainedModel:
         """The whole model on the meta device."""
@@ -100,7 +102,7 @@ class PretrainedModule(L.LightningModule):
         """The model, or where it is to be sharded one without values and its files."""
         return load(
             self.pretrained,
-            checks.weights_dtype(self._precision),
+            weights_dtype(self._precision),
             sharded=self.device_mesh is not None,
             revision=self.revision,
             part=part,

@@ -7,8 +7,8 @@ from torch import nn
 
 from lit_unlearn.distributed.sharding import shard, units
 from lit_unlearn.errors import InputError
+from lit_unlearn.models.precision import check_precision, weights_dtype
 from lit_unlearn.models.sharded_loading import fill
-from lit_unlearn.modules import checks
 from lit_unlearn.modules.pretrained import PretrainedModule
 from lit_unlearn.questions.batches import QueryBatch
 from lit_unlearn.questions.scores import Evaluation
@@ -71,7 +71,7 @@ class QuestionModule(PretrainedModule):
         """Loads the model."""
         precision = str(self.trainer.precision)
         if "updated" in self._modules:
-            checks.check_precision(precision, self._precision)
+            check_precision(precision, self._precision)
             return
         self._precision = precision
         self.updated, files = self._load()
@@ -79,7 +79,7 @@ class QuestionModule(PretrainedModule):
         if mesh is not None:
             shard(self.updated, self.layers, nn.ModuleList(), mesh)
         if files is not None:
-            fill(self.updated, {}, files, checks.weights_dtype(precision))
+            fill(self.updated, {}, files, weights_dtype(precision))
 
     def units(self) -> list[nn.Module]:
         """The modules that FSDP1 shards each for itself."""

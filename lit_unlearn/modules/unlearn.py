@@ -17,14 +17,18 @@ from transformers import PreTrainedModel
 from lit_unlearn import randomness
 from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.distributed.sharding import named_parameters, units
+from lit_unlearn.losses.checks import check_numbers, check_options, check_streams, check_topics
 from lit_unlearn.losses.contract import Batch, Loss, Outputs, PerTopic
 from lit_unlearn.models import loading
+from lit_unlearn.models.checks import check_layers, check_loaded, check_training
 from lit_unlearn.models.first_layers import FirstLayers
 from lit_unlearn.models.lora import Lora, adapted, scalings
+from lit_unlearn.models.precision import check_precision, weights_dtype
 from lit_unlearn.models.sharded_loading import fill
-from lit_unlearn.modules import checks, measurements
+from lit_unlearn.modules import measurements
+from lit_unlearn.modules.checkpoint import Identity, check_checkpoint
 from lit_unlearn.modules.divergence_guard import Guard
-from lit_unlearn.modules.optimizer import by_name
+from lit_unlearn.modules.optimizer import by_name, check_optimizer, check_same_optimizer
 from lit_unlearn.modules.pretrained import PretrainedModule
 from lit_unlearn.questions.scores import Evaluation
 from lit_unlearn.running import dropout
@@ -145,10 +149,10 @@ class UnlearnModule(PretrainedModule):
         self._measured: dict[str, Tensor] = {}  # the latest, by its key
         self._dropout: Sequence[Setting] = ()
         self._throughput = measurements.Throughput()
-        checks.check_training(trainable, lora, attention_dropout)
-        checks.check_streams(self.forget, self.retain)
-        checks.check_numbers(self)
-        checks.check_options(self.retain, layer=self.layer, noise_layer=self.noise_layer, noise_scale=self.noise_scale)
+        check_training(trainable, lora, attention_dropout)
+        check_streams(self.forget, self.retain)
+        check_numbers(self)
+        check_options(self.retain, layer=self.layer, noise_layer=self.noise_layer, noise_scale=self.noise_scale)
 
     def check_model(self) -> None:
         """Checks the options against the model's configuration, without its weights.
@@ -156,7 +160,7 @@ class UnlearnModule(PretrainedModule):
         Raises:
             InputError: there is no such model, or it has no such layer.
         """
-        checks.check_layers(self._config(), layer=self.layer, noise_layer=self.noise_layer)
+        check_layers(self._config(), layer=self.layer, noise_layer=self.noise_layer)
 
     def check_resume(self, path: str) -> None:
         """Checks that a checkpoint is of a run like this one, without the model's weights.
@@ -172,7 +176,7 @@ class UnlearnModule(PretrainedModule):
         held = checkpoint_io.identity(path)
         shape = self.without_weights(torch.float32)
         self._choose(shape)
-        checks.check_checkpoint(held, self._identity(shape), seeds=False)
+        check_checkpoint(held, self._identity(shape), seeds=False)
 
     def check_optimizer(self) -> None:
         """Checks the options of the optimizer and the scheduler.
@@ -180,13 +184,13 @@ class UnlearnModule(PretrainedModule):
         Raises:
             InputError: one of them refuses a value.
         """
-        checks.check_optimizer(self._optimizer, self.lr_scheduler)
+        check_optimizer(self._optimizer, self.lr_scheduler)
 
     def setup(self, stage: str) -> None:
         """Checks the options against the model and the data, before any weight is loaded."""
         super().setup(stage)
         self._topics = tuple(getattr(self._data(), "topics", ()))
-        checks.check_topics(self, self._topics)
+        check_topics(self, self._topics)
         # Dropout is off in both models, or the retain loss would not be 0 before training: eval mode is intended.
         warnings.filterwarnings("ignore", message=".*in eval mode at the start of training")
 
@@ -195,11 +199,11 @@ class UnlearnModule(PretrainedModule):
         precision = str(self.trainer.precision)
         whole = self.needs_whole_model(self._data(), self.trainer.callbacks)  # type: ignore[attr-defined]
         if "updated" in self._modules:
-            checks.check_precision(precision, self._precision)
-            checks.check_loaded(self.updated, whole=whole)
+            check_precision(precision, self._precision)
+            check_loaded(self.updated, whole=whole)
             return
         self._precision = precision
-        dtype = checks.weights_dtype(precision)
+        dtype = weights_dtype(precision)
         part = None if whole else self.first_layers(self.without_weights(dtype))
         updated, files = self._load(part)
         self.adopt(updated, precision)
@@ -342,10 +346,10 @@ class UnlearnModule(PretrainedModule):
         Raises:
             InputError: names, shapes, seeds or options of the optimizer differ.
         """
-        checks.check_checkpoint(checkpoint.get("lit_unlearn"), self._own, seeds=bool(self.trainer.training))
+        check_checkpoint(checkpoint.get("lit_unlearn"), self._own, seeds=bool(self.trainer.training))
         if self.trainer.training:
             groups = [group for state in checkpoint.get("optimizer_states", []) for group in state["param_groups"]]
-            checks.check_same_optimizer(groups, self._optimizer(), scheduled=self.lr_scheduler is not None)
+            check_same_optimizer(groups, self._optimizer(), scheduled=self.lr_scheduler is not None)
         self._measured = {
             name: torch.tensor(value) for name, value in checkpoint.get("lit_unlearn_measured", {}).items()
         }
@@ -398,7 +402,7 @@ class UnlearnModule(PretrainedModule):
         last = len(self.layers) - 1 if self._needs_logits() else self.layer
         return range(loading.first_trained_layer(self.updated, self.layers), last + 1)
 
-    def _identity(self, updated: PreTrainedModel) -> checks.Identity:
+    def _identity(self, updated: PreTrainedModel) -> Identity:
         """Shapes of the trained parameters, scalings of adapters, seeds of noise and steering vectors, by name."""
         trained = ((name, parameter) for name, parameter in updated.named_parameters() if parameter.requires_grad)
         shapes = {f"updated.{name}": list(parameter.shape) for name, parameter in trained}

@@ -8,8 +8,8 @@ from transformers import PreTrainedModel
 
 from lit_unlearn.distributed.sharding import shard
 from lit_unlearn.models import loading
+from lit_unlearn.models.checks import check_reached
 from lit_unlearn.models.lora import Lora, inject
-from lit_unlearn.modules import checks
 from lit_unlearn.running.frozen import FrozenModel
 
 
@@ -43,7 +43,7 @@ def choose(
         loading.choose_trainable(updated, trainable)
     else:
         loading.choose_default(updated, layers, layer)
-    checks.check_reached(updated, layers, layer, needs_logits=needs_logits)
+    check_reached(updated, layers, layer, needs_logits=needs_logits)
 
 
 def make_ready(

@@ -13,9 +13,9 @@ from torch.distributed.tensor import DTensor
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from lit_unlearn import InputError
+from lit_unlearn.distributed.checks import check_mesh
 from lit_unlearn.distributed.sharding import processes
 from lit_unlearn.models.sharded_loading import rows
-from lit_unlearn.modules.checks import check_mesh
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
 from lit_unlearn.models import loading
-from lit_unlearn.modules import checks
+from lit_unlearn.models.precision import weights_dtype
 from lit_unlearn.modules.unlearn import UnlearnModule
 
 CONFIG = "config.yaml"
@@ -109,7 +109,7 @@ class Run:
         module, trainer = self.module, self._config.trainer
         model = loading.load_model(
             pretrained,
-            checks.weights_dtype(str(trainer.precision)),
+            weights_dtype(str(trainer.precision)),
             revision=revision,
             attn_implementation=module.attn_implementation,
             trust_remote_code=module.trust_remote_code,

@@ -26,7 +26,7 @@ from lit_unlearn.commands.log_filter import quiet
 from lit_unlearn.commands.options.errors import readable
 from lit_unlearn.commands.options.parsers import AloneParser, Parser
 from lit_unlearn.errors import Diverged, InputError
-from lit_unlearn.modules import checks
+from lit_unlearn.models.precision import weights_dtype
 from lit_unlearn.modules.question import QuestionModule
 from lit_unlearn.modules.unlearn import UnlearnModule
 from lit_unlearn.runs import record, requeue
@@ -261,7 +261,7 @@ class UnlearnCLI(LightningCLI):
         for callback in self.trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath:
                 check_makable(Path(callback.dirpath), "ModelCheckpoint.dirpath")
-        checks.weights_dtype(str(self.trainer.precision))
+        weights_dtype(str(self.trainer.precision))
         _check_sizes(self.trainer)
         self.model.check_model()
         path = options.ckpt_path

@@ -22,7 +22,8 @@ from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
 from lit_unlearn.models import loading
-from lit_unlearn.modules import checks
+from lit_unlearn.models.checks import check_vocabulary
+from lit_unlearn.models.precision import weights_dtype
 from lit_unlearn.modules.unlearn import UnlearnModule
 from lit_unlearn.questions.similar_ngrams import CLASSES, fingerprint, tokenizer_fingerprint
 from lit_unlearn.runs.atomic_files import check_makable, write_whole
@@ -85,7 +86,7 @@ def find(config: ConfigCLI, settings: Settings, out: Path) -> dict[str, Any]:
     loaded = loading.load_config(
         module.pretrained, revision=module.revision, trust_remote_code=module.trust_remote_code
     )
-    checks.check_vocabulary(loaded, len(tokenizer))
+    check_vocabulary(loaded, len(tokenizer))
     data.prepare_texts()
     documents = draw_documents(list(data.forget.values()), tokenizer, settings.documents, seed=settings.seed)
     facts = _facts(config, tokenizer, documents, settings)
@@ -124,7 +125,7 @@ def _load(config: ConfigCLI) -> PreTrainedModel:
     module, trainer = config.model, config.trainer
     model = loading.load_model(
         module.pretrained,
-        checks.weights_dtype(str(trainer.precision)),
+        weights_dtype(str(trainer.precision)),
         revision=module.revision,
         attn_implementation=module.attn_implementation,
         trust_remote_code=module.trust_remote_code,

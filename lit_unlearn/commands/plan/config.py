@@ -10,8 +10,10 @@ from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from lit_unlearn.commands.forget_tokens.command import ConfigCLI
 from lit_unlearn.commands.plan.step import Rows
 from lit_unlearn.datamodules import UnlearnDataModule
+from lit_unlearn.distributed.checks import check_replicas
 from lit_unlearn.errors import InputError
-from lit_unlearn.modules import checks
+from lit_unlearn.losses.checks import check_topics
+from lit_unlearn.models.precision import weights_dtype
 
 STRATEGIES = ONE, DDP, FSDP2 = "one device", "DDP", "FSDP2"
 _CHARACTERS = 3
@@ -31,7 +33,7 @@ class PlanCLI(ConfigCLI):
         Raises:
             InputError: an option cannot be used.
         """
-        checks.weights_dtype(self.precision)
+        weights_dtype(self.precision)
         self.model.check_model()
         self.model.check_optimizer()
         if not isinstance(self.datamodule, UnlearnDataModule):
@@ -39,7 +41,7 @@ class PlanCLI(ConfigCLI):
                 f"data: {type(self.datamodule).__name__} does not say how long its rows are; plan with "
                 "UnlearnDataModule or one that extends it"
             )
-        checks.check_topics(self.model, self.datamodule.topics)
+        check_topics(self.model, self.datamodule.topics)
 
     @property
     def trainer_options(self) -> Any:
@@ -90,7 +92,7 @@ class PlanCLI(ConfigCLI):
         Raises:
             InputError: they cannot hold so many.
         """
-        checks.check_replicas(self.model.replicas, self.processes if self.strategy == FSDP2 else None)
+        check_replicas(self.model.replicas, self.processes if self.strategy == FSDP2 else None)
         return self.model.replicas
 
     @property

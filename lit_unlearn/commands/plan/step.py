@@ -17,7 +17,7 @@ from lit_unlearn.commands.plan.shapes import Shapes, moved
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.models import loading
 from lit_unlearn.models.first_layers import NotLoaded
-from lit_unlearn.modules.checks import weights_dtype
+from lit_unlearn.models.precision import weights_dtype
 from lit_unlearn.modules.unlearn import UnlearnModule
 
 _aten = torch.ops.aten

@@ -12,7 +12,7 @@ from lit_unlearn.commands.plan.step import Model, Rows, Step, count_flops, simul
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.models import loading
-from lit_unlearn.modules.checks import weights_dtype
+from lit_unlearn.models.precision import weights_dtype
 
 ROWS = Rows(2, 32, 20, 8)
 

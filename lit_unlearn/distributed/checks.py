@@ -1,0 +1,58 @@
+"""Whether a strategy and its processes can hold the model."""
+
+from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
+
+from lit_unlearn.distributed.fsdp1 import FSDP1
+from lit_unlearn.errors import InputError
+
+
+def check_strategy(strategy: object) -> None:
+    """A strategy that shards does so as this package needs it.
+
+    Raises:
+        InputError: it is Lightning's own for FSDP1.
+    """
+    if isinstance(strategy, FSDPStrategy) and not isinstance(strategy, FSDP1):
+        raise InputError(
+            "trainer.strategy: FSDPStrategy would put trained and other weights into one unit, and compute positions "
+            "in the precision of the weights; take -c trainer/fsdp.yaml, or FSDP2, -c trainer/fsdp2.yaml"
+        )
+
+
+def check_mesh(strategy: object, replicas: int) -> None:
+    """The processes can hold the copies of the model.
+
+    Args:
+        strategy: the Trainer's.
+        replicas: copies of the model.
+
+    Raises:
+        InputError: they cannot.
+    """
+    if not isinstance(strategy, ModelParallelStrategy):
+        check_replicas(replicas, None)
+        return
+    if strategy.device_mesh["tensor_parallel"].size() > 1:
+        raise InputError("trainer.strategy: tensor parallelism is not supported; set tensor_parallel_size to 1")
+    check_replicas(replicas, strategy.device_mesh["data_parallel"].size())
+
+
+def check_replicas(replicas: int, processes: int | None) -> None:
+    """So many processes can hold so many copies of a model.
+
+    Args:
+        replicas: copies.
+        processes: over which FSDP2 shards them; None where the strategy is another.
+
+    Raises:
+        InputError: they cannot.
+    """
+    if processes is None and replicas != 1:
+        raise InputError(
+            f"model.replicas: {replicas} copies of a sharded model are FSDP2's; take -c trainer/fsdp2.yaml, or set 1"
+        )
+    if processes is not None and (replicas < 1 or processes % replicas):
+        raise InputError(
+            f"model.replicas: {processes} processes cannot hold {replicas} copies; give a number that divides "
+            f"{processes}, such as that of machines"
+        )

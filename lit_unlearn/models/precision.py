@@ -1,0 +1,34 @@
+"""The dtype of the weights for the Trainer's precision."""
+
+import torch
+
+from lit_unlearn.errors import InputError
+
+_DTYPES = {
+    "64-true": torch.float64,
+    "32-true": torch.float32,
+    "bf16-true": torch.bfloat16,
+    "bf16-mixed": torch.bfloat16,
+    "16-mixed": torch.float16,
+}
+
+
+def weights_dtype(precision: str) -> torch.dtype:
+    """The dtype of the weights that are not trained, for Lightning's `precision`; `mixed` trains in float32.
+
+    Raises:
+        InputError: the precision is not supported.
+    """
+    if precision not in _DTYPES:
+        raise InputError(f"trainer.precision: {precision!r} is not supported; choose one of {', '.join(_DTYPES)}")
+    return _DTYPES[precision]
+
+
+def check_precision(now: str, before: str) -> None:
+    """A model that is loaded is used at the precision at which it was.
+
+    Raises:
+        InputError: it is not.
+    """
+    if now != before:
+        raise InputError(f"trainer.precision: the model was loaded for {before!r}, not {now!r}; make a new module")
