@@ -87,7 +87,7 @@ def _run(words: list[str]) -> None:
 def _fit(words: list[str]) -> None:
     model_option.check_none(words)
     resolved = config_files.resolve(words)  # before the import, which takes seconds
-    from lit_unlearn.commands.fit.cli import run
+    from lit_unlearn.commands.fit.run import run
 
     run(resolved)
 
@@ -95,7 +95,7 @@ def _fit(words: list[str]) -> None:
 def _evaluate(words: list[str]) -> None:
     resolved = config_files.resolve(words)
     alone = model_option.alone(resolved)
-    from lit_unlearn.commands.fit.cli import run
+    from lit_unlearn.commands.fit.run import run
 
     run(resolved if alone is None else alone, alone=alone is not None)
 
@@ -145,7 +145,7 @@ def _forget_tokens(words: list[str]) -> None:
 
 
 def _verify(words: list[str]) -> None:
-    from lit_unlearn.runs.checksums import main as verify
+    from lit_unlearn.commands.verify import main as verify
 
     verify(words[1:])
 

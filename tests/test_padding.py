@@ -21,10 +21,13 @@ from lit_unlearn import (
 )
 from lit_unlearn.losses import functional
 from lit_unlearn.losses.contract import Loss
-from lit_unlearn.models.loading import choose_trainable, decoder_layers, default_trainable, load_model
+from lit_unlearn.models.layers import decoder_layers
+from lit_unlearn.models.loading import load_model
+from lit_unlearn.models.trainable import choose_trainable, default_trainable
 from lit_unlearn.randomness import gaussian_noise
-from lit_unlearn.running.frozen import FrozenModel, run_pair
+from lit_unlearn.running.frozen import FrozenModel
 from lit_unlearn.running.hooks import Noise
+from lit_unlearn.running.pair import run_pair
 from lit_unlearn.running.partial_forward import positions
 from tests.batches import padded, random_rows
 from tests.families import FAMILIES, write_family

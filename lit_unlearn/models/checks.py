@@ -7,7 +7,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.first_layers import is_partial
-from lit_unlearn.models.loading import trained_above
+from lit_unlearn.models.layers import trained_above
 from lit_unlearn.models.lora import Lora, adapted, check_installed
 
 

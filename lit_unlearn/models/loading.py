@@ -1,8 +1,5 @@
 """Load a causal language model, find its parts, and choose what is trained."""
 
-import difflib
-import re
-from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -17,8 +14,6 @@ from lit_unlearn.errors import InputError
 from lit_unlearn.models.first_layers import FirstLayers
 
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
-_LAYER_LISTS = ("layers", "h", "blocks", "block")
-_MLP_OUTPUTS = ("mlp.down_proj", "mlp.dense_4h_to_h", "mlp.c_proj", "mlp.fc2", "mlp.fc_out", "feed_forward.w2", "fc2")
 
 
 def located(pretrained: str) -> str:
@@ -159,106 +154,6 @@ def without_values(
     return model.requires_grad_(False)
 
 
-def decoder_layers(model: PreTrainedModel, name: str | None = None) -> nn.ModuleList:
-    """The list of decoder layers.
-
-    Args:
-        model: a causal language model.
-        name: the list's dotted name in the model, where it cannot be found.
-
-    Raises:
-        InputError: there is no such list, or none is found; the message says what to set.
-    """
-    if name is None:
-        decoder = model.get_decoder()
-        found = next((getattr(decoder, child) for child in _LAYER_LISTS if hasattr(decoder, child)), None)
-    else:
-        found = dict(model.named_modules()).get(name)
-    if isinstance(found, nn.ModuleList) and len(found) > 0:
-        return found
-    lists = [path for path, module in model.named_modules() if isinstance(module, nn.ModuleList)]
-    looked = f"no list of decoder layers {'found' if name is None else f'is named {name!r}'}"
-    raise InputError(f"{type(model).__name__}: {looked}; set model.decoder_layers to one of {lists}")
-
-
-def published_layers(layer: int) -> range:
-    """Indices of the layers l-2 to l that the published recipe trains."""
-    return range(max(0, layer - 2), layer + 1)
-
-
-def mlp_output(layer: nn.Module) -> nn.Module | None:
-    """The output projection of a decoder layer's MLP; None if it is not found."""
-    inside = dict(layer.named_modules())
-    return next((inside[path] for path in _MLP_OUTPUTS if path in inside), None)
-
-
-def default_trainable(model: PreTrainedModel, layers: nn.ModuleList, layer: int) -> list[str]:
-    """Names of the MLP output projections of layers l-2..l, what the published recipe trains.
-
-    Raises:
-        InputError: a layer's MLP output projection is not found; the message says what to set.
-    """
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    chosen = []
-    for index in published_layers(layer):
-        output = mlp_output(layers[index])
-        if output is None:
-            inner = ", ".join(name for name, _ in layers[index].named_parameters())
-            raise InputError(
-                f"{type(model).__name__}: layer {index}'s MLP output projection is not found; set model.trainable to "
-                rf"regular expressions over parameter names, e.g. '.*\.{index}\.NAME' with NAME among {inner}"
-            )
-        chosen.append(names[id(output.weight)])
-    return chosen
-
-
-def choose_default(model: PreTrainedModel, layers: nn.ModuleList, layer: int) -> list[str]:
-    """As `choose_trainable`, with the parameters that `default_trainable` names."""
-    return choose_trainable(model, [re.escape(name) for name in default_trainable(model, layers, layer)])
-
-
-def choose_trainable(model: PreTrainedModel, patterns: Sequence[str]) -> list[str]:
-    """Makes exactly the parameters whose whole name matches one of the regular expressions trainable.
-
-    Returns:
-        The names of the trainable parameters, in the model's order.
-
-    Raises:
-        InputError: there is no expression, or one is none or matches no parameter.
-    """
-    if not patterns:
-        raise InputError("model.trainable: no expression given; leave it out to train the MLP output projections")
-    names = [name for name, _ in model.named_parameters()]
-    chosen = {name for pattern in patterns for name in _matching(pattern, names)}
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name in chosen)
-    return [name for name in names if name in chosen]
-
-
-def use_master_weights(model: PreTrainedModel) -> None:
-    """Holds trainable parameters in float32, so that small steps are not rounded away; the others stay as they are."""
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
-
-
-def first_trained_layer(model: PreTrainedModel, layers: nn.ModuleList) -> int:
-    """Index of the first layer whose output training can change; 0 if anything outside the layers is trained."""
-    trained = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
-    within = [{id(parameter) for parameter in layer.parameters()} & trained for layer in layers]
-    if trained - set().union(*within):
-        return 0
-    return next(index for index, parameters in enumerate(within) if parameters)
-
-
-def trained_above(model: PreTrainedModel, layers: nn.ModuleList, layer: int) -> list[str]:
-    """Names of trainable parameters that come after `layer`, which a loss on hidden states does not reach."""
-    reached = {id(parameter) for module in layers[: layer + 1] for parameter in module.parameters()}
-    named = list(model.named_parameters())
-    last = max(index for index, (_, parameter) in enumerate(named) if id(parameter) in reached)
-    return [name for name, parameter in named[last + 1 :] if parameter.requires_grad]
-
-
 def device_alone(*args: Any, **kwargs: Any) -> torch.device | None:
     """The device among the arguments of `Module.to`, if any: a loaded model keeps its dtypes.
 
@@ -267,19 +162,6 @@ def device_alone(*args: Any, **kwargs: Any) -> torch.device | None:
     """
     device: torch.device | None = torch._C._nn._parse_to(*args, **kwargs)[0]
     return device
-
-
-def _matching(pattern: str, names: list[str]) -> list[str]:
-    try:
-        found = [name for name in names if re.fullmatch(pattern, name)]
-    except re.error as error:
-        raise InputError(f"model.trainable: {pattern!r} is not a regular expression ({error})") from error
-    if not found:
-        near = difflib.get_close_matches(pattern.replace("\\", ""), names, n=3, cutoff=0.3)
-        raise InputError(
-            f"model.trainable: {pattern!r} matches the whole name of no parameter; nearest names: {near or names[-3:]}"
-        )
-    return found
 
 
 def _check_complete(pretrained: str, loaded: dict[str, Any]) -> None:

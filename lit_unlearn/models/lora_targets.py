@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from lit_unlearn.errors import InputError
-from lit_unlearn.models.loading import mlp_output, published_layers
+from lit_unlearn.models.layers import mlp_output, published_layers
 
 
 def check_expression(pattern: str) -> None:

@@ -15,6 +15,7 @@ from lit_unlearn.distributed.sharding import processes
 from lit_unlearn.models import loading
 from lit_unlearn.models.checks import check_vocabulary
 from lit_unlearn.models.first_layers import FirstLayers
+from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.models.precision import weights_dtype
 from lit_unlearn.models.sharded_loading import load
 from lit_unlearn.models.weight_files import WeightFiles
@@ -79,7 +80,7 @@ class PretrainedModule(L.LightningModule):
     @property
     def layers(self) -> nn.ModuleList:
         """The model's decoder layers."""
-        return loading.decoder_layers(self.updated, self.decoder_layers)
+        return decoder_layers(self.updated, self.decoder_layers)
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Moves to a device; weights and buffers keep the dtype they were loaded in."""

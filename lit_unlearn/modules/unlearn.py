@@ -19,12 +19,13 @@ from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.distributed.sharding import named_parameters, units
 from lit_unlearn.losses.checks import check_numbers, check_options, check_streams, check_topics
 from lit_unlearn.losses.contract import Batch, Loss, Outputs, PerTopic
-from lit_unlearn.models import loading
 from lit_unlearn.models.checks import check_layers, check_loaded, check_training
 from lit_unlearn.models.first_layers import FirstLayers
+from lit_unlearn.models.layers import decoder_layers, first_trained_layer
 from lit_unlearn.models.lora import Lora, adapted, scalings
 from lit_unlearn.models.precision import check_precision, weights_dtype
 from lit_unlearn.models.sharded_loading import fill
+from lit_unlearn.models.trainable import choose
 from lit_unlearn.modules import measurements
 from lit_unlearn.modules.checkpoint import Identity, check_checkpoint
 from lit_unlearn.modules.divergence_guard import Guard
@@ -32,9 +33,9 @@ from lit_unlearn.modules.optimizer import by_name, check_optimizer, check_same_o
 from lit_unlearn.modules.pretrained import PretrainedModule
 from lit_unlearn.questions.scores import Evaluation
 from lit_unlearn.running import dropout
-from lit_unlearn.running.frozen import FrozenModel, run_pair
+from lit_unlearn.running.frozen import FrozenModel
 from lit_unlearn.running.hooks import Noise, Setting
-from lit_unlearn.running.pair import choose, make_ready
+from lit_unlearn.running.pair import make_pair, run_pair
 from lit_unlearn.running.partial_forward import positions
 from lit_unlearn.running.prefix_store import PrefixStore, StoredStates, identity
 from lit_unlearn.runs import checkpoint_io
@@ -225,7 +226,7 @@ class UnlearnModule(PretrainedModule):
         Raises:
             InputError: what is to be trained is not found, or lies above that part.
         """
-        part = FirstLayers.of(shape, loading.decoder_layers(shape, self.decoder_layers), self.layer)
+        part = FirstLayers.of(shape, decoder_layers(shape, self.decoder_layers), self.layer)
         self._choose(shape)
         return part
 
@@ -242,8 +243,8 @@ class UnlearnModule(PretrainedModule):
         """
         self._choose(updated)
         self._own = self._identity(updated)
-        layers = loading.decoder_layers(updated, self.decoder_layers)
-        frozen = make_ready(
+        layers = decoder_layers(updated, self.decoder_layers)
+        frozen = make_pair(
             updated,
             layers,
             needs_logits=self._needs_logits(),
@@ -386,7 +387,7 @@ class UnlearnModule(PretrainedModule):
         """Chooses what is trained."""
         choose(
             model,
-            loading.decoder_layers(model, self.decoder_layers),
+            decoder_layers(model, self.decoder_layers),
             layer=self.layer,
             trainable=self.trainable,
             lora=self.lora,
@@ -400,7 +401,7 @@ class UnlearnModule(PretrainedModule):
     def _acting(self) -> range:
         """Indices of the layers in which dropout acts: from the first trained one to the last that runs."""
         last = len(self.layers) - 1 if self._needs_logits() else self.layer
-        return range(loading.first_trained_layer(self.updated, self.layers), last + 1)
+        return range(first_trained_layer(self.updated, self.layers), last + 1)
 
     def _identity(self, updated: PreTrainedModel) -> Identity:
         """Shapes of the trained parameters, scalings of adapters, seeds of noise and steering vectors, by name."""

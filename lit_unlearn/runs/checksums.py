@@ -1,7 +1,6 @@
 """Checksums of a folder's files, in a file that `sha256sum -c SHA256SUMS` reads too."""
 
 import hashlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,24 +39,6 @@ def wrong(folder: Path) -> list[str]:
     found += [f"{name}: not listed" for name in there.keys() - listed.keys()]
     both = listed.keys() & there.keys()
     return sorted([*found, *(f"{name}: changed" for name in both if _digest(there[name]) != listed[name])])
-
-
-def main(folders: list[str]) -> None:
-    """`lit-unlearn verify FOLDER...`.
-
-    Raises:
-        InputError: no folder is given, or one has no checksums.
-        SystemExit: with status 1 when a file is missing, changed or not listed.
-    """
-    if not folders or any(folder.startswith("-") for folder in folders):
-        raise InputError("verify: takes folders alone: lit-unlearn verify RUN RUN/export")
-    found = {folder: wrong(Path(folder)) for folder in folders}
-    for folder, lines in found.items():
-        for line in lines:
-            print(f"{folder}/{line}", file=sys.stderr)
-        print(f"{folder}: {f'{len(lines)} files are not as they were' if lines else 'every file is as it was written'}")
-    if any(found.values()):
-        raise SystemExit(1)
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:

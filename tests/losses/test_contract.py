@@ -24,7 +24,10 @@ from lit_unlearn import (
 from lit_unlearn.data.rows import Row
 from lit_unlearn.losses.contract import Batch, Loss, Outputs, PerTopic
 from lit_unlearn.models import loading
-from lit_unlearn.running.frozen import FrozenModel, run_pair
+from lit_unlearn.models.layers import decoder_layers
+from lit_unlearn.models.trainable import choose_trainable
+from lit_unlearn.running.frozen import FrozenModel
+from lit_unlearn.running.pair import run_pair
 from tests.batches import padded
 
 # As many rows as tokens in the longest and as dimensions: a value per row that is broadcast along another axis shows.
@@ -194,8 +197,8 @@ def test_a_loss_that_says_it_reads_the_frozen_model_does(loss: Loss) -> None:
 @every_loss
 def test_the_gradient_reaches_the_trained_parameters_only(loss: Loss, world: Path) -> None:
     updated = loading.load_model(str(world / "model"), torch.float32)
-    layers = loading.decoder_layers(updated)
-    names = loading.choose_trainable(updated, [r"model\.layers\.[12]\.mlp\.down_proj\.weight"])
+    layers = decoder_layers(updated)
+    names = choose_trainable(updated, [r"model\.layers\.[12]\.mlp\.down_proj\.weight"])
     frozen = FrozenModel(updated)
     with torch.no_grad():
         for name in names:

@@ -10,6 +10,8 @@ from transformers import AutoModelForCausalLM, MistralConfig, PreTrainedModel
 
 from lit_unlearn.errors import InputError
 from lit_unlearn.models import loading
+from lit_unlearn.models.layers import decoder_layers, first_trained_layer, trained_above
+from lit_unlearn.models.trainable import choose_trainable, default_trainable, use_master_weights
 from tests.families import FAMILIES, LAYERS, write_family
 
 LISTS = {"gpt_neox": "gpt_neox.layers", "gpt2": "transformer.h"}
@@ -128,14 +130,14 @@ def test_attention_that_is_not_there_is_refused(world: Path, implementation: str
 
 def test_the_decoder_layers_are_found(family: tuple[str, PreTrainedModel]) -> None:
     name, model = family
-    layers = loading.decoder_layers(model)
+    layers = decoder_layers(model)
     assert layers is model.get_submodule(LISTS.get(name, "model.layers"))
     assert len(layers) == LAYERS
 
 
 def test_the_decoder_layers_are_taken_by_name(family: tuple[str, PreTrainedModel]) -> None:
     name, model = family
-    assert loading.decoder_layers(model, LISTS.get(name, "model.layers")) is loading.decoder_layers(model)
+    assert decoder_layers(model, LISTS.get(name, "model.layers")) is decoder_layers(model)
 
 
 @pytest.mark.parametrize("name", ["model.blocks", "model", "layers", ""])
@@ -143,7 +145,7 @@ def test_a_name_that_is_no_list_of_layers_is_refused_with_those_there_are(model:
     with pytest.raises(
         InputError, match=rf"is named '{name}'; set model\.decoder_layers to one of \['model\.layers'\]"
     ):
-        loading.decoder_layers(model, name)
+        decoder_layers(model, name)
 
 
 def test_layers_that_are_not_found_can_be_named(model: PreTrainedModel) -> None:
@@ -152,15 +154,15 @@ def test_layers_that_are_not_found_can_be_named(model: PreTrainedModel) -> None:
     with pytest.raises(
         InputError, match=r"^MistralForCausalLM: .* found; set model\.decoder_layers to one of (.*)$"
     ) as error:
-        loading.decoder_layers(model)
+        decoder_layers(model)
     assert "['model.stages']" in str(error.value)
-    assert loading.decoder_layers(model, "model.stages") is model.model.stages
+    assert decoder_layers(model, "model.stages") is model.model.stages
 
 
 def test_an_empty_list_of_layers_is_refused(model: PreTrainedModel) -> None:
     model.model.layers = nn.ModuleList()
     with pytest.raises(InputError, match=r"set model\.decoder_layers"):
-        loading.decoder_layers(model)
+        decoder_layers(model)
 
 
 @pytest.mark.parametrize(("layer", "trained"), [(0, [0]), (1, [0, 1]), (2, [0, 1, 2]), (4, [2, 3, 4])])
@@ -168,32 +170,32 @@ def test_by_default_the_mlp_outputs_of_three_layers_are_trained(
     family: tuple[str, PreTrainedModel], layer: int, trained: list[int]
 ) -> None:
     name, model = family
-    found = loading.default_trainable(model, loading.decoder_layers(model), layer)
+    found = default_trainable(model, decoder_layers(model), layer)
     assert found == [output_name(name, index) for index in trained]
 
 
 def test_the_mlp_output_maps_the_inner_width_to_the_hidden_one(family: tuple[str, PreTrainedModel]) -> None:
     _, model = family
-    for name in loading.default_trainable(model, loading.decoder_layers(model), 2):
+    for name in default_trainable(model, decoder_layers(model), 2):
         output = model.get_submodule(name.removesuffix(".weight"))
         inner = 4 * 32 if name.startswith("transformer") else 48
         assert output(torch.zeros(1, inner)).shape == (1, 32)
 
 
 def test_an_mlp_output_that_is_not_found_can_be_chosen_as_the_message_says(model: PreTrainedModel) -> None:
-    layers = loading.decoder_layers(model)
+    layers = decoder_layers(model)
     layers[1].mlp = nn.ModuleDict({"outward": nn.Linear(12, 8)})
     with pytest.raises(
         InputError, match=r"layer 1's MLP output projection is not found; set model\.trainable"
     ) as error:
-        loading.default_trainable(model, layers, 2)
+        default_trainable(model, layers, 2)
     assert "mlp.outward.weight" in str(error.value)
     suggested = str(error.value).split("'")[2].replace("NAME", r"mlp\.outward\.weight")
-    assert loading.choose_trainable(model, [suggested]) == ["model.layers.1.mlp.outward.weight"]
+    assert choose_trainable(model, [suggested]) == ["model.layers.1.mlp.outward.weight"]
 
 
 def test_exactly_what_matches_is_trainable(model: PreTrainedModel) -> None:
-    chosen = loading.choose_trainable(model, [r"model\.layers\.[12]\.mlp\.up_proj\.weight", r"lm_head\.weight"])
+    chosen = choose_trainable(model, [r"model\.layers\.[12]\.mlp\.up_proj\.weight", r"lm_head\.weight"])
     assert chosen == ["model.layers.1.mlp.up_proj.weight", "model.layers.2.mlp.up_proj.weight", "lm_head.weight"]
     assert trainable(model) == chosen
 
@@ -201,13 +203,13 @@ def test_exactly_what_matches_is_trainable(model: PreTrainedModel) -> None:
 def test_names_come_in_the_models_order_and_once(model: PreTrainedModel) -> None:
     patterns = [r"lm_head\.weight", r".*\.1\.mlp\.down_proj\.weight", r"model\.layers\.[01]\.mlp\.down_proj\.weight"]
     expected = ["model.layers.0.mlp.down_proj.weight", "model.layers.1.mlp.down_proj.weight", "lm_head.weight"]
-    assert loading.choose_trainable(model, patterns) == expected
+    assert choose_trainable(model, patterns) == expected
 
 
 def test_a_later_choice_replaces_an_earlier_one(model: PreTrainedModel) -> None:
-    loading.choose_trainable(model, [r".*"])
+    choose_trainable(model, [r".*"])
     assert len(trainable(model)) == len(list(model.parameters()))
-    loading.choose_trainable(model, [r"lm_head\.weight"])
+    choose_trainable(model, [r"lm_head\.weight"])
     assert trainable(model) == ["lm_head.weight"]
 
 
@@ -225,13 +227,13 @@ def test_a_pattern_that_matches_part_of_a_name_is_refused(model: PreTrainedModel
     with pytest.raises(
         InputError, match=r"^model\.trainable: .* matches the whole name of no parameter; nearest names"
     ):
-        loading.choose_trainable(model, [r"lm_head\.weight", pattern])
+        choose_trainable(model, [r"lm_head\.weight", pattern])
 
 
 def test_a_refused_pattern_changes_nothing(model: PreTrainedModel) -> None:
-    loading.choose_trainable(model, [r"lm_head\.weight"])
+    choose_trainable(model, [r"lm_head\.weight"])
     with pytest.raises(InputError):
-        loading.choose_trainable(model, [r"model\.norm\.weight", "no_such"])
+        choose_trainable(model, [r"model\.norm\.weight", "no_such"])
     assert trainable(model) == ["lm_head.weight"]
 
 
@@ -239,29 +241,29 @@ def test_layer_1_is_not_layer_10(world: Path) -> None:
     loaded = loading.load_model(str(world / "model"), torch.float32)
     names = [name for name, _ in loaded.named_parameters()]
     pattern = re.escape("model.layers.1.mlp.down_proj.weight")
-    assert loading.choose_trainable(loaded, [pattern]) == [name for name in names if ".1.mlp.down_proj" in name]
+    assert choose_trainable(loaded, [pattern]) == [name for name in names if ".1.mlp.down_proj" in name]
 
 
 def test_a_near_miss_is_answered_with_the_name_meant(model: PreTrainedModel) -> None:
     with pytest.raises(InputError, match=r"nearest names: .*'model\.layers\.2\.mlp\.down_proj\.weight'"):
-        loading.choose_trainable(model, [r"model\.layers\.2\.mlp\.downproj\.weight"])
+        choose_trainable(model, [r"model\.layers\.2\.mlp\.downproj\.weight"])
 
 
 @pytest.mark.parametrize("pattern", ["(", "*.mlp", "[a-"])
 def test_a_pattern_that_is_no_regular_expression_is_refused(model: PreTrainedModel, pattern: str) -> None:
     with pytest.raises(InputError, match=rf"^model\.trainable: '{re.escape(pattern)}' is not a regular expression"):
-        loading.choose_trainable(model, [pattern])
+        choose_trainable(model, [pattern])
 
 
 def test_parameters_are_picked_by_name_wherever_they_stand_in_a_layer(family: tuple[str, PreTrainedModel]) -> None:
     name, model = family
     patterns = [rf".*\.{index}\.{re.escape(OUTPUTS.get(name, 'mlp.down_proj'))}\.weight" for index in range(3)]
-    assert loading.choose_trainable(model, patterns) == [output_name(name, index) for index in range(3)]
+    assert choose_trainable(model, patterns) == [output_name(name, index) for index in range(3)]
     assert trainable(model) == [output_name(name, index) for index in range(3)]
 
 
 def test_the_published_index_is_another_parameter_in_most_families(tmp_path: Path) -> None:
-    layer = loading.decoder_layers(loading.load_model(str(write_family(tmp_path, "qwen2")), torch.float32))[0]
+    layer = decoder_layers(loading.load_model(str(write_family(tmp_path, "qwen2")), torch.float32))[0]
     assert [name for name, _ in layer.named_parameters()][6] != "mlp.down_proj.weight"
 
 
@@ -278,26 +280,26 @@ def test_the_published_index_is_another_parameter_in_most_families(tmp_path: Pat
 def test_the_first_trained_layer_is_the_first_whose_output_can_change(
     model: PreTrainedModel, patterns: list[str], first: int
 ) -> None:
-    loading.choose_trainable(model, patterns)
-    assert loading.first_trained_layer(model, loading.decoder_layers(model)) == first
+    choose_trainable(model, patterns)
+    assert first_trained_layer(model, decoder_layers(model)) == first
 
 
 def test_trained_above_names_what_lies_above_a_layer(model: PreTrainedModel) -> None:
-    chosen = loading.choose_trainable(model, [r"model\.layers\.[123]\.mlp\.down_proj\.weight"])
-    layers = loading.decoder_layers(model)
-    assert [loading.trained_above(model, layers, layer) for layer in range(4)] == [chosen, chosen[1:], chosen[2:], []]
+    chosen = choose_trainable(model, [r"model\.layers\.[123]\.mlp\.down_proj\.weight"])
+    layers = decoder_layers(model)
+    assert [trained_above(model, layers, layer) for layer in range(4)] == [chosen, chosen[1:], chosen[2:], []]
 
 
 def test_trained_above_names_nothing_that_is_not_trained(model: PreTrainedModel) -> None:
-    loading.choose_trainable(model, [r"model\.layers\.0\..*", r"model\.embed_tokens\.weight"])
-    assert loading.trained_above(model, loading.decoder_layers(model), 0) == []
+    choose_trainable(model, [r"model\.layers\.0\..*", r"model\.embed_tokens\.weight"])
+    assert trained_above(model, decoder_layers(model), 0) == []
 
 
 def test_master_weights_are_the_trained_ones_in_float32_and_change_no_value(world: Path) -> None:
     loaded = loading.load_model(str(world / "model"), torch.bfloat16)
     before = {name: value.clone() for name, value in loaded.state_dict().items()}
-    chosen = loading.choose_trainable(loaded, [r"model\.layers\.[567]\.mlp\.down_proj\.weight"])
-    loading.use_master_weights(loaded)
+    chosen = choose_trainable(loaded, [r"model\.layers\.[567]\.mlp\.down_proj\.weight"])
+    use_master_weights(loaded)
     for name, value in loaded.state_dict().items():
         assert value.dtype == (torch.float32 if name in chosen else torch.bfloat16)
         assert torch.equal(value.to(torch.bfloat16), before[name])
@@ -308,9 +310,9 @@ def test_master_weights_keep_steps_that_bfloat16_rounds_away(world: Path) -> Non
     moved = {}
     for master in (False, True):
         loaded = loading.load_model(str(world / "model"), torch.bfloat16)
-        name = loading.choose_trainable(loaded, [r"model\.layers\.7\.mlp\.down_proj\.weight"])[0]
+        name = choose_trainable(loaded, [r"model\.layers\.7\.mlp\.down_proj\.weight"])[0]
         if master:
-            loading.use_master_weights(loaded)
+            use_master_weights(loaded)
         parameter = loaded.get_parameter(name)
         large = parameter.detach().abs() > 2**-4
         before = parameter.detach().clone()

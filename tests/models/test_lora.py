@@ -18,9 +18,11 @@ from transformers import AutoModelForCausalLM
 from lit_unlearn import NPO, RMU, ExportPretrained, InputError, LogitKL, Lora, RepresentationMSE, UnlearnModule
 from lit_unlearn.callbacks.interpolation import _weights_between
 from lit_unlearn.losses.contract import Loss
-from lit_unlearn.models.loading import decoder_layers, load_model
+from lit_unlearn.models.layers import decoder_layers
+from lit_unlearn.models.loading import load_model
 from lit_unlearn.models.lora import adapted, inject, merged_weight
-from lit_unlearn.running.frozen import FrozenModel, run_pair
+from lit_unlearn.running.frozen import FrozenModel
+from lit_unlearn.running.pair import run_pair
 from tests.batches import pairs
 from tests.families import FAMILIES, write_family
 from tests.plain import full_forward

@@ -17,7 +17,9 @@ from lit_unlearn import InputError
 from lit_unlearn.distributed.sharding import gathered, processes, shard
 from lit_unlearn.models import loading
 from lit_unlearn.models.first_layers import FirstLayers
+from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.models.sharded_loading import fill, load
+from lit_unlearn.models.trainable import choose_trainable
 from lit_unlearn.running.frozen import FrozenModel
 from tests.families import FAMILIES, write_family
 from tests.tiny_world import write_model
@@ -51,7 +53,7 @@ def test_every_weight_and_buffer_is_as_transformers_loads_it(tmp_path: Path, fam
     folder = write_family(tmp_path, family)
     assert_same(filled(folder, dtype), loading.load_model(str(folder), dtype))
     shape = loading.load_model(str(folder), dtype)
-    part = FirstLayers.of(shape, loading.decoder_layers(shape), 2)
+    part = FirstLayers.of(shape, decoder_layers(shape), 2)
     assert_same(filled(folder, dtype, part), loading.load_model(str(folder), dtype, part=part))
 
 
@@ -103,9 +105,9 @@ def load_in_two(rank: int, folder: str, port: str) -> None:
     before = resident()
     model, files = load(folder, torch.float32, sharded=True, revision="main", **OPTIONS)
     assert files is not None
-    loading.choose_trainable(model, [r"model\.layers\.1\.mlp\.down_proj\.weight"])
+    choose_trainable(model, [r"model\.layers\.1\.mlp\.down_proj\.weight"])
     frozen = FrozenModel(model)
-    shard(model, loading.decoder_layers(model), frozen.copies, processes(mesh, 1))
+    shard(model, decoder_layers(model), frozen.copies, processes(mesh, 1))
     fill(model, frozen.own(), files, torch.float32)
     after = resident()
     size = sum(parameter.numel() for parameter in model.parameters()) * 4 / 2**20

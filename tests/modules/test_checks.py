@@ -11,9 +11,10 @@ from lit_unlearn.distributed.checks import check_strategy
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.checks import check_options, check_streams, check_topics
 from lit_unlearn.losses.contract import Loss, Outputs, PerTopic
-from lit_unlearn.models import loading
 from lit_unlearn.models.checks import check_layers, check_reached
+from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.models.precision import weights_dtype
+from lit_unlearn.models.trainable import choose_trainable
 from lit_unlearn.modules.optimizer import check_same_optimizer
 
 TOPICS = ("bio", "cyber", "chem")
@@ -185,27 +186,27 @@ def test_a_list_of_another_length_is_refused_with_the_topics(options: nn.Module,
 
 
 def test_training_up_to_the_steering_layer_passes(model: PreTrainedModel) -> None:
-    loading.choose_trainable(model, [r"model\.layers\.[012]\..*", r"model\.embed_tokens\.weight"])
-    check_reached(model, loading.decoder_layers(model), 2, needs_logits=False)
+    choose_trainable(model, [r"model\.layers\.[012]\..*", r"model\.embed_tokens\.weight"])
+    check_reached(model, decoder_layers(model), 2, needs_logits=False)
 
 
 def test_training_above_the_steering_layer_is_refused(model: PreTrainedModel) -> None:
-    loading.choose_trainable(model, [r".*\.mlp\.down_proj\.weight"])
+    choose_trainable(model, [r".*\.mlp\.down_proj\.weight"])
     name = r"model\.layers\.3\.mlp\.down_proj\.weight"
     with pytest.raises(InputError, match=rf"^model\.trainable: {name} lies above layer 2, .* up to it only"):
-        check_reached(model, loading.decoder_layers(model), 2, needs_logits=False)
+        check_reached(model, decoder_layers(model), 2, needs_logits=False)
 
 
 def test_a_loss_on_logits_reaches_every_layer(model: PreTrainedModel) -> None:
-    loading.choose_trainable(model, [r".*\.mlp\.down_proj\.weight"])
-    check_reached(model, loading.decoder_layers(model), 2, needs_logits=True)
+    choose_trainable(model, [r".*\.mlp\.down_proj\.weight"])
+    check_reached(model, decoder_layers(model), 2, needs_logits=True)
 
 
 @pytest.mark.parametrize("pattern", [r"lm_head\.weight", r"model\.norm\.weight"])
 def test_training_what_follows_the_layers_is_refused_without_logits(model: PreTrainedModel, pattern: str) -> None:
-    loading.choose_trainable(model, [pattern])
+    choose_trainable(model, [pattern])
     with pytest.raises(InputError, match=rf"^model\.trainable: {pattern}"):
-        check_reached(model, loading.decoder_layers(model), 2, needs_logits=False)
+        check_reached(model, decoder_layers(model), 2, needs_logits=False)
 
 
 def test_lightnings_own_fsdp1_is_refused() -> None:

@@ -14,7 +14,8 @@ from transformers import AutoModelForCausalLM, MistralConfig
 
 from lit_unlearn import DPO, NLL, NPO, RMU, AdaptiveRMU, InputError, LogitKL, LogitMSE, RepresentationMSE, UnlearnModule
 from lit_unlearn.losses.contract import Loss
-from lit_unlearn.models.loading import choose_trainable, decoder_layers, default_trainable
+from lit_unlearn.models.layers import decoder_layers
+from lit_unlearn.models.trainable import choose_trainable, default_trainable
 from lit_unlearn.running.frozen import FrozenModel
 from tests.families import write_family
 from tests.training import Losses, demo_data, demo_module, quiet_trainer

@@ -9,9 +9,12 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from lit_unlearn import DPO, NPO, RMU, LogitKL, Lora, RepresentationMSE
-from lit_unlearn.models.loading import choose_default, decoder_layers, load_model
+from lit_unlearn.models.layers import decoder_layers
+from lit_unlearn.models.loading import load_model
+from lit_unlearn.models.trainable import choose_default
 from lit_unlearn.running.dropout import seeded, settings
-from lit_unlearn.running.frozen import FrozenModel, run_pair
+from lit_unlearn.running.frozen import FrozenModel
+from lit_unlearn.running.pair import run_pair
 from tests.batches import pairs
 from tests.families import FAMILIES, write_family
 from tests.training import demo_data, demo_module, quiet_trainer

@@ -14,9 +14,12 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from lit_unlearn import DPO, NPO, RMU, InputError, LogitKL, RepresentationMSE, UnlearnModule
 from lit_unlearn.losses.contract import Outputs
-from lit_unlearn.models.loading import choose_default, decoder_layers, load_model
+from lit_unlearn.models.layers import decoder_layers
+from lit_unlearn.models.loading import load_model
+from lit_unlearn.models.trainable import choose_default
 from lit_unlearn.running.dropout import check_acts, settings
-from lit_unlearn.running.frozen import FrozenModel, run_pair
+from lit_unlearn.running.frozen import FrozenModel
+from lit_unlearn.running.pair import run_pair
 from tests.batches import pairs
 from tests.families import FAMILIES, LAYERS, write_family
 from tests.tiny_world import write_model

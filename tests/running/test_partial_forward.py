@@ -8,9 +8,11 @@ import transformers
 from torch import nn
 
 from lit_unlearn import DPO, NPO, RSV, InputError, LogitKL
-from lit_unlearn.models.loading import choose_trainable, decoder_layers, default_trainable
-from lit_unlearn.running.frozen import FrozenModel, run_pair
+from lit_unlearn.models.layers import decoder_layers
+from lit_unlearn.models.trainable import choose_trainable, default_trainable
+from lit_unlearn.running.frozen import FrozenModel
 from lit_unlearn.running.hooks import noisy_output, patched_output, recorded_start, swapped
+from lit_unlearn.running.pair import run_pair
 from lit_unlearn.running.partial_forward import logit_lens, only_layers, positions, run_layers
 from tests.batches import padded, random_rows
 from tests.families import FAMILIES

@@ -11,13 +11,14 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_unlearn.callbacks import ExportPretrained, PerturbationRobustness
-from lit_unlearn.commands.forget_tokens.command import ConfigCLI
+from lit_unlearn.commands.fit.config_cli import ConfigCLI
 from lit_unlearn.commands.options import config_files
 from lit_unlearn.commands.report.runs import BASE
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
 from lit_unlearn.models import loading
+from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.models.precision import weights_dtype
 from lit_unlearn.modules.unlearn import UnlearnModule
 
@@ -103,7 +104,7 @@ class Run:
 
     def layers(self, model: PreTrainedModel) -> nn.ModuleList:
         """The decoder layers of one of the two."""
-        return loading.decoder_layers(model, self.module.decoder_layers)
+        return decoder_layers(model, self.module.decoder_layers)
 
     def _load(self, pretrained: str, revision: str) -> PreTrainedModel:
         module, trainer = self.module, self._config.trainer

@@ -1,7 +1,6 @@
 """`fit`, `validate` and `test`: LightningCLI, with a folder for each run and readable errors."""
 
 import argparse
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,8 @@ from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.strategies import ModelParallelStrategy
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import lit_unlearn.callbacks
 import lit_unlearn.datamodules
@@ -22,79 +20,22 @@ import lit_unlearn.losses.no_loss
 import lit_unlearn.losses.retain  # noqa: F401  short class names in YAML are those of imported classes
 from lit_unlearn.callbacks import LastCheckpoint, LMEvalHarness, PerturbationRobustness
 from lit_unlearn.commands.fit import resuming
-from lit_unlearn.commands.log_filter import quiet
+from lit_unlearn.commands.fit.checks import check_alone, check_numbers, check_sizes, check_weights_only
+from lit_unlearn.commands.fit.save_config import SaveConfig
 from lit_unlearn.commands.options.errors import readable
 from lit_unlearn.commands.options.parsers import AloneParser, Parser
-from lit_unlearn.errors import Diverged, InputError
+from lit_unlearn.errors import InputError
 from lit_unlearn.models.precision import weights_dtype
 from lit_unlearn.modules.question import QuestionModule
 from lit_unlearn.modules.unlearn import UnlearnModule
-from lit_unlearn.runs import record, requeue
-from lit_unlearn.runs.atomic_files import check_makable, write_whole
+from lit_unlearn.runs import requeue
+from lit_unlearn.runs.atomic_files import check_makable
 from lit_unlearn.runs.checkpoint_io import WholeCheckpointIO, check_whole, resumes
 from lit_unlearn.runs.folder import RunFolder
 from lit_unlearn.runs.metrics_csv import MetricsCSV
 
 _PRINTING = (LMEvalHarness, PerturbationRobustness)
 """Callbacks that print tables of their own."""
-
-
-def run(words: list[str], *, alone: bool = False) -> None:
-    """Runs `fit`, `validate` or `test` with these options.
-
-    Args:
-        words: of the command line, the command first.
-        alone: evaluate a model without losses: its options are among the words, not in files.
-
-    Raises:
-        InputError: an option, a file or a combination that cannot work.
-        KeyboardInterrupt: the run is interrupted; how to go on has been said.
-        SystemExit: with status 143 after SIGTERM; likewise.
-    """
-    folder = RunFolder()
-    try:
-        with quiet(), folder:
-            UnlearnCLI(words, folder, alone=alone)
-    except MisconfigurationException as error:
-        raise InputError(f"trainer: {error}") from error
-    except SIGTERMException:
-        _say_how_to_go_on(folder)
-        raise SystemExit(143) from None
-    except SystemExit as stop:
-        if not isinstance(stop.__context__, KeyboardInterrupt):  # which Lightning turns into status 1
-            raise
-        _say_how_to_go_on(folder)
-        raise KeyboardInterrupt from None
-    except Exception as error:
-        if not isinstance(error, Diverged):  # it would fail again
-            _say_how_to_go_on(folder)
-        raise
-
-
-class SaveConfig(SaveConfigCallback):
-    """Writes `config.yaml` and `run.json` into the run's folder once options are checked and the model is loaded."""
-
-    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Nothing yet: an option may still be refused, and a refused run leaves nothing behind."""
-
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Saves it."""
-        super().setup(trainer, pl_module, "fit")
-
-    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Saves it."""
-        super().setup(trainer, pl_module, "validate")
-
-    def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Saves it."""
-        super().setup(trainer, pl_module, "test")
-
-    def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Called by Lightning in one process, once."""
-        path = Path(trainer.default_root_dir) / self.config_filename
-        if not path.exists():  # a run that goes on has the same
-            write_whole(path, resuming.saved(self.parser, self.config))
-        record.write(trainer, pl_module)
 
 
 class UnlearnCLI(LightningCLI):
@@ -162,7 +103,7 @@ class UnlearnCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """The Trainer, writing into the run's folder; without a logger of the user's, metrics go to `metrics.csv`."""
         options = self.config[self.subcommand]
-        _check_numbers(options.trainer)
+        check_numbers(options.trainer)
         again = options.ckpt_path == resuming.LAST
         if again:
             self._check_goes_on()
@@ -252,30 +193,21 @@ class UnlearnCLI(LightningCLI):
     def _check(self) -> None:
         options = self.config_init[self.subcommand]
         if isinstance(self.model, QuestionModule):
-            _check_alone(options)
+            check_alone(options)
             self.model.check_data(self.datamodule)
         else:
             if options.ckpt_path is not None:
                 check_whole(options.ckpt_path, sharded=isinstance(self.trainer.strategy, ModelParallelStrategy))
-            _check_weights_only(options)
+            check_weights_only(options)
         for callback in self.trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath:
                 check_makable(Path(callback.dirpath), "ModelCheckpoint.dirpath")
         weights_dtype(str(self.trainer.precision))
-        _check_sizes(self.trainer)
+        check_sizes(self.trainer)
         self.model.check_model()
         path = options.ckpt_path
         if isinstance(self.model, UnlearnModule) and path is not None and zipfile.is_zipfile(path):
             self.model.check_resume(path)
-
-
-def _say_how_to_go_on(folder: RunFolder) -> None:
-    """One line on standard error, where there is a run to go on with."""
-    if folder.path is None or not folder.began():
-        return
-    step = resuming.step(folder.path)
-    where = "from the beginning, no checkpoint yet" if step is None else f"after step {step}"
-    print(f"lit-unlearn: to go on ({where}): {resuming.command(folder.path)}", file=sys.stderr)
 
 
 def _listed(given: Any) -> list[Any]:
@@ -286,49 +218,6 @@ def _listed(given: Any) -> list[Any]:
 
 def _option(parser: LightningArgumentParser, name: str) -> argparse.Action:
     return next(action for action in parser._actions if action.dest == name)
-
-
-def _check_alone(options: Any) -> None:
-    """What a model without losses is given and cannot use, or lacks."""
-    if options.ckpt_path is not None:
-        raise InputError("ckpt_path: only a config with model.forget and model.retain loads one; leave out --model")
-    if not options.trainer.callbacks:
-        raise InputError(
-            "trainer.callbacks: there are none, so nothing would come of the answers; give "
-            "--trainer.callbacks+=PerturbationRobustness"
-        )
-
-
-def _check_weights_only(options: Any) -> None:
-    """Checkpoints are tensors and plain values: nothing in one is run, whatever Lightning's default is."""
-    if options.weights_only is False:
-        raise InputError(
-            "weights_only: false would run code that is in the checkpoint, and those of lit-unlearn hold none; leave "
-            "it out"
-        )
-    options.weights_only = True
-
-
-def _check_sizes(trainer: L.Trainer) -> None:
-    """The mesh of ModelParallelStrategy has a place for each process: Lightning would say so in each of them."""
-    strategy, processes = trainer.strategy, trainer.num_devices * trainer.num_nodes
-    if not isinstance(strategy, ModelParallelStrategy):
-        return
-    if strategy._tensor_parallel_size != 1:
-        raise InputError("trainer.strategy: tensor parallelism is not supported; set tensor_parallel_size to 1")
-    if strategy._data_parallel_size != processes:
-        raise InputError(
-            f"trainer.strategy.data_parallel_size: {strategy._data_parallel_size}, and trainer.devices times "
-            f"trainer.num_nodes are {processes} processes; set it to {processes}"
-        )
-
-
-def _check_numbers(options: Any) -> None:
-    """Numbers that Lightning takes without a look."""
-    for name, least in (("accumulate_grad_batches", 1), ("gradient_clip_val", 0), ("log_every_n_steps", 0)):
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise InputError(f"trainer.{name}: {value} cannot be; give {least} or more")
 
 
 def _refusal(error: Exception, parser: LightningArgumentParser) -> InputError:

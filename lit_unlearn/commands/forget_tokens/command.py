@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import lightning as L
 from torch import nn
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lit_unlearn.commands.fit.cli import UnlearnCLI
+from lit_unlearn.commands.fit.config_cli import ConfigCLI
 from lit_unlearn.commands.forget_tokens.ngrams import Document, Scored, Settings, draw_documents, score
 from lit_unlearn.commands.forget_tokens.representations import Representations
 from lit_unlearn.commands.forget_tokens.similarity import mean_scores, ranked
@@ -23,44 +22,15 @@ from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
 from lit_unlearn.models import loading
 from lit_unlearn.models.checks import check_vocabulary
+from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.models.precision import weights_dtype
-from lit_unlearn.modules.unlearn import UnlearnModule
 from lit_unlearn.questions.similar_ngrams import CLASSES, fingerprint, tokenizer_fingerprint
 from lit_unlearn.runs.atomic_files import check_makable, write_whole
-from lit_unlearn.runs.folder import RunFolder
 from lit_unlearn.runs.partial_results import PartialResults
 
 _TOP = 10
 _TOGETHER = 16
 """Documents of a part; what is done is kept part by part."""
-
-
-class ConfigCLI(UnlearnCLI):
-    """The model and the data of a config for `fit`; nothing is loaded, nothing runs."""
-
-    model: UnlearnModule
-
-    def __init__(self, words: Sequence[str]) -> None:
-        super().__init__(["fit", *words], RunFolder(), alone=False)
-
-    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
-        """A Trainer for the config's accelerator and precision that leaves nothing on disk."""
-        options = self.config["fit"].trainer
-        try:
-            return L.Trainer(
-                accelerator=options.accelerator,
-                precision=options.precision,
-                devices=1,
-                logger=False,
-                enable_checkpointing=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-            )
-        except ValueError as error:
-            raise InputError(f"trainer: {error}") from error
-
-    def fit(self, **kwargs: Any) -> None:
-        """Nothing, in the place of the Trainer's; what comes before it has checked the options."""
 
 
 def main(words: Sequence[str]) -> None:
@@ -130,7 +100,7 @@ def _load(config: ConfigCLI) -> PreTrainedModel:
         attn_implementation=module.attn_implementation,
         trust_remote_code=module.trust_remote_code,
     )
-    layers = loading.decoder_layers(model, module.decoder_layers)
+    layers = decoder_layers(model, module.decoder_layers)
     for index in range(module.layer + 1, len(layers)):
         layers[index] = nn.Identity()
     return cast(PreTrainedModel, model.to(trainer.strategy.root_device))  # type: ignore[arg-type]

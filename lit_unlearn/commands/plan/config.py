@@ -7,7 +7,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 
-from lit_unlearn.commands.forget_tokens.command import ConfigCLI
+from lit_unlearn.commands.fit.config_cli import ConfigCLI
 from lit_unlearn.commands.plan.step import Rows
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.distributed.checks import check_replicas

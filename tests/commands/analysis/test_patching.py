@@ -12,7 +12,8 @@ from lit_unlearn.commands.analysis.patching import DISTANCES, POSITIONS, Decoder
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.demo.knowledge import invent
 from lit_unlearn.demo.questions import draw
-from lit_unlearn.models.loading import decoder_layers, load_model, located
+from lit_unlearn.models.layers import decoder_layers
+from lit_unlearn.models.loading import load_model, located
 from lit_unlearn.questions.places import Option
 from lit_unlearn.questions.source import Question
 

@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 from lit_unlearn.commands.analysis import theory
 from lit_unlearn.commands.analysis.response import Responder, Response, answer_loss, last_tokens, right_logit
 from lit_unlearn.models import loading
+from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.questions.batches import Query
 from tests.batches import random_rows
 
@@ -22,7 +23,7 @@ def model(world: Path) -> PreTrainedModel:
 
 
 def responder(model: PreTrainedModel, value: object = answer_loss, batch_size: int = 3) -> Responder:
-    return Responder(model, loading.decoder_layers(model), LAYER, value, batch_size=batch_size)  # type: ignore[arg-type]
+    return Responder(model, decoder_layers(model), LAYER, value, batch_size=batch_size)  # type: ignore[arg-type]
 
 
 def ask(model: PreTrainedModel, value: object = answer_loss, batch_size: int = 3) -> Response:

@@ -1,0 +1,39 @@
+"""The model and the data of a config, without a run."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import lightning as L
+
+from lit_unlearn.commands.fit.cli import UnlearnCLI
+from lit_unlearn.errors import InputError
+from lit_unlearn.modules.unlearn import UnlearnModule
+from lit_unlearn.runs.folder import RunFolder
+
+
+class ConfigCLI(UnlearnCLI):
+    """The model and the data of a config for `fit`; nothing is loaded, nothing runs."""
+
+    model: UnlearnModule
+
+    def __init__(self, words: Sequence[str]) -> None:
+        super().__init__(["fit", *words], RunFolder(), alone=False)
+
+    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
+        """A Trainer for the config's accelerator and precision that leaves nothing on disk."""
+        options = self.config["fit"].trainer
+        try:
+            return L.Trainer(
+                accelerator=options.accelerator,
+                precision=options.precision,
+                devices=1,
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+            )
+        except ValueError as error:
+            raise InputError(f"trainer: {error}") from error
+
+    def fit(self, **kwargs: Any) -> None:
+        """Nothing, in the place of the Trainer's; what comes before it has checked the options."""
