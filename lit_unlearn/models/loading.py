@@ -1,4 +1,4 @@
-"""Load a causal language model, find its parts, and choose what is trained."""
+"""Load a causal language model: its configuration, its weights, or its shape alone."""
 
 from typing import Any, cast
 

@@ -1,4 +1,4 @@
-"""The frozen model at the cost of its trained parameters, and both models run as one."""
+"""The frozen model at the cost of its trained parameters."""
 
 import copy
 from collections.abc import Iterator

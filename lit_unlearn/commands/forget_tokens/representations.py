@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from lit_unlearn.commands.forget_tokens.similarity import mean_state
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.losses.contract import Batch
+from lit_unlearn.models import layers
 from lit_unlearn.running.partial_forward import run_layers
 
 
@@ -30,7 +31,7 @@ class Representations:
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, layer: int, decoder_layers: str | None = None
     ) -> None:
         self.model = model
-        self.layers = decoder_layers(model, decoder_layers)
+        self.layers = layers.decoder_layers(model, decoder_layers)
         self.layer = layer
         self._special = sorted(tokenizer.all_special_ids)
         self._first = list(itertools.takewhile(self._special.__contains__, tokenizer("A")["input_ids"]))
