@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.whole_run import module_of
 from lit_unlearn.commands.plan.ledger import COPIES, TRAINED, WEIGHTS
-from lit_unlearn.commands.plan.step import Rows, simulate
+from lit_unlearn.commands.plan.step import StepRows, simulate
 
 
 class Foretold(NamedTuple):
@@ -34,7 +34,7 @@ def foretell(folder: Path, options: argparse.Namespace) -> Foretold:
     Raises:
         InputError: an option cannot be used.
     """
-    module, rows = module_of(folder, options), Rows(options.rows, options.tokens, options.tokens)
+    module, rows = module_of(folder, options), StepRows(options.rows, options.tokens, options.tokens)
     module.check_model()
     model, (step,) = simulate(
         module,

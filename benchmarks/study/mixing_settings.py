@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.study.settings import OUTPUTS, Row, Setting
+from benchmarks.study.settings import OUTPUTS, RepairOrControl, Setting
 from lit_unlearn.demo import phrases
 from lit_unlearn.demo.knowledge import invent
 
@@ -66,14 +66,14 @@ def _setting(
     cosine = f"{{class_path: torch.optim.lr_scheduler.CosineAnnealingLR, init_args: {{T_max: {steps}}}}}"
     steady = {"model.retain_weight": f"{2 * weight:g}", "model.lr_scheduler": cosine}
     rows = (
-        Row("rna", f"+ RNA, ν {noise:g}", rna),
-        Row("mixing", "+ mixing", _MIXING),
-        Row("mixing-rna", "+ mixing + RNA", _MIXING | rna),
-        Row("steady", "steady", steady),
-        Row("steady-mixing", "steady + mixing", steady | _MIXING),
-        Row("attention", "attention trained too", _ATTENTION),
-        Row("attention-mixing", "attention too, steady + mixing", _ATTENTION | steady | _MIXING),
-        Row("half-lr", "half the learning rate", {"model.optimizer.lr": f"{lr / 2:g}"}),
+        RepairOrControl("rna", f"+ RNA, ν {noise:g}", rna),
+        RepairOrControl("mixing", "+ mixing", _MIXING),
+        RepairOrControl("mixing-rna", "+ mixing + RNA", _MIXING | rna),
+        RepairOrControl("steady", "steady", steady),
+        RepairOrControl("steady-mixing", "steady + mixing", steady | _MIXING),
+        RepairOrControl("attention", "attention trained too", _ATTENTION),
+        RepairOrControl("attention-mixing", "attention too, steady + mixing", _ATTENTION | steady | _MIXING),
+        RepairOrControl("half-lr", "half the learning rate", {"model.optimizer.lr": f"{lr / 2:g}"}),
     )
     options = {"config": config, "model.optimizer.lr": f"{lr:g}", "model.retain_weight": f"{weight:g}", **_DATA}
     compared = tuple(row for row in rows if row.folder in asked)

@@ -15,7 +15,7 @@ _NOISE_OF_LOGITS = (0.03, 0.1)
 _MSE = {"model.retain": "LogitMSE"}
 
 
-class Row(NamedTuple):
+class RepairOrControl(NamedTuple):
     """A repair or a control."""
 
     folder: str
@@ -30,7 +30,7 @@ class Setting(NamedTuple):
     folder: str
     options: dict[str, str]
     """Of `fit`."""
-    rows: tuple[Row, ...]
+    rows: tuple[RepairOrControl, ...]
     steps: int = 300
     seeds: int = 5
     tables: tuple[tuple[str, ...], ...] = ()
@@ -59,13 +59,13 @@ def _setting(
     """A setting with RNA at each `noise`, half the learning rate and, with `baselines`, weight decay and dropout."""
     decay = f"{SHRINKAGE / (lr * steps):g}"
     regularised = (
-        Row("weight-decay", f"+ weight decay {decay}", {"model.optimizer.weight_decay": decay}),
-        Row("dropout", f"+ attention dropout {DROPOUT}", {"model.attention_dropout": str(DROPOUT)}),
+        RepairOrControl("weight-decay", f"+ weight decay {decay}", {"model.optimizer.weight_decay": decay}),
+        RepairOrControl("dropout", f"+ attention dropout {DROPOUT}", {"model.attention_dropout": str(DROPOUT)}),
     )
     rows = (
-        *(Row(f"noise-{scale}", f"+ RNA, ν {scale}", {"model.noise_scale": str(scale)}) for scale in noise),
+        *(RepairOrControl(f"noise-{scale}", f"+ RNA, ν {scale}", {"model.noise_scale": str(scale)}) for scale in noise),
         *(regularised if baselines else ()),
-        Row("half-lr", "half the learning rate", {"model.optimizer.lr": str(lr / 2)}),
+        RepairOrControl("half-lr", "half the learning rate", {"model.optimizer.lr": str(lr / 2)}),
     )
     options = {"config": config, "model.optimizer.lr": str(lr), **(own or {})}
     return Setting(title, folder, options, rows, steps, seeds)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from benchmarks.study.fits import chosen, fitted
 from benchmarks.study.settings import Setting
-from lit_unlearn.commands.report import Model, load, markdown
+from lit_unlearn.commands.report import load, markdown
 from lit_unlearn.commands.report.forgetting_robustness import Front, Placed, front
+from lit_unlearn.commands.report.runs import ReportedModel
 from lit_unlearn.commands.report.style import encoded
 from lit_unlearn.commands.report.table import cell, compact, legend, shown
 
@@ -24,7 +25,7 @@ def section(setting: Setting, runs: Path) -> str:
     return "\n".join([f"### {setting.title}\n", *parts])
 
 
-def named(setting: Setting, runs: Path) -> list[Model]:
+def named(setting: Setting, runs: Path) -> list[ReportedModel]:
     """The base and the models of a setting's rows, by their titles."""
     step, share = chosen(setting, runs)
     rows = {

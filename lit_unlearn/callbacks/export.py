@@ -85,7 +85,7 @@ class ExportPretrained(L.Callback):
                 self._tokenizer.save_pretrained(folder)
                 card = model_card(pl_module, trainer, library="peft" if self.adapter else "transformers")
                 (folder / "README.md").write_text(masked(card), encoding="utf-8")
-                checksums.write(folder)
+                checksums.write_checksums(folder)
         if trainer.is_global_zero:
             print(f"{'The adapter of the' if self.adapter else 'The'} unlearned model is in {path}")
         trainer.strategy.barrier("export")

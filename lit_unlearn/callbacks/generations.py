@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.errors import InputError
-from lit_unlearn.questions.generations import Answer, Generation, header, markdown, rows, table
+from lit_unlearn.questions.generations import Answer, Generation, generations_table, header, markdown, rows
 from lit_unlearn.questions.prompts import from_questions, from_texts, with_answers
 from lit_unlearn.running.decoding import decode
 from lit_unlearn.runs.atomic_files import write_whole
@@ -85,7 +85,7 @@ class Generations(L.Callback):
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Prints the first and the last answers."""
         if trainer.is_global_zero and any(generation["answers"] for generation in self.generations):
-            print(f"\n{table(self.generations)}")
+            print(f"\n{generations_table(self.generations)}")
 
     def state_dict(self) -> dict[str, Any]:
         """The answers so far, so that a resumed run's are whole."""

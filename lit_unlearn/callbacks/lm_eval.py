@@ -139,7 +139,7 @@ class LMEvalHarness(L.Callback):
             )
         scores: dict[str, float] = trainer.strategy.broadcast({} if results is None else evaluation.scores(results))
         if results is not None and trainer.is_global_zero:
-            print(f"\nAfter {trainer.global_step} steps\n{evaluation.table(results)}")
+            print(f"\nAfter {trainer.global_step} steps\n{evaluation.results_table(results)}")
             self._write(Path(trainer.default_root_dir), results | {"step": trainer.global_step})
         self.evaluations.append({"step": trainer.global_step, "scores": scores})
         return scores

@@ -60,7 +60,7 @@ def run(options: argparse.Namespace, batch_size: int | str, metadata: dict[str, 
         model, tasks, limit=options.limit, num_fewshot=options.num_fewshot, log_samples=options.log_samples
     )
     if results is not None:
-        print(evaluation.table(results))
+        print(evaluation.results_table(results))
         if options.out is not None:
             text = json.dumps(results, indent=2, default=handle_non_serializable, ensure_ascii=False)
             write_whole(options.out, text)

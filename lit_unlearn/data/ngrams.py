@@ -9,7 +9,7 @@ from datasets.fingerprint import Hasher
 from transformers import PreTrainedTokenizerBase
 
 from lit_unlearn.data.draws import uniform
-from lit_unlearn.data.rows import tokenizer_identity
+from lit_unlearn.data.fingerprints import tokenizer_fingerprint
 from lit_unlearn.data.text import TextSource, load_texts
 from lit_unlearn.errors import InputError
 
@@ -78,7 +78,15 @@ def mixable(source: TextSource, tokenizer: PreTrainedTokenizerBase, *, exclude: 
         batched=True,
         remove_columns=["text"],
         new_fingerprint=Hasher.hash(
-            ("mixable", _RULE, texts._fingerprint, tokenizer_identity(tokenizer), source.max_length, list(exclude))
+            (
+                "mixable",
+                _RULE,
+                texts._fingerprint,
+                tokenizer_fingerprint(tokenizer),
+                tokenizer.truncation_side,
+                source.max_length,
+                list(exclude),
+            )
         ),
         desc=f"Finding n-grams of {source.path}",
     )

@@ -1,14 +1,14 @@
 """Tokenised rows, and how rows become a batch."""
 
-import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from datasets import Dataset
 from datasets.fingerprint import Hasher
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from lit_unlearn.data.fingerprints import tokenizer_fingerprint
 from lit_unlearn.data.text import TextSource, load_texts
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch
@@ -51,13 +51,13 @@ def tokenised(source: TextSource, tokenizer: PreTrainedTokenizerBase) -> Dataset
         InputError: the source cannot be read or is empty.
     """
     texts = load_texts(source)
-    key = Hasher.hash((texts._fingerprint, tokenizer_identity(tokenizer), source.max_length))
+    about = (texts._fingerprint, tokenizer_fingerprint(tokenizer), tokenizer.truncation_side, source.max_length)
     return texts.map(
         lambda batch: {"input_ids": tokenizer(batch, truncation=True, max_length=source.max_length)["input_ids"]},
         input_columns=["text"],
         batched=True,
         remove_columns=["text"],
-        new_fingerprint=key,
+        new_fingerprint=Hasher.hash(about),
         desc=f"Tokenising {source.path}",
     )
 
@@ -106,13 +106,3 @@ def _own(row: Row, before: int) -> list[int]:
 def _pad(values: list[int], filler: int, length: int, side: str) -> list[int]:
     padding = [filler] * (length - len(values))
     return padding + values if side == "left" else values + padding
-
-
-def tokenizer_identity(tokenizer: PreTrainedTokenizerBase) -> Any:
-    """What decides the ids of a text; a tokenizer's own hash changes when it is used."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        rules: Any = sorted(tokenizer.get_vocab().items())
-    else:  # but for the truncation and padding of its latest use
-        rules = json.dumps(json.loads(backend.to_str()) | {"truncation": None, "padding": None}, sort_keys=True)
-    return type(tokenizer).__name__, tokenizer.truncation_side, rules, tokenizer("A b-1.")["input_ids"]

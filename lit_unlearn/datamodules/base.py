@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from lit_unlearn import randomness
 from lit_unlearn.data.draws import sample
-from lit_unlearn.data.fingerprint import fingerprint
+from lit_unlearn.data.fingerprints import corpus_fingerprint
 from lit_unlearn.data.mixing import Mixing, RowMixing
 from lit_unlearn.data.ngrams import NGrams, mixable
 from lit_unlearn.data.preferred_answers import PREFERRED_ANSWERS, preferred_answers
@@ -123,7 +123,7 @@ class UnlearnDataModule(L.LightningDataModule):
             )
         self._rows = self._tokenise()
         self._fingerprints = {
-            f"{side}/{name}": fingerprint(rows)
+            f"{side}/{name}": corpus_fingerprint(rows)
             for side, streams in self._rows.items()
             for name, rows in streams.items()
         }

@@ -192,7 +192,7 @@ def scores(results: Results) -> dict[str, float]:
     }
 
 
-def table(results: Results) -> str:
+def results_table(results: Results) -> str:
     """The harness' own tables: tasks, and groups where there are any."""
     parts = [make_table(results)]
     if results.get("groups"):

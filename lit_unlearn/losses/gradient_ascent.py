@@ -23,4 +23,4 @@ class GradientAscent(Loss):
     def forward(self, updated: Outputs, frozen: Outputs | None, batch: Batch) -> Tensor:
         """Returns `[batch]`; `frozen` is not read."""
         del frozen
-        return -likelihood.negative_log_likelihood(updated, batch, mean=True)
+        return -likelihood.batch_nll(updated, batch, mean=True)

@@ -9,7 +9,7 @@ from lit_unlearn.losses import functional
 from lit_unlearn.losses.contract import Batch, Outputs
 
 
-def negative_log_likelihood(outputs: Outputs, batch: Batch, *, mean: bool) -> Tensor:
+def batch_nll(outputs: Outputs, batch: Batch, *, mean: bool) -> Tensor:
     """NLL of each row, `[batch]`, in nats; a row with nothing to predict gives 0.
 
     Args:
@@ -32,7 +32,7 @@ def likelihood_lost(updated: Outputs, frozen: Outputs | None, batch: Batch, *, m
         mean: over the row's predicted tokens; else their sum.
     """
     assert frozen is not None
-    now, before = (negative_log_likelihood(outputs, batch, mean=mean) for outputs in (updated, frozen))
+    now, before = (batch_nll(outputs, batch, mean=mean) for outputs in (updated, frozen))
     return now - before
 
 

@@ -71,7 +71,7 @@ class NLL(Loss):
     def forward(self, updated: Outputs, frozen: Outputs | None, batch: Batch) -> Tensor:
         """Returns `[batch]`; a row with nothing to predict gives 0."""
         del frozen
-        return likelihood.negative_log_likelihood(updated, batch, mean=True)
+        return likelihood.batch_nll(updated, batch, mean=True)
 
 
 def _logits(updated: Outputs, frozen: Outputs | None) -> tuple[Logits, Logits]:

@@ -35,5 +35,5 @@ class SimNPO(Loss):
     def forward(self, updated: Outputs, frozen: Outputs | None, batch: Batch) -> Tensor:
         """Returns `[batch]`; `frozen` is not read."""
         del frozen
-        nll = likelihood.negative_log_likelihood(updated, batch, mean=True)
+        nll = likelihood.batch_nll(updated, batch, mean=True)
         return functional.preference_loss(nll - self.margin / self.beta, self.beta)

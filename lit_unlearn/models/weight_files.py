@@ -19,7 +19,7 @@ _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF
 """Those of weights that can be written, by their names in safetensors."""
 
 
-class Place(NamedTuple):
+class StoredTensor(NamedTuple):
     """Where a tensor is, and what it is."""
 
     file: str
@@ -58,7 +58,7 @@ class WeightFiles:
         return sum(path.stat().st_size for path in self.paths.values())
 
     @cached_property
-    def places(self) -> dict[str, Place]:
+    def places(self) -> dict[str, StoredTensor]:
         """Where each weight is, by its name in the files."""
         files = (name for name in self.paths if name.endswith(".safetensors"))
         return dict(place for file in files for place in _places(file, self.paths[file]))
@@ -156,7 +156,7 @@ def _fetched(pretrained: str, name: str, revision: str) -> Path | None:
     return None if path is None else Path(path)
 
 
-def _places(name: str, path: Path) -> Iterator[tuple[str, Place]]:
+def _places(name: str, path: Path) -> Iterator[tuple[str, StoredTensor]]:
     """What a safetensors file holds: 8 bytes with the length of a header, the header as JSON, then the tensors."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -164,4 +164,4 @@ def _places(name: str, path: Path) -> Iterator[tuple[str, Place]]:
     for tensor, about in header.items():
         if tensor != "__metadata__":
             start = 8 + length + about["data_offsets"][0]
-            yield tensor, Place(name, start, about["dtype"], tuple(about["shape"]))
+            yield tensor, StoredTensor(name, start, about["dtype"], tuple(about["shape"]))

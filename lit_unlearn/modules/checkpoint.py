@@ -5,7 +5,7 @@ from typing import TypedDict
 from lit_unlearn.errors import InputError
 
 
-class Identity(TypedDict):
+class RunIdentity(TypedDict):
     """What a run and one that goes on with it have in common."""
 
     shapes: dict[str, list[int]]
@@ -16,7 +16,7 @@ class Identity(TypedDict):
     """Seeds of noise and steering vectors, by module."""
 
 
-def check_checkpoint(held: Identity | None, own: Identity, *, seeds: bool) -> None:
+def check_checkpoint(held: RunIdentity | None, own: RunIdentity, *, seeds: bool) -> None:
     """A checkpoint is of a run like this one.
 
     Args:

@@ -34,7 +34,7 @@ class _Seen(NamedTuple):
     """An event of the device, after which the values are on the host; None where they are at once."""
 
 
-class Guard(L.Callback):
+class DivergenceGuard(L.Callback):
     """Stops a run at a loss or a gradient that is not finite; every UnlearnModule brings it along.
 
     The values of a step are copied to the host while the next one runs and looked at after it, so that no step waits

@@ -10,11 +10,11 @@ from torch.optim import Optimizer
 from lit_unlearn.losses import functional
 from lit_unlearn.losses.contract import Batch, Outputs
 
-Rows = dict[str, Tensor]
+RowValues = dict[str, Tensor]
 """Values by name, `[batch]` each."""
 
 
-def describe(loss: Tensor, updated: Outputs, batch: Batch, direction: Tensor | None) -> Rows:
+def describe(loss: Tensor, updated: Outputs, batch: Batch, direction: Tensor | None) -> RowValues:
     """The measurements of one stream's rows.
 
     Args:
@@ -38,7 +38,9 @@ def describe(loss: Tensor, updated: Outputs, batch: Batch, direction: Tensor | N
     return rows
 
 
-def means(rows: Rows, topic: Tensor, topics: Sequence[str], total: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+def means(
+    rows: RowValues, topic: Tensor, topics: Sequence[str], total: Callable[[Tensor], Tensor]
+) -> dict[str, Tensor]:
     """Means over all rows and over the rows of each topic that is present, exact over processes.
 
     Args:

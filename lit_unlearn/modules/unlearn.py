@@ -27,17 +27,17 @@ from lit_unlearn.models.precision import check_precision, weights_dtype
 from lit_unlearn.models.sharded_loading import fill
 from lit_unlearn.models.trainable import choose
 from lit_unlearn.modules import measurements
-from lit_unlearn.modules.checkpoint import Identity, check_checkpoint
-from lit_unlearn.modules.divergence_guard import Guard
+from lit_unlearn.modules.checkpoint import RunIdentity, check_checkpoint
+from lit_unlearn.modules.divergence_guard import DivergenceGuard
 from lit_unlearn.modules.optimizer import by_name, check_optimizer, check_same_optimizer
 from lit_unlearn.modules.pretrained import PretrainedModule
 from lit_unlearn.questions.scores import Evaluation
 from lit_unlearn.running import dropout
 from lit_unlearn.running.frozen import FrozenModel
-from lit_unlearn.running.hooks import Noise, Setting
+from lit_unlearn.running.hooks import Noise, Override
 from lit_unlearn.running.pair import make_pair, run_pair
 from lit_unlearn.running.partial_forward import positions
-from lit_unlearn.running.prefix_store import PrefixStore, StoredStates, identity
+from lit_unlearn.running.prefix_store import PrefixStore, StoredStates, states_fingerprint
 from lit_unlearn.runs import checkpoint_io
 
 
@@ -148,7 +148,7 @@ class UnlearnModule(PretrainedModule):
         self.strict_loading = False  # checkpoints hold the trained parameters only; on_load_checkpoint checks them
         self._topics: tuple[str, ...] = ()
         self._measured: dict[str, Tensor] = {}  # the latest, by its key
-        self._dropout: Sequence[Setting] = ()
+        self._dropout: Sequence[Override] = ()
         self._throughput = measurements.Throughput()
         check_training(trainable, lora, attention_dropout)
         check_streams(self.forget, self.retain)
@@ -174,7 +174,7 @@ class UnlearnModule(PretrainedModule):
         Raises:
             InputError: it is of another model or of other trained parameters.
         """
-        held = checkpoint_io.identity(path)
+        held = checkpoint_io.read_identity(path)
         shape = self.without_weights(torch.float32)
         self._choose(shape)
         check_checkpoint(held, self._identity(shape), seeds=False)
@@ -252,7 +252,7 @@ class UnlearnModule(PretrainedModule):
             mesh=self._mesh(),
         )
         self.updated, self.frozen = updated, frozen
-        self._dropout = dropout.settings([layers[index] for index in self._acting()], self.attention_dropout)
+        self._dropout = dropout.overrides([layers[index] for index in self._acting()], self.attention_dropout)
 
     def units(self) -> list[nn.Module]:
         """The modules that FSDP1 shards each for itself, so that each can be gathered alone."""
@@ -269,7 +269,7 @@ class UnlearnModule(PretrainedModule):
 
     def configure_callbacks(self) -> list[L.Callback]:
         """What watches every training."""
-        return [Guard()]
+        return [DivergenceGuard()]
 
     def training_step(self, batch: dict[str, Batch], batch_idx: int) -> dict[str, Tensor]:
         """The loss of one pair of a forget and a retain batch, a mean over rows; and each row's, `[batch]`."""
@@ -329,7 +329,7 @@ class UnlearnModule(PretrainedModule):
             Diverged: they are not finite.
         """
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, Guard):  # its own hook would not be called for weights alone
+            if isinstance(callback, DivergenceGuard):  # its own hook would not be called for weights alone
                 callback.look_now(self.trainer.global_step, self)
         trained = self.trained_parameters()
         checkpoint["lit_unlearn"] = self._own
@@ -403,7 +403,7 @@ class UnlearnModule(PretrainedModule):
         last = len(self.layers) - 1 if self._needs_logits() else self.layer
         return range(first_trained_layer(self.updated, self.layers), last + 1)
 
-    def _identity(self, updated: PreTrainedModel) -> Identity:
+    def _identity(self, updated: PreTrainedModel) -> RunIdentity:
         """Shapes of the trained parameters, scalings of adapters, seeds of noise and steering vectors, by name."""
         trained = ((name, parameter) for name, parameter in updated.named_parameters() if parameter.requires_grad)
         shapes = {f"updated.{name}": list(parameter.shape) for name, parameter in trained}
@@ -489,7 +489,7 @@ class UnlearnModule(PretrainedModule):
         if self.prefix_store is None:
             return None
         with self.frozen.running():
-            own = identity(self.updated, self.layers, self.layer, self._precision)
+            own = states_fingerprint(self.updated, self.layers, self.layer, self._precision)
         return StoredStates(self.prefix_store, own, self._all_agree)
 
     def _all_agree(self, decision: bool) -> bool:

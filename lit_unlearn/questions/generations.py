@@ -56,7 +56,7 @@ def rows(generations: Sequence[Generation]) -> list[list[str]]:
     ]
 
 
-def table(generations: Sequence[Generation]) -> str:
+def generations_table(generations: Sequence[Generation]) -> str:
     """The answers as text, set by set."""
     _, *names = header(generations)
     lines = [_aligned(names)]

@@ -90,7 +90,7 @@ def log_values(measured: Mapping[Variant, Measured], *, forget: Sequence[str]) -
     return values
 
 
-def table(measured: Mapping[Variant, Measured]) -> str:
+def accuracy_table(measured: Mapping[Variant, Measured]) -> str:
     """The numbers in percent, with standard errors, as text."""
     lines = [["questions", "accuracy", "drop", "flipped"]]
     lines += [[str(variant), *(_percent(row, name) for name in _COLUMNS)] for variant, row in measured.items()]

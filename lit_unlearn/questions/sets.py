@@ -2,13 +2,14 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 
 from datasets.utils import tqdm
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
+from lit_unlearn.data.draws import Item
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.batches import Query, QueryBatch, QueryBatches, encode, query_loader
 from lit_unlearn.questions.inserts import GivenText, Inserts, NGram, Sentence
@@ -20,7 +21,6 @@ from lit_unlearn.questions.source import Question, QuestionSource, load_question
 DEFAULT = "default"
 _AT_ONCE = 500
 """Questions tokenised between two moves of the progress bar."""
-Item = TypeVar("Item")
 _PLACES: dict[str, Place] = {"option": Option(), "stem": Stem(), "prefix": Prefix()}
 
 

@@ -1,6 +1,5 @@
 """What `lit-unlearn forget-tokens` writes: n-grams by their similarity to their own document."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any, Literal, get_args
 
 from transformers import PreTrainedTokenizerBase
 
+from lit_unlearn.data.fingerprints import tokenizer_fingerprint
 from lit_unlearn.errors import InputError
 
 Similarity = Literal["most", "mean", "least"]
@@ -55,22 +55,6 @@ def _texts(found: Mapping[str, Any], path: str, n: int, similarity: Similarity) 
     if not all(isinstance(record["text"], str) for record in records):
         raise TypeError("an n-gram is no text")
     return tuple(record["text"] for record in records)
-
-
-def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """The same for tokenizers of one vocabulary and kind."""
-    vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda pair: pair[1])
-    return fingerprint(vocabulary, tokenizer("A b-1.")["input_ids"])
-
-
-def fingerprint(*values: Any) -> str:
-    """A short text that other values than these would hardly give.
-
-    Example:
-        >>> fingerprint([1, "a"]) == fingerprint([1, "a"]) != fingerprint([1, "b"])
-        True
-    """
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _read(path: str) -> Mapping[str, Any]:

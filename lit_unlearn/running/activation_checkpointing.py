@@ -7,11 +7,11 @@ from functools import partial
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from lit_unlearn.running.hooks import Setting, applied
+from lit_unlearn.running.hooks import Override, applied
 
 
 @contextmanager
-def recomputed(layers: Sequence[nn.Module], settings: Sequence[Setting]) -> Iterator[None]:
+def recomputed(layers: Sequence[nn.Module], settings: Sequence[Override]) -> Iterator[None]:
     """Of what the layers compute within this context only their inputs are kept; backward computes the rest again.
 
     Hooks on the layers themselves do not run again, those on their parts do.

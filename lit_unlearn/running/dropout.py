@@ -11,8 +11,8 @@ from transformers import PreTrainedModel
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.models.lora import is_adapted
-from lit_unlearn.running.hooks import Setting, applied, captured_output
-from lit_unlearn.running.partial_forward import Prefix, run_layers
+from lit_unlearn.running.hooks import Override, applied, captured_output
+from lit_unlearn.running.partial_forward import SharedPrefix, run_layers
 
 _NAMES = ("attention_dropout", "attn_dropout")
 """Where attention modules of transformers keep their rate, or the module that drops."""
@@ -20,7 +20,7 @@ _TOKENS = 16
 """On so many tokens attention dropout is tried out."""
 
 
-def settings(layers: Iterable[nn.Module], rate: float) -> list[Setting]:
+def overrides(layers: Iterable[nn.Module], rate: float) -> list[Override]:
     """What is set in decoder layers while they drop out; nothing if nothing does.
 
     Args:
@@ -86,7 +86,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _attention(module: nn.Module, rate: float) -> list[Setting]:
+def _attention(module: nn.Module, rate: float) -> list[Override]:
     """The settings that make an attention module, if this is one, drop attention weights and nothing else."""
     for name in _NAMES:
         value = getattr(module, name, None)
@@ -97,7 +97,7 @@ def _attention(module: nn.Module, rate: float) -> list[Setting]:
     return []
 
 
-def _training(module: nn.Module, name: str) -> list[Setting]:
+def _training(module: nn.Module, name: str) -> list[Override]:
     """The settings that make an attention module train, with other rates than `name`, e.g. `residual_dropout`, at 0."""
     rates = [other for other, value in vars(module).items() if "drop" in other and isinstance(value, float)]
     return [(module, "training", True), *((module, other, 0.0) for other in rates if other != name)]
@@ -111,7 +111,7 @@ def _tokens(device: torch.device) -> Batch:
 
 
 def _tried(
-    run: Callable[..., object], prefix: Prefix, module: nn.Module, drops: Sequence[Setting], device: torch.device
+    run: Callable[..., object], prefix: SharedPrefix, module: nn.Module, drops: Sequence[Override], device: torch.device
 ) -> Tensor:
     """What the attention module returns within a run, with these settings."""
     try:

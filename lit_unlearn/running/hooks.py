@@ -11,7 +11,7 @@ Noise = Callable[[Tensor], Tensor]
 """Takes a hidden state `[batch, seq, dim]`, returns what is added to it."""
 Swap = tuple[nn.Module, str, nn.Module]
 """A module, the name of a child, and what stands in for it for a while."""
-Setting = tuple[nn.Module, str, Any]
+Override = tuple[nn.Module, str, Any]
 """A module, the name of an attribute, and its value for a while."""
 
 
@@ -29,7 +29,7 @@ def swapped(replacements: Sequence[Swap]) -> Iterator[None]:
 
 
 @contextmanager
-def applied(settings: Sequence[Setting]) -> Iterator[None]:
+def applied(settings: Sequence[Override]) -> Iterator[None]:
     """Gives attributes of modules other values."""
     before = [getattr(module, name) for module, name, _ in settings]
     try:

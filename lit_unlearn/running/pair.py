@@ -14,7 +14,7 @@ from lit_unlearn.models.layers import first_trained_layer
 from lit_unlearn.models.trainable import use_master_weights
 from lit_unlearn.running.activation_checkpointing import recomputed
 from lit_unlearn.running.frozen import FrozenModel
-from lit_unlearn.running.hooks import Noise, Setting, applied, with_noise
+from lit_unlearn.running.hooks import Noise, Override, applied, with_noise
 from lit_unlearn.running.partial_forward import run_layers
 from lit_unlearn.running.prefix_store import StoredStates
 
@@ -56,7 +56,7 @@ def run_pair(
     layer: int,
     reader: Loss,
     noise: tuple[int, Noise] | None = None,
-    dropout: Sequence[Setting] = (),
+    dropout: Sequence[Override] = (),
     recompute: bool = False,
     stored: StoredStates | None = None,
 ) -> tuple[Outputs, Outputs | None]:
@@ -112,7 +112,7 @@ def _run_rows(
     layer: int,
     reader: Loss,
     noise: tuple[int, Noise] | None = None,
-    dropout: Sequence[Setting] = (),
+    dropout: Sequence[Override] = (),
     recompute: bool = False,
     stored: StoredStates | None = None,
 ) -> tuple[Outputs, Outputs | None]:

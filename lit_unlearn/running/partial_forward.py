@@ -42,7 +42,7 @@ def only_layers(layers: nn.ModuleList, first: int, last: int, *, like: Sequence[
         yield
 
 
-class Prefix(NamedTuple):
+class SharedPrefix(NamedTuple):
     """What a run leaves for a later one to start from."""
 
     hidden: Tensor
@@ -61,11 +61,11 @@ def run_layers(
     layer: int,
     needs_logits: bool,
     start: int,
-    prefix: Prefix | None = None,
+    prefix: SharedPrefix | None = None,
     resumed: bool = False,
     noise: tuple[int, Noise] | None = None,
     context: Callable[[], AbstractContextManager[None]] = nullcontext,
-) -> tuple[Outputs, Prefix]:
+) -> tuple[Outputs, SharedPrefix]:
     """Runs as little of a causal language model as gives the outputs asked for.
 
     Layers above `layer` run only for logits, which are computed where a loss reads them; with a prefix, layers below
@@ -106,7 +106,7 @@ def run_layers(
     )
     # Where `layer` lies below the prefix's end, what it returned is in the prefix.
     example = left[0] if prefix is None or left else prefix.example
-    return Outputs(hidden_states(example), logits), Prefix(entered[0], example, within)
+    return Outputs(hidden_states(example), logits), SharedPrefix(entered[0], example, within)
 
 
 def output_head(
@@ -124,7 +124,7 @@ def output_head(
     path = next(path for path, module in model.named_modules() if module is decoder)
     parent, _, name = path.rpartition(".")
     ids = torch.zeros(states.shape[:2], dtype=torch.long, device=states.device)
-    with context(), swapped([(model.get_submodule(parent), name, Returns(_withhidden_states(result, states)))]):
+    with context(), swapped([(model.get_submodule(parent), name, Returns(_with_hidden_states(result, states)))]):
         logits: Tensor = model(input_ids=ids, use_cache=False).logits
     return logits
 
@@ -184,7 +184,7 @@ def _inputs(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
     return inputs
 
 
-def _withhidden_states(result: Any, hidden: Tensor) -> Any:
+def _with_hidden_states(result: Any, hidden: Tensor) -> Any:
     """What a decoder returned, with other hidden states."""
     if isinstance(result, tuple):
         return (hidden, *result[1:])

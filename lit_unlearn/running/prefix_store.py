@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch
-from lit_unlearn.running.partial_forward import Prefix
+from lit_unlearn.running.partial_forward import SharedPrefix
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class StoredStates:
 
     Args:
         store: the option.
-        identity: of the model, from `identity`.
+        fingerprint: of the model, from `states_fingerprint`.
         agree: takes whether this process found something, returns whether all did; processes that share a model's
             layers must run the same of them.
 
@@ -60,25 +60,25 @@ class StoredStates:
         InputError: the folder cannot be made.
     """
 
-    def __init__(self, store: PrefixStore, identity: str, agree: Callable[[bool], bool] = bool) -> None:
+    def __init__(self, store: PrefixStore, fingerprint: str, agree: Callable[[bool], bool] = bool) -> None:
         self.folder = Path(store.folder)
         self._room = store.max_gib * 2**30
-        self._identity = identity
+        self._fingerprint = fingerprint
         self._agree = agree
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"model.prefix_store.folder: {store.folder} cannot be made ({error.strerror})") from error
 
-    def prefix(self, batch: Batch, start: int) -> Prefix | None:
+    def prefix(self, batch: Batch, start: int) -> SharedPrefix | None:
         """What an earlier run left of this batch for one that starts at a layer; None if there is nothing."""
         found = self._read(self._path(batch, f"into {start}"), batch["input_ids"].device)
         if found is None:
             return None
         hidden, more = found
-        return Prefix(hidden, hidden if more is None else (hidden, *[None] * more))
+        return SharedPrefix(hidden, hidden if more is None else (hidden, *[None] * more))
 
-    def keep_prefix(self, batch: Batch, start: int, prefix: Prefix) -> None:
+    def keep_prefix(self, batch: Batch, start: int, prefix: SharedPrefix) -> None:
         """Keeps what entered a layer.
 
         Raises:
@@ -102,7 +102,7 @@ class StoredStates:
     def _path(self, batch: Batch, place: str) -> Path:
         # The rows are read on the host, which waits for the device: the price of a store alone.
         rows = [batch["input_ids"].cpu(), batch["attention_mask"].cpu()]
-        decides = [self._identity, _arithmetic(batch["input_ids"].device), place, str(list(rows[0].shape))]
+        decides = [self._fingerprint, _arithmetic(batch["input_ids"].device), place, str(list(rows[0].shape))]
         return self.folder / f"{_digest([*map(str.encode, decides), *map(_raw, rows)])}.safetensors"
 
     def _read(self, path: Path, device: torch.device) -> tuple[Tensor, int | None] | None:
@@ -136,7 +136,7 @@ class StoredStates:
         warnings.warn(f"{reason}; states of further batches are not kept, only computed", stacklevel=1)
 
 
-def identity(model: PreTrainedModel, layers: nn.ModuleList, layer: int, precision: str) -> str:
+def states_fingerprint(model: PreTrainedModel, layers: nn.ModuleList, layer: int, precision: str) -> str:
     """A digest of all of a model that decides its states up to a layer.
 
     Args:

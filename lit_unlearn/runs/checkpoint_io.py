@@ -67,7 +67,7 @@ def _write(checkpoint: dict[str, Any], path: Path) -> None:
         raise
 
 
-def identity(path: str) -> Any:
+def read_identity(path: str) -> Any:
     """What a checkpoint file says of its run; tensors and plain values are read, nothing in it is run.
 
     Returns:
@@ -85,7 +85,7 @@ def resumes(path: str) -> bool:
     """Whether a checkpoint file has all that a run goes on with, the optimizer's state too.
 
     Raises:
-        InputError: as `identity`.
+        InputError: as `read_identity`.
     """
     checkpoint = _read(path)
     return isinstance(checkpoint, dict) and "optimizer_states" in checkpoint

@@ -10,7 +10,7 @@ from lit_unlearn.runs.atomic_files import write_whole
 NAME = "SHA256SUMS"
 
 
-def write(folder: Path) -> None:
+def write_checksums(folder: Path) -> None:
     """Writes the checksums of all files in a folder; those of a folder in it that has its own are taken from there."""
     (folder / NAME).unlink(missing_ok=True)
     known = {path.parent / name: digest for path in folder.rglob(NAME) for name, digest in _listed(path).items()}

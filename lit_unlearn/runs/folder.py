@@ -77,7 +77,7 @@ class RunFolder:
         refused = isinstance(error, InputError | MisconfigurationException | OSError) and not self._again
         self._discard(_WRITTEN_FIRST if refused else set())
         if error is None and self.path.is_dir():
-            checksums.write(self.path)
+            checksums.write_checksums(self.path)
         if self._lock is not None:
             os.close(self._lock)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lit_unlearn.runs.atomic_files import full_disk, write_whole
 
-Row = dict[str, Any]
+MetricsRow = dict[str, Any]
 
 
 class MetricsCSV(Logger):
@@ -33,7 +33,7 @@ class MetricsCSV(Logger):
         self.path = Path(folder) / "metrics.csv"
         self.every = every
         self._columns: list[str] = []
-        self._waiting: list[Row] = []
+        self._waiting: list[MetricsRow] = []
         self._written = 0
 
     @property
@@ -98,7 +98,7 @@ class MetricsCSV(Logger):
         else:
             self.path.unlink(missing_ok=True)
 
-    def _read(self) -> list[Row]:
+    def _read(self) -> list[MetricsRow]:
         if not self.path.is_file():
             return []
         with self.path.open(newline="", encoding="utf-8") as file:
@@ -110,13 +110,13 @@ class MetricsCSV(Logger):
             file.flush()
             os.fsync(file.fileno())
 
-    def _rewrite(self, columns: list[str], rows: Sequence[Row]) -> None:
+    def _rewrite(self, columns: list[str], rows: Sequence[MetricsRow]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(self.path, ",".join(columns) + "\r\n" + _text(columns, rows))
         self._columns = columns
 
 
-def _text(columns: Sequence[str], rows: Sequence[Row]) -> str:
+def _text(columns: Sequence[str], rows: Sequence[MetricsRow]) -> str:
     text = io.StringIO(newline="")
     csv.DictWriter(text, columns).writerows(rows)
     return text.getvalue()

@@ -19,7 +19,7 @@ _PACKAGES = (
 )
 
 
-def write(trainer: L.Trainer, module: L.LightningModule) -> None:
+def write_record(trainer: L.Trainer, module: L.LightningModule) -> None:
     """Writes it into the run's folder; where a run goes on, says what has changed since it began."""
     path = Path(trainer.default_root_dir) / NAME
     found = _record(trainer, module)

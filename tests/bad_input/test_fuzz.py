@@ -20,7 +20,8 @@ from lit_unlearn.cli import main
 from lit_unlearn.commands.report.runs import load
 from lit_unlearn.commands.sweep.options import grid_points, read_axes, read_limit
 from lit_unlearn.data.files import read_files
-from lit_unlearn.questions.similar_ngrams import similar_texts, tokenizer_fingerprint
+from lit_unlearn.data.fingerprints import tokenizer_fingerprint
+from lit_unlearn.questions.similar_ngrams import similar_texts
 from lit_unlearn.questions.source import QuestionSource, load_questions
 from tests.bad_input.refusing import Config, write
 from tests.tiny_world import tokenizer

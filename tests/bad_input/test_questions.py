@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tokenizers import normalizers
 
-from lit_unlearn.questions.similar_ngrams import tokenizer_fingerprint
+from lit_unlearn.data.fingerprints import tokenizer_fingerprint
 from lit_unlearn.questions.source import QuestionSource, load_questions
 from tests.bad_input.refusing import Config, Refused, write
 from tests.tiny_world import tokenizer

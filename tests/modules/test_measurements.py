@@ -26,7 +26,7 @@ def one_process(value: Tensor) -> Tensor:
     return value
 
 
-def beside(rows: measurements.Rows, topic: Tensor, topics: tuple[str, ...]) -> Callable[[Tensor], Tensor]:
+def beside(rows: measurements.RowValues, topic: Tensor, topics: tuple[str, ...]) -> Callable[[Tensor], Tensor]:
     """The sum over two processes, the other of which holds these rows."""
     sent: list[Tensor] = []
     measurements.means(rows, topic, topics, lambda value: sent.append(value) or value)  # type: ignore[func-returns-value]

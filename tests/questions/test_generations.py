@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from lit_unlearn.questions.generations import Answer, Generation, header, markdown, rows, table
+from lit_unlearn.questions.generations import Answer, Generation, generations_table, header, markdown, rows
 
 
 def generation(prompt: str = "the", right: str | None = None, name: str = "free", **answers: str) -> Generation:
@@ -29,7 +29,7 @@ def test_a_prompt_that_was_added_later_has_no_first_answer() -> None:
 
 def test_a_model_that_is_only_evaluated_has_one_answer() -> None:
     assert header([generation(s0="one")])[-1] == "answer"
-    assert "training" not in table([generation(s0="one")])
+    assert "training" not in generations_table([generation(s0="one")])
 
 
 def test_of_a_question_the_last_paragraph_is_shown() -> None:
@@ -50,13 +50,15 @@ def test_an_answer_is_one_line_and_nothing_is_said() -> None:
 
 
 def test_nothing_moves_the_cursor_of_a_terminal() -> None:
-    shown = table([generation("a\x1b[2Jb", "e\x1bf", s0="c\x1b[1A\r\x07d")])
+    shown = generations_table([generation("a\x1b[2Jb", "e\x1bf", s0="c\x1b[1A\r\x07d")])
     assert "a [2Jb" in shown
     assert all(sign.isprintable() or sign == "\n" for sign in shown)
 
 
 def test_the_table_keeps_the_lines_of_a_prompt_and_wraps_answers() -> None:
-    lines = table([generation(QUESTION, "B. b", "retain/one", s0="B", s9=" ".join(["word"] * 20))]).splitlines()
+    lines = generations_table(
+        [generation(QUESTION, "B. b", "retain/one", s0="B", s9=" ".join(["word"] * 20))]
+    ).splitlines()
     assert lines[1] == "retain/one"
     assert [line[:20].strip() for line in lines[2:7]] == ["… Which?", "A. a", "B. b", "C. c", "D. d"]
     assert lines[2].split()[2:5] == ["B.", "b", "B"]
@@ -65,7 +67,9 @@ def test_the_table_keeps_the_lines_of_a_prompt_and_wraps_answers() -> None:
 
 
 def test_sets_are_headings() -> None:
-    shown = table([generation(name="forget", s0="a"), generation(name="forget", s0="b"), generation(s0="c")])
+    shown = generations_table(
+        [generation(name="forget", s0="a"), generation(name="forget", s0="b"), generation(s0="c")]
+    )
     assert [line for line in shown.splitlines() if not line.startswith(" ")] == ["forget", "free"]
 
 

@@ -56,7 +56,7 @@ def test_outcomes_without_numbers_are_refused() -> None:
 
 
 def test_the_table_is_in_percent_with_errors() -> None:
-    lines = outcomes.table(outcomes.measure(ASKED)).splitlines()
+    lines = outcomes.accuracy_table(outcomes.measure(ASKED)).splitlines()
     assert lines[0].split() == ["questions", "accuracy", "drop", "flipped"]
     assert lines[1] == "retain                  75.0 ± 25.0"
     assert lines[2] == "retain/1 token          25.0 ± 25.0  50.0 ± 28.9  50.0 ± 28.9"

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from lit_unlearn import InputError
+from lit_unlearn.data.fingerprints import tokenizer_fingerprint
 from lit_unlearn.questions.sets import (
     DEFAULT,
     EvaluationSource,
@@ -14,7 +15,6 @@ from lit_unlearn.questions.sets import (
     query_loaders,
     variants,
 )
-from lit_unlearn.questions.similar_ngrams import tokenizer_fingerprint
 from lit_unlearn.questions.source import QuestionSource, prompt
 from tests.tiny_world import texts, tokenizer
 

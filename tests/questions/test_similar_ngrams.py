@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from lit_unlearn import InputError
-from lit_unlearn.questions.similar_ngrams import fingerprint, similar_texts, tokenizer_fingerprint
-from tests.data.wording import byte_tokenizer
+from lit_unlearn.data.fingerprints import tokenizer_fingerprint
+from lit_unlearn.questions.similar_ngrams import similar_texts
 from tests.tiny_world import tokenizer
 
 
@@ -59,12 +59,3 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: str | None, 
         path.write_text(content)
     with pytest.raises(InputError, match=match):
         similar_texts(str(path), n=4, similarity="most", tokenizer=tokenizer())
-
-
-def test_fingerprints_tell_tokenizers_apart_and_outlast_their_use() -> None:
-    used = tokenizer()
-    before = tokenizer_fingerprint(used)
-    used(["the of and", "the"], padding=True, truncation=True, max_length=2)
-    assert tokenizer_fingerprint(used) == before == tokenizer_fingerprint(tokenizer())
-    assert tokenizer_fingerprint(byte_tokenizer()) != before
-    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1}) != fingerprint({"a": 1, "b": 3})

@@ -12,7 +12,7 @@ from lit_unlearn import DPO, NPO, RMU, LogitKL, Lora, RepresentationMSE
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.models.loading import load_model
 from lit_unlearn.models.trainable import choose_default
-from lit_unlearn.running.dropout import seeded, settings
+from lit_unlearn.running.dropout import overrides, seeded
 from lit_unlearn.running.frozen import FrozenModel
 from lit_unlearn.running.pair import run_pair
 from tests.batches import pairs
@@ -44,7 +44,7 @@ def gradients(folder: Path, *, rate: float, again: bool) -> tuple[dict[str, Tens
         return tensor.detach()
 
     loss = LogitKL()
-    drops = settings(layers, rate) if rate else ()
+    drops = overrides(layers, rate) if rate else ()
     with seeded(3, torch.device("cpu")), saved_tensors_hooks(keep, lambda tensor: tensor):
         updated, frozen = run_pair(
             model, FrozenModel(model), layers, batch, layer=4, reader=loss, dropout=drops, recompute=again

@@ -17,7 +17,7 @@ from lit_unlearn.losses.contract import Outputs
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.models.loading import load_model
 from lit_unlearn.models.trainable import choose_default
-from lit_unlearn.running.dropout import check_acts, settings
+from lit_unlearn.running.dropout import check_acts, overrides
 from lit_unlearn.running.frozen import FrozenModel
 from lit_unlearn.running.pair import run_pair
 from tests.batches import pairs
@@ -31,7 +31,7 @@ def test_the_updated_model_alone_drops_out_above_the_prefix(tmp_path: Path, fami
     model = load_model(str(write_family(tmp_path, family)), torch.float32)
     layers, batch = decoder_layers(model), pairs(1)[0]["retain"]
     choose_default(model, layers, 3)
-    drops = settings(layers[1:], 0.5)
+    drops = overrides(layers[1:], 0.5)
     before = [getattr(module, name) for module, name, _ in drops]
     run = partial(run_pair, model, FrozenModel(model), layers, batch, reader=RepresentationMSE())
     (plain, frozen), (updated, target) = run(layer=3), run(layer=3, dropout=drops)
@@ -78,7 +78,7 @@ def test_only_the_attention_weights_are_dropped(tmp_path: Path, name: str) -> No
     choose_default(model, layers, 1)
     run = partial(run_pair, model, FrozenModel(model), layers, batch, layer=2, reader=RepresentationMSE())
     plain, half, next_to_none = (
-        run(dropout=drops)[0].hidden for drops in ((), settings(layers, 0.5), settings(layers, 1e-9))
+        run(dropout=drops)[0].hidden for drops in ((), overrides(layers, 0.5), overrides(layers, 1e-9))
     )
     torch.testing.assert_close(next_to_none, plain, rtol=0, atol=1e-5)
     assert (half - plain).abs().max() > 1e-2
@@ -107,7 +107,7 @@ def test_a_rate_that_does_not_act_is_refused(
     tmp_path: Path, config: str, options: dict[str, Any], message: str
 ) -> None:
     model = family(tmp_path, config, WIDTHS | options)
-    assert settings(decoder_layers(model), 0.5)
+    assert overrides(decoder_layers(model), 0.5)
     with pytest.raises(InputError, match=rf"^model.attention_dropout: {message}"):
         check(model)
 
@@ -161,7 +161,7 @@ def test_what_is_dropped_is_a_function_of_the_seed(world: Path, tmp_path: Path) 
 
 
 def test_a_rate_of_0_changes_nothing(world: Path, tmp_path: Path) -> None:
-    assert settings(decoder_layers(load_model(str(world / "model"), torch.float32)), 0.0) == []
+    assert overrides(decoder_layers(load_model(str(world / "model"), torch.float32)), 0.0) == []
     plain, dropped = (
         fit(world, tmp_path / "0", attention_dropout=0.0),
         fit(world, tmp_path / "1", attention_dropout=0.1),
@@ -231,4 +231,4 @@ def test_what_is_no_rate_is_refused(world: Path, rate: float) -> None:
 
 def test_layers_without_attention_dropout_are_refused() -> None:
     with pytest.raises(InputError, match=r"model.attention_dropout: no attention dropout is found in Linear .*to 0"):
-        settings(torch.nn.ModuleList([torch.nn.Linear(2, 2)]), 0.1)
+        overrides(torch.nn.ModuleList([torch.nn.Linear(2, 2)]), 0.1)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lit_unlearn import InputError
-from lit_unlearn.runs.checkpoint_io import WholeCheckpointIO, check_whole, identity
+from lit_unlearn.runs.checkpoint_io import WholeCheckpointIO, check_whole, read_identity
 
 CONTENT = {"lit_unlearn": {"shapes": {}, "seeds": {}}, "weights": torch.arange(1000.0)}
 
@@ -24,7 +24,7 @@ def checkpoint(tmp_path: Path) -> Path:
 
 def test_what_is_written_is_read(checkpoint: Path) -> None:
     check_whole(str(checkpoint))
-    assert identity(str(checkpoint)) == {"shapes": {}, "seeds": {}}
+    assert read_identity(str(checkpoint)) == {"shapes": {}, "seeds": {}}
     read = WholeCheckpointIO().load_checkpoint(checkpoint, weights_only=True)
     assert torch.equal(read["weights"], CONTENT["weights"])  # type: ignore[arg-type]
     assert [path.name for path in checkpoint.parent.iterdir()] == ["last.ckpt"]
@@ -62,7 +62,7 @@ def test_what_another_program_wrote_is_refused_and_not_run(tmp_path: Path) -> No
         archive.writestr("a", "b")
     for name in ("foreign.ckpt", "archive.ckpt"):
         with pytest.raises(InputError, match=f"{name} is not whole, or holds more than tensors"):
-            identity(str(tmp_path / name))
+            read_identity(str(tmp_path / name))
 
 
 def test_a_full_disk_leaves_the_earlier_checkpoint(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +72,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(checkpoint: Path, monkeypatch
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(InputError, match=r"last.ckpt cannot be written \(No space left on device\); what was there"):
         WholeCheckpointIO().save_checkpoint({"later": True}, checkpoint)
-    assert identity(str(checkpoint)) == {"shapes": {}, "seeds": {}}
+    assert read_identity(str(checkpoint)) == {"shapes": {}, "seeds": {}}
     assert [path.name for path in checkpoint.parent.iterdir()] == ["last.ckpt"]
 
 
@@ -88,5 +88,5 @@ WholeCheckpointIO().save_checkpoint({"weights": torch.zeros(100_000)}, "last.ckp
         [sys.executable, "-c", code], cwd=checkpoint.parent, capture_output=True, text=True, timeout=120
     )
     assert "RunFailed: last.ckpt cannot be written (File too large)" in done.stderr
-    assert identity(str(checkpoint)) == {"shapes": {}, "seeds": {}}
+    assert read_identity(str(checkpoint)) == {"shapes": {}, "seeds": {}}
     assert [path.name for path in checkpoint.parent.iterdir()] == ["last.ckpt"]

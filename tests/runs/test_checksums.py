@@ -16,9 +16,9 @@ def run(tmp_path: Path) -> Path:
     export = tmp_path / "run" / "export"
     export.mkdir(parents=True)
     (export / "model.safetensors").write_bytes(b"weights")
-    checksums.write(export)
+    checksums.write_checksums(export)
     (tmp_path / "run" / "results.json").write_text("{}")
-    checksums.write(tmp_path / "run")
+    checksums.write_checksums(tmp_path / "run")
     return tmp_path / "run"
 
 
@@ -59,7 +59,7 @@ def test_a_later_folder_is_held_against_its_own_checksums(run: Path) -> None:
     later.mkdir(parents=True)
     (later / "section.json").write_text("{}")
     assert checksums.wrong(run) == ["analysis/maxlogit/section.json: not listed"]
-    checksums.write(later)
+    checksums.write_checksums(later)
     assert checksums.wrong(run) == []
     (later / "section.json").write_text("{ }")
     assert checksums.wrong(run) == ["analysis/maxlogit/section.json: changed"]

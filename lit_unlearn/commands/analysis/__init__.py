@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lit_unlearn.commands.options.command_parser import CommandParser
-from lit_unlearn.commands.report.section import write
+from lit_unlearn.commands.report.section import write_section
 from lit_unlearn.errors import InputError
 
 
@@ -57,7 +57,7 @@ def main(words: Sequence[str]) -> None:
     with quiet():
         section, figure = analyse(options.paths, shared, count=options.count, batch_size=options.batch_size)
     out.parent.mkdir(parents=True, exist_ok=True)
-    write(out, section, figure)
+    write_section(out, section, figure)
     print(f"\n{section.markdown()}")
     print(f"Open {out / 'figure.png'} and {out / 'section.md'}.")
 

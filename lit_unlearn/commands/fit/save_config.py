@@ -33,4 +33,4 @@ class SaveConfig(SaveConfigCallback):
         path = Path(trainer.default_root_dir) / self.config_filename
         if not path.exists():  # a run that goes on has the same
             write_whole(path, resuming.saved(self.parser, self.config))
-        record.write(trainer, pl_module)
+        record.write_record(trainer, pl_module)

@@ -17,6 +17,7 @@ from lit_unlearn.commands.forget_tokens.similarity import mean_scores, ranked
 from lit_unlearn.commands.log_filter import quiet
 from lit_unlearn.commands.options import config_files
 from lit_unlearn.commands.options.command_parser import CommandParser
+from lit_unlearn.data.fingerprints import tokenizer_fingerprint, values_fingerprint
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
@@ -24,7 +25,7 @@ from lit_unlearn.models import loading
 from lit_unlearn.models.checks import check_vocabulary
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.models.precision import weights_dtype
-from lit_unlearn.questions.similar_ngrams import CLASSES, fingerprint, tokenizer_fingerprint
+from lit_unlearn.questions.similar_ngrams import CLASSES
 from lit_unlearn.runs.atomic_files import check_makable, write_whole
 from lit_unlearn.runs.partial_results import PartialResults
 
@@ -61,7 +62,7 @@ def find(config: ConfigCLI, settings: Settings, out: Path) -> dict[str, Any]:
     documents = draw_documents(list(data.forget.values()), tokenizer, settings.documents, seed=settings.seed)
     facts = _facts(config, tokenizer, documents, settings)
     out.parent.mkdir(parents=True, exist_ok=True)
-    kept = PartialResults(out.with_name(f".{out.name}.partial"), fingerprint(facts, _weights(config)))
+    kept = PartialResults(out.with_name(f".{out.name}.partial"), values_fingerprint(facts, _weights(config)))
     scored = _score_parts(config, tokenizer, documents, settings, kept)
     try:
         found = {**facts, "ngrams": {str(n): _classes(scored, n) for n in settings.lengths}}
@@ -128,7 +129,7 @@ def _facts(
         "layer": config.model.layer,
         "precision": str(config.trainer.precision),
         "tokenizer": tokenizer_fingerprint(tokenizer),
-        "corpus": fingerprint([(document.text, document.input_ids) for document in documents]),
+        "corpus": values_fingerprint([(document.text, document.input_ids) for document in documents]),
         **settings._asdict(),
         "documents": len(documents),
     }

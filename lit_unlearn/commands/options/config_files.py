@@ -13,7 +13,7 @@ _FLAGS = ("-c", "--config")
 
 def folder() -> Path:
     """Where they are: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[2]
     return package / "configs" if (package / "configs").is_dir() else package.parent / "configs"
 
 

@@ -17,7 +17,7 @@ from lit_unlearn.commands.plan.config import STRATEGIES, PlanCLI
 from lit_unlearn.commands.plan.disk import Written, written
 from lit_unlearn.commands.plan.machine_checks import checks
 from lit_unlearn.commands.plan.machines import GPUS, UTILISATION
-from lit_unlearn.commands.plan.step import Model, Rows, Step, simulate
+from lit_unlearn.commands.plan.step import ModelBytes, Step, StepRows, simulate
 from lit_unlearn.commands.plan.strategies import Growth, Layout, layout, layouts
 from lit_unlearn.errors import InputError
 from lit_unlearn.runs.atomic_files import write_whole
@@ -29,7 +29,7 @@ class Plan(NamedTuple):
     title: str
     """What is planned, in a line."""
     precision: str
-    model: Model
+    model: ModelBytes
     step: Step
     """That with the longest rows, in one process."""
     flops: float
@@ -130,7 +130,7 @@ def plan(config: PlanCLI) -> Plan:
     )
 
 
-def _simulated(config: PlanCLI, rows: Sequence[Rows]) -> tuple[Model, dict[Rows, Step]]:
+def _simulated(config: PlanCLI, rows: Sequence[StepRows]) -> tuple[ModelBytes, dict[StepRows, Step]]:
     callbacks = config.trainer_options.callbacks or []
     whole = config.model.needs_whole_model(config.datamodule, callbacks)
     foreach = str(config.trainer_options.accelerator) != "cpu"
@@ -149,7 +149,7 @@ def _silent() -> Iterator[None]:
         logging.disable(before)
 
 
-def _title(config: PlanCLI, rows: Rows, flops: float) -> str:
+def _title(config: PlanCLI, rows: StepRows, flops: float) -> str:
     module = config.model
     losses = f"{type(module.forget).__name__} + {type(module.retain).__name__}"
     tokens = f"{rows.batch} rows of up to {rows.forget} forget and {rows.retain} retain tokens in a process"

@@ -8,7 +8,7 @@ import lightning as L
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 
 from lit_unlearn.commands.fit.config_cli import ConfigCLI
-from lit_unlearn.commands.plan.step import Rows
+from lit_unlearn.commands.plan.step import StepRows
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.distributed.checks import check_replicas
 from lit_unlearn.errors import InputError
@@ -101,12 +101,14 @@ class PlanCLI(ConfigCLI):
         steps, together = self.trainer_options.max_steps, self.trainer_options.accumulate_grad_batches
         return steps * together if steps > 0 else None
 
-    def rows(self, processes: int) -> list[Rows]:
+    def rows(self, processes: int) -> list[StepRows]:
         """The rows of one process, for each topic, in the topics' order."""
         data, count = self.datamodule, self.datamodule.batch_size // processes
         own = data.retain if len(data.retain) > 1 else dict.fromkeys(data.forget, *data.retain.values())
         preferred = self._preferred() if self.model.forget.needs_preferred else 0
-        return [Rows(count, source.max_length, own[name].max_length, preferred) for name, source in data.forget.items()]
+        return [
+            StepRows(count, source.max_length, own[name].max_length, preferred) for name, source in data.forget.items()
+        ]
 
     def _preferred(self) -> int:
         """Tokens of the longest preferred answer, at most."""

@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lit_unlearn.callbacks import ExportPretrained, LastCheckpoint
 from lit_unlearn.commands.plan.config import PlanCLI
-from lit_unlearn.commands.plan.step import Model
+from lit_unlearn.commands.plan.step import ModelBytes
 
 
 class Written(NamedTuple):
@@ -21,7 +21,7 @@ class Written(NamedTuple):
     files: int
 
 
-def written(config: PlanCLI, model: Model) -> list[Written]:
+def written(config: PlanCLI, model: ModelBytes) -> list[Written]:
     """What the run's callbacks write that grows with the model."""
     root = run_folder(config)
     callbacks = list(config.trainer_options.callbacks or [])
@@ -42,17 +42,17 @@ def run_folder(config: PlanCLI) -> Path:
     return Path(config.trainer_options.default_root_dir or "runs")
 
 
-def _exports(exports: list[ExportPretrained], root: Path, model: Model) -> Iterator[Written]:
+def _exports(exports: list[ExportPretrained], root: Path, model: ModelBytes) -> Iterator[Written]:
     for export in exports:
         folder = Path(export.folder) if export.folder else root
         yield Written("adapter" if export.adapter else "export", folder, _export_size(export, model), 1)
 
 
-def _export_size(export: ExportPretrained, model: Model) -> int:
+def _export_size(export: ExportPretrained, model: ModelBytes) -> int:
     return model.trained if export.adapter else model.exported
 
 
-def _checkpoints(checkpoints: list[ModelCheckpoint], root: Path, model: Model, steps: int) -> Iterator[Written]:
+def _checkpoints(checkpoints: list[ModelCheckpoint], root: Path, model: ModelBytes, steps: int) -> Iterator[Written]:
     for checkpoint in checkpoints:
         each = model.trained + (0 if checkpoint.save_weights_only else model.optimizer)
         files = _kept(checkpoint, steps)

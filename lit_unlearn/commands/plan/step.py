@@ -23,7 +23,7 @@ from lit_unlearn.modules.unlearn import UnlearnModule
 _aten = torch.ops.aten
 
 
-class Rows(NamedTuple):
+class StepRows(NamedTuple):
     """Rows of a step in one process, each as long as can be."""
 
     batch: int
@@ -44,7 +44,7 @@ class Rows(NamedTuple):
 class Step(NamedTuple):
     """What one step takes."""
 
-    rows: Rows
+    rows: StepRows
     peak: dict[str, int]
     """Bytes at the worst moment, by part."""
     weights_read: int
@@ -55,7 +55,7 @@ class Step(NamedTuple):
     """Likewise, what runs again in backward included."""
 
 
-class Model(NamedTuple):
+class ModelBytes(NamedTuple):
     """What a model takes that does not depend on the rows, in bytes."""
 
     exported: int
@@ -71,8 +71,8 @@ class Model(NamedTuple):
 
 
 def simulate(
-    module: UnlearnModule, steps: Sequence[Rows], *, precision: str, whole: bool, foreach: bool
-) -> tuple[Model, list[Step]]:
+    module: UnlearnModule, steps: Sequence[StepRows], *, precision: str, whole: bool, foreach: bool
+) -> tuple[ModelBytes, list[Step]]:
     """Runs a training step for each set of rows, the optimizer's included, without weights and data.
 
     Args:
@@ -127,7 +127,7 @@ class _NoModules(ModuleTracker):
         """Does nothing."""
 
 
-def _step(module: UnlearnModule, rows: Rows, optimizer: Optimizer, ledger: Ledger, precision: str) -> Step:
+def _step(module: UnlearnModule, rows: StepRows, optimizer: Optimizer, ledger: Ledger, precision: str) -> Step:
     """One step in the Trainer's order: gradients of the step before are still there in forward."""
     ledger.begin()
     forward, backward = count_flops(), count_flops()
@@ -176,7 +176,7 @@ def _arithmetic(precision: str) -> AbstractContextManager[None]:
     return cast(AbstractContextManager[None], plugins[precision].forward_context())
 
 
-def _pair(rows: Rows) -> dict[str, Batch]:
+def _pair(rows: StepRows) -> dict[str, Batch]:
     forget, retain = _batch(rows.batch, rows.forget), _batch(rows.batch, rows.retain)
     if rows.preferred:
         forget["preferred"] = _batch(rows.batch, rows.preferred)
@@ -206,12 +206,12 @@ def _stored(module: UnlearnModule) -> torch.dtype:
     return found
 
 
-def _measured(module: UnlearnModule, exported: int, optimizer: Optimizer) -> Model:
+def _measured(module: UnlearnModule, exported: int, optimizer: Optimizer) -> ModelBytes:
     model = module.updated
     whole = _whole(model, needs_logits=module.forget.needs_logits or module.retain.needs_logits)
     outside = (own for own in model.modules() if not _is_inside(own, module.layers) and own not in whole)
     units = [size(own for own in layer.parameters() if not own.requires_grad) for layer in module.layers]
-    return Model(
+    return ModelBytes(
         exported,
         size(_trained(model)),
         size(_state(optimizer)),

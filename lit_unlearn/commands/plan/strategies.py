@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from lit_unlearn.commands.plan.config import DDP, FSDP2, ONE
 from lit_unlearn.commands.plan.ledger import GRADIENTS, KEPT, PASSING, WEIGHTS
-from lit_unlearn.commands.plan.step import Model, Step
+from lit_unlearn.commands.plan.step import ModelBytes, Step
 
 _GATHERED = 2
 """Modules that FSDP2 holds whole at once: the one that runs and the next."""
@@ -60,7 +60,9 @@ class Growth(NamedTuple):
         }
 
 
-def layout(strategy: str, devices: int, model: Model, growth: Growth, batch_size: int, *, replicas: int = 1) -> Layout:
+def layout(
+    strategy: str, devices: int, model: ModelBytes, growth: Growth, batch_size: int, *, replicas: int = 1
+) -> Layout:
     """A strategy over devices that share a batch.
 
     Args:
@@ -82,7 +84,7 @@ def layout(strategy: str, devices: int, model: Model, growth: Growth, batch_size
     return Layout(strategy, devices, parts, replicas)
 
 
-def layouts(model: Model, growth: Growth, batch_size: int, counts: Sequence[int] = (2, 4, 8)) -> list[Layout]:
+def layouts(model: ModelBytes, growth: Growth, batch_size: int, counts: Sequence[int] = (2, 4, 8)) -> list[Layout]:
     """One device, and DDP and FSDP2 over each number of devices that can share the batch evenly."""
     shared = [count for count in counts if batch_size % count == 0]
     pairs = [(ONE, 1), *((name, count) for name in (DDP, FSDP2) for count in shared)]

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lit_unlearn.commands.options.command_parser import CommandParser
-from lit_unlearn.commands.report.runs import Model, load
+from lit_unlearn.commands.report.runs import ReportedModel, load
 from lit_unlearn.commands.report.table import as_json, markdown
 from lit_unlearn.errors import InputError
 from lit_unlearn.runs.atomic_files import check_makable, write_whole
 from lit_unlearn.runs.credentials import masked
 
-__all__ = ["Model", "as_json", "load", "main", "markdown"]
+__all__ = ["as_json", "load", "main", "markdown"]
 
 
 def main(words: Sequence[str]) -> None:
@@ -37,7 +37,7 @@ def main(words: Sequence[str]) -> None:
     print(f"Open {options.out / 'report.html'}; beside it are report.md, report.json and accuracy.png.")
 
 
-def _files(models: Sequence[Model], include: Sequence[Path], command: str) -> dict[str, str | bytes]:
+def _files(models: Sequence[ReportedModel], include: Sequence[Path], command: str) -> dict[str, str | bytes]:
     """What is written, by name: all of it is made before anything is.
 
     Raises:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lit_unlearn.commands.report.runs import Model, each_run
+from lit_unlearn.commands.report.runs import ReportedModel, each_run
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.generations import Generation, markdown, rows
 
@@ -29,7 +29,7 @@ class Prompt:
         return [*([("right answer", self.right)] if self.right else []), *self.answers.items()]
 
 
-def prompts(models: Sequence[Model]) -> list[Prompt]:
+def prompts(models: Sequence[ReportedModel]) -> list[Prompt]:
     """The prompts of all runs, each with what the models wrote, of the first seed; the base first."""
     found: dict[tuple[str, str], Prompt] = {}
     for model in models[1:]:
@@ -44,7 +44,7 @@ def prompts(models: Sequence[Model]) -> list[Prompt]:
     return list(found.values())
 
 
-def as_markdown(models: Sequence[Model]) -> list[str]:
+def as_markdown(models: Sequence[ReportedModel]) -> list[str]:
     """The first and the last answers of each run, a table under a heading."""
     asked = {model.name: _generations(model) for model in each_run(models)}
     return [
@@ -52,7 +52,7 @@ def as_markdown(models: Sequence[Model]) -> list[str]:
     ]
 
 
-def _generations(model: Model) -> list[Generation]:
+def _generations(model: ReportedModel) -> list[Generation]:
     path = model.folders[0] / _FILE
     if not path.is_file():
         return []
@@ -67,7 +67,7 @@ def _generations(model: Model) -> list[Generation]:
     return found
 
 
-def _step(model: Model, generation: Mapping[str, Any]) -> int | None:
+def _step(model: ReportedModel, generation: Mapping[str, Any]) -> int | None:
     """The step at which the model is what it is; None for interpolated weights, which wrote nothing."""
     key, _, value = model.condition.partition("=")
     last: int = generation["answers"][-1]["step"]

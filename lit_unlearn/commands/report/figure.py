@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
-from lit_unlearn.commands.report.runs import Model
+from lit_unlearn.commands.report.runs import ReportedModel
 from lit_unlearn.commands.report.style import accuracy_axis, bar_style, legend, styled
 from lit_unlearn.commands.report.table import cell
 
@@ -15,7 +15,7 @@ _BARS = 36
 
 
 @styled
-def bars(models: Sequence[Model], groups: Mapping[str, str]) -> Figure:
+def bars(models: Sequence[ReportedModel], groups: Mapping[str, str]) -> Figure:
     """A group of bars for each variant, a bar for each model, in rows one below the other where there are many.
 
     Args:
@@ -37,7 +37,9 @@ def bars(models: Sequence[Model], groups: Mapping[str, str]) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, models: Sequence[Model], groups: Mapping[str, str], handles: dict[str, BarContainer]) -> None:
+def _draw(
+    axes: Axes, models: Sequence[ReportedModel], groups: Mapping[str, str], handles: dict[str, BarContainer]
+) -> None:
     width = 0.8 / len(models)
     for place, model in enumerate(models):
         found = [cell(model, variant) for variant in groups.values()]

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lit_unlearn.commands.report.runs import Model
+from lit_unlearn.commands.report.runs import ReportedModel
 from lit_unlearn.commands.report.style import legend, line_style, styled
 from lit_unlearn.commands.report.table import Cell, cell
 
@@ -28,7 +28,7 @@ class Front(NamedTuple):
     """By the model's label."""
 
 
-def fronts(models: Sequence[Model]) -> list[Front]:
+def fronts(models: Sequence[ReportedModel]) -> list[Front]:
     """Over all perturbations of the sets to retain together: under them, and under their controls."""
     forget = next((tuple(found["forget"]) for model in models for found in model.results if "forget" in found), ())
     asked = tuple(name for name in forget if name in models[0].variants)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from lit_unlearn.commands.report.runs import Model
+from lit_unlearn.commands.report.runs import ReportedModel
 from lit_unlearn.commands.report.series import Panel
 from lit_unlearn.commands.report.table import cell, excess, recoveries, recovery_shown, shown
 
@@ -62,7 +62,7 @@ def plain(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -
     return Table(caption, columns[0], [row[0] for row in rows], [group])
 
 
-def accuracies(models: Sequence[Model]) -> list[Table]:
+def accuracies(models: Sequence[ReportedModel]) -> list[Table]:
     """The numbers of the markdown table, by question set and perturbation; several tables where they are many."""
     packed: list[list[Group]] = [[]]
     for group in _groups(models):
@@ -80,7 +80,7 @@ def of_panel(panel: Panel, corner: str) -> Table:
     return Table(panel.title, corner, [f"{x:g}" for x in xs], [Group("", [line.label for line in panel.lines], cells)])
 
 
-def _groups(models: Sequence[Model]) -> Iterator[Group]:
+def _groups(models: Sequence[ReportedModel]) -> Iterator[Group]:
     perturbed = models[0].perturbed
     known = {*perturbed, *(f"{variant}/control" for variant in perturbed)}
     sets = [variant for variant in models[0].variants if variant not in known]

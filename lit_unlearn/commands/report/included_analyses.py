@@ -6,8 +6,8 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from lit_unlearn.commands.report.grid import Table, plain
-from lit_unlearn.commands.report.runs import Model, each_run
-from lit_unlearn.commands.report.section import FIGURE, FILE, read
+from lit_unlearn.commands.report.runs import ReportedModel, each_run
+from lit_unlearn.commands.report.section import FIGURE, FILE, read_section
 from lit_unlearn.errors import InputError
 
 
@@ -28,7 +28,7 @@ class Included(NamedTuple):
         return f"Figure: {self.title}. The table above has the numbers."
 
 
-def find(models: Sequence[Model], include: Iterable[Path]) -> list[Included]:
+def find(models: Sequence[ReportedModel], include: Iterable[Path]) -> list[Included]:
     """The sections of all `analysis/NAME/` in the folders of runs, or of runs of several seeds, then those included.
 
     Raises:
@@ -41,7 +41,7 @@ def find(models: Sequence[Model], include: Iterable[Path]) -> list[Included]:
 
 
 def _included(folder: Path) -> Included:
-    section = read(folder)
+    section = read_section(folder)
     return Included(
         section.title,
         [" ".join(paragraph.split()) for paragraph in section.text.split("\n\n")],

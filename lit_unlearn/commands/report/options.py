@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from lit_unlearn.commands.report.runs import Model
+from lit_unlearn.commands.report.runs import ReportedModel
 from lit_unlearn.errors import InputError
 
 _CONFIG = "config.yaml"
@@ -27,7 +27,7 @@ class Origin(NamedTuple):
     """The text of the first seed's; empty where there is none."""
 
 
-def origin(run: Model) -> Origin:
+def origin(run: ReportedModel) -> Origin:
     """How a run came to be; one that was not launched by a command has no config."""
     configs = [folder / _CONFIG for folder in run.folders if (folder / _CONFIG).is_file()]
     # The folder that the config names is taken by the run itself.
@@ -37,7 +37,7 @@ def origin(run: Model) -> Origin:
     return Origin(run.name, run.folders, commands, configs[0].read_text(encoding="utf-8") if configs else "")
 
 
-def config(run: Model) -> dict[str, Any]:
+def config(run: ReportedModel) -> dict[str, Any]:
     """The options that the first seed was launched with; none where it was not launched by a command."""
     try:
         found: dict[str, Any] = yaml.safe_load(origin(run).config) or {}
@@ -48,7 +48,7 @@ def config(run: Model) -> dict[str, Any]:
     return found
 
 
-def options(run: Model) -> dict[str, str]:
+def options(run: ReportedModel) -> dict[str, str]:
     """Hyperparameters, seeds and versions, as the first seed's results have them."""
     first = run.results[0]
     found = {name: _shown(value) for name, value in first.get("hyperparameters", {}).items() if name != "seed"}
@@ -57,7 +57,7 @@ def options(run: Model) -> dict[str, str]:
     return found | {name: ", ".join(told) for name, told in (("seed", seeds), ("versions", versions)) if told}
 
 
-def split(runs: Sequence[Model]) -> tuple[dict[str, list[str]], dict[str, str]]:
+def split(runs: Sequence[ReportedModel]) -> tuple[dict[str, list[str]], dict[str, str]]:
     """What differs between runs, a value for each of them, and what they share.
 
     Of the config, options beside the model's are named where they differ.

@@ -15,14 +15,14 @@ from lit_unlearn.commands.report.included_analyses import Included
 from lit_unlearn.commands.report.inline_svg import inline
 from lit_unlearn.commands.report.perturbations import kinds
 from lit_unlearn.commands.report.pictures import Picture, pictures
-from lit_unlearn.commands.report.runs import Model, each_run
+from lit_unlearn.commands.report.runs import ReportedModel, each_run
 from lit_unlearn.commands.report.table import legend
 
 _NAMED = 4
 """So many runs are named in the title."""
 
 
-def page(models: Sequence[Model], overview: Picture, sections: Sequence[Included], command: str) -> str:
+def page(models: Sequence[ReportedModel], overview: Picture, sections: Sequence[Included], command: str) -> str:
     """The page as HTML; whatever comes from data is escaped.
 
     Args:
@@ -76,7 +76,7 @@ def _unbroken(cell: str) -> str:
     return re.sub(r"(?<=±) (?=\d)|(?<=\d) (?=%)|(?<=\d,) (?=-?\d)", "\N{NO-BREAK SPACE}", cell)
 
 
-def _beside(runs: Sequence[Model], differing: dict[str, list[str]]) -> Table:
+def _beside(runs: Sequence[ReportedModel], differing: dict[str, list[str]]) -> Table:
     rows = list(zip(*differing.values(), strict=True))
     caption = "What differs between the runs, apart from their seeds"
     return Table(caption, "run", [run.name for run in runs], [Group("", list(differing), rows)])

@@ -11,7 +11,7 @@ from lit_unlearn.commands.report.figure import bars
 from lit_unlearn.commands.report.forgetting_robustness import Front, front, fronts
 from lit_unlearn.commands.report.grid import Table, of_panel, plain
 from lit_unlearn.commands.report.perturbations import Kind
-from lit_unlearn.commands.report.runs import Model
+from lit_unlearn.commands.report.runs import ReportedModel
 from lit_unlearn.commands.report.series import Panel, over_lengths, over_option, over_shares, over_steps, readable
 from lit_unlearn.commands.report.style import encoded
 from lit_unlearn.commands.report.table import shown
@@ -44,7 +44,7 @@ class Picture(NamedTuple):
     """What they show in numbers, where no other table of the page has them."""
 
 
-def pictures(models: Sequence[Model], kinds: Mapping[str, Kind]) -> Iterator[Picture]:
+def pictures(models: Sequence[ReportedModel], kinds: Mapping[str, Kind]) -> Iterator[Picture]:
     """The figures that there are the numbers for.
 
     Args:
@@ -68,7 +68,7 @@ def pictures(models: Sequence[Model], kinds: Mapping[str, Kind]) -> Iterator[Pic
         yield _lines("Between base and unlearned model", panels, "t", caption)
 
 
-def overview(models: Sequence[Model]) -> Picture:
+def overview(models: Sequence[ReportedModel]) -> Picture:
     """Every variant, each model beside the others."""
     names = {re.sub("[/ ]", "\n", variant): variant for variant in models[0].variants}
     return _bars("Accuracy", models, names, "Accuracy by question set and perturbation.")
@@ -87,7 +87,7 @@ def _front(panels: Sequence[Front]) -> Picture:
     return Picture("Forgetting and robustness", [Drawing(front(panels), label)], f"{caption} {_WHISKERS}", [table])
 
 
-def _similarities(models: Sequence[Model], kinds: Mapping[str, Kind]) -> Iterator[Picture]:
+def _similarities(models: Sequence[ReportedModel], kinds: Mapping[str, Kind]) -> Iterator[Picture]:
     """The classes of n-grams, by how similar they are to their own document."""
     order = {name: place for place, name in enumerate(CLASSES)}
     found = [
@@ -106,7 +106,7 @@ def _similarities(models: Sequence[Model], kinds: Mapping[str, Kind]) -> Iterato
         yield _bars("Similarity of the n-gram to its document", models, names, caption)
 
 
-def _bars(title: str, models: Sequence[Model], groups: Mapping[str, str], caption: str) -> Picture:
+def _bars(title: str, models: Sequence[ReportedModel], groups: Mapping[str, str], caption: str) -> Picture:
     names = ", ".join(model.name for model in models)
     label = f"Bars: accuracy in percent of {names} on {', '.join(groups.values())}. The tables have the numbers."
     caption = f"{caption} {_WHISKERS}"

@@ -16,7 +16,7 @@ BASE = "base"
 INTERPOLATION = "interpolation"
 
 
-class Model(NamedTuple):
+class ReportedModel(NamedTuple):
     """A model of the report: the base, or what a run left, once for each seed."""
 
     name: str
@@ -51,7 +51,7 @@ class Model(NamedTuple):
         return torch.tensor([answers[variant]["correct"] for answers in self.outcomes]).bool()
 
 
-def load(runs: Sequence[str]) -> list[Model]:
+def load(runs: Sequence[str]) -> list[ReportedModel]:
     """The base, as the first run evaluated it before training, and what each run left.
 
     Args:
@@ -73,14 +73,14 @@ def load(runs: Sequence[str]) -> list[Model]:
             raise InputError(f"report: {run} began with another model or other questions than {runs[0]}")
         outcomes = [_chosen(found["evaluations"], condition, run)["outcomes"] for found in results]
         name = path.absolute().name + run.removeprefix(given)
-        models.append(Model(name, outcomes, folders, results, path, condition))
+        models.append(ReportedModel(name, outcomes, folders, results, path, condition))
     names = [model.name for model in models]
-    return [Model(BASE, asked[:1]), *(_distinct(model, names) for model in models)]
+    return [ReportedModel(BASE, asked[:1]), *(_distinct(model, names) for model in models)]
 
 
-def each_run(models: Sequence[Model]) -> list[Model]:
+def each_run(models: Sequence[ReportedModel]) -> list[ReportedModel]:
     """The models without the base, one of each run and without its condition."""
-    found: dict[tuple[Path, ...], Model] = {}
+    found: dict[tuple[Path, ...], ReportedModel] = {}
     for model in models:
         if model.folders:
             plain = model._replace(name=model.name.removesuffix(f"@{model.condition}"), condition="")
@@ -93,7 +93,7 @@ def evaluated(evaluations: Sequence[Mapping[str, Any]], key: str) -> list[Mappin
     return [record for record in evaluations if key in record and (key == INTERPOLATION) == (INTERPOLATION in record)]
 
 
-def _distinct(model: Model, names: Sequence[str]) -> Model:
+def _distinct(model: ReportedModel, names: Sequence[str]) -> ReportedModel:
     """The model, with its path for a name where another has the same."""
     if names.count(model.name) == 1:
         return model

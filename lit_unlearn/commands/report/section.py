@@ -33,7 +33,7 @@ class Section:
         return "\n".join([f"## {self.title}", "", self.text, "", *table, ""])
 
 
-def write(folder: Path, section: Section, figure: Any = None) -> None:
+def write_section(folder: Path, section: Section, figure: Any = None) -> None:
     """Writes section.json, section.md and, given a matplotlib figure, figure.png and figure.svg; all or nothing.
 
     Raises:
@@ -46,10 +46,10 @@ def write(folder: Path, section: Section, figure: Any = None) -> None:
         (partial / "section.md").write_text(section.markdown(), encoding="utf-8")
         if figure is not None:
             _write_figure(partial, figure)
-        checksums.write(partial)
+        checksums.write_checksums(partial)
 
 
-def read(folder: Path) -> Section:
+def read_section(folder: Path) -> Section:
     """The section of a folder.
 
     Raises:

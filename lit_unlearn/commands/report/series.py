@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lit_unlearn.commands.report.perturbations import Kind
-from lit_unlearn.commands.report.runs import INTERPOLATION, Model, each_run, evaluated
+from lit_unlearn.commands.report.runs import INTERPOLATION, ReportedModel, each_run, evaluated
 from lit_unlearn.commands.report.table import Cell, cell
 from lit_unlearn.questions.outcomes import Outcomes
 
@@ -30,21 +30,21 @@ class Panel(NamedTuple):
     lines: Sequence[Line]
 
 
-def over_steps(models: Sequence[Model]) -> list[Panel]:
+def over_steps(models: Sequence[ReportedModel]) -> list[Panel]:
     """A panel for each run that was evaluated on the way, by step of training."""
     return _along(models, "step", ends=False)
 
 
-def over_shares(models: Sequence[Model]) -> list[Panel]:
+def over_shares(models: Sequence[ReportedModel]) -> list[Panel]:
     """A panel for each run of which interpolated weights were evaluated, from 0, the base, to 1, unlearned."""
     return _along(models, INTERPOLATION, ends=True)
 
 
-def over_option(models: Sequence[Model]) -> tuple[str, list[Panel]] | None:
+def over_option(models: Sequence[ReportedModel]) -> tuple[str, list[Panel]] | None:
     """The numeric option that most points of a sweep differ in, and a panel for each combination of the others."""
     points = [(_options(model.name), model) for model in models if "=" in model.name and not model.condition]
     varied = _most_varied([options for options, _ in points])
-    together: dict[str, dict[float, Model]] = defaultdict(dict)
+    together: dict[str, dict[float, ReportedModel]] = defaultdict(dict)
     for options, model in points:
         if (number := _number(options.pop(varied, ""))) is not None:
             together[", ".join(f"{name} = {value}" for name, value in options.items())][number] = model
@@ -52,7 +52,7 @@ def over_option(models: Sequence[Model]) -> tuple[str, list[Panel]] | None:
     return (varied, panels) if panels else None
 
 
-def over_lengths(models: Sequence[Model], kinds: Mapping[str, Kind]) -> Iterator[Panel]:
+def over_lengths(models: Sequence[ReportedModel], kinds: Mapping[str, Kind]) -> Iterator[Panel]:
     """For each question set, and each family of perturbations that differ in n only, the perturbed and the control."""
     families: dict[tuple[str, str], dict[float, str]] = defaultdict(dict)
     for variant in models[0].perturbed:
@@ -80,7 +80,7 @@ def readable(panels: Sequence[Panel]) -> Iterator[list[Panel]]:
         ]
 
 
-def _along(models: Sequence[Model], key: str, *, ends: bool) -> list[Panel]:
+def _along(models: Sequence[ReportedModel], key: str, *, ends: bool) -> list[Panel]:
     panels = []
     for model in each_run(models):
         seeds = [_by(results["evaluations"], key, ends=ends) for results in model.results]
@@ -99,7 +99,7 @@ def _by(evaluations: Sequence[Mapping[str, Any]], key: str, *, ends: bool) -> di
     return found
 
 
-def _panel(title: str, models: Mapping[float, Model]) -> Panel:
+def _panel(title: str, models: Mapping[float, ReportedModel]) -> Panel:
     """A line for each variant, over models by x."""
     variants = next(iter(models.values())).variants
     return Panel(

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from lit_unlearn.commands.report.runs import Model
+from lit_unlearn.commands.report.runs import ReportedModel
 from lit_unlearn.questions.statistics import Recovery, mean, recovery_rate
 
 _BESIDE = 2
@@ -23,7 +23,7 @@ class Cell(NamedTuple):
     """Of one run, the standard error over questions; of several seeds, half the 95 % interval of their mean."""
 
 
-def cell(model: Model, *variants: str) -> Cell:
+def cell(model: ReportedModel, *variants: str) -> Cell:
     """The accuracy of a model on a variant; over several, each question of a set counts once, with its mean."""
     by_set: dict[str, list[Tensor]] = {}
     for variant in variants:
@@ -39,7 +39,7 @@ def cell(model: Model, *variants: str) -> Cell:
     return Cell(over_seeds.mean().item(), float(t.ppf(0.975, len(correct) - 1)) * error)
 
 
-def recoveries(models: Sequence[Model], index: int) -> dict[str, Recovery | None]:
+def recoveries(models: Sequence[ReportedModel], index: int) -> dict[str, Recovery | None]:
     """By perturbed variant, what a model gives back of the accuracy that the method, the second of all, lost."""
     if index < _RECOVERING:
         return {}
@@ -60,7 +60,7 @@ def recoveries(models: Sequence[Model], index: int) -> dict[str, Recovery | None
     }
 
 
-def markdown(models: Sequence[Model]) -> str:
+def markdown(models: Sequence[ReportedModel]) -> str:
     """A row for each model: accuracy in percent, the drop beyond the control, and what comes back of it.
 
     Many perturbations are parted into several tables.
@@ -75,7 +75,7 @@ def markdown(models: Sequence[Model]) -> str:
     return "\n".join([*tables, legend(models), ""])
 
 
-def compact(models: Sequence[Model], variants: Sequence[str]) -> str:
+def compact(models: Sequence[ReportedModel], variants: Sequence[str]) -> str:
     """A row for each model, a column for each variant, the accuracy under its control in brackets."""
     lines = [_line(["model", *variants]), _line(["---"] * (1 + len(variants)))]
     for model in models:
@@ -84,7 +84,7 @@ def compact(models: Sequence[Model], variants: Sequence[str]) -> str:
     return "\n".join([*lines, ""])
 
 
-def as_json(models: Sequence[Model]) -> list[dict[str, Any]]:
+def as_json(models: Sequence[ReportedModel]) -> list[dict[str, Any]]:
     """The numbers of every model, and from the third on what it gives back of the second one's loss."""
     return [
         {
@@ -97,7 +97,7 @@ def as_json(models: Sequence[Model]) -> list[dict[str, Any]]:
     ]
 
 
-def legend(models: Sequence[Model]) -> str:
+def legend(models: Sequence[ReportedModel]) -> str:
     """What ± stands for."""
     seeds = max(len(model.outcomes) for model in models)
     if seeds == 1:
@@ -110,7 +110,7 @@ def shown(found: Cell) -> str:
     return f"{100 * found.value:.1f} ± {100 * found.error:.1f}"
 
 
-def excess(model: Model, variant: str) -> str:
+def excess(model: ReportedModel, variant: str) -> str:
     """Accuracy under the control minus accuracy under the perturbation, in points."""
     return f"{100 * (cell(model, f'{variant}/control').value - cell(model, variant).value):.1f}"
 
@@ -120,12 +120,12 @@ def recovery_shown(found: Recovery | None) -> str:
     return "n/a" if found is None else f"{100 * found.value:.0f} % [{100 * found.low:.0f}, {100 * found.high:.0f}]"
 
 
-def _beside(model: Model, variant: str) -> str:
+def _beside(model: ReportedModel, variant: str) -> str:
     """The accuracy under the control of a perturbed variant."""
     return f" ({100 * cell(model, f'{variant}/control').value:.1f})" if variant in model.perturbed else ""
 
 
-def _table(models: Sequence[Model], alone: Sequence[str], perturbed: Sequence[str]) -> str:
+def _table(models: Sequence[ReportedModel], alone: Sequence[str], perturbed: Sequence[str]) -> str:
     """Of some variants without a control and some with one."""
     variants = [*alone, *(side for variant in perturbed for side in (variant, f"{variant}/control"))]
     recovering = perturbed if len(models) > _RECOVERING else []

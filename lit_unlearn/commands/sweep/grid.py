@@ -101,7 +101,7 @@ class _Queue:
         """
         known = {_name(trial): trial for trial in self._trials((*_OPEN, TrialState.COMPLETE))}
         for name, point in self.points.items():
-            attributes = {_POINT: name, _OPTIONS: _identity(point)}
+            attributes = {_POINT: name, _OPTIONS: _point_key(point)}
             if name not in known:
                 self.study.enqueue_trial({}, user_attrs=attributes)
             elif known[name].user_attrs.get(_OPTIONS) != attributes[_OPTIONS]:
@@ -209,7 +209,7 @@ def _of_point(trial: Trial | FrozenTrial) -> dict[str, Any]:
     return {name: trial.user_attrs.get(name) for name in (_POINT, _OPTIONS)}
 
 
-def _identity(point: Point) -> list[str]:
+def _point_key(point: Point) -> list[str]:
     """What decides a point's results: its options, and the contents of its config."""
     config = point.options.get("config")
     return [*map(str, point.options.items()), *(config_hashes(["--config", config]) if config else [])]

@@ -8,13 +8,13 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.optim import Optimizer
 
 from lit_unlearn import UnlearnModule
-from lit_unlearn.commands.plan.step import Model, Rows, Step, count_flops, simulate
+from lit_unlearn.commands.plan.step import ModelBytes, Step, StepRows, count_flops, simulate
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.models import loading
 from lit_unlearn.models.precision import weights_dtype
 
-ROWS = Rows(2, 32, 20, 8)
+ROWS = StepRows(2, 32, 20, 8)
 
 
 class Real(NamedTuple):
@@ -30,7 +30,7 @@ class Real(NamedTuple):
     backward: int
 
 
-def planned(module: UnlearnModule, *, precision: str = "32-true", rows: Rows = ROWS) -> tuple[Model, Step]:
+def planned(module: UnlearnModule, *, precision: str = "32-true", rows: StepRows = ROWS) -> tuple[ModelBytes, Step]:
     """What the plan says of a step."""
     preferred = rows.preferred if module.forget.needs_preferred else 0
     whole = module.needs_whole_model(None, ())
@@ -39,7 +39,7 @@ def planned(module: UnlearnModule, *, precision: str = "32-true", rows: Rows = R
     return model, steps[0]
 
 
-def measured(module: UnlearnModule, *, rows: Rows = ROWS) -> Real:
+def measured(module: UnlearnModule, *, rows: StepRows = ROWS) -> Real:
     """A step in float32 on rows of which one is a token shorter than the others, so that the mask is needed."""
     dtype, attention = weights_dtype("32-true"), module.attn_implementation
     part = None if module.needs_whole_model(None, ()) else module.first_layers(module.without_weights(dtype))
@@ -77,7 +77,7 @@ def measured(module: UnlearnModule, *, rows: Rows = ROWS) -> Real:
     )
 
 
-def pair(rows: Rows) -> dict[str, Batch]:
+def pair(rows: StepRows) -> dict[str, Batch]:
     """Random batches of these lengths."""
     forget, retain = _batch(rows.batch, rows.forget), _batch(rows.batch, rows.retain)
     if rows.preferred:

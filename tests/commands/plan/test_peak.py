@@ -9,9 +9,9 @@ import pytest
 from transformers import LlamaConfig
 
 from lit_unlearn import RMU, RepresentationMSE, UnlearnModule
-from lit_unlearn.commands.plan.step import Rows, simulate
+from lit_unlearn.commands.plan.step import StepRows, simulate
 
-ROWS = Rows(2, 256, 256)
+ROWS = StepRows(2, 256, 256)
 TRAINABLE = [r"model\.layers\..*"]
 SCRIPT = """\
 import sys

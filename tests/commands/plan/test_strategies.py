@@ -5,13 +5,13 @@ import pytest
 from lit_unlearn.commands.plan.config import DDP, FSDP2, ONE
 from lit_unlearn.commands.plan.ledger import COPIES, GRADIENTS, KEPT, OPTIMIZER, PASSING, TRAINED, WEIGHTS
 from lit_unlearn.commands.plan.machines import GPUS, UTILISATION
-from lit_unlearn.commands.plan.step import Model, Rows, Step
+from lit_unlearn.commands.plan.step import ModelBytes, Step, StepRows
 from lit_unlearn.commands.plan.strategies import Growth, layout, layouts
 
 PARTS = {WEIGHTS: 1000, TRAINED: 80, COPIES: 40, GRADIENTS: 80, OPTIMIZER: 160, KEPT: 400, PASSING: 40}
-STEP = Step(Rows(4, 8, 8), PARTS, 500, 1, 1)
-GROWTH = Growth(STEP, Step(Rows(1, 8, 8), PARTS | {KEPT: 175, PASSING: 10}, 500, 1, 1))
-MODEL = Model(exported=1040, trained=80, optimizer=160, unit=30, whole=100)
+STEP = Step(StepRows(4, 8, 8), PARTS, 500, 1, 1)
+GROWTH = Growth(STEP, Step(StepRows(1, 8, 8), PARTS | {KEPT: 175, PASSING: 10}, 500, 1, 1))
+MODEL = ModelBytes(exported=1040, trained=80, optimizer=160, unit=30, whole=100)
 
 
 def test_one_device_takes_all() -> None:

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from lit_unlearn import InputError
 from lit_unlearn.commands.report.included_analyses import find
 from lit_unlearn.commands.report.runs import load
-from lit_unlearn.commands.report.section import Section, write
+from lit_unlearn.commands.report.section import Section, write_section
 from tests.commands.report.made import BASE, evaluation, write_run
 
 AFTER = evaluation(9, forget=25, retain=97, perturbed=50, control=93)
@@ -17,7 +17,7 @@ def section(folder: Path, title: str, *, figure: bool = False) -> Path:
     drawn = Figure(figsize=(2, 2)) if figure else None
     if drawn:
         drawn.subplots().set_title("Some title")
-    write(folder, Section(title, "One\nline.\n\nAnother.", ["model", "mean"], [["rmu", "9.1"]]), drawn)
+    write_section(folder, Section(title, "One\nline.\n\nAnother.", ["model", "mean"], [["rmu", "9.1"]]), drawn)
     return folder
 
 

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from lit_unlearn.cli import main
-from lit_unlearn.commands.report.section import Section, write
+from lit_unlearn.commands.report.section import Section, write_section
 from tests.commands.report.made import asked, write_generations, write_run
 
 EVIL = "<script>alert('$x')</script>"
@@ -70,7 +70,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     drawn = Figure(figsize=(3, 2))
     drawn.subplots().set_title(f"drawn {EVIL}", parse_math=False)
     section = Section(f"title {EVIL}", f"text {EVIL}", [f"head {EVIL}", "mean"], [[f"cell {EVIL}", "1.0"]])
-    write(folder / "maxlogit", section, drawn)
+    write_section(folder / "maxlogit", section, drawn)
     main(["report", *runs, "--include", str(folder / "maxlogit"), "--out", str(folder / "report")])
     return (folder / "report" / "report.html").read_text()
 

@@ -7,7 +7,7 @@ import pytest
 
 from lit_unlearn.cli import main
 from lit_unlearn.commands.report import load, markdown
-from lit_unlearn.commands.report.section import Section, write
+from lit_unlearn.commands.report.section import Section, write_section
 from lit_unlearn.commands.report.table import compact
 from tests.commands.report.made import BASE, asked, evaluation, write_generations, write_run
 
@@ -137,7 +137,7 @@ def test_runs_of_one_name_are_told_apart(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_generations_and_sections_are_in_the_markdown(runs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     write_generations(Path(runs[0]), ("retain", "The sky is", "blue", {0: " blue", 9: " green"}))
-    write(Path("rmu/analysis/maxlogit"), Section("MaxLogit", "How large.", ["model", "mean"], [["rmu", "9.1"]]))
+    write_section(Path("rmu/analysis/maxlogit"), Section("MaxLogit", "How large.", ["model", "mean"], [["rmu", "9.1"]]))
     main(["report", *runs])
     text = Path("report/report.md").read_text()
     assert "## Generations of rmu\n" in text
