@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lit_unlearn.callbacks.model_card import model_card
+from lit_unlearn.callbacks.printing import print_lines
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.distributed.sharding import gathered_parameter, named_parameters
 from lit_unlearn.errors import InputError
@@ -87,7 +88,7 @@ class ExportPretrained(L.Callback):
                 (folder / "README.md").write_text(masked(card), encoding="utf-8")
                 checksums.write_checksums(folder)
         if trainer.is_global_zero:
-            print(f"{'The adapter of the' if self.adapter else 'The'} unlearned model is in {path}")
+            print_lines(f"{'The adapter of the' if self.adapter else 'The'} unlearned model is in {path}")
         trainer.strategy.barrier("export")
 
     def _write_model(self, folder: Path | None, module: UnlearnModule) -> None:

@@ -9,6 +9,7 @@ import lightning as L
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from lit_unlearn.callbacks.printing import print_lines
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.errors import InputError
@@ -85,7 +86,7 @@ class Generations(L.Callback):
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Prints the first and the last answers."""
         if trainer.is_global_zero and any(generation["answers"] for generation in self.generations):
-            print(f"\n{generations_table(self.generations)}")
+            print_lines(f"\n{generations_table(self.generations)}")
 
     def state_dict(self) -> dict[str, Any]:
         """The answers so far, so that a resumed run's are whole."""

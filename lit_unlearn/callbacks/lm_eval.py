@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.strategies import DDPStrategy
 from transformers import PreTrainedModel
 
+from lit_unlearn.callbacks.printing import print_lines
 from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.errors import InputError
@@ -139,7 +140,7 @@ class LMEvalHarness(L.Callback):
             )
         scores: dict[str, float] = trainer.strategy.broadcast({} if results is None else evaluation.scores(results))
         if results is not None and trainer.is_global_zero:
-            print(f"\nAfter {trainer.global_step} steps\n{evaluation.results_table(results)}")
+            print_lines(f"\nAfter {trainer.global_step} steps\n{evaluation.results_table(results)}")
             self._write(Path(trainer.default_root_dir), results | {"step": trainer.global_step})
         self.evaluations.append({"step": trainer.global_step, "scores": scores})
         return scores

@@ -13,6 +13,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from lit_unlearn.callbacks.printing import print_lines
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions import outcomes
 from lit_unlearn.questions.outcomes import Outcomes
@@ -90,7 +91,7 @@ class PerturbationRobustness(L.Callback):
             pl_module.log_dict({f"{prefix}/{name}": value for name, value in values.items()}, add_dataloader_idx=False)
         if trainer.is_global_zero:
             condition = "".join(f", {name} {value}" for name, value in self._condition.items())
-            print(f"\nAfter {trainer.global_step} steps{condition}\n{outcomes.accuracy_table(measured)}")
+            print_lines(f"\nAfter {trainer.global_step} steps{condition}\n{outcomes.accuracy_table(measured)}")
             self._write(trainer, pl_module)
 
     on_test_batch_end = on_validation_batch_end
