@@ -25,6 +25,7 @@ from lit_unlearn.models.layers import decoder_layers, first_trained_layer
 from lit_unlearn.models.lora import Lora, adapted, scalings
 from lit_unlearn.models.precision import check_precision, weights_dtype
 from lit_unlearn.models.sharded_loading import fill
+from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.trainable import choose
 from lit_unlearn.modules import measurements
 from lit_unlearn.modules.checkpoint import RunIdentity, check_checkpoint
@@ -122,14 +123,13 @@ class UnlearnModule(PretrainedModule):
         attn_implementation: str | None = None,
         trust_remote_code: bool = False,
     ) -> None:
-        super().__init__(
+        source = ModelSource(
             pretrained,
-            replicas=replicas,
-            decoder_layers=decoder_layers,
             revision=revision,
             attn_implementation=attn_implementation,
             trust_remote_code=trust_remote_code,
         )
+        super().__init__(source, replicas=replicas, decoder_layers=decoder_layers)
         self.forget = forget
         self.retain = retain
         self.layer = layer
