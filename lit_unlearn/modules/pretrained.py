@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import lightning as L
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from transformers import PretrainedConfig, PreTrainedModel
 
@@ -98,6 +98,19 @@ class PretrainedModule(L.LightningModule):
     def _load(self, part: FirstLayers | None = None) -> tuple[PreTrainedModel, WeightFiles | None]:
         """The model, or where it is to be sharded one without values and its files."""
         return load(self.model_source, weights_dtype(self._precision), sharded=self.device_mesh is not None, part=part)
+
+    def _all_agree(self, decision: bool) -> bool:
+        """Whether all processes have decided so."""
+        if not torch.distributed.is_initialized():
+            return decision
+        agreed: bool = self.trainer.strategy.reduce_boolean_decision(decision, all=True)
+        return agreed
+
+    def _total(self, value: Tensor) -> Tensor:
+        """The sum over processes."""
+        total = self.trainer.strategy.reduce(value, reduce_op="sum")
+        assert isinstance(total, Tensor)
+        return total
 
     def _mesh(self) -> DeviceMesh | None:
         """The processes over which FSDP2 shards; None under other strategies."""
