@@ -18,6 +18,7 @@ from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.distributed.sharding import gathered_parameter, named_parameters
 from lit_unlearn.errors import InputError
 from lit_unlearn.models import lora
+from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.models.weight_files import WeightFiles
 from lit_unlearn.modules.unlearn import UnlearnModule
 from lit_unlearn.runs import checksums
@@ -56,12 +57,10 @@ class ExportPretrained(L.Callback):
             )
         if self.adapter and pl_module.lora is None:
             raise InputError("ExportPretrained.adapter: the run trains none; set it to false, or give model.lora")
-        self._tokenizer = load_tokenizer(
-            pl_module.pretrained, revision=pl_module.revision, trust_remote_code=pl_module.trust_remote_code
-        )
+        self._tokenizer = load_tokenizer(pl_module.model_source)
         self._check_folder(trainer)
         if not self.adapter:
-            self._files = WeightFiles.of(pl_module.pretrained, revision=pl_module.revision)
+            self._files = WeightFiles.of(pl_module.model_source)
             _check_disk(self._path(trainer), self._files.size)
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

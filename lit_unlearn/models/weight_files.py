@@ -14,6 +14,7 @@ from transformers.utils import CONFIG_NAME, GENERATION_CONFIG_NAME, SAFE_WEIGHTS
 from transformers.utils.hub import cached_file
 
 from lit_unlearn.errors import InputError
+from lit_unlearn.models.source import ModelSource
 
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 """Those of weights that can be written, by their names in safetensors."""
@@ -41,12 +42,13 @@ class WeightFiles:
         self.paths = paths
 
     @classmethod
-    def of(cls, pretrained: str, *, revision: str = "main") -> "WeightFiles":
+    def of(cls, source: ModelSource) -> "WeightFiles":
         """Those of a model, fetched from the hub where it is not here.
 
         Raises:
             InputError: the model has none, or they cannot be had.
         """
+        pretrained, revision = source.pretrained, source.revision
         paths = {CONFIG_NAME: _needed(pretrained, CONFIG_NAME, revision)}
         paths |= {name: _needed(pretrained, name, revision) for name in _weights(pretrained, revision)}
         generation = _fetched(pretrained, GENERATION_CONFIG_NAME, revision)

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, MistralConfig, PreTrainedModel
 from lit_unlearn.errors import InputError
 from lit_unlearn.models import loading
 from lit_unlearn.models.layers import decoder_layers, first_trained_layer, trained_above
+from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.trainable import choose_trainable, default_trainable, use_master_weights
 from tests.families import FAMILIES, LAYERS, write_family
 
@@ -21,7 +22,7 @@ OUTPUTS = {"gpt_neox": "mlp.dense_4h_to_h", "gpt2": "mlp.c_proj"}
 @pytest.fixture(scope="module", params=sorted(FAMILIES))
 def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, PreTrainedModel]:
     folder = write_family(tmp_path_factory.mktemp("family"), request.param)
-    return request.param, loading.load_model(str(folder), torch.float32)
+    return request.param, loading.load_model(ModelSource(str(folder)), torch.float32)
 
 
 @pytest.fixture
@@ -57,26 +58,29 @@ def trainable(model: PreTrainedModel) -> list[str]:
 def test_a_model_is_loaded_in_the_given_dtype_in_eval_mode_with_nothing_trainable(
     world: Path, dtype: torch.dtype
 ) -> None:
-    model = loading.load_model(str(world / "model"), dtype)
+    model = loading.load_model(ModelSource(str(world / "model")), dtype)
     assert {parameter.dtype for parameter in model.parameters()} == {dtype}
     assert not model.training
     assert trainable(model) == []
 
 
 def test_a_model_has_the_weights_of_its_folder(world: Path) -> None:
-    model = loading.load_model(str(world / "model"), torch.float32)
+    model = loading.load_model(ModelSource(str(world / "model")), torch.float32)
     stored = AutoModelForCausalLM.from_pretrained(world / "model", dtype=torch.float32).state_dict()
     assert all(torch.equal(value, stored[name]) for name, value in model.state_dict().items())
 
 
 def test_the_configuration_is_read_without_weights(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
-    assert loading.load_config(str(folder)).num_hidden_layers == 10
+    assert loading.load_config(ModelSource(str(folder))).num_hidden_layers == 10
 
 
 def test_a_missing_path_is_refused(tmp_path: Path) -> None:
     missing = str(tmp_path / "none")
-    for load in (lambda: loading.load_config(missing), lambda: loading.load_model(missing, torch.float32)):
+    for load in (
+        lambda: loading.load_config(ModelSource(missing)),
+        lambda: loading.load_model(ModelSource(missing), torch.float32),
+    ):
         with pytest.raises(InputError, match=rf"^model\.pretrained: '{re.escape(missing)}' cannot be loaded .* give a"):
             load()
 
@@ -84,26 +88,26 @@ def test_a_missing_path_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["", "nobody/nothing"])
 def test_a_name_that_is_no_model_is_refused(name: str) -> None:
     with pytest.raises(InputError, match=rf"^model\.pretrained: '{name}' cannot be loaded"):
-        loading.load_config(name)
+        loading.load_config(ModelSource(name))
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", '{"model_type": "no_such_family"}'])
 def test_a_configuration_that_cannot_be_read_is_refused(folder: Path, text: str) -> None:
     (folder / "config.json").write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=r"^model\.pretrained: .* cannot be loaded"):
-        loading.load_config(str(folder))
+        loading.load_config(ModelSource(str(folder)))
 
 
 def test_a_model_of_another_kind_is_refused(folder: Path) -> None:
     (folder / "config.json").write_text('{"model_type": "t5"}', encoding="utf-8")
     with pytest.raises(InputError, match=r"^model\.pretrained: .* cannot be loaded"):
-        loading.load_model(str(folder), torch.float32)
+        loading.load_model(ModelSource(str(folder)), torch.float32)
 
 
 def test_a_folder_without_safetensors_is_refused(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(InputError, match=r"^model\.pretrained: .* cannot be loaded .*safetensors"):
-        loading.load_model(str(folder), torch.float32)
+        loading.load_model(ModelSource(str(folder)), torch.float32)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
@@ -111,7 +115,7 @@ def test_weights_that_were_cut_off_are_refused(folder: Path, share: float) -> No
     whole = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(InputError, match=r"^model\.pretrained: .* cannot be loaded"):
-        loading.load_model(str(folder), torch.float32)
+        loading.load_model(ModelSource(str(folder)), torch.float32)
 
 
 @pytest.mark.parametrize("change", [{"intermediate_size": 96}, {"num_hidden_layers": 12}])
@@ -119,13 +123,13 @@ def test_weights_that_do_not_fill_the_configured_model_are_refused(folder: Path,
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     (folder / "config.json").write_text(json.dumps(config | change), encoding="utf-8")
     with pytest.raises(InputError, match=r"^model\.pretrained: "):
-        loading.load_model(str(folder), torch.float32)
+        loading.load_model(ModelSource(str(folder)), torch.float32)
 
 
 @pytest.mark.parametrize("implementation", ["no_such", "flash_attention_3"])
 def test_attention_that_is_not_there_is_refused(world: Path, implementation: str) -> None:
     with pytest.raises(InputError):
-        loading.load_model(str(world / "model"), torch.float32, attn_implementation=implementation)
+        loading.load_model(ModelSource(str(world / "model"), attn_implementation=implementation), torch.float32)
 
 
 def test_the_decoder_layers_are_found(family: tuple[str, PreTrainedModel]) -> None:
@@ -238,7 +242,7 @@ def test_a_refused_pattern_changes_nothing(model: PreTrainedModel) -> None:
 
 
 def test_layer_1_is_not_layer_10(world: Path) -> None:
-    loaded = loading.load_model(str(world / "model"), torch.float32)
+    loaded = loading.load_model(ModelSource(str(world / "model")), torch.float32)
     names = [name for name, _ in loaded.named_parameters()]
     pattern = re.escape("model.layers.1.mlp.down_proj.weight")
     assert choose_trainable(loaded, [pattern]) == [name for name in names if ".1.mlp.down_proj" in name]
@@ -263,7 +267,7 @@ def test_parameters_are_picked_by_name_wherever_they_stand_in_a_layer(family: tu
 
 
 def test_the_published_index_is_another_parameter_in_most_families(tmp_path: Path) -> None:
-    layer = decoder_layers(loading.load_model(str(write_family(tmp_path, "qwen2")), torch.float32))[0]
+    layer = decoder_layers(loading.load_model(ModelSource(str(write_family(tmp_path, "qwen2"))), torch.float32))[0]
     assert [name for name, _ in layer.named_parameters()][6] != "mlp.down_proj.weight"
 
 
@@ -296,7 +300,7 @@ def test_trained_above_names_nothing_that_is_not_trained(model: PreTrainedModel)
 
 
 def test_master_weights_are_the_trained_ones_in_float32_and_change_no_value(world: Path) -> None:
-    loaded = loading.load_model(str(world / "model"), torch.bfloat16)
+    loaded = loading.load_model(ModelSource(str(world / "model")), torch.bfloat16)
     before = {name: value.clone() for name, value in loaded.state_dict().items()}
     chosen = choose_trainable(loaded, [r"model\.layers\.[567]\.mlp\.down_proj\.weight"])
     use_master_weights(loaded)
@@ -309,7 +313,7 @@ def test_master_weights_are_the_trained_ones_in_float32_and_change_no_value(worl
 def test_master_weights_keep_steps_that_bfloat16_rounds_away(world: Path) -> None:
     moved = {}
     for master in (False, True):
-        loaded = loading.load_model(str(world / "model"), torch.bfloat16)
+        loaded = loading.load_model(ModelSource(str(world / "model")), torch.bfloat16)
         name = choose_trainable(loaded, [r"model\.layers\.7\.mlp\.down_proj\.weight"])[0]
         if master:
             use_master_weights(loaded)

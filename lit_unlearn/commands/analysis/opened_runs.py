@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import cast
@@ -14,12 +15,13 @@ from lit_unlearn.callbacks import ExportPretrained, PerturbationRobustness
 from lit_unlearn.commands.fit.config_cli import ConfigCLI
 from lit_unlearn.commands.options import config_files
 from lit_unlearn.commands.report.runs import BASE
-from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
 from lit_unlearn.models import loading
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.models.precision import weights_dtype
+from lit_unlearn.models.source import ModelSource
+from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.modules.unlearn import UnlearnModule
 
 CONFIG = "config.yaml"
@@ -91,30 +93,23 @@ class Run:
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The model's own."""
-        module = self.module
-        return load_tokenizer(module.pretrained, revision=module.revision, trust_remote_code=module.trust_remote_code)
+        return load_tokenizer(self.module.model_source)
 
     def load_base(self) -> PreTrainedModel:
         """The model before unlearning, on the config's device and in its precision."""
-        return self._load(self.module.pretrained, self.module.revision)
+        return self._load(self.module.model_source)
 
     def load_unlearned(self) -> PreTrainedModel:
         """The model after unlearning, likewise."""
-        return self._load(str(self.export), "main")
+        return self._load(replace(self.module.model_source, pretrained=str(self.export), revision="main"))
 
     def layers(self, model: PreTrainedModel) -> nn.ModuleList:
         """The decoder layers of one of the two."""
         return decoder_layers(model, self.module.decoder_layers)
 
-    def _load(self, pretrained: str, revision: str) -> PreTrainedModel:
-        module, trainer = self.module, self._config.trainer
-        model = loading.load_model(
-            pretrained,
-            weights_dtype(str(trainer.precision)),
-            revision=revision,
-            attn_implementation=module.attn_implementation,
-            trust_remote_code=module.trust_remote_code,
-        )
+    def _load(self, source: ModelSource) -> PreTrainedModel:
+        trainer = self._config.trainer
+        model = loading.load_model(source, weights_dtype(str(trainer.precision)))
         return cast(PreTrainedModel, model.to(trainer.strategy.root_device))  # type: ignore[arg-type]
 
     def _callbacks(self) -> list[object]:

@@ -39,9 +39,9 @@ def checks(config: PlanCLI, layout: Layout, files: Sequence[Written], flops: flo
         *(_gpus(config, layout) if on_gpu else [*_processor(config, flops), _memory(layout)]),
         *_disk(files),
         _folder(run_folder(config)),
-        hub.check_model(config.model),
+        hub.check_model(config.model.model_source),
         *hub.check_data(config.datamodule),
-        *_attention(config.model.attn_implementation),
+        *_attention(config.model.model_source.attn_implementation),
         *_versions(),
     ]
 

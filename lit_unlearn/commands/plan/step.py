@@ -198,9 +198,7 @@ def _batch(rows: int, tokens: int) -> Batch:
 
 def _stored(module: UnlearnModule) -> torch.dtype:
     """The dtype of the weights in the model's files, as its configuration says."""
-    config = loading.load_config(
-        module.pretrained, revision=module.revision, trust_remote_code=module.trust_remote_code
-    )
+    config = loading.load_config(module.model_source)
     found = config.dtype or config.get_text_config().dtype or torch.float32
     assert isinstance(found, torch.dtype)
     return found

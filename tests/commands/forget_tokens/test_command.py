@@ -14,6 +14,7 @@ from lit_unlearn.commands.forget_tokens.ngrams import Settings, draw_documents, 
 from lit_unlearn.commands.forget_tokens.representations import Representations
 from lit_unlearn.commands.forget_tokens.similarity import mean_scores
 from lit_unlearn.models import loading
+from lit_unlearn.models.source import ModelSource
 from lit_unlearn.questions.similar_ngrams import similar_texts
 from tests.tiny_world import texts, tokenizer
 
@@ -73,7 +74,7 @@ def test_the_scores_are_those_of_the_whole_model(config: str, world: Path) -> No
     written = found("-c", config, *FEW)
     sources = [TextSource(str(world / f"{name}.jsonl")) for name in ("alchemy", "navigation")]
     documents = draw_documents(sources, tokenizer(), 40, seed=0)
-    represent = Representations(loading.load_model(str(world / "model"), torch.float32), tokenizer(), 2)
+    represent = Representations(loading.load_model(ModelSource(str(world / "model")), torch.float32), tokenizer(), 2)
     scored = score(documents, tokenizer(), represent, Settings(40, 3, (2, 4), seed=0))
     for n in (2, 4):
         expected = max(mean_scores((text, value) for length, text, value in scored if length == n).values())
