@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lit_unlearn.errors import InputError
 from lit_unlearn.runs.atomic_files import write_whole
+from lit_unlearn.runs.layout import LOCK
 
 NAME = "SHA256SUMS"
 
@@ -42,10 +43,11 @@ def wrong(folder: Path) -> list[str]:
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """All files but the folder's checksums, by name; not what is being written."""
+    """All files but the folder's checksums and locks of runs, by name; not what is being written."""
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and name != NAME and not any(part.endswith(".partial") for part in name.split("/")):
+        passing = path.name == LOCK or any(part.endswith(".partial") for part in name.split("/"))
+        if path.is_file() and name != NAME and not passing:
             yield name, path
 
 
