@@ -24,7 +24,8 @@ EXTRAS = {
 
 
 def names(requirements: list[str]) -> set[str]:
-    return {canonicalize_name(Requirement(requirement).name) for requirement in requirements}
+    """Normalised names of the distributions that requirements ask for."""
+    return {str(canonicalize_name(Requirement(requirement).name)) for requirement in requirements}
 
 
 def imported(source: str) -> Iterator[str]:
@@ -42,7 +43,7 @@ def distributions() -> dict[str, set[str]]:
     found = {}
     for path in sorted((ROOT / "lit_unlearn").rglob("*.py")):
         third = set(imported(path.read_text(encoding="utf-8"))) - set(sys.stdlib_module_names) - {"lit_unlearn"}
-        found[path.relative_to(ROOT).as_posix()] = {canonicalize_name(known[name][0]) for name in third}
+        found[path.relative_to(ROOT).as_posix()] = names([known[name][0] for name in third])
     return found
 
 

@@ -15,6 +15,7 @@ from lit_unlearn.errors import InputError
 from lit_unlearn.questions.generations import Answer, Generation, generations_table, header, markdown, rows
 from lit_unlearn.questions.prompts import from_questions, from_texts, with_answers
 from lit_unlearn.running.decoding import decode
+from lit_unlearn.runs import layout
 from lit_unlearn.runs.atomic_files import write_whole
 
 
@@ -106,7 +107,7 @@ class Generations(L.Callback):
         if trainer.is_global_zero:
             folder = Path(trainer.default_root_dir)
             folder.mkdir(parents=True, exist_ok=True)
-            write_whole(folder / "generations.json", json.dumps(self.generations, indent=1))
+            write_whole(folder / layout.GENERATIONS, json.dumps(self.generations, indent=1))
             self._log(trainer)
 
     def _log(self, trainer: L.Trainer) -> None:

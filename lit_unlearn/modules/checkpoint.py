@@ -3,6 +3,7 @@
 from typing import TypedDict
 
 from lit_unlearn.errors import InputError
+from lit_unlearn.runs import layout
 
 
 class RunIdentity(TypedDict):
@@ -28,7 +29,9 @@ def check_checkpoint(held: RunIdentity | None, own: RunIdentity, *, seeds: bool)
         InputError: it is of another model, other trained parameters or other seeds.
     """
     if held is None:
-        raise InputError("ckpt_path: not a checkpoint of lit-unlearn; give a file such as RUN/last.ckpt")
+        raise InputError(
+            f"ckpt_path: not a checkpoint of lit-unlearn; give a file such as RUN/{layout.LAST_CHECKPOINT}"
+        )
     names = held["shapes"].keys() | own["shapes"].keys()
     differing = sorted(name for name in names if held["shapes"].get(name) != own["shapes"].get(name))
     if differing:

@@ -16,12 +16,11 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from lit_unlearn.errors import InputError
-from lit_unlearn.runs import checksums
+from lit_unlearn.runs import checksums, layout
 from lit_unlearn.runs.atomic_files import check_makable
-from lit_unlearn.runs.layout import LOCK
 
 _VARIABLE = "LIT_UNLEARN_RUN_FOLDER"
-_WRITTEN_FIRST = {"config.yaml", "hparams.yaml", "run.json"}
+_WRITTEN_FIRST = {layout.CONFIG, layout.HYPERPARAMETERS, layout.RECORD}
 _PATIENCE = 20.0
 """Seconds in which the processes of a killed run end, those that prepare its batches included."""
 
@@ -85,7 +84,7 @@ class RunFolder:
     def _make_wanted(self, path: Path, *, again: bool) -> Path:
         check_makable(path, "trainer.default_root_dir")
         empty = not path.exists() or (path.is_dir() and not holds_something(path))
-        self._again = again and (path / "config.yaml").is_file()
+        self._again = again and (path / layout.CONFIG).is_file()
         if not (empty or self._again):
             raise InputError(
                 f"trainer.default_root_dir: {path} holds something already, perhaps another run; give a new folder, "
@@ -115,7 +114,7 @@ class RunFolder:
     def _remove_worthless(self, names: set[str]) -> None:
         """Removes the files of these names, if the folder holds nothing else."""
         assert self.path is not None
-        found = [path for path in self.path.iterdir() if path.name != LOCK]
+        found = [path for path in self.path.iterdir() if path.name != layout.LOCK]
         if {path.name for path in found} <= names:
             for path in found:
                 path.unlink()
@@ -130,13 +129,14 @@ class RunFolder:
 def holds_something(folder: Path) -> bool:
     """Whether a folder holds more than what a killed run has left: its lock, and what is half-written."""
     return any(
-        path.name != LOCK and not (path.name.startswith(".") and path.suffix == ".partial") for path in folder.iterdir()
+        path.name != layout.LOCK and not (path.name.startswith(".") and path.suffix == ".partial")
+        for path in folder.iterdir()
     )
 
 
 def _locked(folder: Path) -> FileLock:
     """The lock of a folder, which no other process has; a process that ends, however it does, unlocks it."""
-    lock = FileLock(folder.absolute() / LOCK, fallback_to_soft=False)  # a soft one outlives a killed process
+    lock = FileLock(folder.absolute() / layout.LOCK, fallback_to_soft=False)  # a soft one outlives a killed process
     try:
         lock.acquire(timeout=_PATIENCE, poll_interval=0.5)
     except Timeout:
@@ -157,6 +157,6 @@ def _unlock(lock: FileLock) -> None:
 
 def _name(config: Path) -> str:
     """A config's name; a repeated run has that of the first."""
-    if config.name != "config.yaml":
+    if config.name != layout.CONFIG:
         return config.stem
     return re.sub(r"-\d{8}-\d{6}(-\d+)?$", "", config.resolve().parent.name)

@@ -5,14 +5,14 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from lit_unlearn.errors import InputError
-from lit_unlearn.runs import checksums
+from lit_unlearn.runs import checksums, layout
 from lit_unlearn.runs import folder as run_folder
 from lit_unlearn.runs.folder import RunFolder
-from lit_unlearn.runs.layout import LOCK
 
 
 @pytest.fixture(autouse=True)
@@ -152,7 +152,7 @@ def test_another_process_is_refused_until_the_first_is_killed(monkeypatch: pytes
         assert other.pid is not None
         os.kill(other.pid, signal.SIGKILL)
         other.join()
-    assert Path("run", LOCK).exists()
+    assert Path("run", layout.LOCK).exists()
     with RunFolder() as folder:
         folder.claim("run", [])
     assert not any(Path("run").iterdir())
@@ -168,7 +168,7 @@ def test_a_run_that_is_refused_removes_nothing_of_the_one_that_is_writing(monkey
         other.claim("run", [])
         with pytest.raises(InputError, match="another run is writing"):
             refused()
-        assert Path("run", LOCK).exists()
+        assert Path("run", layout.LOCK).exists()
 
 
 def test_a_lock_is_in_no_checksums() -> None:
@@ -176,17 +176,17 @@ def test_a_lock_is_in_no_checksums() -> None:
         path = folder.claim("run", [])
         (path / "config.yaml").touch()
         checksums.write_checksums(path)
-        assert (path / LOCK).exists()
+        assert (path / layout.LOCK).exists()
         assert checksums.wrong(path) == []
-    assert {found.name for found in path.iterdir()} == {"config.yaml", checksums.NAME}
-    assert LOCK not in (path / checksums.NAME).read_text()
+    assert {found.name for found in path.iterdir()} == {"config.yaml", layout.CHECKSUMS}
+    assert layout.LOCK not in (path / layout.CHECKSUMS).read_text()
 
 
 def test_a_folder_that_cannot_be_locked_is_written_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     def unsupported(*_: object, **__: object) -> None:
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(run_folder.FileLock, "acquire", unsupported)
+    monkeypatch.setattr(FileLock, "acquire", unsupported)
     with pytest.warns(UserWarning, match=r"run cannot be locked \(Operation not supported\)"), RunFolder() as folder:
         (folder.claim("run", []) / "config.yaml").touch()
-    assert Path("run", checksums.NAME).exists()
+    assert Path("run", layout.CHECKSUMS).exists()

@@ -1,7 +1,7 @@
 """How far two things go together: correlation, divergence, mutual information; pure functions.
 
-torchmetrics correlates. Its `spearman_corrcoef` adds 1e-6 to the denominator, its Jensen-Shannon divergence does not say
-what each value adds, and its mutual information wants labels and counts in float32, so that these three are computed here.
+torchmetrics correlates. Its `spearman_corrcoef` adds 1e-6 to the denominator, its Jensen-Shannon divergence does not
+say what each value adds, and its mutual information wants labels and counts in float32: these three are computed here.
 """
 
 from typing import NamedTuple
