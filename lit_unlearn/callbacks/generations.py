@@ -11,13 +11,13 @@ from transformers import PreTrainedTokenizerBase
 
 from lit_unlearn.callbacks.asked_module import held_model, named_source
 from lit_unlearn.callbacks.printing import print_lines
-from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.questions.generations import Answer, Generation, generations_table, header, markdown, rows
 from lit_unlearn.questions.prompts import from_questions, from_texts, with_answers
 from lit_unlearn.running.decoding import decode
+from lit_unlearn.runs import layout
 from lit_unlearn.runs.atomic_files import write_whole
 
 
@@ -110,7 +110,7 @@ class Generations(L.Callback):
         if trainer.is_global_zero:
             folder = Path(trainer.default_root_dir)
             folder.mkdir(parents=True, exist_ok=True)
-            write_whole(folder / "generations.json", json.dumps(self.generations, indent=1))
+            write_whole(folder / layout.GENERATIONS, json.dumps(self.generations, indent=1))
             self._log(trainer)
 
     def _own_tokenizer(self, module: L.LightningModule) -> PreTrainedTokenizerBase:

@@ -12,10 +12,10 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from lit_unlearn.callbacks.asked_module import held_model, named_source
 from lit_unlearn.callbacks.printing import print_lines
-from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.tokenizer import load_tokenizer
+from lit_unlearn.runs import layout
 from lit_unlearn.runs.atomic_files import write_whole
 
 Time = Literal["start", "validation", "end"]
@@ -151,7 +151,7 @@ class LMEvalHarness(L.Callback):
 
         text = json.dumps(results | {"earlier": self.evaluations}, indent=1, default=handle_non_serializable)
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / "lm_eval.json", text)
+        write_whole(folder / layout.LM_EVAL, text)
 
     def _log(self, scores: dict[str, float], trainer: L.Trainer) -> None:
         """Where Lightning's own way of logging is closed: before the first step and after the last."""

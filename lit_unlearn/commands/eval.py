@@ -10,6 +10,7 @@ from typing import Any
 from lit_unlearn.commands.options.command_parser import CommandParser
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.source import ModelSource
+from lit_unlearn.runs import layout
 
 _EPILOG = """\
 Beside the harness' own tasks there are mmlu_perturbed (one wrong option replaced by a forget token), its
@@ -29,7 +30,9 @@ def main(words: Sequence[str]) -> None:
     if options.limit is not None and not options.limit > 0:
         raise InputError(f"--limit: {options.limit:g} leaves no question; give more than 0")
     if options.out is not None and options.out.is_dir():
-        raise InputError(f"--out: {options.out} is a folder; give a file's name, such as {options.out}/results.json")
+        raise InputError(
+            f"--out: {options.out} is a folder; give a file's name, such as {options.out}/{layout.RESULTS}"
+        )
     if options.out is not None and not options.out.absolute().parent.is_dir():
         raise InputError(f"--out: there is no folder {options.out.parent} to write into; make it first")
     run(options, batch_size, metadata)

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.lora import scalings
 from lit_unlearn.modules.optimizer import by_name, check_same_optimizer
+from lit_unlearn.runs import layout
 
 _IDENTITY, _MEASURED = "lit_unlearn", "lit_unlearn_measured"
 """Keys of what lit-unlearn adds to Lightning's checkpoints."""
@@ -103,7 +104,9 @@ def check_checkpoint(held: RunIdentity | None, own: RunIdentity, *, seeds: bool)
         InputError: it is of another model, other trained parameters or other seeds.
     """
     if held is None:
-        raise InputError("ckpt_path: not a checkpoint of lit-unlearn; give a file such as RUN/last.ckpt")
+        raise InputError(
+            f"ckpt_path: not a checkpoint of lit-unlearn; give a file such as RUN/{layout.LAST_CHECKPOINT}"
+        )
     names = held["shapes"].keys() | own["shapes"].keys()
     differing = sorted(name for name in names if held["shapes"].get(name) != own["shapes"].get(name))
     if differing:

@@ -43,6 +43,8 @@ def means(
 ) -> dict[str, Tensor]:
     """Means over all rows and over the rows of each topic that is present, exact over processes.
 
+    All sums go over the processes in one collective; torchmetrics' MeanMetric would need two for each name and topic.
+
     Args:
         rows: values by name.
         topic: `[batch]`, the topic of each row.

@@ -23,8 +23,7 @@ from lit_unlearn.models.precision import weights_dtype
 from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.modules.unlearn import UnlearnModule
-
-CONFIG = "config.yaml"
+from lit_unlearn.runs import layout
 
 
 class Run:
@@ -83,7 +82,7 @@ class Run:
             InputError: there is none.
         """
         named = [one.folder for one in self._callbacks() if isinstance(one, ExportPretrained) and one.folder]
-        path = Path(named[0]) if named else self.path / "export"
+        path = Path(named[0]) if named else self.path / layout.EXPORT
         if not path.is_dir():
             raise InputError(
                 f"{self.path}: there is no unlearned model in {path}; let the run finish with the callback "
@@ -152,9 +151,9 @@ def _file(path: Path) -> str:
     """The config of a run's folder; any other path as it is."""
     if not path.is_dir():
         return str(path)
-    config, remedy = path / CONFIG, "give the folder of a run of `lit-unlearn fit`"
+    config, remedy = path / layout.CONFIG, "give the folder of a run of `lit-unlearn fit`"
     if not config.is_file():
-        raise InputError(f"there is no {CONFIG}; {remedy}")
+        raise InputError(f"there is no {layout.CONFIG}; {remedy}")
     if re.search("^verbose:", config.read_text(encoding="utf-8"), re.MULTILINE):  # an option of these alone
         raise InputError(f"this is a run of validate or test, which leaves no model; {remedy}")
     return str(config)

@@ -28,7 +28,7 @@ from lit_unlearn.errors import InputError
 from lit_unlearn.models.precision import weights_dtype
 from lit_unlearn.modules.question import QuestionModule
 from lit_unlearn.modules.unlearn import UnlearnModule
-from lit_unlearn.runs import requeue
+from lit_unlearn.runs import layout, requeue
 from lit_unlearn.runs.atomic_files import check_makable
 from lit_unlearn.runs.checkpoint_io import WholeCheckpointIO, check_whole, resumes
 from lit_unlearn.runs.folder import RunFolder
@@ -124,7 +124,7 @@ class UnlearnCLI(LightningCLI):
     def _check_goes_on(self) -> None:
         if self.subcommand != "fit":
             raise InputError(
-                f"ckpt_path: {resuming.LAST!r} goes on with a fit; give a file such as RUN/{resuming.NAME}"
+                f"ckpt_path: {resuming.LAST!r} goes on with a fit; give a file such as RUN/{layout.LAST_CHECKPOINT}"
             )
         if self.config["fit"].trainer.default_root_dir is None:
             raise InputError(
@@ -138,7 +138,7 @@ class UnlearnCLI(LightningCLI):
         first = getattr(rank_zero_only, "rank", 0) == 0
         if resuming.is_finished(folder):
             if first:
-                print(f"The run in {folder} is finished; a longer one: --ckpt_path {folder / resuming.NAME}")
+                print(f"The run in {folder} is finished; a longer one: --ckpt_path {folder / layout.LAST_CHECKPOINT}")
             raise SystemExit(0)
         if first:
             resuming.clean(folder)
@@ -171,7 +171,7 @@ class UnlearnCLI(LightningCLI):
         if path is not None and zipfile.is_zipfile(path) and not resumes(path):
             raise InputError(
                 f"ckpt_path: {path} holds weights alone, of save_weights_only, with which no run can go on; give one "
-                f"such as RUN/{resuming.NAME}"
+                f"such as RUN/{layout.LAST_CHECKPOINT}"
             )
         assert isinstance(self.model, UnlearnModule)
         self.model.check_optimizer()

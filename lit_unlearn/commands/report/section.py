@@ -7,11 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lit_unlearn.errors import InputError
-from lit_unlearn.runs import checksums
+from lit_unlearn.runs import checksums, layout
 from lit_unlearn.runs.atomic_files import appearing_whole
-
-FILE = "section.json"
-FIGURE = "figure"
 
 
 @dataclass(frozen=True)
@@ -42,8 +39,8 @@ def write_section(folder: Path, section: Section, figure: Any = None) -> None:
     if folder.exists():
         raise InputError(f"{folder} exists already; give another folder, or remove it")
     with appearing_whole(folder) as partial:
-        (partial / FILE).write_text(json.dumps(asdict(section), indent=1), encoding="utf-8")
-        (partial / "section.md").write_text(section.markdown(), encoding="utf-8")
+        (partial / layout.SECTION).write_text(json.dumps(asdict(section), indent=1), encoding="utf-8")
+        (partial / layout.SECTION_TEXT).write_text(section.markdown(), encoding="utf-8")
         if figure is not None:
             _write_figure(partial, figure)
         checksums.write_checksums(partial)
@@ -55,9 +52,9 @@ def read_section(folder: Path) -> Section:
     Raises:
         InputError: there is none, or it cannot be read.
     """
-    path = folder / FILE
+    path = folder / layout.SECTION
     if not path.is_file():
-        raise InputError(f"{folder} holds no {FILE}; give folders that `lit-unlearn analyse` wrote")
+        raise InputError(f"{folder} holds no {layout.SECTION}; give folders that `lit-unlearn analyse` wrote")
     try:
         found = Section(**json.loads(path.read_text(encoding="utf-8")))
         _check(found)
@@ -77,8 +74,8 @@ def _check(section: Section) -> None:
 def _write_figure(folder: Path, figure: Any) -> None:
     from lit_unlearn.commands.report.style import encoded  # only who draws needs matplotlib
 
-    for kind in ("png", "svg"):
-        (folder / f"{FIGURE}.{kind}").write_bytes(encoded(figure, kind))
+    (folder / layout.FIGURE_PNG).write_bytes(encoded(figure, "png"))
+    (folder / layout.FIGURE_SVG).write_bytes(encoded(figure, "svg"))
 
 
 def _line(cells: Sequence[str]) -> str:
