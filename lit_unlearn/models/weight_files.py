@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from huggingface_hub import parse_local_safetensors_file_metadata
+from huggingface_hub.errors import SafetensorsParsingError
 from safetensors import safe_open
 from torch import Tensor
 from transformers.utils import CONFIG_NAME, GENERATION_CONFIG_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
@@ -159,11 +161,17 @@ def _fetched(pretrained: str, name: str, revision: str) -> Path | None:
 
 
 def _places(name: str, path: Path) -> Iterator[tuple[str, StoredTensor]]:
-    """What a safetensors file holds: 8 bytes with the length of a header, the header as JSON, then the tensors."""
+    """What a safetensors file holds.
+
+    Its header says where tensors are, counted from its own end, which follows from the length in the first 8 bytes.
+    """
+    try:
+        header = parse_local_safetensors_file_metadata(path)
+    except SafetensorsParsingError as error:
+        raise InputError(
+            f"model.pretrained: {path} is no safetensors file, or was cut off; fetch the model again"
+        ) from error
     with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
-    for tensor, about in header.items():
-        if tensor != "__metadata__":
-            start = 8 + length + about["data_offsets"][0]
-            yield tensor, StoredTensor(name, start, about["dtype"], tuple(about["shape"]))
+        end = 8 + int.from_bytes(file.read(8), "little")
+    for tensor, about in header.tensors.items():
+        yield tensor, StoredTensor(name, end + about.data_offsets[0], about.dtype, tuple(about.shape))

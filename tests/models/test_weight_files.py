@@ -93,3 +93,12 @@ def test_weights_stored_in_another_way_are_refused(tmp_path: Path) -> None:
         files.names_of("a", (3, 2), prefix="model")
     with pytest.raises(InputError, match=r"b is stored as I8"):
         files.names_of("b", (2, 3), prefix="model")
+
+
+@pytest.mark.parametrize("kept", [0, 4, 100])
+def test_a_file_that_was_cut_off_is_refused(tmp_path: Path, kept: int) -> None:
+    folder = write_family(tmp_path, "llama")
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(InputError, match=r"model.safetensors is no safetensors file, or was cut off; fetch the model"):
+        _ = WeightFiles.of(str(folder)).places

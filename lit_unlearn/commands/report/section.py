@@ -9,6 +9,7 @@ from typing import Any
 from lit_unlearn.errors import InputError
 from lit_unlearn.runs import checksums, layout
 from lit_unlearn.runs.atomic_files import appearing_whole
+from lit_unlearn.runs.tables import markdown_table
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,7 @@ class Section:
 
     def markdown(self) -> str:
         """Title, text and table."""
-        table = [_line(self.columns), _line(["---"] * len(self.columns)), *(_line(row) for row in self.rows)]
-        return "\n".join([f"## {self.title}", "", self.text, "", *table, ""])
+        return "\n".join([f"## {self.title}", "", self.text, "", markdown_table(self.columns, self.rows), ""])
 
 
 def write_section(folder: Path, section: Section, figure: Any = None) -> None:
@@ -76,7 +76,3 @@ def _write_figure(folder: Path, figure: Any) -> None:
 
     (folder / layout.FIGURE_PNG).write_bytes(encoded(figure, "png"))
     (folder / layout.FIGURE_SVG).write_bytes(encoded(figure, "svg"))
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|').replace(chr(10), ' ') for cell in cells)} |"
