@@ -20,7 +20,7 @@ from lit_unlearn.data.mixing import Mixing, RowMixing
 from lit_unlearn.data.ngrams import NGrams, mixable
 from lit_unlearn.data.preferred_answers import PREFERRED_ANSWERS, preferred_answers
 from lit_unlearn.data.rows import tokenised
-from lit_unlearn.data.steps import PairedSteps, StepSampler
+from lit_unlearn.data.steps import PairedSteps, StepSampler, check_share
 from lit_unlearn.data.text import TextSource, load_texts
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch, Loss
@@ -297,11 +297,7 @@ class UnlearnDataModule(L.LightningDataModule):
         self, part: Callable[[Dataset], Dataset], *, seed: int | None, mixing: RowMixing | None = None
     ) -> PairedSteps:
         share = self._share()
-        if self.batch_size % share[1]:
-            raise InputError(
-                f"data.batch_size: {self.batch_size} rows cannot be shared evenly by {share[1]} processes; batch_size "
-                "is that of all processes together"
-            )
+        check_share(self.batch_size, share[1])
         retain = self._rows["retain"]
         order = self.topics if len(retain) > 1 else tuple(retain)
         return PairedSteps(

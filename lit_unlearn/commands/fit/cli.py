@@ -20,10 +20,11 @@ import lit_unlearn.losses.no_loss
 import lit_unlearn.losses.retain  # noqa: F401  short class names in YAML are those of imported classes
 from lit_unlearn.callbacks import LastCheckpoint, LMEvalHarness, PerturbationRobustness
 from lit_unlearn.commands.fit import resuming
-from lit_unlearn.commands.fit.checks import check_alone, check_numbers, check_sizes, check_weights_only
+from lit_unlearn.commands.fit.checks import check_alone, check_numbers, check_weights_only
 from lit_unlearn.commands.fit.save_config import SaveConfig
 from lit_unlearn.commands.options.errors import readable
 from lit_unlearn.commands.options.parsers import AloneParser, Parser
+from lit_unlearn.distributed.checks import check_sizes
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.precision import weights_dtype
 from lit_unlearn.modules.question import QuestionModule
@@ -203,7 +204,7 @@ class UnlearnCLI(LightningCLI):
             if isinstance(callback, ModelCheckpoint) and callback.dirpath:
                 check_makable(Path(callback.dirpath), "ModelCheckpoint.dirpath")
         weights_dtype(str(self.trainer.precision))
-        check_sizes(self.trainer)
+        check_sizes(self.trainer.strategy, self.trainer.num_devices * self.trainer.num_nodes)
         self.model.check_model()
         path = options.ckpt_path
         if isinstance(self.model, UnlearnModule) and path is not None and zipfile.is_zipfile(path):

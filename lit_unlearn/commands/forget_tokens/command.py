@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from torch import nn
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -22,6 +21,7 @@ from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
 from lit_unlearn.models import loading
 from lit_unlearn.models.checks import check_vocabulary
+from lit_unlearn.models.first_layers import FirstLayers
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.models.precision import weights_dtype
 from lit_unlearn.models.source import ModelSource
@@ -89,12 +89,12 @@ def _score_parts(
 
 
 def _load(config: ConfigCLI) -> PreTrainedModel:
-    """The frozen model on its device, without the layers that need not run."""
+    """The frozen model's first layers on its device; those that need not run are not loaded."""
     module, trainer = config.model, config.trainer
-    model = loading.load_model(module.model_source, weights_dtype(str(trainer.precision)))
-    layers = decoder_layers(model, module.decoder_layers)
-    for index in range(module.layer + 1, len(layers)):
-        layers[index] = nn.Identity()
+    dtype = weights_dtype(str(trainer.precision))
+    shape = module.without_weights(dtype)
+    part = FirstLayers.of(shape, decoder_layers(shape, module.decoder_layers), module.layer)
+    model = loading.load_model(module.model_source, dtype, part=part)
     return cast(PreTrainedModel, model.to(trainer.strategy.root_device))  # type: ignore[arg-type]
 
 
