@@ -101,4 +101,4 @@ def test_a_file_that_was_cut_off_is_refused(tmp_path: Path, kept: int) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(InputError, match=r"model.safetensors is no safetensors file, or was cut off; fetch the model"):
-        _ = WeightFiles.of(str(folder)).places
+        _ = WeightFiles.of(ModelSource(str(folder))).places

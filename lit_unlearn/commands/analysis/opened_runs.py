@@ -1,7 +1,6 @@
 """Finished runs, opened for an analysis: their options, data and models; nothing is trained."""
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -13,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_unlearn.callbacks import ExportPretrained, PerturbationRobustness
 from lit_unlearn.commands.fit.config_cli import ConfigCLI
-from lit_unlearn.commands.options import config_files
+from lit_unlearn.commands.options.words import Words
 from lit_unlearn.commands.report.runs import BASE
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
@@ -43,7 +42,7 @@ class Run:
         # What an earlier one was seeded with is not this one's.
         os.environ.pop("PL_GLOBAL_SEED", None)
         try:
-            self._config = ConfigCLI(config_files.resolve(["-c", _file(path), *words, "--ckpt_path=null"]))
+            self._config = ConfigCLI(_options(path, words))
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
 
@@ -147,13 +146,12 @@ def _names(paths: Sequence[Path]) -> list[str]:
     return [f"./{name}" if name == BASE else name for name in names]
 
 
-def _file(path: Path) -> str:
-    """The config of a run's folder; any other path as it is."""
-    if not path.is_dir():
-        return str(path)
-    config, remedy = path / layout.CONFIG, "give the folder of a run of `lit-unlearn fit`"
-    if not config.is_file():
+def _options(path: Path, words: Sequence[str]) -> Words:
+    """The options of a run's folder, or of a config, with others that win over them."""
+    config, remedy = path / layout.CONFIG if path.is_dir() else path, "give the folder of a run of `lit-unlearn fit`"
+    if path.is_dir() and not config.is_file():
         raise InputError(f"there is no {layout.CONFIG}; {remedy}")
-    if re.search("^verbose:", config.read_text(encoding="utf-8"), re.MULTILINE):  # an option of these alone
+    options = Words.read(["-c", str(config), *words, "--ckpt_path=null"], command="fit")
+    if path.is_dir() and "verbose" in options.files[0].options:  # an option of these alone
         raise InputError(f"this is a run of validate or test, which leaves no model; {remedy}")
-    return str(config)
+    return options

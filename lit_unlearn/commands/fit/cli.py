@@ -24,6 +24,7 @@ from lit_unlearn.commands.fit.checks import check_alone, check_numbers, check_we
 from lit_unlearn.commands.fit.save_config import SaveConfig
 from lit_unlearn.commands.options.errors import readable
 from lit_unlearn.commands.options.parsers import AloneParser, Parser
+from lit_unlearn.commands.options.words import Words
 from lit_unlearn.distributed.checks import check_sizes
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.precision import weights_dtype
@@ -44,8 +45,8 @@ class UnlearnCLI(LightningCLI):
 
     model: UnlearnModule | QuestionModule
 
-    def __init__(self, words: list[str], folder: RunFolder, *, alone: bool = False) -> None:
-        self.folder = folder
+    def __init__(self, words: Words, folder: RunFolder, *, alone: bool = False) -> None:
+        self.folder, self.words = folder, words
         super().__init__(
             QuestionModule if alone else UnlearnModule,
             L.LightningDataModule,
@@ -54,7 +55,7 @@ class UnlearnCLI(LightningCLI):
             save_config_kwargs={"save_to_log_dir": False},
             seed_everything_default=0,
             parser_class=AloneParser if alone else Parser,
-            args=words,
+            args=list(words),
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
         )
@@ -67,6 +68,9 @@ class UnlearnCLI(LightningCLI):
     def setup_parser(self, *args: Any, **kwargs: Any) -> None:
         """The parsers of all commands, with the meaning that some options have here."""
         super().setup_parser(*args, **kwargs)
+        for parser in self._subcommand_parsers.values():
+            if isinstance(parser, AloneParser):
+                parser.files = {file.path: file for file in self.words.files}
         for parser in (self._parser("validate"), self._parser("test")):
             parser.set_defaults(verbose=None)
             _option(parser, "verbose").help = "print Lightning's own table of results; null: where no other is printed"

@@ -14,8 +14,8 @@ from lit_unlearn.commands.forget_tokens.ngrams import Document, Scored, Settings
 from lit_unlearn.commands.forget_tokens.representations import Representations
 from lit_unlearn.commands.forget_tokens.similarity import mean_scores, ranked
 from lit_unlearn.commands.log_filter import quiet
-from lit_unlearn.commands.options import config_files
 from lit_unlearn.commands.options.command_parser import CommandParser
+from lit_unlearn.commands.options.words import Words
 from lit_unlearn.data.fingerprints import tokenizer_fingerprint, values_fingerprint
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
@@ -45,7 +45,7 @@ def main(words: Sequence[str]) -> None:
     settings = Settings(options.documents, options.ngrams_per_document, tuple(options.lengths), options.seed)
     _check(settings, options.out)
     with quiet():
-        config = ConfigCLI(config_files.resolve(shared))
+        config = ConfigCLI(Words.read(shared, command="fit"))
         found = find(config, settings, options.out)
     print(_table(found))
     print(f"Wrote {options.out}. Perturb with it: {{n: {settings.lengths[0]}, similarity: most, file: {options.out}}}")

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lit_unlearn.commands.log_filter import quiet
-from lit_unlearn.commands.options import config_files
 from lit_unlearn.commands.options.command_parser import CommandParser
+from lit_unlearn.commands.options.words import Words
 from lit_unlearn.commands.plan import table
 from lit_unlearn.commands.plan.check import Check
 from lit_unlearn.commands.plan.config import STRATEGIES, PlanCLI
@@ -86,7 +86,7 @@ def main(words: Sequence[str]) -> None:
     if options.json is not None and options.json.is_dir():
         raise InputError(f"--json: {options.json} is a folder; give a file's name, such as {options.json}/plan.json")
     with quiet(), _silent():
-        found = plan(PlanCLI(config_files.resolve(shared)))
+        found = plan(PlanCLI(Words.read(shared, command="fit")))
     print(found.text())
     if options.json is not None:
         write_whole(options.json, json.dumps(found.as_json(), indent=1) + "\n")
