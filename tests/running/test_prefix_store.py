@@ -26,7 +26,7 @@ from lit_unlearn import (
     UnlearnModule,
 )
 from tests.batches import pairs
-from tests.families import FAMILIES, write_family
+from tests.families import each_family, write_family
 from tests.training import Losses, quiet_trainer
 
 LAYER, STEPS = 3, 3
@@ -67,9 +67,7 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
 
 
-@pytest.mark.parametrize(
-    ("family", "precision"), [*((family, "32-true") for family in FAMILIES), ("llama", "bf16-mixed")]
-)
+@pytest.mark.parametrize(("family", "precision"), [*each_family("32-true"), ("llama", "bf16-mixed")])
 def test_a_further_run_gives_the_same_and_runs_neither_the_prefix_nor_the_frozen_model(
     tmp_path: Path, family: str, precision: str
 ) -> None:

@@ -11,7 +11,7 @@ from lit_unlearn import DPO, NPO, RMU, LogitKL, Lora, RepresentationMSE, Unlearn
 from lit_unlearn.commands.plan.ledger import COPIES, GRADIENTS, KEPT, OPTIMIZER, TRAINED, WEIGHTS
 from lit_unlearn.commands.plan.strategies import Growth
 from tests.commands.plan.measuring import ROWS, measured, planned
-from tests.families import FAMILIES, write_family
+from tests.families import each_family, write_family
 
 METHODS: dict[str, dict[str, Any]] = {
     "rmu": {},
@@ -52,7 +52,7 @@ def test_every_part_is_that_of_a_real_step(method: str, llama: Path) -> None:
     assert step.backward == pytest.approx(real.backward, rel=0.03)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", each_family())
 def test_every_family_is_planned_from_its_configuration(family: str, tmp_path: Path) -> None:
     folder = write_family(tmp_path, family)
     real = measured(module_of(folder))
