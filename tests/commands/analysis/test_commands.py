@@ -159,6 +159,16 @@ def test_by_default_the_run_keeps_it(
     assert "run/analysis/streams exists already; give another folder after --out" in capsys.readouterr().err
 
 
+@pytest.fixture(scope="module")
+def others(write_run: WriteRun, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Runs that do not go with the others."""
+    folder = tmp_path_factory.mktemp("others")
+    return {
+        "deep": write_run(folder / "deep", change=0.1, noise_scale=0.5, layer=3),
+        "npo": write_run(folder / "npo", change=0.1, forget="NPO"),
+    }
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -185,16 +195,11 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing(
     message: str,
     method: Path,
     rna: Path,
-    write_run: WriteRun,
+    others: dict[str, Path],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    runs = {
-        "method": method,
-        "rna": rna,
-        "deep": write_run(tmp_path / "deep", change=0.1, noise_scale=0.5, layer=3),
-        "npo": write_run(tmp_path / "npo", change=0.1, forget="NPO"),
-    }
+    runs = {"method": method, "rna": rna, **others}
     with pytest.raises(SystemExit) as stop:
         main(["analyse", *(word.format(**runs) for word in words), f"--out={tmp_path / 'out'}"])
     assert stop.value.code == 2
@@ -219,6 +224,7 @@ def test_without_the_extra_it_says_what_to_install(
     assert f"{missing} is not installed; pip install 'lit-unlearn[report]'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_option_of_fit_may_hold_spaces_beside_several_runs(method: Path, rna: Path, tmp_path: Path) -> None:
     option = "--data.evaluation.perturbations={2-gram: {n: 2, sets: [retain]}}"
     section = analysed(tmp_path / "out", "maxlogit", str(method), str(rna), option, "--questions=2")
