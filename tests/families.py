@@ -40,6 +40,9 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
 QUICK = ("llama", "gemma3", "gpt2")
 """Those of the fast tests: rotary positions, norms and windows of another kind, transposed matrices."""
 
+LAYER_LISTS = dict.fromkeys(FAMILIES, "model.layers") | {"gpt_neox": "gpt_neox.layers", "gpt2": "transformer.h"}
+"""The name of each family's list of decoder layers."""
+
 
 def each_family(*values: Any) -> list[Any]:
     """A test's cases: every family with these further values, of which `make test` runs the quick ones."""

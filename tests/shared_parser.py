@@ -9,7 +9,7 @@ from lit_unlearn.commands.fit.cli import UnlearnCLI
 
 _setup_parser = UnlearnCLI.setup_parser
 _BUILT = ("parser", "_subcommand_parsers", "_subcommand_method_arguments")
-_built: dict[tuple[type, type], dict[str, Any]] = {}
+_built: dict[tuple[object, object], dict[str, Any]] = {}
 
 
 def setup_shared_parser(cli: UnlearnCLI, *args: Any, **kwargs: Any) -> None:
