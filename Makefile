@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
+SLOWEST := --durations=20 --durations-min=1
 FULL := runs/full-report
 NOISE := $(FULL)/noise/noise_scale=
 # Of all perturbations, those that analyses take.
@@ -24,11 +25,12 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
+# Of a file all tests run in one process: what they share is made once.
 test: lint
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" $(SLOWEST)
 
 test-slow: $(INSTALLED)
-	$(BIN)/pytest -n 2 -m slow
+	$(BIN)/pytest -n 2 -m slow $(SLOWEST)
 
 # One thread each: two processes of two threads are far slower on two cores. Of two at once, both must succeed:
 # `wait` alone would forgive the one in the background.

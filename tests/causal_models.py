@@ -73,9 +73,13 @@ def small_config(config: type[PretrainedConfig], left: tuple[str, ...] = ()) -> 
         left: names of sizes that stay as they are by default.
     """
     default = config()
-    sizes = {name: value for name, value in _SIZES.items() if name not in left and _settable(default, name)}
+    sizes: dict[str, Any] = {
+        name: value for name, value in _SIZES.items() if name not in left and _settable(default, name)
+    }
     held = {name: getattr(default, name, None) for name in config.sub_configs}
-    parts = {name: small_config(type(part), left) for name, part in held.items() if isinstance(part, PretrainedConfig)}
+    parts: dict[str, Any] = {
+        name: small_config(type(part), left) for name, part in held.items() if isinstance(part, PretrainedConfig)
+    }
     return config(**sizes, **parts)
 
 

@@ -100,16 +100,6 @@ def test_a_model_with_tied_embeddings_exports_whole(world: Path, tmp_path: Path,
     assert family in FAMILIES
 
 
-def test_the_model_card_tells_method_hyperparameters_and_results(world: Path, tmp_path: Path) -> None:
-    card = (export(world, tmp_path) / "README.md").read_text()
-    assert "| forget | RMU(coefficient=6.5, seed=0) |" in card
-    assert "| noise_scale | 0.03 |" in card
-    assert "| steps | 2 |" in card
-    assert "AdamW(lr=0.003" in card
-    assert "| train/forget_loss | " in card
-    assert "base_model" not in card  # a local folder is none of the hub's
-
-
 def test_an_existing_folder_is_refused_before_training(world: Path, tmp_path: Path) -> None:
     (tmp_path / "export").mkdir()
     with pytest.raises(InputError, match=r"export exists already; give another folder"):

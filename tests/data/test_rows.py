@@ -51,6 +51,7 @@ def test_a_second_call_tokenises_nothing(source: TextSource) -> None:
     assert second._fingerprint == first._fingerprint
 
 
+@pytest.mark.slow
 def test_another_process_finds_the_same_rows_in_the_cache(source: TextSource) -> None:
     first = tokenised(source, demo_tokenizer())
     program = (

@@ -25,7 +25,7 @@ from lit_unlearn.models.source import ModelSource
 from lit_unlearn.running.frozen import FrozenModel
 from lit_unlearn.running.pair import run_pair
 from tests.batches import pairs
-from tests.families import FAMILIES, write_family
+from tests.families import each_family, write_family
 from tests.plain import full_forward
 from tests.training import Losses, demo_data, demo_module, quiet_trainer
 
@@ -67,7 +67,7 @@ def test_the_retain_loss_is_exactly_zero_before_training(
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", each_family())
 def test_an_untrained_adapter_leaves_every_family_bit_for_bit(tmp_path: Path, family: str, dtype: torch.dtype) -> None:
     model = load_model(ModelSource(str(write_family(tmp_path, family))), dtype)
     with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):

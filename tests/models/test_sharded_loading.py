@@ -21,7 +21,7 @@ from lit_unlearn.models.sharded_loading import fill, load
 from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.trainable import choose_trainable
 from lit_unlearn.running.frozen import FrozenModel
-from tests.families import FAMILIES, write_family
+from tests.families import each_family, write_family
 from tests.tiny_world import write_model
 
 
@@ -46,7 +46,7 @@ def assert_same(model: PreTrainedModel, other: PreTrainedModel) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", each_family())
 def test_every_weight_and_buffer_is_as_transformers_loads_it(tmp_path: Path, family: str, dtype: torch.dtype) -> None:
     folder = write_family(tmp_path, family)
     assert_same(filled(folder, dtype), loading.load_model(ModelSource(str(folder)), dtype))

@@ -22,12 +22,12 @@ from lit_unlearn.running.dropout import check_acts, overrides
 from lit_unlearn.running.frozen import FrozenModel
 from lit_unlearn.running.pair import run_pair
 from tests.batches import pairs
-from tests.families import FAMILIES, LAYERS, write_family
+from tests.families import LAYERS, each_family, write_family
 from tests.tiny_world import write_model
 from tests.training import Losses, demo_data, demo_module, quiet_trainer
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", each_family())
 def test_the_updated_model_alone_drops_out_above_the_prefix(tmp_path: Path, family: str) -> None:
     model = load_model(ModelSource(str(write_family(tmp_path, family))), torch.float32)
     layers, batch = decoder_layers(model), pairs(1)[0]["retain"]
@@ -87,7 +87,7 @@ def test_only_the_attention_weights_are_dropped(tmp_path: Path, name: str) -> No
 
 
 @pytest.mark.parametrize("implementation", [None, "eager"])
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", each_family())
 def test_in_every_family_what_is_set_acts(tmp_path: Path, name: str, implementation: str | None) -> None:
     source = ModelSource(str(write_family(tmp_path, name)), attn_implementation=implementation)
     model = load_model(source, torch.float32)

@@ -147,12 +147,12 @@ def test_an_encoder_runs_where_its_list_is_named() -> None:
 
 
 def test_states_of_several_streams_are_refused_at_the_first_forward() -> None:
-    options = {
+    options: dict[str, Any] = {
         "num_kv_shared_layers": 0,
         "layer_types": ["full_attention"] * 4,
         "activation_sparsity_pattern": [0.0] * 4,
     }
-    more = {"hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 160, "laurel_rank": 4}
+    more: dict[str, Any] = {"hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 160, "laurel_rank": 4}
     model = built(transformers.Gemma3nTextConfig(**COMMON, **options, **more))
     expected = r"^model\.pretrained: hidden states of this model are \[4, 3, \d+, 32\], and only models with states "
     with pytest.raises(InputError, match=expected + r"\[batch, seq, dim\] are supported, .*; choose another model$"):
