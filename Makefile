@@ -8,6 +8,7 @@ LOWER := .venv-lower
 CORE := tests/test_cli.py tests/test_configs.py tests/test_lower_bounds.py \
 	$(addprefix tests/,commands/options commands/fit losses models modules running)
 DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
+SLOWEST := --durations=20 --durations-min=1
 FULL := runs/full-report
 NOISE := $(FULL)/noise/noise_scale=
 # Of all perturbations, those that analyses take.
@@ -28,8 +29,9 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
+# Of a file all tests run in one process: what they share is made once.
 test: lint
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" $(SLOWEST)
 
 # What a user may have at the oldest: the lower bounds of pyproject.toml, in an environment of their own.
 test-bounds: $(LOWER)/installed
@@ -41,7 +43,7 @@ $(LOWER)/installed: pyproject.toml tests/lower-bounds.txt
 	touch $@
 
 test-slow: $(INSTALLED)
-	$(BIN)/pytest -n 2 -m slow
+	$(BIN)/pytest -n 2 -m slow $(SLOWEST)
 
 # One thread each: two processes of two threads are far slower on two cores. Of two at once, both must succeed:
 # `wait` alone would forgive the one in the background.

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import transformers
 
@@ -35,6 +36,22 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
         {"n_embd": 32, "n_layer": LAYERS, "n_head": 4, "n_positions": 128, "initializer_range": 0.1},
     ),
 }
+
+QUICK = ("llama", "gemma3", "gpt2")
+"""Those of the fast tests: rotary positions, norms and windows of another kind, transposed matrices."""
+
+LAYER_LISTS = dict.fromkeys(FAMILIES, "model.layers") | {"gpt_neox": "gpt_neox.layers", "gpt2": "transformer.h"}
+"""The name of each family's list of decoder layers."""
+
+
+def each_family(*values: Any) -> list[Any]:
+    """A test's cases: every family with these further values, of which `make test` runs the quick ones."""
+    return [
+        pytest.param(
+            name, *values, marks=[] if name in QUICK else [pytest.mark.slow], id="-".join(map(str, (name, *values)))
+        )
+        for name in FAMILIES
+    ]
 
 
 def write_family(folder: Path, name: str, *, dtype: torch.dtype = torch.float32) -> Path:

@@ -16,9 +16,10 @@ from torch.distributed.fsdp import MixedPrecision, ShardingStrategy
 from lit_unlearn import FSDP1
 from lit_unlearn.cli import main
 from lit_unlearn.commands.options import config_files
-from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.errors import InputError
-from lit_unlearn.models.loading import located
+from lit_unlearn.models.source import ModelSource
+from lit_unlearn.models.tokenizer import load_tokenizer
+from tests.fast import only
 from tests.questions.test_sets import write_questions
 
 RECIPES = ("rmu.yaml", "adaptive_rmu.yaml", "rsv.yaml")
@@ -85,7 +86,7 @@ def test_every_shipped_config_is_tested() -> None:
     assert {*RUNS, *DEMOS, *RELEARNING, *EVALUATIONS, *QUESTIONS, *MIXING} == set(config_files.names())
 
 
-@pytest.mark.parametrize("name", DEMOS)
+@pytest.mark.parametrize("name", only(DEMOS, "demo.yaml", "demo_npo.yaml"))
 def test_a_demo_config_runs_and_exports(name: str) -> None:
     main(["fit", "-c", name, "--data.questions=8", "--trainer.max_steps=2", "--trainer.val_check_interval=2"])
     (run,) = Path("runs").iterdir()
@@ -100,7 +101,13 @@ def test_a_config_parses_and_is_complete(name: str, capsys: pytest.CaptureFixtur
     assert not any(Path().iterdir())
 
 
-@pytest.mark.parametrize("name", [name for name in RUNS if name not in (*STRATEGIES, ON_GPUS, ON_FOUR)])
+@pytest.mark.parametrize(
+    "name",
+    only(
+        [name for name in RUNS if name not in (*STRATEGIES, ON_GPUS, ON_FOUR)],
+        *("local.yaml", "rmu.yaml", "npo.yaml", "lora.yaml", "mixing.yaml"),
+    ),
+)
 def test_a_config_runs_and_exports(name: str, world: Path) -> None:
     main(fit(RUNS[name], *small_world(world, wmdp=name != "local.yaml")))
     (run,) = Path("runs").iterdir()
@@ -149,7 +156,7 @@ def test_lines_before_forget_questions_are_asked_with_their_controls(world: Path
 
 
 def test_the_demo_model_knows_every_word_before_its_forget_questions() -> None:
-    tokenizer = load_tokenizer(located("demo"))
+    tokenizer = load_tokenizer(ModelSource("demo"))
     config = yaml.safe_load((config_files.folder() / "demo_forgetting.yaml").read_text(encoding="utf-8"))
     kinds = config["data"]["init_args"]["perturbations"].values()
     texts = [text for kind in kinds for text in kind["texts"]]
@@ -205,7 +212,7 @@ def test_the_evaluation_runs(world: Path) -> None:
     assert found["forget"] == ["wmdp-bio", "wmdp-cyber"]
 
 
-@pytest.mark.parametrize("base", [*RECIPES, *ON_LOGITS])
+@pytest.mark.parametrize("base", only([*RECIPES, *ON_LOGITS], "rmu.yaml", "npo.yaml"))
 def test_the_questions_of_a_recipe_are_those_of_the_evaluation(base: str, capsys: pytest.CaptureFixture[str]) -> None:
     asking, silent = printed([base, "questions.yaml"], capsys), printed([base], capsys)
     asked = asking["data"]["init_args"].pop("evaluation")
@@ -230,6 +237,7 @@ def test_a_recipe_asks_before_on_the_way_and_after(world: Path) -> None:
     assert Path("run/export/model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_the_full_report_asks_the_demo_in_every_way() -> None:
     file = Path("runs/full-report/forget_tokens.json")
     few = ["--lengths=4", "--documents=40", "--ngrams-per-document=2"]

@@ -28,7 +28,7 @@ from lit_unlearn import (
 from lit_unlearn.losses import functional
 from lit_unlearn.losses.contract import Loss
 from tests.batches import pairs
-from tests.families import FAMILIES, write_family
+from tests.families import each_family, write_family
 from tests.plain import PlainRun, train_plainly
 
 LAYER = 3
@@ -130,7 +130,7 @@ def assert_close(ours: dict[str, Tensor], plain: dict[str, Tensor]) -> None:
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", each_family())
 def test_twenty_steps_equal_two_full_models(tmp_path: Path, family: str, side: str) -> None:
     assert_equals_two_full_models(
         write_family(tmp_path, family),
@@ -154,7 +154,7 @@ def test_noise_below_the_first_trained_layer_equals_two_full_models(tmp_path: Pa
     )
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", each_family())
 def test_losses_on_logits_equal_two_full_models(tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(functional, "_PIECE", 64)  # logits in several pieces
     assert_equals_two_full_models(

@@ -23,6 +23,7 @@ from lit_unlearn.losses import functional
 from lit_unlearn.losses.contract import Loss
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.models.loading import load_model
+from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.trainable import choose_trainable, default_trainable
 from lit_unlearn.randomness import gaussian_noise
 from lit_unlearn.running.frozen import FrozenModel
@@ -30,7 +31,7 @@ from lit_unlearn.running.hooks import Noise
 from lit_unlearn.running.pair import run_pair
 from lit_unlearn.running.partial_forward import positions
 from tests.batches import padded, random_rows
-from tests.families import FAMILIES, write_family
+from tests.families import each_family, write_family
 
 LAYER = 3
 ON_LOGITS = (
@@ -50,7 +51,7 @@ class Pair:
     """Both models of a family, the updated one a little changed."""
 
     def __init__(self, folder: Path, *, change: float) -> None:
-        self.updated = load_model(str(folder), torch.float32)
+        self.updated = load_model(ModelSource(str(folder)), torch.float32)
         self.layers = decoder_layers(self.updated)
         names = default_trainable(self.updated, self.layers, LAYER)
         choose_trainable(self.updated, names)
@@ -89,7 +90,7 @@ def with_answers(numbers: range, side: str, extra: int = 0) -> Batch:
     return batch
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", each_family())
 def test_padding_and_batch_size_change_no_loss(tmp_path: Path, family: str) -> None:
     pair = Pair(write_family(tmp_path, family), change=0.05)
     for loss in LOSSES:
@@ -104,7 +105,7 @@ def test_padding_and_batch_size_change_no_loss(tmp_path: Path, family: str) -> N
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", each_family())
 def test_before_training_retain_losses_and_log_ratios_are_exactly_zero(tmp_path: Path, family: str, side: str) -> None:
     pair = Pair(write_family(tmp_path, family), change=0.0)
     for loss in (RepresentationMSE(), LogitKL(), LogitMSE()):

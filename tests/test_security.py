@@ -63,6 +63,7 @@ def holders(folder: Path, secret: str) -> list[Path]:
     return [path for path in files if secret.encode() in path.read_bytes() or secret in str(path)]
 
 
+@pytest.mark.slow
 def test_secrets_of_the_environment_are_in_no_file_and_no_output(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

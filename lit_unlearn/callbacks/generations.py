@@ -1,21 +1,37 @@
 """Prompts answered before, during and after training."""
 
 import json
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import lightning as L
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
-from lit_unlearn.data.rows import load_tokenizer
+from lit_unlearn.callbacks.asked_module import held_model, named_source
+from lit_unlearn.callbacks.printing import print_lines
 from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.errors import InputError
+from lit_unlearn.models.tokenizer import load_tokenizer
+from lit_unlearn.modules.protocols import datamodule_of
 from lit_unlearn.questions.generations import Answer, Generation, generations_table, header, markdown, rows
 from lit_unlearn.questions.prompts import from_questions, from_texts, with_answers
+from lit_unlearn.questions.sets import Variant
+from lit_unlearn.questions.source import Question
 from lit_unlearn.running.decoding import decode
+from lit_unlearn.runs import layout
 from lit_unlearn.runs.atomic_files import write_whole
+
+
+@runtime_checkable
+class HasAskedQuestions(Protocol):
+    """A DataModule that says what it asks."""
+
+    @property
+    def asked(self) -> Mapping[Variant, Sequence[Question]]:
+        """The questions of every evaluation set, as they are and perturbed."""
 
 
 class Generations(L.Callback):
@@ -56,14 +72,15 @@ class Generations(L.Callback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Checks, before training, that there is something to ask and someone to answer."""
-        asked = getattr(getattr(trainer, "datamodule", None), "asked", {})
+        data = datamodule_of(trainer)
+        asked = data.asked if isinstance(data, HasAskedQuestions) else {}
         found = [*from_questions(asked, self.questions), *from_texts(self.prompts)]
         if not found:
             raise InputError(
                 "Generations: there is nothing to ask; set data.evaluation.questions, or this callback's prompts"
             )
         self.generations = with_answers(found, self.generations)
-        self._tokenizer = _own_tokenizer(pl_module)
+        self._tokenizer = self._own_tokenizer(pl_module)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Asks before training; a resumed run has been asked then."""
@@ -85,7 +102,7 @@ class Generations(L.Callback):
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Prints the first and the last answers."""
         if trainer.is_global_zero and any(generation["answers"] for generation in self.generations):
-            print(f"\n{generations_table(self.generations)}")
+            print_lines(f"\n{generations_table(self.generations)}")
 
     def state_dict(self) -> dict[str, Any]:
         """The answers so far, so that a resumed run's are whole."""
@@ -98,7 +115,8 @@ class Generations(L.Callback):
     def _ask(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Adds the answers of this step, which all processes find, and hands them on from one."""
         step, asked = trainer.global_step, [generation["prompt"] for generation in self.generations]
-        answer = partial(decode, _model(pl_module), self._tokenizer, asked, max_new_tokens=self.max_new_tokens)
+        model, tokens = held_model(self, pl_module), self.max_new_tokens
+        answer = partial(decode, model, self._tokenizer, asked, max_new_tokens=tokens)
         said = outside_step(trainer, answer)
         for generation, decoded in zip(self.generations, said, strict=True):
             earlier = [answer for answer in generation["answers"] if answer["step"] < step]
@@ -106,8 +124,19 @@ class Generations(L.Callback):
         if trainer.is_global_zero:
             folder = Path(trainer.default_root_dir)
             folder.mkdir(parents=True, exist_ok=True)
-            write_whole(folder / "generations.json", json.dumps(self.generations, indent=1))
+            write_whole(folder / layout.GENERATIONS, json.dumps(self.generations, indent=1))
             self._log(trainer)
+
+    def _own_tokenizer(self, module: L.LightningModule) -> PreTrainedTokenizerBase:
+        """The tokenizer that comes with the model."""
+        source = named_source(self, module)
+        try:
+            return load_tokenizer(source)
+        except InputError as error:
+            raise InputError(
+                f"Generations: {source.pretrained!r} comes without a tokenizer that can be loaded, so it cannot write; "
+                "put one beside the model, or remove the callback"
+            ) from error
 
     def _log(self, trainer: L.Trainer) -> None:
         for logger in trainer.loggers:
@@ -116,30 +145,3 @@ class Generations(L.Callback):
             elif isinstance(logger, WandbLogger):
                 columns, data = header(self.generations), rows(self.generations)
                 logger.log_text("generations", columns=columns, data=data, step=trainer.global_step)
-
-
-def _own_tokenizer(module: L.LightningModule) -> PreTrainedTokenizerBase:
-    """The tokenizer that comes with the model."""
-    name = getattr(module, "pretrained", None)
-    if name is None:
-        raise InputError(f"Generations: {type(module).__name__} names no `pretrained` model; remove the callback")
-    try:
-        return load_tokenizer(
-            name,
-            revision=getattr(module, "revision", "main"),
-            trust_remote_code=getattr(module, "trust_remote_code", False),
-        )
-    except InputError as error:
-        raise InputError(
-            f"Generations: {name!r} comes without a tokenizer that can be loaded, so it cannot write; put one beside "
-            "the model, or remove the callback"
-        ) from error
-
-
-def _model(module: L.LightningModule) -> PreTrainedModel:
-    model = getattr(module, "updated", None)
-    if not isinstance(model, PreTrainedModel):
-        raise InputError(
-            f"Generations: {type(module).__name__} holds no `updated` model of transformers; remove the callback"
-        )
-    return model

@@ -7,19 +7,32 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import lightning as L
 import torch
 from torch import Tensor
 
+from lit_unlearn.callbacks.printing import print_lines
 from lit_unlearn.errors import InputError
+from lit_unlearn.modules.hyperparameters import hyperparameters_of
+from lit_unlearn.modules.protocols import datamodule_of
 from lit_unlearn.questions import outcomes
 from lit_unlearn.questions.outcomes import Outcomes
 from lit_unlearn.questions.sets import Variant
+from lit_unlearn.runs import layout
 from lit_unlearn.runs.atomic_files import write_whole
 
 _PACKAGES = ("lit-unlearn", "torch", "lightning", "transformers", "datasets")
+
+
+@runtime_checkable
+class HasEvaluationSets(Protocol):
+    """A DataModule that asks questions."""
+
+    @property
+    def evaluation_sets(self) -> Sequence[tuple[Variant, ...]]:
+        """What each evaluation loader asks; a row's `variant` is an index into it."""
 
 
 class PerturbationRobustness(L.Callback):
@@ -90,7 +103,7 @@ class PerturbationRobustness(L.Callback):
             pl_module.log_dict({f"{prefix}/{name}": value for name, value in values.items()}, add_dataloader_idx=False)
         if trainer.is_global_zero:
             condition = "".join(f", {name} {value}" for name, value in self._condition.items())
-            print(f"\nAfter {trainer.global_step} steps{condition}\n{outcomes.accuracy_table(measured)}")
+            print_lines(f"\nAfter {trainer.global_step} steps{condition}\n{outcomes.accuracy_table(measured)}")
             self._write(trainer, pl_module)
 
     on_test_batch_end = on_validation_batch_end
@@ -133,9 +146,8 @@ class PerturbationRobustness(L.Callback):
         return found
 
     def _write(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        describe = getattr(pl_module, "hyperparameters", dict)
         results = {
-            "hyperparameters": describe(),
+            "hyperparameters": hyperparameters_of(pl_module),
             "seed": int(os.environ.get("PL_GLOBAL_SEED", "0")),
             "forget": list(self.forget),
             "versions": {name: version(name) for name in _PACKAGES},
@@ -143,11 +155,12 @@ class PerturbationRobustness(L.Callback):
         }
         folder = Path(trainer.default_root_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / "results.json", json.dumps(results, indent=1))
+        write_whole(folder / layout.RESULTS, json.dumps(results, indent=1))
 
 
 def _sets(trainer: L.Trainer) -> list[tuple[Variant, ...]]:
-    return list(getattr(getattr(trainer, "datamodule", None), "evaluation_sets", []))
+    data = datamodule_of(trainer)
+    return list(data.evaluation_sets) if isinstance(data, HasEvaluationSets) else []
 
 
 def _limited(trainer: L.Trainer) -> bool:

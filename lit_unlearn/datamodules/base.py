@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import lightning as L
 from datasets import Dataset, concatenate_datasets
@@ -19,17 +19,28 @@ from lit_unlearn.data.fingerprints import corpus_fingerprint
 from lit_unlearn.data.mixing import Mixing, RowMixing
 from lit_unlearn.data.ngrams import NGrams, mixable
 from lit_unlearn.data.preferred_answers import PREFERRED_ANSWERS, preferred_answers
-from lit_unlearn.data.rows import load_tokenizer, tokenised
-from lit_unlearn.data.steps import PairedSteps, StepSampler
+from lit_unlearn.data.rows import tokenised
+from lit_unlearn.data.steps import PairedSteps, StepSampler, check_share
 from lit_unlearn.data.text import TextSource, load_texts
 from lit_unlearn.errors import InputError
-from lit_unlearn.losses.contract import Batch, Loss
+from lit_unlearn.losses.contract import Batch
+from lit_unlearn.models.source import ModelSource, source_of
+from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.questions.perturbation import Control, Perturbation
 from lit_unlearn.questions.sets import EvaluationSource, Variant, asked_together, perturbations, query_loaders, variants
 from lit_unlearn.questions.source import Question
 
 Loader = DataLoader[dict[str, Batch]]
 _ORDER = ("seed", "batch_size", "group_by_length", "holdout", "limit", "topics", "row_counts", "fingerprints")
+
+
+@runtime_checkable
+class SaysNeedsPreferred(Protocol):
+    """A module that says whether it reads preferred answers, as an UnlearnModule does."""
+
+    @property
+    def needs_preferred(self) -> bool:
+        """Whether forget batches must hold them."""
 
 
 class UnlearnDataModule(L.LightningDataModule):
@@ -269,22 +280,17 @@ class UnlearnDataModule(L.LightningDataModule):
 
     def _asks_for_preferred(self) -> bool:
         """Whether forget batches hold preferred answers: as the model's forget loss has it, else as the option."""
-        forget = getattr(self.trainer and self.trainer.lightning_module, "forget", None)
-        return forget.needs_preferred if isinstance(forget, Loss) else self.preferred is not None
+        module = None if self.trainer is None else self.trainer.lightning_module
+        return module.needs_preferred if isinstance(module, SaysNeedsPreferred) else self.preferred is not None
 
     def _load_tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer given, else that of the model's revision."""
         if self.tokenizer is not None:
-            return load_tokenizer(self.tokenizer)
-        module = None if self.trainer is None else self.trainer.lightning_module
-        name = getattr(module, "pretrained", None)
-        if name is None:
+            return load_tokenizer(ModelSource(self.tokenizer))
+        source = None if self.trainer is None else source_of(self.trainer.lightning_module)
+        if source is None:
             raise InputError("data.tokenizer: none given; give the hub name or folder of the model's tokenizer")
-        return load_tokenizer(
-            name,
-            revision=getattr(module, "revision", "main"),
-            trust_remote_code=getattr(module, "trust_remote_code", False),
-        )
+        return load_tokenizer(source)
 
     def _trained(self, rows: Dataset) -> Dataset:
         """All rows of a stream but the holdout; with a limit, so many of them."""
@@ -300,11 +306,7 @@ class UnlearnDataModule(L.LightningDataModule):
         self, part: Callable[[Dataset], Dataset], *, seed: int | None, mixing: RowMixing | None = None
     ) -> PairedSteps:
         share = self._share()
-        if self.batch_size % share[1]:
-            raise InputError(
-                f"data.batch_size: {self.batch_size} rows cannot be shared evenly by {share[1]} processes; batch_size "
-                "is that of all processes together"
-            )
+        check_share(self.batch_size, share[1])
         retain = self._rows["retain"]
         order = self.topics if len(retain) > 1 else tuple(retain)
         return PairedSteps(

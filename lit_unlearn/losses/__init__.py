@@ -1,4 +1,4 @@
-"""Forget losses, one method per file."""
+"""Losses: one forget loss per file, the retain losses, the contract and the maths that they share."""
 
 from lit_unlearn.losses.adaptive_rmu import AdaptiveRMU
 from lit_unlearn.losses.dpo import DPO

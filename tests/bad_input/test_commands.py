@@ -16,6 +16,7 @@ import torch
 
 from tests.bad_input.refusing import Config, Refused, write
 from tests.bad_input.test_models import Runs
+from tests.fast import some
 
 EVAL = ("eval", "--model=demo", "--tasks=mmlu_local")
 SWEEP = ("sweep", "-c", "CONFIG", "--out=swept")
@@ -179,7 +180,7 @@ def work(inputs: Path) -> Path:
     return Path.cwd()
 
 
-@pytest.mark.parametrize("words", COMMANDS)
+@pytest.mark.parametrize("words", some(COMMANDS))
 @pytest.mark.usefixtures("work")
 def test_options_that_cannot_be_used_are_refused(
     words: tuple[str, ...], config: Config, inputs: Path, refused: Refused
@@ -254,7 +255,7 @@ def test_a_folder_without_permission_is_named(config: Config, inputs: Path, refu
     refused(["fit", "-c", write(inputs / "base.yaml", config)], "locked cannot be written", "give another path")
 
 
-@pytest.mark.parametrize("case", CHECKPOINTS)
+@pytest.mark.parametrize("case", some(CHECKPOINTS))
 def test_a_checkpoint_that_is_none_is_refused(case: str, config: Config, inputs: Path, refused: Refused) -> None:
     make, said = CHECKPOINTS[case]
     make(inputs / "a.ckpt")

@@ -12,6 +12,7 @@ import pytest
 from lit_unlearn import TextSource
 from lit_unlearn.data.text import load_texts
 from tests.bad_input.refusing import Config, Refused, write
+from tests.fast import some
 
 LINE = json.dumps({"text": "the of and in is a with was near under"}) + "\n"
 ZIPPED = gzip.compress(20 * LINE.encode(), mtime=0)
@@ -81,7 +82,7 @@ def rows(path: Path, **options: Any) -> list[str]:
     return list(load_texts(TextSource(str(path), min_length=0, **options))["text"])
 
 
-@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("case", some(BAD))
 def test_a_corpus_that_cannot_be_read_is_refused(case: str, config: Config, inputs: Path, refused: Refused) -> None:
     name, content, said = BAD[case]
     path = written(inputs / name, content)
@@ -89,14 +90,14 @@ def test_a_corpus_that_cannot_be_read_is_refused(case: str, config: Config, inpu
     refused(["fit", "-c", write(inputs / "base.yaml", changed)], str(path), *said)
 
 
-@pytest.mark.parametrize("case", TABLES)
+@pytest.mark.parametrize("case", some(TABLES))
 def test_a_table_without_text_is_refused(case: str, config: Config, inputs: Path, refused: Refused) -> None:
     columns, said = TABLES[case]
     pyarrow.parquet.write_table(pyarrow.table(columns), inputs / "a.parquet")
     refused(["fit", "-c", write(inputs / "base.yaml", of(config, inputs / "a.parquet"))], *said)
 
 
-@pytest.mark.parametrize("cut", [slice(-30), slice(30, None)])
+@pytest.mark.parametrize("cut", some([slice(-30), slice(30, None)]))
 def test_a_table_that_is_not_whole_is_refused(cut: slice, config: Config, inputs: Path, refused: Refused) -> None:
     path = inputs / "a.parquet"
     pyarrow.parquet.write_table(pyarrow.table({"text": [f"the of {row}" for row in range(1000)]}), path)
@@ -105,7 +106,7 @@ def test_a_table_that_is_not_whole_is_refused(cut: slice, config: Config, inputs
     refused(["fit", "-c", write(inputs / "base.yaml", of(config, path))], *said)
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", some(PATHS))
 def test_a_corpus_that_is_not_there_is_refused(path: str, config: Config, inputs: Path, refused: Refused) -> None:
     refused(["fit", "-c", write(inputs / "base.yaml", of(config, path))], *PATHS[path])
 

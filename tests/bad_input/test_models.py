@@ -16,6 +16,7 @@ from transformers import AutoTokenizer, MistralConfig
 
 from lit_unlearn.cli import main
 from tests.bad_input.refusing import Config, Refused, write
+from tests.fast import some
 from tests.tiny_world import write_model
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -179,7 +180,7 @@ def model(world: Path, inputs: Path) -> Path:
     return Path(shutil.copytree(world / "model", inputs / "model"))
 
 
-@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("case", some(BAD))
 def test_a_model_that_cannot_be_trained_is_refused(
     case: str, model: Path, config: Config, inputs: Path, refused: Refused
 ) -> None:
@@ -189,7 +190,7 @@ def test_a_model_that_cannot_be_trained_is_refused(
     refused(["fit", "-c", write(inputs / "base.yaml", config)], *said)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", some(NAMES))
 def test_a_name_that_is_no_model_is_refused(name: str, config: Config, inputs: Path, refused: Refused) -> None:
     config["model"]["pretrained"] = name
     refused(["fit", "-c", write(inputs / "base.yaml", config)], *NAMES[name])

@@ -10,6 +10,7 @@ from tokenizers import normalizers
 from lit_unlearn.data.fingerprints import tokenizer_fingerprint
 from lit_unlearn.questions.source import QuestionSource, load_questions
 from tests.bad_input.refusing import Config, Refused, write
+from tests.fast import some
 from tests.tiny_world import tokenizer
 
 QUESTION: dict[str, Any] = {
@@ -96,7 +97,7 @@ def written(path: Path, content: bytes | str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("case", RECORDS)
+@pytest.mark.parametrize("case", some(RECORDS))
 def test_a_question_that_cannot_be_asked_is_refused(case: str, config: Config, inputs: Path, refused: Refused) -> None:
     changes, said = RECORDS[case]
     path = written(inputs / "q.jsonl", FIRST + json.dumps(QUESTION | changes))
@@ -104,7 +105,7 @@ def test_a_question_that_cannot_be_asked_is_refused(case: str, config: Config, i
     refused(words, f"{path}, line 2: ", *said)
 
 
-@pytest.mark.parametrize("case", FILES)
+@pytest.mark.parametrize("case", some(FILES))
 def test_questions_that_cannot_be_read_are_refused(
     case: str, world: Path, config: Config, inputs: Path, refused: Refused
 ) -> None:

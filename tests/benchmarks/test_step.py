@@ -12,6 +12,7 @@ from benchmarks.published import Published
 from benchmarks.shapes import configure, write_model
 from lit_unlearn import UnlearnModule
 from lit_unlearn.commands.plan.step import count_flops
+from tests.fast import only
 
 SMALL = ["--hidden", "128", "--layers", "5", "--layer", "3", "--batch", "2", "--tokens", "32"]
 
@@ -42,14 +43,14 @@ def test_the_benchmark_measures_each_beside_ours(tmp_path: Path, capfd: pytest.C
     assert "RMU + RNA, hidden 128, 5 layers, steering layer 3, 2 × 2 × 32 tokens" in capfd.readouterr().out
 
 
-@pytest.mark.parametrize("name", step.METHODS)
+@pytest.mark.parametrize("name", only(step.METHODS, "RMU", "NPO"))
 def test_what_is_measured_is_the_same(name: str, tmp_path: Path) -> None:
     write_model(tmp_path, configure(128, 5), torch.float32, torch.device("cpu"))
     times = step.times(name, tmp_path, step.parsed([*SMALL, "--rounds", "1"]), lambda: None)
     assert all(len(found) == 1 for found in times.values())
 
 
-@pytest.mark.parametrize("factor", [0, 2])
+@pytest.mark.parametrize("factor", only([0, 2], 2))
 def test_another_retain_weight_ends_it(factor: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     retain = Published._retain
     monkeypatch.setattr(Published, "_retain", lambda self, *args: factor * retain(self, *args))

@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lit_unlearn import NPO, DemoDataModule, InputError, LogitKL, PerturbationRobustness, UnlearnModule
 from lit_unlearn.callbacks import Interpolation
 from tests.callbacks.test_robustness import EVERY, evaluation
+from tests.fast import only
 from tests.training import demo_data, demo_module, quiet_trainer
 
 
@@ -54,7 +55,7 @@ def test_no_checkpoint_is_kept_of_weights_on_the_way(world: Path, tmp_path: Path
     assert "val/selectivity" in trainer.callback_metrics
 
 
-@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("tied", only([True, False], True))
 def test_all_parameters_are_taken_back_half_way(world: Path, tmp_path: Path, tied: bool) -> None:
     options: dict[str, Any] = {"forget": NPO(), "retain": LogitKL(), "noise_scale": 0.0, "trainable": [".*"]}
     trainer = quiet_trainer(tmp_path, max_steps=2, callbacks=[PerturbationRobustness(), Interpolation([0.5])], **EVERY)

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lit_unlearn import InputError, UnlearnDataModule
 from tests.data.running import Model, Seen, data_module, small, trainer
+from tests.fast import only
 
 STEPS = 15  # streams of 12 and 8 rows in batches of 4: an epoch has 6 steps
 
@@ -56,7 +57,7 @@ def whole(few: Callable[..., UnlearnDataModule], tmp_path: Path) -> Model:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("step", [1, 5, 6, 7, 11, 12, 13])
+@pytest.mark.parametrize("step", only([1, 5, 6, 7, 11, 12, 13], 1, 6, 7))
 def test_a_run_goes_on_from_a_checkpoint_of_any_step(
     few: Callable[..., UnlearnDataModule], tmp_path: Path, whole: Model, step: int, workers: int
 ) -> None:
@@ -66,7 +67,7 @@ def test_a_run_goes_on_from_a_checkpoint_of_any_step(
     assert_goes_on(first, run(few(num_workers=workers), tmp_path, resume=path), whole)
 
 
-@pytest.mark.parametrize("step", [3, 6, 8, 12])
+@pytest.mark.parametrize("step", only([3, 6, 8, 12], 6, 8))
 def test_a_run_that_went_on_after_saving_can_be_taken_up_there(
     few: Callable[..., UnlearnDataModule], tmp_path: Path, whole: Model, step: int
 ) -> None:
@@ -75,17 +76,17 @@ def test_a_run_that_went_on_after_saving_can_be_taken_up_there(
     assert run(few(), tmp_path, resume=path).seen == whole.seen[step:]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", only([0, 2], 0))
 @pytest.mark.parametrize(
     ("options", "step"),
     [
         ({"every_n_train_steps": 4}, 4),
         ({"every_n_train_steps": 6}, 6),
-        ({"every_n_train_steps": 6}, 12),
-        ({}, 4),
+        pytest.param({"every_n_train_steps": 6}, 12, marks=pytest.mark.slow),
+        pytest.param({}, 4, marks=pytest.mark.slow),
         ({}, 6),
         ({}, 9),
-        ({}, 12),
+        pytest.param({}, 12, marks=pytest.mark.slow),
         ({"save_on_train_epoch_end": True}, 6),
         ({"save_on_train_epoch_end": True}, 9),
     ],
@@ -105,7 +106,7 @@ def test_a_run_goes_on_from_a_model_checkpoint(
     assert_goes_on(first, resumed, whole)
 
 
-@pytest.mark.parametrize("step", [4, 6, 9, 12])
+@pytest.mark.parametrize("step", only([4, 6, 9, 12], 6, 9))
 def test_a_run_goes_on_from_a_checkpoint_saved_after_it(
     few: Callable[..., UnlearnDataModule], tmp_path: Path, whole: Model, step: int
 ) -> None:
@@ -116,7 +117,7 @@ def test_a_run_goes_on_from_a_checkpoint_saved_after_it(
     assert_goes_on(first, run(few(), tmp_path, resume=tmp_path / "x.ckpt"), whole)
 
 
-@pytest.mark.parametrize("step", [3, 6, 9])
+@pytest.mark.parametrize("step", only([3, 6, 9], 3, 6))
 def test_a_run_that_validates_goes_on(few: Callable[..., UnlearnDataModule], tmp_path: Path, step: int) -> None:
     saving = ModelCheckpoint(tmp_path / "saved", every_n_train_steps=step, save_top_k=1)
     options: dict[str, Any] = {"val_check_interval": 3, "check_val_every_n_epoch": None}
@@ -127,7 +128,7 @@ def test_a_run_that_validates_goes_on(few: Callable[..., UnlearnDataModule], tmp
     assert first.seen + resumed.seen == whole.seen
 
 
-@pytest.mark.parametrize("batches", [2, 6, 7])
+@pytest.mark.parametrize("batches", only([2, 6, 7], 6, 7))
 def test_accumulated_steps_count_as_batches(
     few: Callable[..., UnlearnDataModule], tmp_path: Path, whole: Model, batches: int
 ) -> None:
@@ -141,7 +142,7 @@ def test_accumulated_steps_count_as_batches(
     assert resumed.seen == whole.seen[batches:12]
 
 
-@pytest.mark.parametrize("step", [3, 4, 6, 8])
+@pytest.mark.parametrize("step", only([3, 4, 6, 8], 3, 4))
 def test_shortened_epochs_skip_no_rows(
     few: Callable[..., UnlearnDataModule], tmp_path: Path, whole: Model, step: int
 ) -> None:

@@ -24,7 +24,7 @@ from lit_unlearn import (
 from lit_unlearn.models.first_layers import is_partial
 from lit_unlearn.questions.sets import EvaluationSource
 from tests.batches import pairs
-from tests.families import FAMILIES, LAYERS, write_family
+from tests.families import LAYERS, each_family, write_family
 from tests.questions.test_sets import write_questions
 from tests.training import Losses, demo_data, demo_module, quiet_trainer
 
@@ -55,7 +55,7 @@ def fit(folder: Path, steps: int = 3, callbacks: list[L.Callback] | None = None,
 
 
 @pytest.mark.parametrize("options", [{}, {"lora": Lora(r=4)}], ids=["matrices", "adapters"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", each_family())
 def test_losses_and_weights_are_those_of_the_whole_model_bit_for_bit(
     tmp_path: Path, family: str, options: dict[str, Any], reports: list[str]
 ) -> None:

@@ -15,7 +15,7 @@ from lit_unlearn.questions.batches import Query, QueryBatch, QueryBatches, encod
 from lit_unlearn.questions.scores import choice_scores, evaluate_choices
 from lit_unlearn.questions.source import LETTERS, prompt
 from tests.asking import QUESTIONS, harness, queries_of, random_model, word_level
-from tests.families import FAMILIES
+from tests.families import FAMILIES, each_family
 
 
 def harness_scores(lm: HFLM) -> Tensor:
@@ -56,7 +56,7 @@ def test_scores_and_predictions_are_the_harness_own(family: str, max_length: int
     assert scores.std(dim=0).min() > 0.1  # the prompts differ to the model
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", each_family())
 def test_padding_and_batch_size_do_not_matter(family: str) -> None:
     model, queries = random_model(family), encode(QUESTIONS, word_level())
     alone, together = (our_scores(model, queries, max_tokens=tokens) for tokens in (1, 10_000))
@@ -64,7 +64,7 @@ def test_padding_and_batch_size_do_not_matter(family: str) -> None:
     assert together.argmax(dim=-1).tolist() == alone.argmax(dim=-1).tolist()
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", each_family())
 def test_the_output_head_runs_on_all_rows_at_once(family: str) -> None:
     model, seen = random_model(family), list[Tensor]()
     head = model.get_output_embeddings()
@@ -105,9 +105,7 @@ def variant_scores(model: PreTrainedModel, *, max_tokens: int) -> tuple[dict[tup
 WINDOWS = [name for name, (_, options) in FAMILIES.items() if "sliding_window" in options]
 
 
-@pytest.mark.parametrize(
-    ("family", "window"), [*((family, 400) for family in FAMILIES), *((name, 8) for name in WINDOWS)]
-)
+@pytest.mark.parametrize(("family", "window"), [*each_family(400), *((name, 8) for name in WINDOWS)])
 def test_what_prompts_have_in_common_runs_once_where_that_changes_nothing(family: str, window: int) -> None:
     model = random_model(family, **({"sliding_window": window} if family in WINDOWS else {}))
     (alone, tokens), (together, fewer) = (variant_scores(model, max_tokens=count) for count in (1, 10_000))

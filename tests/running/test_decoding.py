@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
 from lit_unlearn import InputError
 from lit_unlearn.running.decoding import decode
-from tests.families import FAMILIES, write_family
+from tests.families import each_family, write_family
 from tests.tiny_world import tokenizer
 
 PROMPTS = ["the of and in is a with was near under", "bapoki", "dokisa the of Answer : A and the and under with"]
@@ -42,7 +42,7 @@ def written(tokens: list[int], highest: list[float]) -> Any:
     return (tokenizer().decode(tokens), pytest.approx(highest, abs=1e-4))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", each_family())
 def test_it_writes_the_likeliest_token_again_and_again(family: str, tmp_path: Path) -> None:
     model = loaded(tmp_path, family)
     expected = [written(*step_by_step(model, prompt, 6)) for prompt in PROMPTS]

@@ -15,7 +15,7 @@ from lit_unlearn.running.hooks import noisy_output, patched_output, recorded_sta
 from lit_unlearn.running.pair import run_pair
 from lit_unlearn.running.partial_forward import logit_lens, only_layers, positions, run_layers
 from tests.batches import padded, random_rows
-from tests.families import FAMILIES
+from tests.families import FAMILIES, each_family
 
 TUPLES: dict[str, dict[str, Any]] = {
     "GPTJConfig": {"n_embd": 32, "n_layer": 5, "n_head": 4, "rotary_dim": 4, "n_positions": 128},
@@ -64,9 +64,9 @@ def test_logits_are_the_models_own_at_any_index(config: str) -> None:
     assert logits[:0].shape == (0, *whole.shape[1:])
 
 
-@pytest.mark.parametrize(("config", "options"), [*FAMILIES.values(), *HEADS.items()], ids=[*FAMILIES, *HEADS])
-def test_the_logit_lens_is_the_model_that_ends_after_each_layer(config: str, options: dict[str, Any]) -> None:
-    model = built(config, options)
+@pytest.mark.parametrize("name", [*each_family(), *HEADS])
+def test_the_logit_lens_is_the_model_that_ends_after_each_layer(name: str) -> None:
+    model = built(*(FAMILIES | {head: (head, options) for head, options in HEADS.items()})[name])
     batch = padded(random_rows(3, seed=0), "left")
     found = list(logit_lens(model, decoder_layers(model), batch))
     assert len(found) == len(decoder_layers(model))
@@ -80,9 +80,9 @@ def test_the_logit_lens_is_the_model_that_ends_after_each_layer(config: str, opt
     assert not torch.allclose(found[0], found[-1], atol=0.01)
 
 
-@pytest.mark.parametrize(("config", "options"), [*FAMILIES.values(), *TUPLES.items()], ids=[*FAMILIES, *TUPLES])
-def test_patched_everywhere_a_model_goes_on_from_the_others_states(config: str, options: dict[str, Any]) -> None:
-    model = built(config, options)
+@pytest.mark.parametrize("name", [*each_family(), *TUPLES])
+def test_patched_everywhere_a_model_goes_on_from_the_others_states(name: str) -> None:
+    model = built(*(FAMILIES | {own: (own, options) for own, options in TUPLES.items()})[name])
     other = copy.deepcopy(model)
     for name, parameter in decoder_layers(other)[:2].named_parameters():
         parameter.data += 0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(len(name)))
@@ -175,9 +175,9 @@ class Twice(nn.Module):
 
 def test_a_part_that_runs_again_is_not_taken_for_what_it_first_returned() -> None:
     layer = Twice()
-    with recorded_start(layer) as swaps:
+    with recorded_start(layer) as answers:
         layer(torch.ones(1, 4))
-    assert [name for _, name, _ in swaps] == ["first"]
+    assert [module for module, _ in answers] == [layer.first]
     assert not any(child._forward_hooks or child._forward_pre_hooks for child in layer.children())
 
 
@@ -208,9 +208,9 @@ class ReadAside(nn.Module):
 
 @pytest.mark.parametrize(("layer", "kept"), [(ChangedInPlace(), ["first"]), (ReadAside(), [])])
 def test_only_what_is_surely_of_the_frozen_model_is_kept(layer: nn.Module, kept: list[str]) -> None:
-    with recorded_start(layer) as swaps:
+    with recorded_start(layer) as answers:
         layer(torch.ones(1, 4))
-    assert [name for _, name, _ in swaps] == kept
+    assert [module for module, _ in answers] == [getattr(layer, name) for name in kept]
 
 
 @pytest.mark.parametrize("config", TUPLES)

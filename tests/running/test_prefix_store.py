@@ -26,7 +26,7 @@ from lit_unlearn import (
     UnlearnModule,
 )
 from tests.batches import pairs
-from tests.families import FAMILIES, write_family
+from tests.families import each_family, write_family
 from tests.training import Losses, quiet_trainer
 
 LAYER, STEPS = 3, 3
@@ -67,9 +67,7 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
 
 
-@pytest.mark.parametrize(
-    ("family", "precision"), [*((family, "32-true") for family in FAMILIES), ("llama", "bf16-mixed")]
-)
+@pytest.mark.parametrize(("family", "precision"), [*each_family("32-true"), ("llama", "bf16-mixed")])
 def test_a_further_run_gives_the_same_and_runs_neither_the_prefix_nor_the_frozen_model(
     tmp_path: Path, family: str, precision: str
 ) -> None:
@@ -86,17 +84,16 @@ def test_a_further_run_gives_the_same_and_runs_neither_the_prefix_nor_the_frozen
 @pytest.mark.parametrize(
     "options",
     [
-        {"forget": AdaptiveRMU(3.0, seed=0)},
-        {"forget": RSV(3.0, seed=0)},
-        {"forget": NPO(0.1), "retain": LogitKL()},
-        {"forget": DPO(0.1), "retain": NLL(), "noise_scale": 0.0},
-        {"noise_layer": 2},
-        {"noise_layer": 0},
-        {"attention_dropout": 0.2},
-        {"lora": Lora(r=4)},
-        {"trainable": EMBEDDING},
+        pytest.param({"forget": AdaptiveRMU(3.0, seed=0)}, id="adaptive", marks=pytest.mark.slow),
+        pytest.param({"forget": RSV(3.0, seed=0)}, id="rsv", marks=pytest.mark.slow),
+        pytest.param({"forget": NPO(0.1), "retain": LogitKL()}, id="npo"),
+        pytest.param({"forget": DPO(0.1), "retain": NLL(), "noise_scale": 0.0}, id="dpo", marks=pytest.mark.slow),
+        pytest.param({"noise_layer": 2}, id="noise below"),
+        pytest.param({"noise_layer": 0}, id="noise far below", marks=pytest.mark.slow),
+        pytest.param({"attention_dropout": 0.2}, id="dropout", marks=pytest.mark.slow),
+        pytest.param({"lora": Lora(r=4)}, id="lora"),
+        pytest.param({"trainable": EMBEDDING}, id="embedding", marks=pytest.mark.slow),
     ],
-    ids=["adaptive", "rsv", "npo", "dpo", "noise below", "noise far below", "dropout", "lora", "embedding"],
 )
 def test_the_same_with_every_kind_of_run(tmp_path: Path, options: dict[str, Any]) -> None:
     model, store = write_family(tmp_path, "llama"), PrefixStore(folder=str(tmp_path / "store"))

@@ -76,6 +76,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(checkpoint: Path, monkeypatch
     assert [path.name for path in checkpoint.parent.iterdir()] == ["last.ckpt"]
 
 
+@pytest.mark.slow
 def test_a_disk_that_really_is_full(checkpoint: Path) -> None:
     code = """
 import resource, signal, torch

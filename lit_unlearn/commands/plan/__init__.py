@@ -19,6 +19,7 @@ from lit_unlearn.commands.plan.machine_checks import checks
 from lit_unlearn.commands.plan.machines import GPUS, UTILISATION
 from lit_unlearn.commands.plan.step import ModelBytes, Step, StepRows, simulate
 from lit_unlearn.commands.plan.strategies import Growth, Layout, layout, layouts
+from lit_unlearn.data.steps import check_share
 from lit_unlearn.errors import InputError
 from lit_unlearn.runs.atomic_files import write_whole
 
@@ -102,11 +103,7 @@ def plan(config: PlanCLI) -> Plan:
         InputError: what is to be trained is not found, or the batch cannot be shared by the processes.
     """
     strategy, processes, size = config.strategy, config.processes, config.datamodule.batch_size
-    if size % processes:
-        raise InputError(
-            f"data.batch_size: {size} rows cannot be shared evenly by {processes} processes; batch_size is that of all "
-            "processes together"
-        )
+    check_share(size, processes)
     topics = config.rows(processes)
     longest = max(topics, key=lambda rows: rows.tokens)
     other = longest._replace(batch=1 if longest.batch > 1 else 2)

@@ -9,6 +9,7 @@ from lit_unlearn.commands.options.command_parser import CommandParser
 from lit_unlearn.commands.options.words import Words
 from lit_unlearn.commands.sweep.options import Axis, grid_points, read_axes, read_limit
 from lit_unlearn.errors import InputError
+from lit_unlearn.runs import layout
 
 _STORE = "prefixes"  # of the sweep's folder
 
@@ -53,7 +54,7 @@ def _grid(options: argparse.Namespace, shared: Words, axes: Mapping[str, Axis]) 
         raise InputError(f"sweep: the fits of {names} failed; see the .log beside each folder, then sweep again")
     shutil.rmtree(options.out / _STORE, ignore_errors=True)
     print(f"All {len(points)} fits are done.")
-    if any(options.out.glob("*/*/results.json")):
+    if any(options.out.glob(f"*/*/{layout.RESULTS}")):
         print(f"Compare them: lit-unlearn report {options.out}/*/")
 
 

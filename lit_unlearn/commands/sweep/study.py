@@ -20,6 +20,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from lit_unlearn.commands.options.words import Words
 from lit_unlearn.errors import InputError
+from lit_unlearn.runs import layout
 
 _SHARED = "options of all fits"
 
@@ -50,7 +51,7 @@ def open_study(
             folder.mkdir(parents=True, exist_ok=True)
         # Without a server the journal is the storage in which no two workers can take the same trial.
         kept: BaseStorage = (
-            RDBStorage(storage) if storage else JournalStorage(JournalFileBackend(str(folder / "study.log")))
+            RDBStorage(storage) if storage else JournalStorage(JournalFileBackend(str(folder / layout.STUDY)))
         )
         study = optuna.create_study(
             storage=kept,
@@ -119,7 +120,7 @@ class Fits:
             raise InputError(f"sweep: {folder.name}: {said[-1].removeprefix('lit-unlearn: error: ')}")
         if status:
             raise FitFailed(f"{folder} ended with status {status}; see {log}")
-        found = folder / "results.json"
+        found = folder / layout.RESULTS
         return json.loads(found.read_text(encoding="utf-8")) if found.is_file() else {}
 
     @contextmanager

@@ -99,6 +99,7 @@ def test_what_cannot_be_is_refused(words: list[str], message: str, method: Path,
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_two_runs_stand_in_one_figure(
     method: Path, write_run: WriteRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

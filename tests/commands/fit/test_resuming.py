@@ -62,9 +62,26 @@ INTERRUPTED = {
 _STATUS = {"SIGTERM": 143, "SIGINT": 130}
 
 
-@pytest.mark.parametrize(
-    "name", [name if name == "Ctrl-C in a step" else pytest.param(name, marks=pytest.mark.slow) for name in INTERRUPTED]
-)
+def test_a_short_run_goes_on_bit_for_bit(
+    world: Path, questions: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def short(name: str) -> Path:
+        options = interrupting(3, "SIGINT", every=2) | {"max_steps": 4, "val_check_interval": 2}
+        return write_config(world, questions, tmp_path / name, **options)
+
+    main(["fit", "-c", str(short("whole.yaml")), f"--trainer.default_root_dir={tmp_path / 'whole'}"])
+    expected = outcome(tmp_path / "whole")
+    monkeypatch.setenv("INTERRUPT", "1")
+    ended, said = begin(short("tiny.yaml"), tmp_path / "run", capsys)
+    assert isinstance(ended, SystemExit)
+    assert ended.code == 130
+    assert said.startswith("lit-unlearn: to go on (after step 3")
+    main(shlex.split(said.split("): ")[1])[1:])
+    check_same(tmp_path / "run", expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", INTERRUPTED)
 def test_it_goes_on_bit_for_bit(
     world: Path,
     questions: str,

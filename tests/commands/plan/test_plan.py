@@ -65,6 +65,7 @@ def test_a_run_that_would_fail_is_told_with_status_1(config: str, capsys: pytest
     assert capsys.readouterr().out.endswith("Here `fit` would fail: folder taken.\n")
 
 
+@pytest.mark.slow
 def test_rows_are_those_of_one_process(config: str, capsys: pytest.CaptureFixture[str]) -> None:
     main(["plan", "-c", config, "-c", "trainer/fsdp2.yaml", "--json=plan.json"])
     found = json.loads(Path("plan.json").read_text())
@@ -78,7 +79,12 @@ def test_rows_are_those_of_one_process(config: str, capsys: pytest.CaptureFixtur
     ("words", "match"),
     [
         (["--trainer.devices=3"], "data.batch_size: 4 rows cannot be shared evenly by 3 processes"),
-        (["-c", "trainer/fsdp2.yaml", "--model.replicas=4"], "model.replicas: 2 processes cannot hold 4 copies"),
+        (["-c", "trainer/fsdp2.yaml", "--trainer.devices=4"], "data_parallel_size: 2, and .* are 4 processes; set it"),
+        pytest.param(
+            ["-c", "trainer/fsdp2.yaml", "--model.replicas=4"],
+            "model.replicas: 2 processes cannot hold 4 copies",
+            marks=pytest.mark.slow,
+        ),
         (["--json=no/plan.json"], "--json: there is no folder"),
         (["--trainer.strategy=deepspeed"], "trainer.strategy: 'deepspeed' cannot be planned"),
         (["--model.layer=99"], "model.layer: 99 is out of range"),
