@@ -13,7 +13,7 @@ def declared() -> dict[str, Version]:
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     lines = [*project["dependencies"], *(line for name in extras if name != "dev" for line in extras[name])]
-    found = {}
+    found: dict[str, Version] = {}
     for requirement in map(Requirement, lines):
         (bound,) = (one.version for one in requirement.specifier if one.operator in (">=", "=="))
         found[canonicalize_name(requirement.name)] = Version(bound)
@@ -23,7 +23,7 @@ def declared() -> dict[str, Version]:
 def installed() -> dict[str, Version]:
     """The versions that `make test-bounds` installs."""
     lines = (_ROOT / "tests" / "lower-bounds.txt").read_text(encoding="utf-8").splitlines()
-    found = {}
+    found: dict[str, Version] = {}
     for requirement in (Requirement(line) for line in lines if not line.startswith("#")):
         (pinned,) = requirement.specifier
         assert pinned.operator == "=="

@@ -2,7 +2,6 @@
 
 import argparse
 import difflib
-import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -15,14 +14,17 @@ class CommandParser(argparse.ArgumentParser):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
-        """As that of argparse, but an option that does not exist is named before one that is missing."""
-        given = [*(sys.argv[1:] if args is None else args)]
-        for word in given[: given.index("--")] if "--" in given else given:
+    def parse(self, words: Sequence[str]) -> argparse.Namespace:
+        """The options of a command that has no others; one that does not exist is named before one that is missing.
+
+        Raises:
+            InputError: an option cannot be used.
+        """
+        for word in words[: words.index("--")] if "--" in words else words:
             name = word.partition("=")[0]
             if name.startswith("--") and " " not in name and name not in self._option_string_actions:
                 self._refuse(name)
-        return super().parse_args(given, namespace)
+        return self.parse_args(words)
 
     def _refuse(self, name: str) -> NoReturn:
         near = difflib.get_close_matches(name, self._option_string_actions, n=1)

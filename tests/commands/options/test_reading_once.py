@@ -39,9 +39,10 @@ def _opener(frame: FrameType | None) -> str:
 @contextmanager
 def opened(path: Path) -> Iterator[list[str]]:
     """Who opens a file within this context."""
-    _watched[str(path.absolute())] = openers = []
+    name = str(path.absolute())
+    _watched[name] = []
     try:
-        yield openers
+        yield _watched[name]
     finally:
         _watched.clear()
 
@@ -66,9 +67,9 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_a_config_is_opened_once(config: Path, words: list[str], by_jsonargparse: int) -> None:
-    with opened(config) as openers:
-        with suppress(SystemExit):  # of --print_config, and of the sweep, whose axis is a range
-            main(words)
+    # Of --print_config, and of the sweep, whose axis is a range.
+    with opened(config) as openers, suppress(SystemExit):
+        main(words)
     ours = [name for name in openers if name.startswith("lit_unlearn.")]
     assert ours == ["lit_unlearn.commands.options.option_file"]
     assert len([name for name in openers if name.startswith("jsonargparse.")]) == by_jsonargparse
