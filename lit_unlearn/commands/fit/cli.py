@@ -1,6 +1,7 @@
 """`fit`, `validate` and `test`: LightningCLI, with a folder for each run and readable errors."""
 
 import argparse
+import traceback
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -233,4 +234,10 @@ def _refusal(error: Exception, parser: LightningArgumentParser) -> InputError:
     if isinstance(reason, InputError):
         return reason
     where = "trainer: " if isinstance(reason, MisconfigurationException) else ""
-    return InputError(f"{where}{readable(str(reason), parser)}")
+    return InputError(f"{where}{readable(str(reason), parser) if _is_jsonargparses(reason) else reason}")
+
+
+def _is_jsonargparses(error: BaseException) -> bool:
+    """Whether an error was raised by jsonargparse, not by a class that it has made."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(frames) and str(frames[-1].f_globals.get("__name__")).startswith("jsonargparse")
