@@ -75,6 +75,8 @@ class UnlearnDataModule(L.LightningDataModule):
 
     own_preferred: ClassVar[Path] = PREFERRED_ANSWERS
     """The file of preferred answers where none is given."""
+    own_model: ClassVar[ModelSource | None] = None
+    """Whose tokenizer is taken without a Trainer, where the texts are made for one model."""
 
     def __init__(
         self,
@@ -199,8 +201,9 @@ class UnlearnDataModule(L.LightningDataModule):
 
     def hyperparameters(self) -> dict[str, Any]:
         """What defines this data, for model cards."""
-        sources = {f"{side} {name}": str(source) for side, name, source in self._sources()}
-        chosen = {"limit": self.limit, "preferred": self.preferred, "mixing": self.mixing and str(self.mixing)}
+        sources = {f"{side} {name}": source.shown() for side, name, source in self._sources()}
+        preferred = self.preferred and Path(self.preferred).name  # what is passed on does not say where it lies
+        chosen = {"limit": self.limit, "preferred": preferred, "mixing": self.mixing and str(self.mixing)}
         chosen["group_by_length"] = self.group_by_length or None
         given = {name: value for name, value in chosen.items() if value is not None}
         return {"batch_size": self.batch_size, "holdout": self.holdout, "data_seed": self.seed} | sources | given
@@ -284,10 +287,10 @@ class UnlearnDataModule(L.LightningDataModule):
         return module.needs_preferred if isinstance(module, SaysNeedsPreferred) else self.preferred is not None
 
     def _load_tokenizer(self) -> PreTrainedTokenizerBase:
-        """The tokenizer given, else that of the model's revision."""
+        """The tokenizer given, else that of the Trainer's model, else that of the model the texts are made for."""
         if self.tokenizer is not None:
             return load_tokenizer(ModelSource(self.tokenizer))
-        source = None if self.trainer is None else source_of(self.trainer.lightning_module)
+        source = self.own_model if self.trainer is None else source_of(self.trainer.lightning_module)
         if source is None:
             raise InputError("data.tokenizer: none given; give the hub name or folder of the model's tokenizer")
         return load_tokenizer(source)
