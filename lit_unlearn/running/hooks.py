@@ -17,7 +17,7 @@ Override = tuple[nn.Module, str, Any]
 
 @contextmanager
 def swapped(replacements: Sequence[Swap]) -> Iterator[None]:
-    """Puts modules in the place of others."""
+    """Replaces modules by others."""
     originals = [parent._modules[name] for parent, name, _ in replacements]
     try:
         for parent, name, module in replacements:
