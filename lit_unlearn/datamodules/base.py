@@ -59,8 +59,8 @@ class UnlearnDataModule(L.LightningDataModule):
         evaluation: question sets and their perturbations, asked in `validate`, `test` and validation during `fit`.
         holdout: rows at the end of every stream that are never trained on, for `validate` and `test`; a multiple of
             batch_size.
-        limit: train on at most so many rows of each stream, drawn by the seed, more of them with the fewer among them;
-            None takes all. Questions and perturbations do not change.
+        limit: train on at most this number of rows of each stream, drawn by the seed; a larger limit includes the rows
+            of a smaller one. None takes all. Questions and perturbations do not change.
         preferred: file of answers that a loss such as DPO prefers to forget rows, one per line; None is lit-unlearn's
             own list. They come with the forget batches where the model's forget loss reads them; where the model is
             not an UnlearnModule, if a file is given.
@@ -214,7 +214,7 @@ class UnlearnDataModule(L.LightningDataModule):
                 yield side, name, source
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Checks that training goes on with the rows of the run which wrote the checkpoint, in their order.
+        """Checks that training resumes on the rows of the run that wrote the checkpoint, in their order.
 
         Raises:
             InputError: it would not.
@@ -296,7 +296,7 @@ class UnlearnDataModule(L.LightningDataModule):
         return load_tokenizer(source)
 
     def _trained(self, rows: Dataset) -> Dataset:
-        """All rows of a stream but the holdout; with a limit, so many of them."""
+        """The rows of a stream that are trained on: all but the holdout, or a draw of `limit` of them."""
         count = len(rows) - self.holdout
         if self.limit is None or self.limit >= count:
             return rows.select(range(count))

@@ -80,7 +80,7 @@ class UnlearnModule(PretrainedModule):
         layer: index of the steering layer, whose output the representation losses read.
         trainable: regular expressions, each to match whole parameter names; None trains the MLP output projections of
             layers l-2 to l, as published.
-        lora: adapters of PEFT, trained in the place of `trainable`; None has none.
+        lora: adapters of PEFT, trained instead of `trainable`; None has none.
         retain_weight: weight of the retain loss (alpha), one number or one per topic.
         noise_scale: standard deviation of the noise of Random Noise Augmentation (nu); 0 is off.
         noise_layer: index of the layer after which the noise enters the frozen model; None is the steering layer.

@@ -46,7 +46,7 @@ class Growth(NamedTuple):
     other: Step
 
     def peak(self, batch: float) -> dict[str, int]:
-        """Bytes by part with so many rows of each stream: some grow with them, some do not.
+        """Bytes by part with this number of rows of each stream: some grow with them, some do not.
 
         Example:
             >>> from lit_unlearn.commands.plan.step import Rows
