@@ -11,7 +11,7 @@ import lightning as L
 from datasets import Dataset, concatenate_datasets
 from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
-from transformers import PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from lit_unlearn import randomness
 from lit_unlearn.data.draws import sample
@@ -24,10 +24,21 @@ from lit_unlearn.data.steps import PairedSteps, StepSampler, check_share
 from lit_unlearn.data.text import TextSource, load_texts
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch
+from lit_unlearn.models.loading import load_config
 from lit_unlearn.models.source import ModelSource, source_of
 from lit_unlearn.models.tokenizer import load_tokenizer
+from lit_unlearn.questions.batches import Query
 from lit_unlearn.questions.perturbation import Control, Perturbation
-from lit_unlearn.questions.sets import EvaluationSource, Variant, asked_together, perturbations, query_loaders, variants
+from lit_unlearn.questions.prompt_limit import Cut, cut_prompts, longest_prompt
+from lit_unlearn.questions.sets import (
+    EvaluationSource,
+    Variant,
+    asked_together,
+    encoded,
+    perturbations,
+    query_loaders,
+    variants,
+)
 from lit_unlearn.questions.source import Question
 
 Loader = DataLoader[dict[str, Batch]]
@@ -141,6 +152,7 @@ class UnlearnDataModule(L.LightningDataModule):
             for name, rows in streams.items()
         }
         self._asked = self._questions()
+        self._queries, self._cut = self._encoded()
         for streams in self._rows.values():
             for name, rows in streams.items():
                 if len(rows) <= self.holdout:
@@ -158,6 +170,11 @@ class UnlearnDataModule(L.LightningDataModule):
     def asked(self) -> dict[Variant, list[Question]]:
         """The questions of every evaluation set, as they are and perturbed."""
         return self._asked
+
+    @property
+    def cut_prompts(self) -> dict[str, Cut]:
+        """How many prompts of each variant, by its log key, are longer than the model's limit."""
+        return self._cut
 
     def perturbations(self) -> dict[Variant, Perturbation | Control]:
         """What perturbs the questions of each perturbed set and of each control."""
@@ -177,7 +194,7 @@ class UnlearnDataModule(L.LightningDataModule):
             steps = self._steps(self._held_out, seed=None)
             pairs = [self._loader(steps, StepSampler(steps))]
         max_tokens = self.evaluation.max_tokens if self.evaluation else 0
-        return [*pairs, *query_loaders(self._asked, self._tokenizer, max_tokens=max_tokens, share=self._share())]
+        return [*pairs, *query_loaders(self._queries, max_tokens=max_tokens, share=self._share())]
 
     def test_dataloader(self) -> list[Any]:
         """The same as `val_dataloader`."""
@@ -263,6 +280,20 @@ class UnlearnDataModule(L.LightningDataModule):
         if self.evaluation is None:
             return {}
         return variants(self.evaluation, **self._texts(), tokenizer=self._tokenizer)
+
+    def _encoded(self) -> tuple[dict[Variant, list[Query]], dict[str, Cut]]:
+        """The queries of every evaluation set, and how many of them are cut."""
+        if self.evaluation is None:
+            return {}, {}
+        limit = longest_prompt(self._model_config(), self._tokenizer)
+        queries = encoded(self._asked, self._tokenizer, max_length=limit)
+        named = {str(variant): found for variant, found in queries.items()}
+        return queries, cut_prompts(named, limit, allowed=self.evaluation.allow_cut_prompts)
+
+    def _model_config(self) -> PretrainedConfig | None:
+        """Of the model that is asked; None where none is known, as without a Trainer."""
+        source = None if self.trainer is None else source_of(self.trainer.lightning_module)
+        return None if source is None else load_config(source)
 
     def _texts(self) -> dict[str, Sequence[str]]:
         """What n-grams of `forget` and `retain` come from: all rows of the streams, the holdout's included."""
