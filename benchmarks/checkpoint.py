@@ -12,6 +12,7 @@ from transformers.utils import CONFIG_NAME, SAFE_WEIGHTS_INDEX_NAME
 
 from benchmarks.generated import tokenizer
 from lit_unlearn.models.loading import load_config, without_weights
+from lit_unlearn.models.source import ModelSource
 
 _FILE = 2 * 2**30
 """Bytes of a file of weights, at most, and of what is in memory at once."""
@@ -51,7 +52,7 @@ def holds(folder: Path, config: PretrainedConfig) -> bool:
     """
     if not (folder / CONFIG_NAME).is_file():
         return False
-    there, wanted = load_config(str(folder)).to_dict(), config.to_dict()
+    there, wanted = load_config(ModelSource(str(folder))).to_dict(), config.to_dict()
     for name in _SIZES:
         if there.get(name) != wanted[name]:
             raise SystemExit(

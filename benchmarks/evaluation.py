@@ -25,6 +25,7 @@ from transformers.utils.logging import disable_progress_bar
 from benchmarks.measured import Memory, Ratio, ratio
 from benchmarks.shapes import configure, write_model
 from lit_unlearn.models import loading
+from lit_unlearn.models.source import ModelSource
 from lit_unlearn.questions.scores import choice_scores, evaluate_choices
 from lit_unlearn.questions.sets import EvaluationSource, PerturbationSource, query_loaders, variants
 from lit_unlearn.questions.source import LETTERS, QuestionSource, load_questions, prompt
@@ -80,7 +81,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         "prompts": len(answers[OURS]),
         "hidden": options.hidden,
         "layers": options.layers,
-        "vocabulary": loading.load_config(str(folder)).vocab_size,
+        "vocabulary": loading.load_config(ModelSource(str(folder))).vocab_size,
         "threads": options.threads,
         "seconds": middle,
         "best_of_harness": best,
@@ -91,7 +92,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 def _ways(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """What returns the predictions, by name; the harness with each size of its batches."""
-    model = loading.load_model(str(folder), torch.float32)
+    model = loading.load_model(ModelSource(str(folder)), torch.float32)
     file = str(folder / "tokenizer.json")
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=file, bos_token="<s>", eos_token="<s>", pad_token="<s>")
     source = QuestionSource(options.questions, limit=options.limit)

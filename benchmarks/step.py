@@ -28,6 +28,7 @@ from benchmarks.shapes import configure, write_model
 from lit_unlearn import NPO, RMU, RSV, AdaptiveRMU, LogitKL, RepresentationMSE, UnlearnModule
 from lit_unlearn.losses.contract import Batch, Loss
 from lit_unlearn.models import loading
+from lit_unlearn.models.source import ModelSource
 from lit_unlearn.running.prefix_store import PrefixStore
 
 OURS, PLAIN, FURTHER, PUBLISHED, TRUNCATED = "ours", "ours without RNA", "ours, a further", "published", "truncated"
@@ -173,7 +174,7 @@ def _module(
         seed=0,
     )
     part = None if method.reads.logits else module.first_layers(module.without_weights(dtype))
-    module.adopt(loading.load_model(str(folder), dtype, part=part), "32-true")
+    module.adopt(loading.load_model(ModelSource(str(folder)), dtype, part=part), "32-true")
     return module.to(device)
 
 
@@ -194,7 +195,7 @@ def _our_step(module: UnlearnModule, noise: float, options: argparse.Namespace) 
 
 def _rows(folder: Path, number: int, options: argparse.Namespace) -> Iterator[Tensor]:
     """Token ids of a step's forget and retain rows, without padding."""
-    vocabulary = loading.load_config(str(folder)).get_text_config().vocab_size
+    vocabulary = loading.load_config(ModelSource(str(folder))).get_text_config().vocab_size
     for stream in (0, 1):
         source = torch.Generator().manual_seed(2 * max(number, _QUIET) + stream)
         ids = torch.randint(vocabulary, (options.batch, options.tokens), generator=source)
@@ -270,7 +271,7 @@ def _timed(step: Callable[[], object], device: torch.device) -> float:
 
 
 def _width(folder: Path) -> int:
-    width: int = loading.load_config(str(folder)).get_text_config().hidden_size
+    width: int = loading.load_config(ModelSource(str(folder))).get_text_config().hidden_size
     return width
 
 

@@ -11,7 +11,8 @@ from benchmarks.generated import write_questions, write_texts
 from benchmarks.phases import MeasuredExport, Phase, Phases
 from benchmarks.step import METHODS
 from lit_unlearn import QuestionModule, TextSource, UnlearnDataModule, UnlearnModule
-from lit_unlearn.data.rows import load_tokenizer
+from lit_unlearn.models.source import ModelSource
+from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.questions.sets import EvaluationSource
 from lit_unlearn.questions.source import QuestionSource, load_questions, prompt
 
@@ -65,7 +66,7 @@ def evaluate(folder: Path, work: Path, options: argparse.Namespace) -> dict[str,
     path = work / "questions.jsonl"
     write_questions(path, options.questions * (_BATCHES + options.steps))
     source = QuestionSource(str(path))
-    tokens = len(load_tokenizer(str(folder)).encode(prompt(load_questions(source)[0])))
+    tokens = len(load_tokenizer(ModelSource(str(folder))).encode(prompt(load_questions(source)[0])))
     asked = EvaluationSource({"generated": source}, max_tokens=options.questions * tokens)
     phases = Phases(torch.device(options.device), _BATCHES)
     trainer = _trainer(work, options, callbacks=[phases])

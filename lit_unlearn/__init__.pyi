@@ -3,6 +3,7 @@
 from . import randomness as randomness
 from .callbacks import ExportPretrained as ExportPretrained
 from .callbacks import Generations as Generations
+from .callbacks import Interpolation as Interpolation
 from .callbacks import LastCheckpoint as LastCheckpoint
 from .callbacks import LMEvalHarness as LMEvalHarness
 from .callbacks import PerturbationRobustness as PerturbationRobustness

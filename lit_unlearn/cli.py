@@ -1,11 +1,14 @@
 """The command line: a thin dispatcher that imports what a command needs and no more."""
 
 import difflib
+import os
+import select
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from lit_unlearn.commands.options import config_files, model_option
+from lit_unlearn.commands.options.words import Words, take_flag
 from lit_unlearn.errors import InputError, RunFailed
 from lit_unlearn.runs.credentials import masked
 
@@ -34,6 +37,9 @@ options:
   -h, --help     show this help; `lit-unlearn fit --help` lists all options of fit
 """
 
+BROKEN_PIPE = 141
+"""The status of a command whose reader has gone, as a shell has it: 128 + SIGPIPE."""
+
 
 def main(args: Sequence[str] | None = None) -> None:
     """Runs one command.
@@ -44,13 +50,15 @@ def main(args: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: with status 2 after a one-line error, also of a file that cannot be read or written, and with 1
             where a run had begun; only mistakes of ours have a traceback. When interrupted, with 130; a fit that
-            SIGTERM ends, with 143.
+            SIGTERM ends, with 143; one whose reader has gone, as of `| head -1`, with 141.
     """
-    words = list(sys.argv[1:] if args is None else args)
-    debug = "--debug" in words
-    words = [word for word in words if word != "--debug"]
+    debug, words = take_flag(sys.argv[1:] if args is None else args, "--debug")
     try:
-        _run(words)
+        _run_flushed(words)
+    except BrokenPipeError:
+        if not _reader_has_gone():  # of another pipe
+            raise
+        raise SystemExit(BROKEN_PIPE) from None
     except InputError as error:
         if debug:
             raise
@@ -62,6 +70,26 @@ def main(args: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("lit-unlearn: interrupted", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _run_flushed(words: list[str]) -> None:
+    """Runs a command; an error in writing what it has printed is raised here rather than when Python ends."""
+    try:
+        _run(words)
+    except SystemExit:
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
+
+
+def _reader_has_gone() -> bool:
+    """Whether nobody reads standard output; what is left in its buffer then leads nowhere."""
+    output = select.poll()
+    output.register(sys.stdout.fileno(), 0)  # errors alone
+    gone = bool(output.poll(0))
+    if gone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return gone
 
 
 def _refuse(reason: str, *, status: int = 2) -> NoReturn:
@@ -85,19 +113,19 @@ def _run(words: list[str]) -> None:
 
 
 def _fit(words: list[str]) -> None:
-    model_option.check_none(words)
-    resolved = config_files.resolve(words)  # before the import, which takes seconds
+    given = Words.read(words)  # before the import, which takes seconds
+    model_option.check_none(given)
     from lit_unlearn.commands.fit.run import run
 
-    run(resolved)
+    run(given)
 
 
 def _evaluate(words: list[str]) -> None:
-    resolved = config_files.resolve(words)
-    alone = model_option.alone(resolved)
+    given = Words.read(words)
+    alone = model_option.alone(given)
     from lit_unlearn.commands.fit.run import run
 
-    run(resolved if alone is None else alone, alone=alone is not None)
+    run(given if alone is None else alone, alone=alone is not None)
 
 
 def _report(words: list[str]) -> None:

@@ -1,7 +1,8 @@
 """Random numbers that are pure functions of what they belong to, never of a global generator.
 
 Steering vectors, noise and the order of rows must agree across processes and survive a resume. Everything here is
-therefore counter-based: the same (seed, place) gives the same number on every device, rank and worker.
+therefore counter-based: the same (seed, place) gives the same number on every device, rank and worker. A
+`torch.Generator` gives one sequence, other numbers on a GPU than on a CPU, and none for a place alone.
 """
 
 import math

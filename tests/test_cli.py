@@ -8,7 +8,7 @@ from lit_unlearn import cli
 from lit_unlearn.commands.options import config_files
 from lit_unlearn.errors import InputError
 
-_HEAVY = ("torch", "lightning", "transformers", "datasets", "lm_eval", "jsonargparse")
+_HEAVY = ("torch", "torchmetrics", "lightning", "transformers", "datasets", "lm_eval", "jsonargparse")
 
 
 def run_python(code: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -16,9 +16,9 @@ from torch.distributed.fsdp import MixedPrecision, ShardingStrategy
 from lit_unlearn import FSDP1
 from lit_unlearn.cli import main
 from lit_unlearn.commands.options import config_files
-from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.errors import InputError
-from lit_unlearn.models.loading import located
+from lit_unlearn.models.source import ModelSource
+from lit_unlearn.models.tokenizer import load_tokenizer
 from tests.fast import only
 from tests.questions.test_sets import write_questions
 
@@ -156,7 +156,7 @@ def test_lines_before_forget_questions_are_asked_with_their_controls(world: Path
 
 
 def test_the_demo_model_knows_every_word_before_its_forget_questions() -> None:
-    tokenizer = load_tokenizer(located("demo"))
+    tokenizer = load_tokenizer(ModelSource("demo"))
     config = yaml.safe_load((config_files.folder() / "demo_forgetting.yaml").read_text(encoding="utf-8"))
     kinds = config["data"]["init_args"]["perturbations"].values()
     texts = [text for kind in kinds for text in kind["texts"]]

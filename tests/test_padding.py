@@ -23,6 +23,7 @@ from lit_unlearn.losses import functional
 from lit_unlearn.losses.contract import Loss
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.models.loading import load_model
+from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.trainable import choose_trainable, default_trainable
 from lit_unlearn.randomness import gaussian_noise
 from lit_unlearn.running.frozen import FrozenModel
@@ -50,7 +51,7 @@ class Pair:
     """Both models of a family, the updated one a little changed."""
 
     def __init__(self, folder: Path, *, change: float) -> None:
-        self.updated = load_model(str(folder), torch.float32)
+        self.updated = load_model(ModelSource(str(folder)), torch.float32)
         self.layers = decoder_layers(self.updated)
         names = default_trainable(self.updated, self.layers, LAYER)
         choose_trainable(self.updated, names)

@@ -7,6 +7,7 @@ from benchmarks.study.settings import Setting
 from lit_unlearn.commands.report import load
 from lit_unlearn.commands.report.table import cell
 from lit_unlearn.commands.sweep.grid import Point
+from lit_unlearn.runs import layout
 
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9)
 CHOOSE, REPORT = 1, 2
@@ -52,7 +53,7 @@ def relearning(setting: Setting, runs: Path) -> Iterator[Point]:
     """The fits that learn a few forget rows again, each from the export of a reported fit."""
     for point in reported(setting, runs) if setting.relearns else ():
         name = point.folder.removeprefix(f"{setting.folder}/")
-        options = {"config": "demo_relearn.yaml", "model.pretrained": str(runs / point.folder / "export")}
+        options = {"config": "demo_relearn.yaml", "model.pretrained": str(runs / point.folder / layout.EXPORT)}
         shared = {name: point.options[name] for name in ("data.draw", "seed_everything")}
         yield Point(f"{setting.folder}/relearn/{name}", options | shared)
 

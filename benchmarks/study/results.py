@@ -13,6 +13,7 @@ from benchmarks.study.fits import choosing, relearning, reported
 from benchmarks.study.mixing_settings import MIXING
 from benchmarks.study.settings import METHODS, Setting
 from benchmarks.study.tables import picture, section
+from lit_unlearn.commands.options.words import Words
 from lit_unlearn.commands.sweep import Progress
 from lit_unlearn.commands.sweep.grid import Point, run_points
 from lit_unlearn.commands.sweep.study import open_study
@@ -82,7 +83,7 @@ def _run(folder: Path, wanted: Sequence[Point], workers: int) -> None:
     shared = ["--trainer.enable_progress_bar", "false"]
     told = Progress(len(wanted))
     failed = run_points(
-        open_study(folder, shared, kind="a study on the demo world"),
+        open_study(folder, Words.read(shared, command="fit"), kind="a study on the demo world"),
         folder,
         shared,
         wanted,

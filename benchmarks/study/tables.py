@@ -10,6 +10,7 @@ from lit_unlearn.commands.report.forgetting_robustness import Front, Placed, fro
 from lit_unlearn.commands.report.runs import ReportedModel
 from lit_unlearn.commands.report.style import encoded
 from lit_unlearn.commands.report.table import cell, compact, legend, shown
+from lit_unlearn.runs.tables import markdown_table
 
 RELEARNT = (0, 10, 20, 30, 60)
 """Steps of benign relearning that a table shows."""
@@ -51,7 +52,7 @@ def picture(settings: Sequence[Setting], runs: Path) -> bytes:
 def _relearnt(setting: Setting, runs: Path) -> str:
     """A table of what is answered after some steps of relearning."""
     heads = ["forget, after relearning", *(f"{step} steps" for step in RELEARNT)]
-    lines = [heads, ["---"] * len(heads)]
+    rows = []
     for name, title in fitted(setting, chosen(setting, runs)[0]).items():
         folder = runs / setting.folder / "relearn" / name
         begun = [
@@ -59,8 +60,8 @@ def _relearnt(setting: Setting, runs: Path) -> str:
         ]
         # Each seed began with another model, so that they are no seeds of one run to `load`.
         after = [each[0]._replace(outcomes=[one.outcomes[0] for one in each]) for each in zip(*begun, strict=True)]
-        lines.append([title, *(shown(cell(model, "forget")) for model in after)])
-    return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), ""])
+        rows.append([title, *(shown(cell(model, "forget")) for model in after)])
+    return f"{markdown_table(heads, rows)}\n"
 
 
 def _label(title: str) -> str:

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from lit_unlearn.callbacks.model_card import model_card
 from lit_unlearn.callbacks.printing import print_lines
-from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.distributed.sharding import gathered_parameter, named_parameters
 from lit_unlearn.errors import InputError
 from lit_unlearn.models import lora
+from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.models.weight_files import WeightFiles
 from lit_unlearn.modules.unlearn import UnlearnModule
-from lit_unlearn.runs import checksums
+from lit_unlearn.runs import checksums, layout
 from lit_unlearn.runs.atomic_files import appearing_whole, check_makable, existing
 from lit_unlearn.runs.credentials import masked
 
@@ -56,12 +56,10 @@ class ExportPretrained(L.Callback):
             )
         if self.adapter and pl_module.lora is None:
             raise InputError("ExportPretrained.adapter: the run trains none; set it to false, or give model.lora")
-        self._tokenizer = load_tokenizer(
-            pl_module.pretrained, revision=pl_module.revision, trust_remote_code=pl_module.trust_remote_code
-        )
+        self._tokenizer = load_tokenizer(pl_module.model_source)
         self._check_folder(trainer)
         if not self.adapter:
-            self._files = WeightFiles.of(pl_module.pretrained, revision=pl_module.revision)
+            self._files = WeightFiles.of(pl_module.model_source)
             _check_disk(self._path(trainer), self._files.size)
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -85,11 +83,11 @@ class ExportPretrained(L.Callback):
             if folder is not None:
                 self._tokenizer.save_pretrained(folder)
                 card = model_card(pl_module, trainer, library="peft" if self.adapter else "transformers")
-                (folder / "README.md").write_text(masked(card), encoding="utf-8")
+                (folder / layout.MODEL_CARD).write_text(masked(card), encoding="utf-8")
                 checksums.write_checksums(folder)
         if trainer.is_global_zero:
             print_lines(f"{'The adapter of the' if self.adapter else 'The'} unlearned model is in {path}")
-        trainer.strategy.barrier("export")
+        trainer.strategy.barrier("ExportPretrained")
 
     def _write_model(self, folder: Path | None, module: UnlearnModule) -> None:
         """Copies the model's files and overwrites what was trained; without a folder, only takes part in gathering."""
@@ -124,13 +122,13 @@ class ExportPretrained(L.Callback):
             )
 
     def _path(self, trainer: L.Trainer) -> Path:
-        return Path(self.folder) if self.folder else Path(trainer.default_root_dir) / "export"
+        return Path(self.folder) if self.folder else Path(trainer.default_root_dir) / layout.EXPORT
 
 
 def _replaces(path: Path, trainer: L.Trainer) -> bool:
     """Whether a folder is of the run itself, which has been interrupted after its export and is not finished."""
     root = Path(trainer.default_root_dir)
-    return path.parent == root and (root / "config.yaml").exists() and not (root / checksums.NAME).exists()
+    return path.parent == root and (root / layout.CONFIG).exists() and not (root / layout.CHECKSUMS).exists()
 
 
 class _Trained(NamedTuple):

@@ -7,15 +7,17 @@ from typing import Any, ClassVar
 
 import lightning as L
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
+from lit_unlearn.callbacks.asked_module import held_model, named_source
 from lit_unlearn.callbacks.printing import print_lines
-from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.errors import InputError
+from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.questions.generations import Answer, Generation, generations_table, header, markdown, rows
 from lit_unlearn.questions.prompts import from_questions, from_texts, with_answers
 from lit_unlearn.running.decoding import decode
+from lit_unlearn.runs import layout
 from lit_unlearn.runs.atomic_files import write_whole
 
 
@@ -64,7 +66,7 @@ class Generations(L.Callback):
                 "Generations: there is nothing to ask; set data.evaluation.questions, or this callback's prompts"
             )
         self.generations = with_answers(found, self.generations)
-        self._tokenizer = _own_tokenizer(pl_module)
+        self._tokenizer = self._own_tokenizer(pl_module)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Asks before training; a resumed run has been asked then."""
@@ -99,7 +101,8 @@ class Generations(L.Callback):
     def _ask(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Adds the answers of this step, which all processes find, and hands them on from one."""
         step, asked = trainer.global_step, [generation["prompt"] for generation in self.generations]
-        answer = partial(decode, _model(pl_module), self._tokenizer, asked, max_new_tokens=self.max_new_tokens)
+        model, tokens = held_model(self, pl_module), self.max_new_tokens
+        answer = partial(decode, model, self._tokenizer, asked, max_new_tokens=tokens)
         said = outside_step(trainer, answer)
         for generation, decoded in zip(self.generations, said, strict=True):
             earlier = [answer for answer in generation["answers"] if answer["step"] < step]
@@ -107,8 +110,19 @@ class Generations(L.Callback):
         if trainer.is_global_zero:
             folder = Path(trainer.default_root_dir)
             folder.mkdir(parents=True, exist_ok=True)
-            write_whole(folder / "generations.json", json.dumps(self.generations, indent=1))
+            write_whole(folder / layout.GENERATIONS, json.dumps(self.generations, indent=1))
             self._log(trainer)
+
+    def _own_tokenizer(self, module: L.LightningModule) -> PreTrainedTokenizerBase:
+        """The tokenizer that comes with the model."""
+        source = named_source(self, module)
+        try:
+            return load_tokenizer(source)
+        except InputError as error:
+            raise InputError(
+                f"Generations: {source.pretrained!r} comes without a tokenizer that can be loaded, so it cannot write; "
+                "put one beside the model, or remove the callback"
+            ) from error
 
     def _log(self, trainer: L.Trainer) -> None:
         for logger in trainer.loggers:
@@ -117,30 +131,3 @@ class Generations(L.Callback):
             elif isinstance(logger, WandbLogger):
                 columns, data = header(self.generations), rows(self.generations)
                 logger.log_text("generations", columns=columns, data=data, step=trainer.global_step)
-
-
-def _own_tokenizer(module: L.LightningModule) -> PreTrainedTokenizerBase:
-    """The tokenizer that comes with the model."""
-    name = getattr(module, "pretrained", None)
-    if name is None:
-        raise InputError(f"Generations: {type(module).__name__} names no `pretrained` model; remove the callback")
-    try:
-        return load_tokenizer(
-            name,
-            revision=getattr(module, "revision", "main"),
-            trust_remote_code=getattr(module, "trust_remote_code", False),
-        )
-    except InputError as error:
-        raise InputError(
-            f"Generations: {name!r} comes without a tokenizer that can be loaded, so it cannot write; put one beside "
-            "the model, or remove the callback"
-        ) from error
-
-
-def _model(module: L.LightningModule) -> PreTrainedModel:
-    model = getattr(module, "updated", None)
-    if not isinstance(model, PreTrainedModel):
-        raise InputError(
-            f"Generations: {type(module).__name__} holds no `updated` model of transformers; remove the callback"
-        )
-    return model

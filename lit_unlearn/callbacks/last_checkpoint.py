@@ -9,11 +9,11 @@ import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
 from lit_unlearn.errors import InputError
+from lit_unlearn.runs import layout
 from lit_unlearn.runs.atomic_files import full_disk, publish, remove, synchronise
 from lit_unlearn.runs.interruption import Interruption, ends
 from lit_unlearn.runs.metrics_csv import MetricsCSV
 
-NAME = "last.ckpt"
 _ROWS = "lit_unlearn_metrics_rows"
 
 
@@ -125,7 +125,7 @@ class LastCheckpoint(Checkpoint):
 
 
 def _path(trainer: L.Trainer) -> Path:
-    return Path(trainer.default_root_dir) / NAME
+    return Path(trainer.default_root_dir) / layout.LAST_CHECKPOINT
 
 
 def _own(trainer: L.Trainer) -> bool:

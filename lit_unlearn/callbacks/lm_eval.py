@@ -9,12 +9,13 @@ from typing import Any, ClassVar, Literal, get_args
 import lightning as L
 import torch
 from lightning.pytorch.strategies import DDPStrategy
-from transformers import PreTrainedModel
 
+from lit_unlearn.callbacks.asked_module import held_model, named_source
 from lit_unlearn.callbacks.printing import print_lines
-from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.errors import InputError
+from lit_unlearn.models.tokenizer import load_tokenizer
+from lit_unlearn.runs import layout
 from lit_unlearn.runs.atomic_files import write_whole
 
 Time = Literal["start", "validation", "end"]
@@ -80,12 +81,12 @@ class LMEvalHarness(L.Callback):
         """Reads the tasks' questions, so that one which cannot be had is found before training."""
         from lit_unlearn.harness import evaluation  # takes seconds
 
-        name, options = _source(pl_module)
-        self._tokenizer = load_tokenizer(name, **options)  # the harness' own, which it may give a padding token
+        source = named_source(self, pl_module)
+        self._tokenizer = load_tokenizer(source)  # the harness' own, which it may give a padding token
         self._tasks = evaluation.load_tasks(
             self.tasks,
             metadata=self.metadata,
-            model={"pretrained": name, **options},
+            model=source,
             include_path=self.include_path,
             num_fewshot=self.num_fewshot,
         )
@@ -122,7 +123,7 @@ class LMEvalHarness(L.Callback):
         """The scores, the same in all processes; one of them prints and writes."""
         from lit_unlearn.harness import evaluation
 
-        model = _model(pl_module)
+        model = held_model(self, pl_module)
         with evaluation.eval_mode(model):
             lent = evaluation.InMemory(
                 model,
@@ -150,7 +151,7 @@ class LMEvalHarness(L.Callback):
 
         text = json.dumps(results | {"earlier": self.evaluations}, indent=1, default=handle_non_serializable)
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / "lm_eval.json", text)
+        write_whole(folder / layout.LM_EVAL, text)
 
     def _log(self, scores: dict[str, float], trainer: L.Trainer) -> None:
         """Where Lightning's own way of logging is closed: before the first step and after the last."""
@@ -158,23 +159,3 @@ class LMEvalHarness(L.Callback):
         trainer.callback_metrics.update({name: torch.tensor(value) for name, value in values.items()})
         for logger in trainer.loggers:
             logger.log_metrics(values, step=trainer.global_step)
-
-
-def _source(module: L.LightningModule) -> tuple[str, dict[str, Any]]:
-    """Where model and tokenizer come from: a name and options."""
-    name = getattr(module, "pretrained", None)
-    if name is None:
-        raise InputError(f"LMEvalHarness: {type(module).__name__} names no `pretrained` model; remove the callback")
-    return name, {
-        "revision": getattr(module, "revision", "main"),
-        "trust_remote_code": getattr(module, "trust_remote_code", False),
-    }
-
-
-def _model(module: L.LightningModule) -> PreTrainedModel:
-    model = getattr(module, "updated", None)
-    if not isinstance(model, PreTrainedModel):
-        raise InputError(
-            f"LMEvalHarness: {type(module).__name__} holds no `updated` model of transformers; remove the callback"
-        )
-    return model

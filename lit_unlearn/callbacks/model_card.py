@@ -6,6 +6,7 @@ from pathlib import Path
 import lightning as L
 
 from lit_unlearn.modules.unlearn import UnlearnModule
+from lit_unlearn.runs.tables import markdown_table
 
 _PACKAGES = ("lit-unlearn", "torch", "lightning", "transformers", "datasets")
 
@@ -52,10 +53,5 @@ As last logged in training.
 
 
 def _table(values: dict[str, object] | dict[str, str]) -> str:
-    lines = [f"| {name} | {_cell(value)} |" for name, value in values.items()]
-    return "\n".join(["| | |", "| --- | --- |", *lines])
-
-
-def _cell(value: object) -> str:
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text.replace("|", "\\|").replace("\n", " ")
+    texts = [", ".join(map(str, value)) if isinstance(value, list) else str(value) for value in values.values()]
+    return markdown_table(("", ""), list(zip(values, texts, strict=True)))

@@ -18,6 +18,7 @@ from lit_unlearn.errors import InputError
 from lit_unlearn.questions import outcomes
 from lit_unlearn.questions.outcomes import Outcomes
 from lit_unlearn.questions.sets import Variant
+from lit_unlearn.runs import layout
 from lit_unlearn.runs.atomic_files import write_whole
 
 _PACKAGES = ("lit-unlearn", "torch", "lightning", "transformers", "datasets")
@@ -144,7 +145,7 @@ class PerturbationRobustness(L.Callback):
         }
         folder = Path(trainer.default_root_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / "results.json", json.dumps(results, indent=1))
+        write_whole(folder / layout.RESULTS, json.dumps(results, indent=1))
 
 
 def _sets(trainer: L.Trainer) -> list[tuple[Variant, ...]]:

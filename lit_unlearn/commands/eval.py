@@ -9,6 +9,8 @@ from typing import Any
 
 from lit_unlearn.commands.options.command_parser import CommandParser
 from lit_unlearn.errors import InputError
+from lit_unlearn.models.source import ModelSource
+from lit_unlearn.runs import layout
 
 _EPILOG = """\
 Beside the harness' own tasks there are mmlu_perturbed (one wrong option replaced by a forget token), its
@@ -28,7 +30,9 @@ def main(words: Sequence[str]) -> None:
     if options.limit is not None and not options.limit > 0:
         raise InputError(f"--limit: {options.limit:g} leaves no question; give more than 0")
     if options.out is not None and options.out.is_dir():
-        raise InputError(f"--out: {options.out} is a folder; give a file's name, such as {options.out}/results.json")
+        raise InputError(
+            f"--out: {options.out} is a folder; give a file's name, such as {options.out}/{layout.RESULTS}"
+        )
     if options.out is not None and not options.out.absolute().parent.is_dir():
         raise InputError(f"--out: there is no folder {options.out.parent} to write into; make it first")
     run(options, batch_size, metadata)
@@ -39,14 +43,9 @@ def run(options: argparse.Namespace, batch_size: int | str, metadata: dict[str, 
     from lm_eval.utils import handle_non_serializable
 
     from lit_unlearn.harness import evaluation
-    from lit_unlearn.models import loading
     from lit_unlearn.runs.atomic_files import write_whole
 
-    source = {
-        "pretrained": loading.located(options.model),
-        "revision": options.revision,
-        "trust_remote_code": options.trust_remote_code,
-    }
+    source = ModelSource(options.model, revision=options.revision, trust_remote_code=options.trust_remote_code)
     _check_model(source)
     tasks = evaluation.load_tasks(
         [name for name in options.tasks.split(",") if name],
@@ -108,14 +107,12 @@ def _metadata(text: str) -> dict[str, Any]:
     return found
 
 
-def _check_model(source: dict[str, Any]) -> None:
+def _check_model(source: ModelSource) -> None:
     """There is a model of that name, before questions are read, which takes longer."""
     from lit_unlearn.models import loading
 
     with _naming_the_model():
-        loading.load_config(
-            source["pretrained"], revision=source["revision"], trust_remote_code=source["trust_remote_code"]
-        )
+        loading.load_config(source)
 
 
 @contextmanager
@@ -127,7 +124,7 @@ def _naming_the_model() -> Iterator[None]:
         raise InputError(f"--model: {str(error).partition(': ')[2]}") from error
 
 
-def _load_model(source: dict[str, Any], options: argparse.Namespace, batch_size: int | str) -> Any:
+def _load_model(source: ModelSource, options: argparse.Namespace, batch_size: int | str) -> Any:
     import torch
     from lm_eval.models.huggingface import HFLM
     from safetensors import SafetensorError
@@ -141,7 +138,15 @@ def _load_model(source: dict[str, Any], options: argparse.Namespace, batch_size:
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"--device: {device!r} cannot be used ({str(error).splitlines()[0]}); e.g. cpu") from error
     try:
-        model = HFLM(**source, device=device, dtype=options.dtype, batch_size=batch_size, use_safetensors=True)
+        model = HFLM(
+            source.pretrained,
+            revision=source.revision,
+            trust_remote_code=source.trust_remote_code,
+            device=device,
+            dtype=options.dtype,
+            batch_size=batch_size,
+            use_safetensors=True,
+        )
     except (OSError, ValueError, KeyError, RuntimeError, AttributeError, ImportError, SafetensorError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(

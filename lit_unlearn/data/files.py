@@ -33,6 +33,25 @@ def read_files(paths: Sequence[str], column: str) -> Iterator[str]:
             raise InputError(f"{path}: not UTF-8 text or not whole ({error}); write the file again as UTF-8") from error
 
 
+def read_json_lines(lines: Iterable[str], path: str) -> Iterator[tuple[str, Any]]:
+    """The place, for errors, and the value of each line of JSON; empty lines are left out.
+
+    Args:
+        lines: of a file.
+        path: of that file.
+
+    Raises:
+        InputError: a line is not JSON; the message names file and line.
+
+    Example:
+        >>> list(read_json_lines(['{"a": 1}', "", "2"], "a.jsonl"))
+        [('a.jsonl, line 1', {'a': 1}), ('a.jsonl, line 3', 2)]
+    """
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield f"{path}, line {number}", _parse(line.rstrip(), path, number)
+
+
 def _open(path: str) -> IO[str]:
     if path.endswith(".gz"):
         return cast(IO[str], gzip.open(path, "rt", encoding="utf-8-sig"))
@@ -46,23 +65,16 @@ def _read_text(lines: IO[str], path: str, column: str) -> Iterator[str]:
     elif kind == "json":
         yield from _read_json(lines.read(), path, column)
     else:
-        yield from _read_json_lines(lines, path, column)
+        yield from (_text_of(record, column, place) for place, record in read_json_lines(lines, path))
 
 
 def _read_json(content: str, path: str, column: str) -> Iterator[str]:
     """A JSON array of records; a .json file of JSON lines is read as such."""
     if not content.lstrip().startswith("["):
-        yield from _read_json_lines(io.StringIO(content), path, column)
+        yield from (_text_of(record, column, place) for place, record in read_json_lines(io.StringIO(content), path))
         return
     for number, record in enumerate(_parse(content, path, 1), start=1):
         yield _text_of(record, column, f"{path}, record {number}")
-
-
-def _read_json_lines(lines: Iterable[str], path: str, column: str) -> Iterator[str]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        yield _text_of(_parse(line.rstrip(), path, number), column, f"{path}, line {number}")
 
 
 def _parse(content: str, path: str, line: int) -> Any:

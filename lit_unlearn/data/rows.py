@@ -6,11 +6,10 @@ from typing import NamedTuple
 import torch
 from datasets import Dataset
 from datasets.fingerprint import Hasher
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from lit_unlearn.data.fingerprints import tokenizer_fingerprint
 from lit_unlearn.data.text import TextSource, load_texts
-from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.losses.functional import IGNORED_LABEL
 
@@ -24,24 +23,6 @@ class Row(NamedTuple):
     """A number that no other row of the stream has."""
     inserted: frozenset[int] = frozenset()
     """Positions of tokens that are not the stream's own, over which no mean runs."""
-
-
-def load_tokenizer(name: str, *, revision: str = "main", trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
-    """A tokenizer by hub name or folder.
-
-    Raises:
-        InputError: there is none.
-    """
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            name, revision=revision, trust_remote_code=trust_remote_code
-        )
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"data.tokenizer: {name!r} has no tokenizer that can be loaded ({reason}); give a hub name or folder"
-        ) from error
-    return tokenizer
 
 
 def tokenised(source: TextSource, tokenizer: PreTrainedTokenizerBase) -> Dataset:

@@ -11,7 +11,25 @@ from lit_unlearn.data.mixing import RowMixing
 from lit_unlearn.data.order import by_length, lengths
 from lit_unlearn.data.preferred_answers import PreferredAnswers
 from lit_unlearn.data.rows import Row, collate
+from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch
+
+
+def check_share(batch_size: int, processes: int) -> None:
+    """Each process gets as many rows of a batch as every other.
+
+    Args:
+        batch_size: rows of each stream per step, over all processes.
+        processes: of the run.
+
+    Raises:
+        InputError: the rows cannot be shared evenly.
+    """
+    if batch_size % processes:
+        raise InputError(
+            f"data.batch_size: {batch_size} rows cannot be shared evenly by {processes} processes; batch_size is that "
+            "of all processes together"
+        )
 
 
 class PairedSteps(Dataset[dict[str, Batch]]):

@@ -19,11 +19,13 @@ from lit_unlearn.data.fingerprints import corpus_fingerprint
 from lit_unlearn.data.mixing import Mixing, RowMixing
 from lit_unlearn.data.ngrams import NGrams, mixable
 from lit_unlearn.data.preferred_answers import PREFERRED_ANSWERS, preferred_answers
-from lit_unlearn.data.rows import load_tokenizer, tokenised
-from lit_unlearn.data.steps import PairedSteps, StepSampler
+from lit_unlearn.data.rows import tokenised
+from lit_unlearn.data.steps import PairedSteps, StepSampler, check_share
 from lit_unlearn.data.text import TextSource, load_texts
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch, Loss
+from lit_unlearn.models.source import ModelSource, source_of
+from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.questions.perturbation import Control, Perturbation
 from lit_unlearn.questions.sets import EvaluationSource, Variant, asked_together, perturbations, query_loaders, variants
 from lit_unlearn.questions.source import Question
@@ -275,16 +277,11 @@ class UnlearnDataModule(L.LightningDataModule):
     def _load_tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer given, else that of the model's revision."""
         if self.tokenizer is not None:
-            return load_tokenizer(self.tokenizer)
-        module = None if self.trainer is None else self.trainer.lightning_module
-        name = getattr(module, "pretrained", None)
-        if name is None:
+            return load_tokenizer(ModelSource(self.tokenizer))
+        source = None if self.trainer is None else source_of(self.trainer.lightning_module)
+        if source is None:
             raise InputError("data.tokenizer: none given; give the hub name or folder of the model's tokenizer")
-        return load_tokenizer(
-            name,
-            revision=getattr(module, "revision", "main"),
-            trust_remote_code=getattr(module, "trust_remote_code", False),
-        )
+        return load_tokenizer(source)
 
     def _trained(self, rows: Dataset) -> Dataset:
         """All rows of a stream but the holdout; with a limit, so many of them."""
@@ -300,11 +297,7 @@ class UnlearnDataModule(L.LightningDataModule):
         self, part: Callable[[Dataset], Dataset], *, seed: int | None, mixing: RowMixing | None = None
     ) -> PairedSteps:
         share = self._share()
-        if self.batch_size % share[1]:
-            raise InputError(
-                f"data.batch_size: {self.batch_size} rows cannot be shared evenly by {share[1]} processes; batch_size "
-                "is that of all processes together"
-            )
+        check_share(self.batch_size, share[1])
         retain = self._rows["retain"]
         order = self.topics if len(retain) > 1 else tuple(retain)
         return PairedSteps(

@@ -19,6 +19,28 @@ def check_strategy(strategy: object) -> None:
         )
 
 
+def check_sizes(strategy: object, processes: int) -> None:
+    """The mesh that ModelParallelStrategy will make has a place for each process.
+
+    Lightning would say so in each of them, after they have started.
+
+    Args:
+        strategy: the Trainer's, not set up yet.
+        processes: of the run.
+
+    Raises:
+        InputError: it has not.
+    """
+    if not isinstance(strategy, ModelParallelStrategy):
+        return
+    _check_tensor_parallel(strategy._tensor_parallel_size)
+    if strategy._data_parallel_size != processes:
+        raise InputError(
+            f"trainer.strategy.data_parallel_size: {strategy._data_parallel_size}, and trainer.devices times "
+            f"trainer.num_nodes are {processes} processes; set it to {processes}"
+        )
+
+
 def check_mesh(strategy: object, replicas: int) -> None:
     """The processes can hold the copies of the model.
 
@@ -32,13 +54,12 @@ def check_mesh(strategy: object, replicas: int) -> None:
     if not isinstance(strategy, ModelParallelStrategy):
         check_replicas(replicas, None)
         return
-    if strategy.device_mesh["tensor_parallel"].size() > 1:
-        raise InputError("trainer.strategy: tensor parallelism is not supported; set tensor_parallel_size to 1")
+    _check_tensor_parallel(strategy.device_mesh["tensor_parallel"].size())
     check_replicas(replicas, strategy.device_mesh["data_parallel"].size())
 
 
 def check_replicas(replicas: int, processes: int | None) -> None:
-    """So many processes can hold so many copies of a model.
+    """The processes can hold this number of copies of a model.
 
     Args:
         replicas: copies.
@@ -56,3 +77,8 @@ def check_replicas(replicas: int, processes: int | None) -> None:
             f"model.replicas: {processes} processes cannot hold {replicas} copies; give a number that divides "
             f"{processes}, such as that of machines"
         )
+
+
+def _check_tensor_parallel(size: int | str) -> None:
+    if size != 1:
+        raise InputError("trainer.strategy: tensor parallelism is not supported; set tensor_parallel_size to 1")

@@ -48,15 +48,28 @@ def units(
 
     What one encloses comes before it, and what is in none stays whole.
     """
-    inside = {id(module) for layer in layers for module in layer.modules()}
-    outside = [module for module in updated.modules() if id(module) not in inside and _owned(module)]
+    outside, whole = outside_layers(updated, layers), left_whole(updated, layers, needs_logits=needs_logits)
+    if any(_trains(module) for module in _tied(outside)):
+        raise InputError(
+            "model.trainable: a parameter tied between two modules cannot be trained in a sharded model; leave it "
+            "out, or use DDP"
+        )
     trained = [module for layer in layers for module in layer.modules() if _trains(module)]
     loaded = [layer for layer in layers if next(layer.parameters(), None) is not None]
-    whole = _tied(outside)
-    head = updated.get_output_embeddings()
-    if needs_logits and head is not None and not _trains(head):
-        whole.append(head)
     return [*trained, *copies, *loaded, *(module for module in outside if module not in whole)]
+
+
+def outside_layers(updated: PreTrainedModel, layers: nn.ModuleList) -> list[nn.Module]:
+    """The modules outside the decoder layers that have parameters of their own."""
+    inside = {id(module) for layer in layers for module in layer.modules()}
+    return [module for module in updated.modules() if id(module) not in inside and _owned(module)]
+
+
+def left_whole(updated: PreTrainedModel, layers: nn.ModuleList, *, needs_logits: bool) -> list[nn.Module]:
+    """The untrained modules that every process holds whole: tied ones, and an output head whose logits are read."""
+    outside, head = outside_layers(updated, layers), updated.get_output_embeddings()
+    whole = [*_tied(outside), *([head] if needs_logits and head is not None else [])]
+    return [module for module in whole if not _trains(module)]
 
 
 def processes(mesh: DeviceMesh, replicas: int) -> DeviceMesh:
@@ -115,13 +128,5 @@ def _trains(module: nn.Module) -> bool:
 
 
 def _tied(modules: list[nn.Module]) -> list[nn.Module]:
-    """Modules that share a parameter with another; they stay whole on every rank."""
-    shared = [
-        module for module in modules if any(_owned(module) & _owned(other) for other in modules if other != module)
-    ]
-    if any(_trains(module) for module in shared):
-        raise InputError(
-            "model.trainable: a parameter tied between two modules cannot be trained in a sharded model; leave it "
-            "out, or use DDP"
-        )
-    return shared
+    """Modules that share a parameter with another."""
+    return [module for module in modules if any(_owned(module) & _owned(other) for other in modules if other != module)]

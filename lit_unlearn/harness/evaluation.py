@@ -23,6 +23,7 @@ from yaml import YAMLError
 from lit_unlearn.errors import InputError
 from lit_unlearn.harness.tasks import folder
 from lit_unlearn.harness.tasks.documents import METADATA
+from lit_unlearn.models.source import ModelSource
 
 Results = dict[str, Any]
 """What `lm_eval.simple_evaluate` returns."""
@@ -105,7 +106,7 @@ def load_tasks(
     names: Sequence[str],
     *,
     metadata: Mapping[str, Any] | None = None,
-    model: Mapping[str, Any] | None = None,
+    model: ModelSource | None = None,
     include_path: Sequence[str] = (),
     num_fewshot: int | None = None,
 ) -> Tasks:
@@ -116,7 +117,7 @@ def load_tasks(
     Args:
         names: of tasks, groups and tags, patterns such as `mmlu_*`, or .yaml files.
         metadata: what the user tells the tasks.
-        model: what they are told of the model: `pretrained`, `revision`, `trust_remote_code`.
+        model: whose tokenizer our tasks take, where the metadata name none.
         include_path: folders with tasks of the user's own.
         num_fewshot: examples that will be asked for.
 
@@ -127,7 +128,7 @@ def load_tasks(
         raise InputError("tasks: none given; name at least one, e.g. mmlu_perturbed")
     if num_fewshot is not None and num_fewshot < 0:
         raise InputError(f"num_fewshot: {num_fewshot} examples cannot be; give 0 or more")
-    told = {**(model or {}), **(metadata or {})}
+    told = {**({} if model is None else _told(model)), **(metadata or {})}
     manager = TaskManager(include_path=[str(folder())], include_defaults=False, metadata=told)
     # A pattern may mean tasks of the harness too.
     if all(name in manager.all_tasks for name in names):
@@ -210,6 +211,15 @@ def eval_mode(model: torch.nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+def _told(model: ModelSource) -> dict[str, Any]:
+    """What our tasks need to load the model's tokenizer, by the names that metadata have."""
+    return {
+        "pretrained": model.pretrained,
+        "revision": model.revision,
+        "trust_remote_code": model.trust_remote_code,
+    }
 
 
 def _check_metadata(metadata: Mapping[str, Any]) -> None:

@@ -1,5 +1,7 @@
 """The parts of a model: its decoder layers, their MLP outputs, what lies below and above what is trained."""
 
+import inspect
+
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -19,18 +21,40 @@ def decoder_layers(model: PreTrainedModel, name: str | None = None) -> nn.Module
         name: the list's dotted name in the model, where it cannot be found.
 
     Raises:
-        InputError: there is no such list, or none is found; the message says what to set.
+        InputError: there is no such list, or none is found; the message says what to set. Or the model is none that
+            takes positions as these are counted here.
     """
-    if name is None:
-        decoder = model.get_decoder()
-        found = next((getattr(decoder, child) for child in _LAYER_LISTS if hasattr(decoder, child)), None)
-    else:
-        found = dict(model.named_modules()).get(name)
+    _check_positions(model)
+    found = _found_list(model) if name is None else dict(model.named_modules()).get(name)
     if isinstance(found, nn.ModuleList) and len(found) > 0:
         return found
     lists = [path for path, module in model.named_modules() if isinstance(module, nn.ModuleList)]
     looked = f"no list of decoder layers {'found' if name is None else f'is named {name!r}'}"
     raise InputError(f"{type(model).__name__}: {looked}; set model.decoder_layers to one of {lists}")
+
+
+def decoder_of(model: PreTrainedModel, layers: nn.ModuleList) -> nn.Module:
+    """The decoder: the innermost module that holds the list of layers and takes token ids.
+
+    `get_decoder()` of some models is the model itself, or a part that holds more than the decoder.
+
+    Args:
+        model: a causal language model.
+        layers: its decoder layers.
+
+    Raises:
+        InputError: no part of the model is such a module.
+    """
+    path = next(path for path, module in model.named_modules() if module is layers)
+    while "." in path:
+        path = path.rpartition(".")[0]
+        module = model.get_submodule(path)
+        if "input_ids" in inspect.signature(module.forward).parameters:
+            return module
+    raise InputError(
+        f"{type(model).__name__}: no part of it runs the decoder layers from token ids to final states, so this model "
+        "cannot be run in part; choose another model"
+    )
 
 
 def published_layers(layer: int) -> range:
@@ -59,3 +83,19 @@ def trained_above(model: PreTrainedModel, layers: nn.ModuleList, layer: int) -> 
     named = list(model.named_parameters())
     last = max(index for index, (_, parameter) in enumerate(named) if id(parameter) in reached)
     return [name for name, parameter in named[last + 1 :] if parameter.requires_grad]
+
+
+def _found_list(model: PreTrainedModel) -> nn.Module | None:
+    """The list of layers in what the model calls its decoder, or, where that is something else, in one of its parts."""
+    parts = [model.get_decoder(), *model.children()]
+    return next((getattr(part, name) for part in parts for name in _LAYER_LISTS if hasattr(part, name)), None)
+
+
+def _check_positions(model: PreTrainedModel) -> None:
+    """Positions of real tokens count from 0; RoBERTa's and its relatives' count from behind the padding token's id."""
+    tables = (getattr(module, "position_embeddings", None) for module in model.modules())
+    if any(isinstance(table, nn.Embedding) and table.padding_idx is not None for table in tables):
+        raise InputError(
+            f"model.pretrained: {type(model).__name__} counts positions from its padding token's id, and only models "
+            "that count them from 0 are supported; choose another model"
+        )

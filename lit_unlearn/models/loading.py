@@ -9,19 +9,14 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.initialization import no_init_weights
 
-from lit_unlearn.demo import CHECKPOINT
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.first_layers import FirstLayers
+from lit_unlearn.models.source import ModelSource
 
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
-def located(pretrained: str) -> str:
-    """The folder of the embedded demo model for `demo`; any other name as it is."""
-    return str(CHECKPOINT) if pretrained == "demo" else pretrained
-
-
-def load_config(pretrained: str, *, revision: str = "main", trust_remote_code: bool = False) -> PretrainedConfig:
+def load_config(source: ModelSource) -> PretrainedConfig:
     """The configuration of a model, read before its weights.
 
     Raises:
@@ -29,51 +24,41 @@ def load_config(pretrained: str, *, revision: str = "main", trust_remote_code: b
     """
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(
-            pretrained, revision=revision, trust_remote_code=trust_remote_code
+            source.pretrained, revision=source.revision, trust_remote_code=source.trust_remote_code
         )
     except (OSError, ValueError, TypeError, ImportError, StrictDataclassError) as error:
-        raise _unloadable(pretrained, error) from error
+        raise _unloadable(source.pretrained, error) from error
     return config
 
 
-def load_model(
-    pretrained: str,
-    dtype: torch.dtype,
-    *,
-    revision: str = "main",
-    trust_remote_code: bool = False,
-    attn_implementation: str | None = None,
-    part: FirstLayers | None = None,
-) -> PreTrainedModel:
+def load_model(source: ModelSource, dtype: torch.dtype, *, part: FirstLayers | None = None) -> PreTrainedModel:
     """A causal language model from safetensors, in eval mode, with nothing trainable.
 
     Args:
-        pretrained: hub name or folder.
+        source: where it comes from.
         dtype: of all its weights.
-        revision: branch, tag or commit on the hub.
-        trust_remote_code: run code that comes with the model.
-        attn_implementation: as in transformers; None takes its choice.
         part: what is loaded; None is the whole model.
 
     Raises:
         InputError: there is no such model, or it cannot be loaded.
     """
     loader = cast(Any, AutoModelForCausalLM) if part is None else part
-    options = {"revision": revision, "trust_remote_code": trust_remote_code, "attn_implementation": attn_implementation}
     try:
         model, loaded = loader.from_pretrained(
-            pretrained,
+            source.pretrained,
+            revision=source.revision,
+            attn_implementation=source.attn_implementation,
+            trust_remote_code=source.trust_remote_code,
             dtype=dtype,
             use_safetensors=True,
             ignore_mismatched_sizes=True,  # refused below, by name
             output_loading_info=True,
-            **options,
         )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-        raise _unloadable(pretrained, error, attn_implementation) from error
-    _check_complete(pretrained, loaded)
+        raise _unloadable(source.pretrained, error, source.attn_implementation) from error
+    _check_complete(source.pretrained, loaded)
     assert isinstance(model, PreTrainedModel)
-    check_finite(pretrained, model)
+    check_finite(source.pretrained, model)
     model.eval()
     return model.requires_grad_(False)
 
@@ -125,27 +110,22 @@ def without_weights(
     return model.requires_grad_(False)
 
 
-def without_values(
-    config: PretrainedConfig,
-    dtype: torch.dtype,
-    attn_implementation: str | None,
-    *,
-    trust_remote_code: bool = False,
-    part: FirstLayers | None = None,
-) -> PreTrainedModel:
+def without_values(source: ModelSource, dtype: torch.dtype, *, part: FirstLayers | None = None) -> PreTrainedModel:
     """As `load_model` returns it, but that nothing has written its weights: they take no memory before that.
 
     Buffers have their values.
 
     Raises:
-        InputError: the configuration is not that of a causal language model.
+        InputError: the configuration cannot be read, or is not that of a causal language model.
     """
-    options = {"dtype": dtype, "attn_implementation": attn_implementation, "trust_remote_code": trust_remote_code}
+    attention = source.attn_implementation
+    options = {"dtype": dtype, "attn_implementation": attention, "trust_remote_code": source.trust_remote_code}
+    config = load_config(source)
     try:
         with no_init_weights():
             model = cast(Any, AutoModelForCausalLM).from_config(config, **options)
     except Exception as error:  # as in `without_weights`
-        raise _unloadable(str(config.name_or_path), error, attn_implementation) from error
+        raise _unloadable(str(config.name_or_path), error, attention) from error
     assert isinstance(model, PreTrainedModel)
     model.tie_weights()
     if part is not None:

@@ -1,4 +1,8 @@
-"""Which modules of a model get LoRA adapters."""
+"""Which modules of a model get LoRA adapters.
+
+PEFT says which names a target matches. Its `all-linear` and its `layers_to_transform` go by names alone, and would take
+modules outside the decoder layers, such as those of an encoder of images: these two go by the model's layers here.
+"""
 
 import re
 from collections.abc import Sequence
@@ -84,7 +88,7 @@ def _matching(model: PreTrainedModel, pattern: str, layers: nn.ModuleList) -> li
     """The modules whose whole name a regular expression matches, or all linear ones."""
     if pattern == "all-linear":
         return [name for name in _names(model, layers) if _is_linear(model.get_submodule(name))]
-    found = [name for name, _ in model.named_modules() if name and re.fullmatch(pattern, name)]
+    found = _matched(pattern, [name for name, _ in model.named_modules() if name])
     if not found:
         raise InputError(
             f"model.lora.target_modules: {pattern!r} matches the whole name of no module; give names, e.g. "
@@ -96,15 +100,20 @@ def _matching(model: PreTrainedModel, pattern: str, layers: nn.ModuleList) -> li
 def _ending(wanted: Sequence[str], names: Sequence[str], where: str) -> list[str]:
     """Those of the names that are wanted or end in what is."""
     for target in wanted:
-        if not any(_ends(name, target) for name in names):
+        if not _matched([target], names):
             raise InputError(
                 f"model.lora.target_modules: {target!r} is the name or the end of the name of no module{where}"
             )
-    return [name for name in names if any(_ends(name, target) for target in wanted)]
+    return _matched(wanted, names)
 
 
-def _ends(name: str, target: str) -> bool:
-    return name == target or name.endswith(f".{target}")
+def _matched(wanted: Sequence[str] | str, names: Sequence[str]) -> list[str]:
+    """Those of the names that PEFT's rules match: whole names or their ends, or one regular expression."""
+    from peft import LoraConfig
+    from peft.tuners.tuners_utils import check_target_module_exists
+
+    config = LoraConfig(target_modules=wanted if isinstance(wanted, str) else list(wanted))
+    return [name for name in names if check_target_module_exists(config, name)]
 
 
 def _is_linear(module: nn.Module) -> bool:

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,48 +10,40 @@ from transformers import PreTrainedModel
 
 from lit_unlearn.models import loading
 from lit_unlearn.models.first_layers import FirstLayers
+from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.weight_files import WeightFiles
 
 
 def load(
-    pretrained: str,
-    dtype: torch.dtype,
-    *,
-    sharded: bool,
-    revision: str,
-    part: FirstLayers | None = None,
-    **options: Any,
+    source: ModelSource, dtype: torch.dtype, *, sharded: bool, part: FirstLayers | None = None
 ) -> tuple[PreTrainedModel, WeightFiles | None]:
-    """A model as `models.load_model` has it, or, if it is to be sharded, without values and with its files.
+    """A model as `loading.load_model` has it, or, if it is to be sharded, without values and with its files.
 
     Where transformers renames or converts weights on loading, the files cannot say which rows are whose: then the model
     has its values already, in every process.
 
     Args:
-        pretrained: hub name or folder.
+        source: where it comes from.
         dtype: of all its weights.
         sharded: it is to be sharded, and then given its values by `fill`.
-        revision: branch, tag or commit on the hub.
         part: what is loaded; None is the whole model.
-        options: `trust_remote_code` and `attn_implementation`, as in `models.load_model`.
 
     Raises:
         InputError: there is no such model, or it cannot be loaded.
     """
     if sharded:
-        files = WeightFiles.of(pretrained, revision=revision)
-        config = loading.load_config(pretrained, revision=revision, trust_remote_code=options["trust_remote_code"])
-        model = loading.without_values(config, dtype, part=part, **options)
+        files = WeightFiles.of(source)
+        model = loading.without_values(source, dtype, part=part)
         missing = [names[0] for names, weight in _named(model) if not _stored(names, weight, model, files)]
         if not missing:
             return model, files
         warnings.warn(
-            f"the files of {pretrained!r} name {missing[0]} otherwise than transformers does, so every process loads "
-            "the whole model before it is sharded; to avoid that save it once with `save_pretrained(FOLDER, "
+            f"the files of {source.pretrained!r} name {missing[0]} otherwise than transformers does, so every process "
+            "loads the whole model before it is sharded; to avoid that save it once with `save_pretrained(FOLDER, "
             "save_original_format=False)`",
             stacklevel=2,
         )
-    return loading.load_model(pretrained, dtype, revision=revision, part=part, **options), None
+    return loading.load_model(source, dtype, part=part), None
 
 
 @torch.no_grad()

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from huggingface_hub import parse_local_safetensors_file_metadata
+from huggingface_hub.errors import SafetensorsParsingError
 from safetensors import safe_open
 from torch import Tensor
 from transformers.utils import CONFIG_NAME, GENERATION_CONFIG_NAME, SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from transformers.utils.hub import cached_file
 
 from lit_unlearn.errors import InputError
+from lit_unlearn.models.source import ModelSource
 
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 """Those of weights that can be written, by their names in safetensors."""
@@ -41,12 +44,13 @@ class WeightFiles:
         self.paths = paths
 
     @classmethod
-    def of(cls, pretrained: str, *, revision: str = "main") -> "WeightFiles":
+    def of(cls, source: ModelSource) -> "WeightFiles":
         """Those of a model, fetched from the hub where it is not here.
 
         Raises:
             InputError: the model has none, or they cannot be had.
         """
+        pretrained, revision = source.pretrained, source.revision
         paths = {CONFIG_NAME: _needed(pretrained, CONFIG_NAME, revision)}
         paths |= {name: _needed(pretrained, name, revision) for name in _weights(pretrained, revision)}
         generation = _fetched(pretrained, GENERATION_CONFIG_NAME, revision)
@@ -157,11 +161,17 @@ def _fetched(pretrained: str, name: str, revision: str) -> Path | None:
 
 
 def _places(name: str, path: Path) -> Iterator[tuple[str, StoredTensor]]:
-    """What a safetensors file holds: 8 bytes with the length of a header, the header as JSON, then the tensors."""
+    """What a safetensors file holds.
+
+    Its header says where tensors are, counted from its own end, which follows from the length in the first 8 bytes.
+    """
+    try:
+        header = parse_local_safetensors_file_metadata(path)
+    except SafetensorsParsingError as error:
+        raise InputError(
+            f"model.pretrained: {path} is no safetensors file, or was cut off; fetch the model again"
+        ) from error
     with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
-    for tensor, about in header.items():
-        if tensor != "__metadata__":
-            start = 8 + length + about["data_offsets"][0]
-            yield tensor, StoredTensor(name, start, about["dtype"], tuple(about["shape"]))
+        end = 8 + int.from_bytes(file.read(8), "little")
+    for tensor, about in header.tensors.items():
+        yield tensor, StoredTensor(name, end + about.data_offsets[0], about.dtype, tuple(about.shape))

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from lit_unlearn.errors import Diverged
 from lit_unlearn.losses.no_loss import NoLoss
+from lit_unlearn.runs import layout
 
 _STREAMS = ("forget", "retain")
 _COMPARED = 10
@@ -148,7 +149,7 @@ class DivergenceGuard(L.Callback):
 
     def _advice(self) -> str:
         last = ", ".join(f"{stream} {value:.4g}" for stream, value in self._finite.items()) or "none"
-        kept = self._folder / "last.ckpt"
+        kept = self._folder / layout.LAST_CHECKPOINT
         before = f"{kept} is of a step before" if kept.exists() else "no checkpoint had been written"
         return f"last finite losses: {last}; {before}; lower model.optimizer.lr, or look at these rows"
 

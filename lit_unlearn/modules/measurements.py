@@ -43,6 +43,8 @@ def means(
 ) -> dict[str, Tensor]:
     """Means over all rows and over the rows of each topic that is present, exact over processes.
 
+    All sums go over the processes in one collective; torchmetrics' MeanMetric would need two for each name and topic.
+
     Args:
         rows: values by name.
         topic: `[batch]`, the topic of each row.
@@ -91,6 +93,35 @@ class Throughput:
         rate = torch.as_tensor(self._tokens, dtype=torch.float32) / (time.perf_counter() - self._since)
         self.restart()
         return rate
+
+
+class Measurements:
+    """The latest measurements of training, by the names under which they are logged, and its throughput."""
+
+    def __init__(self) -> None:
+        self.latest: dict[str, Tensor] = {}
+        self.throughput = Throughput()
+
+    def update(
+        self,
+        stream: str,
+        rows: RowValues,
+        topic: Tensor,
+        *,
+        topics: Sequence[str],
+        total: Callable[[Tensor], Tensor],
+    ) -> None:
+        """Takes those of a step; a topic that does not occur in it keeps its values.
+
+        Args:
+            stream: `forget` or `retain`.
+            rows: as in `means`, like all that follow.
+            topic: `[batch]`.
+            topics: the topics' names.
+            total: sums over processes.
+        """
+        found = means(rows, topic, topics, total)
+        self.latest |= {f"train/{stream}_{name}": value for name, value in found.items()}
 
 
 def described(optimizer: Optimizer) -> str:

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import lightning as L
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from transformers import PretrainedConfig, PreTrainedModel
 
@@ -18,6 +18,7 @@ from lit_unlearn.models.first_layers import FirstLayers
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.models.precision import weights_dtype
 from lit_unlearn.models.sharded_loading import load
+from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.weight_files import WeightFiles
 from lit_unlearn.questions.scores import Evaluation, choice_scores, evaluate_choices
 
@@ -28,34 +29,29 @@ class PretrainedModule(L.LightningModule):
     The Trainer's `precision` decides the dtype of the weights.
 
     Args:
-        pretrained: hub name or folder of the model; `demo` is the embedded small one.
+        source: where the model comes from.
         replicas: copies of the model under FSDP2, each sharded over as many consecutive processes (HSDP).
         decoder_layers: dotted name of the list of decoder layers, for a model where it is not found by itself.
-        revision: branch, tag or commit of a hub model.
-        attn_implementation: as in transformers; None takes its choice.
-        trust_remote_code: run code that comes with the model. Do so only for code you have read.
     """
 
     updated: PreTrainedModel
 
-    def __init__(
-        self,
-        pretrained: str,
-        *,
-        replicas: int,
-        decoder_layers: str | None,
-        revision: str,
-        attn_implementation: str | None,
-        trust_remote_code: bool,
-    ) -> None:
+    def __init__(self, source: ModelSource, *, replicas: int, decoder_layers: str | None) -> None:
         super().__init__()
-        self.pretrained = loading.located(pretrained)
+        self.model_source = source
         self.replicas = replicas
         self.decoder_layers = decoder_layers
-        self.revision = revision
-        self.attn_implementation = attn_implementation
-        self.trust_remote_code = trust_remote_code
         self._precision = ""  # of the loaded model
+
+    @property
+    def pretrained(self) -> str:
+        """Hub name or folder of the model."""
+        return self.model_source.pretrained
+
+    @property
+    def revision(self) -> str:
+        """Branch, tag or commit of a hub model."""
+        return self.model_source.revision
 
     def check_model(self) -> None:
         """Checks that there is such a model, without its weights.
@@ -74,8 +70,8 @@ class PretrainedModule(L.LightningModule):
 
     def without_weights(self, dtype: torch.dtype) -> PreTrainedModel:
         """The whole model on the meta device."""
-        remote = self.trust_remote_code
-        return loading.without_weights(self._config(), dtype, self.attn_implementation, trust_remote_code=remote)
+        attention, remote = self.model_source.attn_implementation, self.model_source.trust_remote_code
+        return loading.without_weights(self._config(), dtype, attention, trust_remote_code=remote)
 
     @property
     def layers(self) -> nn.ModuleList:
@@ -101,22 +97,27 @@ class PretrainedModule(L.LightningModule):
 
     def _load(self, part: FirstLayers | None = None) -> tuple[PreTrainedModel, WeightFiles | None]:
         """The model, or where it is to be sharded one without values and its files."""
-        return load(
-            self.pretrained,
-            weights_dtype(self._precision),
-            sharded=self.device_mesh is not None,
-            revision=self.revision,
-            part=part,
-            attn_implementation=self.attn_implementation,
-            trust_remote_code=self.trust_remote_code,
-        )
+        return load(self.model_source, weights_dtype(self._precision), sharded=self.device_mesh is not None, part=part)
+
+    def _all_agree(self, decision: bool) -> bool:
+        """Whether all processes have decided so."""
+        if not torch.distributed.is_initialized():
+            return decision
+        agreed: bool = self.trainer.strategy.reduce_boolean_decision(decision, all=True)
+        return agreed
+
+    def _total(self, value: Tensor) -> Tensor:
+        """The sum over processes."""
+        total = self.trainer.strategy.reduce(value, reduce_op="sum")
+        assert isinstance(total, Tensor)
+        return total
 
     def _mesh(self) -> DeviceMesh | None:
         """The processes over which FSDP2 shards; None under other strategies."""
         return None if self.device_mesh is None else processes(self.device_mesh, self.replicas)
 
     def _config(self) -> PretrainedConfig:
-        return loading.load_config(self.pretrained, revision=self.revision, trust_remote_code=self.trust_remote_code)
+        return loading.load_config(self.model_source)
 
     def _data(self) -> Any:
         """The Trainer's DataModule; None where batches come from elsewhere."""

@@ -9,6 +9,7 @@ from lit_unlearn.distributed.sharding import shard, units
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.precision import check_precision, weights_dtype
 from lit_unlearn.models.sharded_loading import fill
+from lit_unlearn.models.source import ModelSource
 from lit_unlearn.modules.pretrained import PretrainedModule
 from lit_unlearn.questions.batches import QueryBatch
 from lit_unlearn.questions.scores import Evaluation
@@ -39,14 +40,13 @@ class QuestionModule(PretrainedModule):
         decoder_layers: str | None = None,
         replicas: int = 1,
     ) -> None:
-        super().__init__(
+        source = ModelSource(
             pretrained,
-            replicas=replicas,
-            decoder_layers=decoder_layers,
             revision=revision,
             attn_implementation=attn_implementation,
             trust_remote_code=trust_remote_code,
         )
+        super().__init__(source, replicas=replicas, decoder_layers=decoder_layers)
 
     def check_data(self, data: L.LightningDataModule | None) -> None:
         """Checks that the data asks questions and nothing else.

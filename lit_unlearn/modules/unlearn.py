@@ -22,14 +22,22 @@ from lit_unlearn.losses.contract import Batch, Loss, Outputs, PerTopic
 from lit_unlearn.models.checks import check_layers, check_loaded, check_training
 from lit_unlearn.models.first_layers import FirstLayers
 from lit_unlearn.models.layers import decoder_layers, first_trained_layer
-from lit_unlearn.models.lora import Lora, adapted, scalings
+from lit_unlearn.models.lora import Lora, adapted
 from lit_unlearn.models.precision import check_precision, weights_dtype
 from lit_unlearn.models.sharded_loading import fill
+from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.trainable import choose
-from lit_unlearn.modules import measurements
-from lit_unlearn.modules.checkpoint import RunIdentity, check_checkpoint
+from lit_unlearn.modules.checkpoint import (
+    check_checkpoint,
+    check_resumable,
+    measured_in,
+    reduce_checkpoint,
+    run_identity,
+)
 from lit_unlearn.modules.divergence_guard import DivergenceGuard
-from lit_unlearn.modules.optimizer import by_name, check_optimizer, check_same_optimizer
+from lit_unlearn.modules.hyperparameters import hyperparameters
+from lit_unlearn.modules.measurements import Measurements, describe
+from lit_unlearn.modules.optimizer import check_optimizer
 from lit_unlearn.modules.pretrained import PretrainedModule
 from lit_unlearn.questions.scores import Evaluation
 from lit_unlearn.running import dropout
@@ -122,14 +130,13 @@ class UnlearnModule(PretrainedModule):
         attn_implementation: str | None = None,
         trust_remote_code: bool = False,
     ) -> None:
-        super().__init__(
+        source = ModelSource(
             pretrained,
-            replicas=replicas,
-            decoder_layers=decoder_layers,
             revision=revision,
             attn_implementation=attn_implementation,
             trust_remote_code=trust_remote_code,
         )
+        super().__init__(source, replicas=replicas, decoder_layers=decoder_layers)
         self.forget = forget
         self.retain = retain
         self.layer = layer
@@ -147,9 +154,8 @@ class UnlearnModule(PretrainedModule):
         self.whole_model = whole_model
         self.strict_loading = False  # checkpoints hold the trained parameters only; on_load_checkpoint checks them
         self._topics: tuple[str, ...] = ()
-        self._measured: dict[str, Tensor] = {}  # the latest, by its key
         self._dropout: Sequence[Override] = ()
-        self._throughput = measurements.Throughput()
+        self._measurements = Measurements()
         check_training(trainable, lora, attention_dropout)
         check_streams(self.forget, self.retain)
         check_numbers(self)
@@ -177,7 +183,7 @@ class UnlearnModule(PretrainedModule):
         held = checkpoint_io.read_identity(path)
         shape = self.without_weights(torch.float32)
         self._choose(shape)
-        check_checkpoint(held, self._identity(shape), seeds=False)
+        check_checkpoint(held, run_identity(self, shape), seeds=False)
 
     def check_optimizer(self) -> None:
         """Checks the options of the optimizer and the scheduler.
@@ -242,7 +248,7 @@ class UnlearnModule(PretrainedModule):
             InputError: what is to be trained is not found, or no loss reaches it.
         """
         self._choose(updated)
-        self._own = self._identity(updated)
+        self._own = run_identity(self, updated)
         layers = decoder_layers(updated, self.decoder_layers)
         frozen = make_pair(
             updated,
@@ -275,7 +281,7 @@ class UnlearnModule(PretrainedModule):
         """The loss of one pair of a forget and a retain batch, a mean over rows; and each row's, `[batch]`."""
         forget, retain, loss = self.losses(batch)
         self.log("train/loss", loss.detach(), prog_bar=True, sync_dist=True)
-        self._throughput.count(*(rows["attention_mask"] for rows in batch.values()))
+        self._measurements.throughput.count(*(rows["attention_mask"] for rows in batch.values()))
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if every and (self.global_step + 1) % every == 0:  # Lightning's 0 logs nothing
             self._log_measurements(forget, retain, batch)
@@ -309,11 +315,11 @@ class UnlearnModule(PretrainedModule):
 
     def on_train_start(self) -> None:
         """Starts the clock of tokens per second; what callbacks do before is not training's."""
-        self._throughput.restart()
+        self._measurements.throughput.restart()
 
     def on_validation_end(self) -> None:
         """Time spent on evaluation is not training's."""
-        self._throughput.restart()
+        self._measurements.throughput.restart()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimizer over trainable parameters, and its scheduler, if any, moving each step."""
@@ -331,15 +337,8 @@ class UnlearnModule(PretrainedModule):
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, DivergenceGuard):  # its own hook would not be called for weights alone
                 callback.look_now(self.trainer.global_step, self)
-        trained = self.trained_parameters()
-        checkpoint["lit_unlearn"] = self._own
-        checkpoint["lit_unlearn_measured"] = {name: value.item() for name, value in self._measured.items()}
-        checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in trained}
-        if "optimizer_states" in checkpoint and not self.is_sharded():  # with save_weights_only there are none
-            checkpoint["optimizer_states"] = [
-                by_name(state, optimizer, trained)
-                for state, optimizer in zip(checkpoint["optimizer_states"], self.trainer.optimizers, strict=True)
-            ]
+        optimizers = [] if self.is_sharded() else self.trainer.optimizers
+        reduce_checkpoint(checkpoint, self._own, self._measurements.latest, self.trained_parameters(), optimizers)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses a checkpoint of another model, of other trained parameters or, in training, of other seeds.
@@ -347,13 +346,9 @@ class UnlearnModule(PretrainedModule):
         Raises:
             InputError: names, shapes, seeds or options of the optimizer differ.
         """
-        check_checkpoint(checkpoint.get("lit_unlearn"), self._own, seeds=bool(self.trainer.training))
-        if self.trainer.training:
-            groups = [group for state in checkpoint.get("optimizer_states", []) for group in state["param_groups"]]
-            check_same_optimizer(groups, self._optimizer(), scheduled=self.lr_scheduler is not None)
-        self._measured = {
-            name: torch.tensor(value) for name, value in checkpoint.get("lit_unlearn_measured", {}).items()
-        }
+        optimizer = self._optimizer() if self.trainer.training else None
+        check_resumable(checkpoint, self._own, optimizer, scheduled=self.lr_scheduler is not None)
+        self._measurements.latest = measured_in(checkpoint)
 
     def trained_parameters(self) -> dict[str, Tensor]:
         """The trainable parameters by their names in this module."""
@@ -361,23 +356,7 @@ class UnlearnModule(PretrainedModule):
 
     def hyperparameters(self) -> dict[str, Any]:
         """What defines this run's method, for loggers and model cards."""
-        return {
-            "pretrained": self.pretrained,
-            "forget": repr(self.forget),
-            "retain": repr(self.retain),
-            "retain_weight": self.retain_weight.values,
-            "revision": self.revision,
-            "layer": self.layer,
-            "lora": self.lora and str(self.lora),
-            "attention_dropout": self.attention_dropout,
-            "noise_scale": self.noise_scale,
-            "noise_layer": self.noise_layer,
-            "trained": [name.removeprefix("updated.") for name in self.trained_parameters()],
-            "optimizer": measurements.described(self._optimizer()),
-            "lr_scheduler": self.lr_scheduler and type(self.lr_scheduler(self._optimizer())).__name__,
-            "precision": str(self.trainer.precision),
-            "seed": self.seed,
-        }
+        return hyperparameters(self, self._optimizer())
 
     def _optimizer(self) -> Optimizer:
         """One of the configured kind, of no use but to look at."""
@@ -402,13 +381,6 @@ class UnlearnModule(PretrainedModule):
         """Indices of the layers in which dropout acts: from the first trained one to the last that runs."""
         last = len(self.layers) - 1 if self._needs_logits() else self.layer
         return range(first_trained_layer(self.updated, self.layers), last + 1)
-
-    def _identity(self, updated: PreTrainedModel) -> RunIdentity:
-        """Shapes of the trained parameters, scalings of adapters, seeds of noise and steering vectors, by name."""
-        trained = ((name, parameter) for name, parameter in updated.named_parameters() if parameter.requires_grad)
-        shapes = {f"updated.{name}": list(parameter.shape) for name, parameter in trained}
-        seeds = {name: module.seed for name, module in self.named_modules() if hasattr(module, "seed")}
-        return {"shapes": shapes, "scalings": scalings(updated), "seeds": seeds}
 
     def _run(self, loss: Loss, batch: Batch, *, training: bool = False) -> tuple[Tensor, Outputs]:
         """The loss of each row `[batch]` and the updated model's outputs; noise and dropout are training's."""
@@ -450,17 +422,13 @@ class UnlearnModule(PretrainedModule):
     def _log_measurements(
         self, forget: tuple[Tensor, Outputs], retain: tuple[Tensor, Outputs], batch: dict[str, Batch]
     ) -> None:
-        topic = batch["forget"]["topic"]
-        direction = self.forget.steering_vector(topic, forget[1].hidden.shape[-1])
-        streams = {
-            "forget": measurements.describe(*forget, batch["forget"], direction),
-            "retain": measurements.describe(*retain, batch["retain"], None),
-        }
-        for stream, rows in streams.items():
-            values = measurements.means(rows, batch[stream]["topic"], self._topics, self._total)
-            self._measured |= {f"train/{stream}_{name}": value for name, value in values.items()}
-        self.log_dict(self._measured)
-        self.log("train/tokens_per_second", self._total(self._throughput.rate()), prog_bar=True)
+        direction = self.forget.steering_vector(batch["forget"]["topic"], forget[1].hidden.shape[-1])
+        for stream, found, steering in (("forget", forget, direction), ("retain", retain, None)):
+            rows = describe(*found, batch[stream], steering)
+            topic = batch[stream]["topic"]
+            self._measurements.update(stream, rows, topic, topics=self._topics, total=self._total)
+        self.log_dict(self._measurements.latest)
+        self.log("train/tokens_per_second", self._total(self._measurements.throughput.rate()), prog_bar=True)
 
     def _evaluate(self, stage: str, batch: Any) -> Evaluation | None:
         if "choices" in batch:
@@ -491,16 +459,3 @@ class UnlearnModule(PretrainedModule):
         with self.frozen.running():
             own = states_fingerprint(self.updated, self.layers, self.layer, self._precision)
         return StoredStates(self.prefix_store, own, self._all_agree)
-
-    def _all_agree(self, decision: bool) -> bool:
-        """Whether all processes have decided so."""
-        if not torch.distributed.is_initialized():
-            return decision
-        agreed: bool = self.trainer.strategy.reduce_boolean_decision(decision, all=True)
-        return agreed
-
-    def _total(self, value: Tensor) -> Tensor:
-        """The sum over processes."""
-        total = self.trainer.strategy.reduce(value, reduce_op="sum")
-        assert isinstance(total, Tensor)
-        return total

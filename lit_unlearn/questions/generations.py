@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from itertools import groupby, zip_longest
 from typing import TypedDict
 
+from lit_unlearn.runs.tables import markdown_table
+
 _WIDTHS = (42, 16, 28, 28)  # of prompt, right answer, before, after
 _LONGEST = 500  # characters of a prompt or an answer that are shown
 
@@ -76,9 +78,8 @@ def markdown(generations: Sequence[Generation]) -> str:
         | --- | --- | --- | --- |
         | free | &lt;b&gt; |  | \*1 \| 2\* |
     """
-    names = header(generations)
-    lines = [names, ["---"] * len(names), *([_escaped(cell) for cell in row] for row in rows(generations))]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    cells = [[_escaped(cell) for cell in row] for row in rows(generations)]
+    return f"{markdown_table(header(generations), cells, escaped=True)}\n"
 
 
 def _shown_steps(generations: Sequence[Generation]) -> list[int]:

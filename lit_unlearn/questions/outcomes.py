@@ -9,6 +9,7 @@ from torch import Tensor
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.sets import DEFAULT, Variant
 from lit_unlearn.questions.statistics import Estimate, accuracy, drop, flip_rate
+from lit_unlearn.runs.tables import aligned
 
 Outcomes = dict[str, list[int]]
 """Of one variant, by question: `correct` (0 or 1), `prediction` and `number`."""
@@ -94,8 +95,7 @@ def accuracy_table(measured: Mapping[Variant, Measured]) -> str:
     """The numbers in percent, with standard errors, as text."""
     lines = [["questions", "accuracy", "drop", "flipped"]]
     lines += [[str(variant), *(_percent(row, name) for name in _COLUMNS)] for variant, row in measured.items()]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(map(_aligned, line, widths, range(4))).rstrip() for line in lines)
+    return "\n".join(aligned(lines, numbers=True))
 
 
 def _measure(variant: Variant, asked: Mapping[Variant, Outcomes]) -> Measured:
@@ -121,7 +121,3 @@ def _percent(row: Measured, name: str) -> str:
     if value is None:
         return ""
     return f"{100 * value:.1f}" if error is None else f"{100 * value:.1f} ± {100 * error:.1f}"
-
-
-def _aligned(cell: str, width: int, column: int) -> str:
-    return cell.rjust(width) if column else cell.ljust(width)

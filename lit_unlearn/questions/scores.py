@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from lit_unlearn.errors import InputError
+from lit_unlearn.models.layers import decoder_layers, decoder_of
 from lit_unlearn.questions.batches import QueryBatch
 from lit_unlearn.questions.packing import Packed
 from lit_unlearn.running.hooks import hidden_states
@@ -95,14 +96,15 @@ def _last_logits(model: PreTrainedModel, batch: QueryBatch) -> Tensor:
 
 def _packed_logits(model: PreTrainedModel, input_ids: Tensor, packed: Packed) -> Tensor:
     """The same, of rows in which a common beginning stands once."""
-    result = model.get_decoder()(
+    decoder = decoder_of(model, decoder_layers(model))
+    result = decoder(
         input_ids=input_ids.flatten()[packed["token"]],
         attention_mask=_seen(packed, model.dtype),
         position_ids=packed["position"],
         use_cache=False,
     )
     states = hidden_states(result).flatten(0, 1)[packed["last"]]
-    return output_head(model, result, nullcontext, states[None])[0]
+    return output_head(model, decoder, result, nullcontext, states[None])[0]
 
 
 def _seen(packed: Packed, dtype: torch.dtype) -> Tensor:

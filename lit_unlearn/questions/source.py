@@ -2,7 +2,6 @@
 
 import csv
 import glob
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 from datasets import load_dataset
 from datasets.exceptions import DatasetsError
 
+from lit_unlearn.data.files import read_json_lines
 from lit_unlearn.data.text import check_hub_name
 from lit_unlearn.errors import InputError
 
@@ -106,7 +106,7 @@ def _from_files(path: str) -> Iterator[Record]:
         raise InputError(f"{path}: no such file; local paths are relative to the working directory {Path.cwd()}")
     for found in paths:
         try:
-            yield from _read_csv(found) if found.endswith(".csv") else _read_json_lines(found)
+            yield from _read_csv(found) if found.endswith(".csv") else _read_records(found)
         except (UnicodeDecodeError, OSError) as error:
             raise InputError(f"{found}: not UTF-8 text ({error}); write the file again as UTF-8") from error
 
@@ -135,22 +135,14 @@ def _csv_rows(reader: Any, path: str) -> Iterator[tuple[int, list[str]]]:
         raise InputError(f"{path}, line {line}: not CSV ({error}); mend its quotes") from error
 
 
-def _read_json_lines(path: str) -> Iterator[Record]:
+def _read_records(path: str) -> Iterator[Record]:
     with open(path, encoding="utf-8-sig") as file:
-        for line, content in enumerate(file, start=1):
-            if content.strip():
-                yield f"{path}, line {line}", _json_record(content, f"{path}, line {line}")
-
-
-def _json_record(content: str, place: str) -> Mapping[str, Any]:
-    try:
-        record = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        reason = getattr(error, "msg", str(error))
-        raise InputError(f"{place}: not JSON ({reason}); mend or remove the line") from error
-    if not isinstance(record, dict):
-        raise InputError(f"{place}: a {type(record).__name__}; write an object with question, choices, answer, subject")
-    return record
+        for place, record in read_json_lines(file, path):
+            if not isinstance(record, dict):
+                raise InputError(
+                    f"{place}: a {type(record).__name__}; write an object with question, choices, answer, subject"
+                )
+            yield place, record
 
 
 def _from_hub(source: QuestionSource) -> Iterator[Record]:

@@ -1,6 +1,7 @@
 """What the answers to questions say: accuracy, drop, flip rate, recovery rate, each with its uncertainty.
 
-Every function takes the answers to the same questions in the same order.
+Every function takes the answers to the same questions in the same order. torchmetrics' accuracy is a float32 without a
+standard error, and knows no paired differences, so that means are taken here in float64.
 """
 
 import math

@@ -7,12 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lit_unlearn.errors import InputError
+
 Noise = Callable[[Tensor], Tensor]
 """Takes a hidden state `[batch, seq, dim]`, returns what is added to it."""
 Swap = tuple[nn.Module, str, nn.Module]
 """A module, the name of a child, and what stands in for it for a while."""
 Override = tuple[nn.Module, str, Any]
 """A module, the name of an attribute, and its value for a while."""
+Answer = tuple[nn.Module, Callable[..., Any]]
+"""A module, and what is called for a while instead of it."""
 
 
 @contextmanager
@@ -39,6 +43,21 @@ def applied(settings: Sequence[Override]) -> Iterator[None]:
     finally:
         for (module, name, _), value in zip(settings, before, strict=True):
             setattr(module, name, value)
+
+
+def answered(answers: Sequence[Answer]) -> AbstractContextManager[None]:
+    """Calls of modules are answered without running them.
+
+    The modules stay where they are, so that a model finds all that it reads off them. Neither their forwards nor their
+    hooks run: a sharded module gathers nothing.
+    """
+    # What torch calls instead of a module's forward and hooks where `module.compile()` has set it.
+    return applied([(module, "_compiled_call_impl", answer) for module, answer in answers])
+
+
+def returning(result: Any) -> Callable[..., Any]:
+    """Returns the same whatever it is given."""
+    return lambda *args, **kwargs: result
 
 
 @contextmanager
@@ -95,7 +114,7 @@ def patched_output(layer: nn.Module, mask: Tensor, hidden: Tensor) -> AbstractCo
 
 
 @contextmanager
-def recorded_start(layer: nn.Module) -> Iterator[list[Swap]]:
+def recorded_start(layer: nn.Module) -> Iterator[list[Answer]]:
     """Collects, once the layer has run, what its parts computed before the first trained one was called.
 
     That depends on nothing that is trained within the layer. Only parts with matrices are worth it, and only those that
@@ -105,9 +124,9 @@ def recorded_start(layer: nn.Module) -> Iterator[list[Swap]]:
     Args:
         layer: a decoder layer.
     """
-    swaps: list[Swap] = []
+    answers: list[Answer] = []
     parts = list(_parts(layer))
-    trained = {id(module) for _, _, module in parts if _owns_trained(module)}
+    trained = {id(module) for module in parts if _owns_trained(module)}
     outputs: dict[int, list[tuple[Any, list[int] | None]]] = {}
     reached: set[int] = set()
 
@@ -118,39 +137,36 @@ def recorded_start(layer: nn.Module) -> Iterator[list[Swap]]:
         module.register_forward_pre_hook(lambda module, args: reached.add(id(module)))
         if id(module) in trained
         else module.register_forward_hook(keep)
-        for _, _, module in parts
+        for module in parts
     ]
     try:
-        yield swaps
+        yield answers
     finally:
         for handle in handles:
             handle.remove()
     if reached != trained:
         return
-    for parent, name, module in parts:
+    for module in parts:
         match outputs.get(id(module)):
             case [(output, list() as versions)] if versions == _versions(output):
-                swaps.append((parent, name, Returns(output)))
+                answers.append((module, returning(output)))
 
 
 def hidden_states(output: Any) -> Tensor:
-    """The hidden states of what a decoder or a layer returns: a tensor, or they come first."""
+    """The hidden states `[batch, seq, dim]` of what a decoder or a layer returns: a tensor, or they come first.
+
+    Raises:
+        InputError: they are of another shape.
+    """
     hidden = output if isinstance(output, Tensor) else output[0]
     assert isinstance(hidden, Tensor)
+    if hidden.ndim != 3:
+        raise InputError(
+            f"model.pretrained: hidden states of this model are {list(hidden.shape)}, and only models with states "
+            "[batch, seq, dim] are supported, not those whose layers keep several streams (e.g. Gemma 3n); choose "
+            "another model"
+        )
     return hidden
-
-
-class Returns(nn.Module):
-    """Returns the same whatever it is given."""
-
-    def __init__(self, result: Any) -> None:
-        super().__init__()
-        self._result = result
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Returns it."""
-        del args, kwargs
-        return self._result
 
 
 @contextmanager
@@ -169,15 +185,15 @@ def _changed_output(layer: nn.Module, change: Callable[[Tensor], Tensor]) -> Ite
         handle.remove()
 
 
-def _parts(module: nn.Module) -> Iterator[Swap]:
+def _parts(module: nn.Module) -> Iterator[nn.Module]:
     """The outermost parts of a module that hold matrices and nothing trained, or own something trained."""
     if _owns_trained(module):
         return
-    for name, child in module.named_children():
+    for child in module.children():
         parameters = list(child.parameters())
         trained = any(parameter.requires_grad for parameter in parameters)
         if _owns_trained(child) or (not trained and any(parameter.ndim > 1 for parameter in parameters)):
-            yield module, name, child
+            yield child
         else:
             yield from _parts(child)
 

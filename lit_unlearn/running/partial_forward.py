@@ -3,7 +3,7 @@
 import copy
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,24 +11,25 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch, Outputs
+from lit_unlearn.models.layers import decoder_of
 from lit_unlearn.running.hooks import (
+    Answer,
     Noise,
-    Returns,
-    Swap,
+    answered,
     captured_input,
     captured_output,
     hidden_states,
     noisy_output,
     recorded_start,
     replaced_input,
-    swapped,
+    returning,
 )
 from lit_unlearn.running.lazy_logits import LazyLogits
 
 
-@contextmanager
-def only_layers(layers: nn.ModuleList, first: int, last: int, *, like: Sequence[Any]) -> Iterator[None]:
+def only_layers(layers: nn.ModuleList, first: int, last: int, *, like: Sequence[Any]) -> AbstractContextManager[None]:
     """Layers outside first..last (inclusive) return what they are given, at no cost.
 
     Args:
@@ -37,9 +38,8 @@ def only_layers(layers: nn.ModuleList, first: int, last: int, *, like: Sequence[
         last: index of the last layer that runs.
         like: holds, by the time a skipped layer is called, what a real layer returns: a tensor or a tuple.
     """
-    skipped = [index for index in range(len(layers)) if not first <= index <= last]
-    with swapped([(layers, str(index), _Skipped(like)) for index in skipped]):
-        yield
+    skipped = [layer for index, layer in enumerate(layers) if not first <= index <= last]
+    return answered([(layer, partial(_passed_on, like)) for layer in skipped])
 
 
 class SharedPrefix(NamedTuple):
@@ -49,8 +49,8 @@ class SharedPrefix(NamedTuple):
     """`[batch, seq, dim]`, what entered layer `start`."""
     example: Any
     """What layer `layer` returned."""
-    within: Sequence[Swap] = ()
-    """In layer `start`, stand-ins that return what was computed before the first trained part of it."""
+    within: Sequence[Answer] = ()
+    """In layer `start`, what its parts returned before the first trained one was called."""
 
 
 def run_layers(
@@ -85,6 +85,9 @@ def run_layers(
 
     Returns:
         The outputs and the prefix.
+
+    Raises:
+        InputError: the model does not run each layer once, or its states are not `[batch, seq, dim]`.
     """
     last = len(layers) - 1 if needs_logits else layer
     with ExitStack() as stack:
@@ -92,39 +95,43 @@ def run_layers(
             stack.enter_context(noisy_output(layers[noise[0]], noise[1]))
         if prefix is not None:
             stack.enter_context(replaced_input(layers[start], prefix.hidden))
-            stack.enter_context(swapped(prefix.within))
+            stack.enter_context(answered(prefix.within))
         entered = stack.enter_context(captured_input(layers[start]))
         left = stack.enter_context(captured_output(layers[layer]))
         first, like = (0, left) if prefix is None else (start, [prefix.example])
         stack.enter_context(only_layers(layers, first, last, like=like))
         within = stack.enter_context(recorded_start(layers[start])) if resumed else []
-        decoder = model.get_decoder()
+        decoder = decoder_of(model, layers)
         result = decoder(**_inputs(decoder, batch), use_cache=False)
     vocab = model.config.get_text_config().vocab_size
     logits = (
-        LazyLogits(partial(output_head, model, result, context), hidden_states(result), vocab) if needs_logits else None
+        LazyLogits(partial(output_head, model, decoder, result, context), hidden_states(result), vocab)
+        if needs_logits
+        else None
     )
     # Where `layer` lies below the prefix's end, what it returned is in the prefix.
-    example = left[0] if prefix is None or left else prefix.example
-    return Outputs(hidden_states(example), logits), SharedPrefix(entered[0], example, within)
+    example = _only(left) if prefix is None or left else prefix.example
+    return Outputs(hidden_states(example), logits), SharedPrefix(_only(entered), example, within)
 
 
 def output_head(
-    model: PreTrainedModel, result: Any, context: Callable[[], AbstractContextManager[None]], states: Tensor
+    model: PreTrainedModel,
+    decoder: nn.Module,
+    result: Any,
+    context: Callable[[], AbstractContextManager[None]],
+    states: Tensor,
 ) -> Tensor:
-    """The logits of final states: the model's own forward (its head, scales, caps) with the decoder left out.
+    """The logits of final states: the model's own forward (its head, scales, caps) in which the decoder does not run.
 
     Args:
         model: a causal language model.
-        result: what its decoder returned for some batch.
+        decoder: its decoder, from `decoder_of`.
+        result: what the decoder returned for some batch.
         context: what to be in meanwhile.
         states: `[batch, seq, dim]`, what it is to have returned.
     """
-    decoder = model.get_decoder()
-    path = next(path for path, module in model.named_modules() if module is decoder)
-    parent, _, name = path.rpartition(".")
     ids = torch.zeros(states.shape[:2], dtype=torch.long, device=states.device)
-    with context(), swapped([(model.get_submodule(parent), name, Returns(_with_hidden_states(result, states)))]):
+    with context(), answered([(decoder, returning(_with_hidden_states(result, states)))]):
         logits: Tensor = model(input_ids=ids, use_cache=False).logits
     return logits
 
@@ -138,16 +145,19 @@ def logit_lens(model: PreTrainedModel, layers: nn.ModuleList, batch: Batch) -> I
         model: a causal language model.
         layers: its decoder layers.
         batch: the rows, padded to the left.
+
+    Raises:
+        InputError: the model does not run each layer once.
     """
-    decoder = model.get_decoder()
+    decoder = decoder_of(model, layers)
     with ExitStack() as stack:
         seen = [stack.enter_context(captured_output(layer)) for layer in layers]
         decoder(**_inputs(decoder, batch), use_cache=False)
     ids = torch.zeros_like(batch["input_ids"][:, -1:])
-    for (output,) in seen:
+    for output in map(_only, seen):
         states = hidden_states(output)[:, -1:]
-        given = Returns(states if isinstance(output, Tensor) else (states, *output[1:]))
-        with swapped([(layers, str(index), given) for index in range(len(layers))]):
+        given = returning(states if isinstance(output, Tensor) else (states, *output[1:]))
+        with answered([(layer, given) for layer in layers]):
             logits: Tensor = model(input_ids=ids, use_cache=False).logits
         yield logits[:, -1]
 
@@ -163,17 +173,21 @@ def positions(attention_mask: Tensor) -> Tensor:
     return (attention_mask.long().cumsum(dim=-1) - 1).clamp(min=0)
 
 
-class _Skipped(nn.Module):
-    """Stands in for a decoder layer that need not run."""
+def _only(seen: Sequence[Any]) -> Any:
+    """What a layer was given or returned in the one time that it ran."""
+    if len(seen) != 1:
+        raise InputError(
+            f"model.decoder_layers: a layer of this list ran {len(seen)} times in one forward on text, and only models "
+            "that run each layer once are supported; name another list, or choose another model"
+        )
+    return seen[0]
 
-    def __init__(self, like: Sequence[Any]) -> None:
-        super().__init__()
-        self._like = like
 
-    def forward(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
-        del args, kwargs
-        example = self._like[0]
-        return hidden if isinstance(example, Tensor) else (hidden, *example[1:])
+def _passed_on(like: Sequence[Any], hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """What a layer that does not run returns: what it is given, in the form of what a real one returns."""
+    del args, kwargs
+    example = like[0]
+    return hidden if isinstance(example, Tensor) else (hidden, *example[1:])
 
 
 def _inputs(model: nn.Module, batch: Batch) -> dict[str, Tensor]:

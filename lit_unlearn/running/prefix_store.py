@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch
+from lit_unlearn.models.layers import decoder_of
 from lit_unlearn.running.partial_forward import SharedPrefix
 
 
@@ -146,7 +147,7 @@ def states_fingerprint(model: PreTrainedModel, layers: nn.ModuleList, layer: int
         precision: the Trainer's.
     """
     above = {id(tensor) for module in layers[layer + 1 :] for tensor in _tensors(module)}
-    tensors = [tensor for tensor in _tensors(model.get_decoder()) if id(tensor) not in above]
+    tensors = [tensor for tensor in _tensors(decoder_of(model, layers)) if id(tensor) not in above]
     config = {name: value for name, value in model.config.to_dict().items() if name != "_name_or_path"}
     attention = str(model.config._attn_implementation)
     about = [json.dumps(config, default=str, sort_keys=True), attention, precision]

@@ -1,4 +1,7 @@
-"""Folders and files that appear whole or not at all, and on disk before they appear."""
+"""Folders and files that appear whole or not at all, and on disk before they appear.
+
+Lightning's `_atomic_save` holds a whole file in memory, knows no folders, and does not wait for the disk.
+"""
 
 import errno
 import os

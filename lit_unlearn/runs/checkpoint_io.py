@@ -9,9 +9,10 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from lit_unlearn.errors import InputError
+from lit_unlearn.runs import layout
 from lit_unlearn.runs.atomic_files import replacing
 
-_INSTEAD = "give one such as RUN/last.ckpt, or leave the option out to begin anew"
+_INSTEAD = f"give one such as RUN/{layout.LAST_CHECKPOINT}, or leave the option out to begin anew"
 
 
 class WholeCheckpointIO(TorchCheckpointIO):

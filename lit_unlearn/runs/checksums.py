@@ -5,17 +5,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lit_unlearn.errors import InputError
+from lit_unlearn.runs import layout
 from lit_unlearn.runs.atomic_files import write_whole
-
-NAME = "SHA256SUMS"
 
 
 def write_checksums(folder: Path) -> None:
     """Writes the checksums of all files in a folder; those of a folder in it that has its own are taken from there."""
-    (folder / NAME).unlink(missing_ok=True)
-    known = {path.parent / name: digest for path in folder.rglob(NAME) for name, digest in _listed(path).items()}
+    (folder / layout.CHECKSUMS).unlink(missing_ok=True)
+    known = {
+        path.parent / name: digest for path in folder.rglob(layout.CHECKSUMS) for name, digest in _listed(path).items()
+    }
     sums = {found: known.get(path) or _digest(path) for found, path in _files(folder)}
-    write_whole(folder / NAME, "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())))
+    write_whole(folder / layout.CHECKSUMS, "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())))
 
 
 def wrong(folder: Path) -> list[str]:
@@ -26,14 +27,14 @@ def wrong(folder: Path) -> list[str]:
     Raises:
         InputError: the folder has no checksums, or none that can be read.
     """
-    path = folder / NAME
+    path = folder / layout.CHECKSUMS
     if not path.is_file():
-        reason = "holds no SHA256SUMS: an export or a finished run does" if folder.is_dir() else "is no folder"
+        reason = f"holds no {layout.CHECKSUMS}: an export or a finished run does" if folder.is_dir() else "is no folder"
         raise InputError(f"verify: {folder} {reason}")
     listed, there = _listed(path), dict(_files(folder))
     found = [f"{name}: missing" for name in listed.keys() - there.keys()]
-    for later in [name for name in there if name.endswith(f"/{NAME}") and name not in listed]:
-        home = later.removesuffix(NAME)
+    for later in [name for name in there if name.endswith(f"/{layout.CHECKSUMS}") and name not in listed]:
+        home = later.removesuffix(layout.CHECKSUMS)
         found += [f"{home}{line}" for line in wrong(folder / home)]
         there = {name: path for name, path in there.items() if not name.startswith(home) or name in listed}
     found += [f"{name}: not listed" for name in there.keys() - listed.keys()]
@@ -42,10 +43,11 @@ def wrong(folder: Path) -> list[str]:
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """All files but the folder's checksums, by name; not what is being written."""
+    """All files but the folder's checksums and locks of runs, by name; not what is being written."""
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and name != NAME and not any(part.endswith(".partial") for part in name.split("/")):
+        passing = path.name == layout.LOCK or any(part.endswith(".partial") for part in name.split("/"))
+        if path.is_file() and name != layout.CHECKSUMS and not passing:
             yield name, path
 
 

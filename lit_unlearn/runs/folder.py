@@ -1,11 +1,8 @@
 """Every run has a folder of its own, and a refused run leaves none."""
 
-import errno
-import fcntl
 import itertools
 import os
 import re
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -13,16 +10,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from filelock import FileLock, Timeout
 from lightning.fabric.utilities import rank_zero_warn
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from lit_unlearn.errors import InputError
-from lit_unlearn.runs import checksums
+from lit_unlearn.runs import checksums, layout
 from lit_unlearn.runs.atomic_files import check_makable
 
 _VARIABLE = "LIT_UNLEARN_RUN_FOLDER"
-_WRITTEN_FIRST = {"config.yaml", "hparams.yaml", "run.json"}
+_WRITTEN_FIRST = {layout.CONFIG, layout.HYPERPARAMETERS, layout.RECORD}
 _PATIENCE = 20.0
 """Seconds in which the processes of a killed run end, those that prepare its batches included."""
 
@@ -39,7 +37,7 @@ class RunFolder:
         """Whether the run has come so far that one may want to go on with it."""
         self._made: list[Path] = []
         self._again = False
-        self._lock: int | None = None
+        self._lock: FileLock | None = None
 
     def claim(self, wanted: str | None, configs: list[str], *, again: bool = False) -> Path:
         """A new folder, the same in all processes of the run: the one wanted, else `runs/CONFIG-TIME`.
@@ -74,17 +72,19 @@ class RunFolder:
         if self.path is None:
             return
         os.environ.pop(_VARIABLE, None)  # what this process starts from now on is of other runs
+        if self._lock is None:  # another run's folder
+            return
         refused = isinstance(error, InputError | MisconfigurationException | OSError) and not self._again
-        self._discard(_WRITTEN_FIRST if refused else set())
-        if error is None and self.path.is_dir():
+        self._remove_worthless(_WRITTEN_FIRST if refused else set())
+        if error is None and holds_something(self.path):
             checksums.write_checksums(self.path)
-        if self._lock is not None:
-            os.close(self._lock)
+        _unlock(self._lock)
+        self._remove_empty()
 
     def _make_wanted(self, path: Path, *, again: bool) -> Path:
         check_makable(path, "trainer.default_root_dir")
-        empty = not path.exists() or (path.is_dir() and not any(map(_counts, path.iterdir())))
-        self._again = again and (path / "config.yaml").is_file()
+        empty = not path.exists() or (path.is_dir() and not holds_something(path))
+        self._again = again and (path / layout.CONFIG).is_file()
         if not (empty or self._again):
             raise InputError(
                 f"trainer.default_root_dir: {path} holds something already, perhaps another run; give a new folder, "
@@ -111,43 +111,52 @@ class RunFolder:
         self._made = missing
         return path
 
-    def _discard(self, worthless: set[str]) -> None:
-        """Removes the folders that were made for this run, if they hold nothing else."""
+    def _remove_worthless(self, names: set[str]) -> None:
+        """Removes the files of these names, if the folder holds nothing else."""
         assert self.path is not None
-        if {found.name for found in self.path.iterdir()} <= worthless:
-            for found in self.path.iterdir():
-                found.unlink()
+        found = [path for path in self.path.iterdir() if path.name != layout.LOCK]
+        if {path.name for path in found} <= names:
+            for path in found:
+                path.unlink()
+
+    def _remove_empty(self) -> None:
+        """Removes the folders that were made for this run, if they hold nothing."""
         for folder in self._made:
             with suppress(OSError):
                 folder.rmdir()
 
 
-def _counts(path: Path) -> bool:
-    """Whether it is more than what a killed run has left half-written."""
-    return not (path.name.startswith(".") and path.suffix == ".partial")
+def holds_something(folder: Path) -> bool:
+    """Whether a folder holds more than what a killed run has left: its lock, and what is half-written."""
+    return any(
+        path.name != layout.LOCK and not (path.name.startswith(".") and path.suffix == ".partial")
+        for path in folder.iterdir()
+    )
 
 
-def _locked(folder: Path) -> int:
-    """An open folder that no other process has locked; a process that ends, however it does, unlocks it."""
-    descriptor, until = os.open(folder, os.O_RDONLY), time.monotonic() + _PATIENCE
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return descriptor
-        except OSError as error:
-            if error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN):
-                rank_zero_warn(f"{folder} cannot be locked ({error.strerror}); see that no other run writes into it")
-                return descriptor
-            if time.monotonic() > until:
-                os.close(descriptor)
-                raise InputError(
-                    f"trainer.default_root_dir: another run is writing into {folder}; wait for its end, or stop it"
-                ) from None
-            time.sleep(0.5)
+def _locked(folder: Path) -> FileLock:
+    """The lock of a folder, which no other process has; a process that ends, however it does, unlocks it."""
+    lock = FileLock(folder.absolute() / layout.LOCK, fallback_to_soft=False)  # a soft one outlives a killed process
+    try:
+        lock.acquire(timeout=_PATIENCE, poll_interval=0.5)
+    except Timeout:
+        raise InputError(
+            f"trainer.default_root_dir: another run is writing into {folder}; wait for its end, or stop it"
+        ) from None
+    except OSError as error:
+        rank_zero_warn(f"{folder} cannot be locked ({error.strerror}); see that no other run writes into it")
+    return lock
+
+
+def _unlock(lock: FileLock) -> None:
+    """Removes a lock's file and releases it, in this order: whoever waits for a file that is gone makes a new one."""
+    with suppress(OSError):  # Windows removes no open file; there the release does
+        Path(lock.lock_file).unlink()
+    lock.release()
 
 
 def _name(config: Path) -> str:
     """A config's name; a repeated run has that of the first."""
-    if config.name != "config.yaml":
+    if config.name != layout.CONFIG:
         return config.stem
     return re.sub(r"-\d{8}-\d{6}(-\d+)?$", "", config.resolve().parent.name)

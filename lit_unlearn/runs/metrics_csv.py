@@ -13,6 +13,7 @@ from lightning.pytorch.core.saving import save_hparams_to_yaml
 from lightning.pytorch.loggers.logger import Logger
 from torch import Tensor
 
+from lit_unlearn.runs import layout
 from lit_unlearn.runs.atomic_files import full_disk, write_whole
 
 MetricsRow = dict[str, Any]
@@ -30,7 +31,7 @@ class MetricsCSV(Logger):
 
     def __init__(self, folder: str | os.PathLike[str], *, every: int = 100) -> None:
         super().__init__()
-        self.path = Path(folder) / "metrics.csv"
+        self.path = Path(folder) / layout.METRICS
         self.every = every
         self._columns: list[str] = []
         self._waiting: list[MetricsRow] = []
@@ -60,7 +61,7 @@ class MetricsCSV(Logger):
     def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
         """Writes them into `hparams.yaml`."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        save_hparams_to_yaml(self.path.parent / "hparams.yaml", params)
+        save_hparams_to_yaml(self.path.parent / layout.HYPERPARAMETERS, params)
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:

@@ -50,7 +50,7 @@ class PartialResults(Mapping[int, Any]):
         if not self.path.exists():
             return
         for line in self.path.read_text(encoding="utf-8").splitlines():
-            with suppress(ValueError):  # cut by an interruption
+            with suppress(ValueError):  # cut by an interruption, where data's reader would stop
                 record = json.loads(line)
                 if record["fingerprint"] == self.fingerprint:
                     yield record["part"], record["result"]

@@ -10,9 +10,9 @@ import lightning as L
 import torch
 from lightning.fabric.utilities import rank_zero_warn
 
+from lit_unlearn.runs import layout
 from lit_unlearn.runs.atomic_files import write_whole
 
-NAME = "run.json"
 _PACKAGES = (
     *("lit-unlearn", "torch", "lightning", "transformers", "tokenizers", "datasets", "safetensors", "torchmetrics"),
     *("numpy", "jsonargparse", "peft", "lm_eval"),
@@ -21,7 +21,7 @@ _PACKAGES = (
 
 def write_record(trainer: L.Trainer, module: L.LightningModule) -> None:
     """Writes it into the run's folder; where a run goes on, says what has changed since it began."""
-    path = Path(trainer.default_root_dir) / NAME
+    path = Path(trainer.default_root_dir) / layout.RECORD
     found = _record(trainer, module)
     if not path.exists():
         write_whole(path, json.dumps(found, indent=1))

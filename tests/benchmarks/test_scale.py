@@ -11,6 +11,7 @@ from benchmarks.checkpoint import holds, write_checkpoint
 from benchmarks.foretold import foretell
 from benchmarks.shapes import published
 from lit_unlearn.models import loading
+from lit_unlearn.models.source import ModelSource
 from tests.fast import only
 
 CPU = torch.device("cpu")
@@ -34,7 +35,7 @@ def test_shapes_have_as_many_weights_as_published(name: str, weights: int) -> No
 
 def test_a_checkpoint_in_several_files_is_loaded_whole(folder: Path) -> None:
     assert len(list(folder.glob("*.safetensors"))) > 2
-    model = loading.load_model(str(folder), torch.bfloat16)
+    model = loading.load_model(ModelSource(str(folder)), torch.bfloat16)
     first, last = (model.get_parameter(f"model.layers.{index}.mlp.down_proj.weight") for index in (0, 7))
     assert first.float().std().item() == pytest.approx(0.02, rel=0.01)
     assert not torch.equal(first, last)

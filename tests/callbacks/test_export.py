@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, MixtralConfig
 
 from lit_unlearn import RMU, ExportPretrained, InputError, RepresentationMSE, UnlearnModule
 from lit_unlearn.models.first_layers import is_partial
+from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.weight_files import WeightFiles
 from tests.families import FAMILIES, write_family
 from tests.tiny_world import tokenizer, write_model
@@ -91,7 +92,7 @@ def test_a_model_with_tied_embeddings_exports_whole(world: Path, tmp_path: Path,
     source = write_family(tmp_path, family)
     trainer = quiet_trainer(tmp_path, callbacks=[ExportPretrained()], max_steps=1)
     module = demo_module(world, layer=3, noise_scale=0.0)
-    module.pretrained = str(source)
+    module.model_source = ModelSource(str(source))
     trainer.fit(module, demo_data(world))
     before, after = (AutoModelForCausalLM.from_pretrained(path).state_dict() for path in (source, tmp_path / "export"))
     assert before.keys() == after.keys()
@@ -191,7 +192,7 @@ def test_weights_that_transformers_converts_are_refused(
 def test_a_disk_that_is_too_small_is_refused_before_training(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    size = WeightFiles.of(str(world / "model")).size
+    size = WeightFiles.of(ModelSource(str(world / "model"))).size
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=size - 1))
     with pytest.raises(InputError, match=r"export takes 0.00 GiB, and .* has 0.00 GiB free; make room, or set trainer"):
         export(world, tmp_path)
@@ -232,7 +233,7 @@ def test_the_models_revision_is_that_of_its_tokenizer(
         asked.append(options)
         return load(name)
 
-    monkeypatch.setattr("lit_unlearn.data.rows.AutoTokenizer.from_pretrained", record)
+    monkeypatch.setattr("lit_unlearn.models.tokenizer.AutoTokenizer.from_pretrained", record)
     data = demo_data(world)
     trainer = quiet_trainer(tmp_path, callbacks=[ExportPretrained()], max_steps=1)
     trainer.fit(demo_module(world, revision="v2"), data)

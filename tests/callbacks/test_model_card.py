@@ -2,6 +2,7 @@ from pathlib import Path
 
 from lit_unlearn import ExportPretrained
 from lit_unlearn.callbacks.model_card import model_card
+from lit_unlearn.models.source import ModelSource
 from tests.training import demo_data, demo_module, quiet_trainer
 
 
@@ -20,7 +21,7 @@ def test_the_model_card_tells_method_hyperparameters_and_results(world: Path, tm
 def test_a_hub_model_is_named_and_no_value_breaks_a_table(world: Path, tmp_path: Path) -> None:
     module, trainer = demo_module(world), quiet_trainer(tmp_path, max_steps=1)
     trainer.fit(module, demo_data(world))
-    module.pretrained = "owner/a|b"
+    module.model_source = ModelSource("owner/a|b")
     card = model_card(module, trainer, library="peft")
     assert card.startswith("---\nlibrary_name: peft\n")
     assert "\nbase_model: owner/a|b\n" in card

@@ -19,9 +19,9 @@ from lit_unlearn import (
     UnlearnModule,
 )
 from lit_unlearn.data.preferred_answers import PREFERRED_ANSWERS, preferred_answers
-from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.losses.contract import Loss
-from lit_unlearn.models.loading import located
+from lit_unlearn.models.source import ModelSource
+from lit_unlearn.models.tokenizer import load_tokenizer
 from tests.batches import padded, random_rows
 from tests.data.running import Model, data_module, ready, trainer
 
@@ -98,7 +98,7 @@ def test_they_are_a_function_of_the_seed(world: Path, answers: str) -> None:
 
 
 def test_processes_draw_what_one_draws(world: Path, answers: str) -> None:
-    tokenizer = load_tokenizer(str(world / "model"))
+    tokenizer = load_tokenizer(ModelSource(str(world / "model")))
     found = preferred_answers(answers, tokenizer, seed=3)
     rows = random_rows(8, seed=0)
     whole = found.for_rows(padded(rows, "right"), 5, padding=("right", 0))
@@ -125,7 +125,7 @@ def test_our_answers_are_fifty_different_sentences() -> None:
 
 
 def test_the_demo_answers_in_words_that_its_model_knows() -> None:
-    tokenizer = load_tokenizer(located("demo"))
+    tokenizer = load_tokenizer(ModelSource("demo"))
     lines = DemoDataModule.own_preferred.read_text(encoding="utf-8").splitlines()
     assert len(lines) == len(set(lines)) == 16
     assert all(tokenizer.unk_token_id not in tokenizer(line)["input_ids"] for line in lines)

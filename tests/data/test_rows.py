@@ -12,8 +12,10 @@ from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 from lit_unlearn import InputError, TextSource
-from lit_unlearn.data.rows import Row, collate, load_tokenizer, tokenised
+from lit_unlearn.data.rows import Row, collate, tokenised
 from lit_unlearn.losses.functional import IGNORED_LABEL
+from lit_unlearn.models.source import ModelSource
+from lit_unlearn.models.tokenizer import load_tokenizer
 from tests.tiny_world import tokenizer as demo_tokenizer
 
 ROWS = [Row([1, 5, 6], 0, 30), Row([1], 0, 40), Row([1, 7], 2, 50)]
@@ -134,10 +136,10 @@ def test_every_tensor_of_a_batch_is_int64_and_its_own() -> None:
 
 
 def test_a_tokenizer_is_loaded_from_a_folder(world: Path) -> None:
-    assert load_tokenizer(str(world / "model")).get_vocab() == demo_tokenizer().get_vocab()
+    assert load_tokenizer(ModelSource(str(world / "model"))).get_vocab() == demo_tokenizer().get_vocab()
 
 
 @pytest.mark.parametrize("name", ["owner/none", "no/such/folder", "/nowhere"])
 def test_a_tokenizer_that_is_not_there_is_an_error(name: str) -> None:
     with pytest.raises(InputError, match=rf"data\.tokenizer: '{name}' has no tokenizer .*hub name or folder"):
-        load_tokenizer(name)
+        load_tokenizer(ModelSource(name))

@@ -7,7 +7,7 @@ import yaml
 from lit_unlearn.cli import main
 from lit_unlearn.commands.options import config_files
 from lit_unlearn.datamodules import DemoDataModule
-from lit_unlearn.models import loading
+from lit_unlearn.demo import CHECKPOINT
 from lit_unlearn.questions.sets import PerturbationSource
 
 
@@ -15,7 +15,7 @@ def test_the_same_draw_is_the_same_questions_and_another_is_not() -> None:
     files = {}
     for draw in (1, 2):
         data = DemoDataModule(draw=draw, questions=8, batch_size=4)
-        data.tokenizer = loading.located("demo")
+        data.tokenizer = str(CHECKPOINT)
         data.prepare_data()
         files[draw] = [path.read_text() for path in sorted(data.folder.iterdir())]
         data.prepare_data()
@@ -47,7 +47,7 @@ def test_other_perturbations_take_the_place_of_the_usual_two() -> None:
     assert usual.evaluation.perturbations == {
         f"{n}-gram": PerturbationSource(n=n, seed=1, sets=["retain"]) for n in (1, 4)
     }
-    other.tokenizer = loading.located("demo")
+    other.tokenizer = str(CHECKPOINT)
     other.prepare_data()
     other.setup("validate")
     assert list(map(str, other.asked)) == ["forget", "retain", "retain/prefix", "retain/prefix/control"]
@@ -82,4 +82,4 @@ def test_the_demo_shows_forgetting_and_fragility(tmp_path: Path, monkeypatch: py
 def test_the_demo_config_names_the_embedded_model() -> None:
     options = yaml.safe_load((config_files.folder() / "demo.yaml").read_text())
     assert options["model"]["pretrained"] == "demo"
-    assert (Path(loading.located("demo")) / "model.safetensors").stat().st_size < 10_000_000
+    assert (CHECKPOINT / "model.safetensors").stat().st_size < 10_000_000

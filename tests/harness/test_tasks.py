@@ -14,9 +14,10 @@ from lm_eval.tasks import TaskManager
 from lm_eval.tasks._yaml_loader import load_yaml
 
 from lit_unlearn import InputError
-from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.data.text import TextSource, load_texts
 from lit_unlearn.harness.tasks import documents, folder, generate
+from lit_unlearn.models.source import ModelSource
+from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.questions.sets import EvaluationSource, PerturbationSource, Variant, variants
 from lit_unlearn.questions.source import QuestionSource, load_questions, prompt
 from tests.asking import QUESTIONS
@@ -136,7 +137,7 @@ def test_perturbed_questions_and_controls_are_those_of_our_evaluation(
         EvaluationSource({"q": QuestionSource(f"{tmp_path}/*_test.csv")}, {"p": PerturbationSource(**source)}),
         forget=forget,
         retain=retain,
-        tokenizer=load_tokenizer(str(world / "model")),
+        tokenizer=load_tokenizer(ModelSource(str(world / "model"))),
     )
     for task, control in (("mmlu_perturbed_local", False), ("mmlu_perturbed_control_local", True)):
         docs = list(own(task, **told).test_docs())

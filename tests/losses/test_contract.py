@@ -25,6 +25,7 @@ from lit_unlearn.data.rows import Row
 from lit_unlearn.losses.contract import Batch, Loss, Outputs, PerTopic
 from lit_unlearn.models import loading
 from lit_unlearn.models.layers import decoder_layers
+from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.trainable import choose_trainable
 from lit_unlearn.running.frozen import FrozenModel
 from lit_unlearn.running.pair import run_pair
@@ -196,7 +197,7 @@ def test_a_loss_that_says_it_reads_the_frozen_model_does(loss: Loss) -> None:
 
 @every_loss
 def test_the_gradient_reaches_the_trained_parameters_only(loss: Loss, world: Path) -> None:
-    updated = loading.load_model(str(world / "model"), torch.float32)
+    updated = loading.load_model(ModelSource(str(world / "model")), torch.float32)
     layers = decoder_layers(updated)
     names = choose_trainable(updated, [r"model\.layers\.[12]\.mlp\.down_proj\.weight"])
     frozen = FrozenModel(updated)

@@ -5,13 +5,14 @@ import torch
 from transformers import AutoModelForCausalLM, MistralConfig, PreTrainedModel
 
 from lit_unlearn.models import loading
+from lit_unlearn.models.source import ModelSource
 from tests.families import each_family, write_family
 
 
 @pytest.fixture(scope="module", params=each_family())
 def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, PreTrainedModel]:
     folder = write_family(tmp_path_factory.mktemp("family"), request.param)
-    return request.param, loading.load_model(str(folder), torch.float32)
+    return request.param, loading.load_model(ModelSource(str(folder)), torch.float32)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from lit_unlearn.losses.contract import Loss
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.models.loading import load_model
 from lit_unlearn.models.lora import adapted, inject, merged_weight
+from lit_unlearn.models.source import ModelSource
 from lit_unlearn.running.frozen import FrozenModel
 from lit_unlearn.running.pair import run_pair
 from tests.batches import pairs
@@ -68,7 +69,7 @@ def test_the_retain_loss_is_exactly_zero_before_training(
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("family", each_family())
 def test_an_untrained_adapter_leaves_every_family_bit_for_bit(tmp_path: Path, family: str, dtype: torch.dtype) -> None:
-    model = load_model(str(write_family(tmp_path, family)), dtype)
+    model = load_model(ModelSource(str(write_family(tmp_path, family))), dtype)
     with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
         before = logits(model)
         inject(model, Lora(r=4), decoder_layers(model), layer=2, seed=0)
@@ -98,7 +99,7 @@ def test_the_frozen_model_owns_nothing_and_stays_what_it_was(world: Path, module
 
 
 def test_losses_and_gradients_are_those_of_two_plain_models(world: Path) -> None:
-    updated, frozen = (load_model(str(world / "model"), torch.float64) for _ in range(2))
+    updated, frozen = (load_model(ModelSource(str(world / "model")), torch.float64) for _ in range(2))
     layers = decoder_layers(updated)
     inject(updated, Lora(r=4), layers, layer=3, seed=0)
     for layer in adapted(updated).values():
@@ -119,7 +120,7 @@ def test_losses_and_gradients_are_those_of_two_plain_models(world: Path) -> None
 def test_what_is_drawn_is_a_function_of_the_seed_alone(world: Path) -> None:
     drawn: list[torch.Tensor] = []
     for seed in (3, 3, 4):
-        model = load_model(str(world / "model"), torch.float32)
+        model = load_model(ModelSource(str(world / "model")), torch.float32)
         torch.manual_seed(len(drawn))
         before = torch.get_rng_state()
         inject(model, Lora(r=4), decoder_layers(model), layer=7, seed=seed)
@@ -197,7 +198,7 @@ def test_the_card_names_the_version_of_peft_where_it_was_used(
 def test_other_families_are_merged_as_they_act(world: Path, tmp_path: Path, family: str) -> None:
     source = write_family(tmp_path, family)
     module = demo_module(world, lora=Lora(r=4), layer=3, whole_model=True)
-    module.pretrained = str(source)
+    module.model_source = ModelSource(str(source))
     trainer = quiet_trainer(tmp_path, callbacks=[ExportPretrained()], max_steps=2)
     trainer.fit(module, demo_data(world, tokenizer=str(source)))
     exported = logits(AutoModelForCausalLM.from_pretrained(tmp_path / "export"))
@@ -229,7 +230,7 @@ def test_half_the_way_from_the_base_is_half_of_what_the_adapters_add(world: Path
 
 
 def test_names_of_modules_are_pefts(world: Path) -> None:
-    model = load_model(str(world / "model"), torch.float32)
+    model = load_model(ModelSource(str(world / "model")), torch.float32)
     lora = Lora(r=2, target_modules=["q_proj", "mlp.up_proj"], layers_to_transform=[3, 5])
     inject(model, lora, decoder_layers(model), layer=7, seed=0)
     modules = ("self_attn.q_proj", "mlp.up_proj")
@@ -317,7 +318,7 @@ def test_options_that_cannot_be_are_refused_at_once(make: Callable[[], Any], mes
     ],
 )
 def test_modules_that_cannot_have_adapters_are_refused(world: Path, options: dict[str, Any], message: str) -> None:
-    model = load_model(str(world / "model"), torch.float32)
+    model = load_model(ModelSource(str(world / "model")), torch.float32)
     with pytest.raises(InputError, match=message) as error:
         inject(model, Lora(**options), decoder_layers(model), layer=7, seed=0)
     assert "\n" not in str(error.value)
@@ -325,7 +326,7 @@ def test_modules_that_cannot_have_adapters_are_refused(world: Path, options: dic
 
 
 def test_an_adapter_of_a_shared_weight_is_refused(world: Path) -> None:
-    model = load_model(str(world / "model"), torch.float32)
+    model = load_model(ModelSource(str(world / "model")), torch.float32)
     layers: Any = decoder_layers(model)
     layers[3].mlp.up_proj.weight = layers[5].mlp.up_proj.weight
     with pytest.raises(InputError, match=r"model.layers.3.mlp.up_proj shares its weight with another module.*leave it"):
@@ -333,7 +334,7 @@ def test_an_adapter_of_a_shared_weight_is_refused(world: Path) -> None:
 
 
 def test_all_linear_modules_are_those_of_the_decoder_layers(world: Path) -> None:
-    model = load_model(str(world / "model"), torch.float32)
+    model = load_model(ModelSource(str(world / "model")), torch.float32)
     inject(model, Lora(r=2, target_modules="all-linear"), decoder_layers(model), layer=7, seed=0)
     linear = {name for name, module in model.named_modules() if name.endswith("_proj")}
     assert len(linear) == 7 * 10
@@ -341,7 +342,7 @@ def test_all_linear_modules_are_those_of_the_decoder_layers(world: Path) -> None
 
 
 def test_an_mlp_output_that_is_not_found_can_be_named_as_the_message_says(world: Path) -> None:
-    model = load_model(str(world / "model"), torch.float32)
+    model = load_model(ModelSource(str(world / "model")), torch.float32)
     layers: Any = decoder_layers(model)
     for layer in layers[1:4]:
         layer.mlp.outward = layer.mlp._modules.pop("down_proj")

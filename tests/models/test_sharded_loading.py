@@ -4,7 +4,6 @@ import os
 import re
 import socket
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -19,16 +18,15 @@ from lit_unlearn.models import loading
 from lit_unlearn.models.first_layers import FirstLayers
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.models.sharded_loading import fill, load
+from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.trainable import choose_trainable
 from lit_unlearn.running.frozen import FrozenModel
 from tests.families import each_family, write_family
 from tests.tiny_world import write_model
 
-OPTIONS: dict[str, Any] = {"attn_implementation": None, "trust_remote_code": False}
-
 
 def filled(folder: Path, dtype: torch.dtype, part: FirstLayers | None = None) -> PreTrainedModel:
-    model, files = load(str(folder), dtype, sharded=True, revision="main", part=part, **OPTIONS)
+    model, files = load(ModelSource(str(folder)), dtype, sharded=True, part=part)
     if files is not None:
         for parameter in model.parameters():
             parameter.fill_(torch.nan)
@@ -51,10 +49,10 @@ def assert_same(model: PreTrainedModel, other: PreTrainedModel) -> None:
 @pytest.mark.parametrize("family", each_family())
 def test_every_weight_and_buffer_is_as_transformers_loads_it(tmp_path: Path, family: str, dtype: torch.dtype) -> None:
     folder = write_family(tmp_path, family)
-    assert_same(filled(folder, dtype), loading.load_model(str(folder), dtype))
-    shape = loading.load_model(str(folder), dtype)
+    assert_same(filled(folder, dtype), loading.load_model(ModelSource(str(folder)), dtype))
+    shape = loading.load_model(ModelSource(str(folder)), dtype)
     part = FirstLayers.of(shape, decoder_layers(shape), 2)
-    assert_same(filled(folder, dtype, part), loading.load_model(str(folder), dtype, part=part))
+    assert_same(filled(folder, dtype, part), loading.load_model(ModelSource(str(folder)), dtype, part=part))
 
 
 def test_tied_weights_stay_tied(tmp_path: Path) -> None:
@@ -62,7 +60,7 @@ def test_tied_weights_stay_tied(tmp_path: Path) -> None:
         tmp_path, LlamaConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, tie_word_embeddings=True)
     )
     model = filled(tmp_path, torch.float32)
-    assert_same(model, loading.load_model(str(tmp_path), torch.float32))
+    assert_same(model, loading.load_model(ModelSource(str(tmp_path)), torch.float32))
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
 
 
@@ -72,7 +70,7 @@ def test_a_model_whose_weights_have_other_names_in_its_files_is_loaded_whole(tmp
         UserWarning, match=r"name lm_head.weight otherwise than transformers does, so every process loads"
     ):
         model = filled(folder, torch.float32)
-    assert_same(model, loading.load_model(str(folder), torch.float32))
+    assert_same(model, loading.load_model(ModelSource(str(folder)), torch.float32))
     model.save_pretrained(tmp_path / "again", save_original_format=False)
     assert "lm_head.weight" in load_file(tmp_path / "again" / "model.safetensors")
     assert_same(filled(tmp_path / "again", torch.float32), model)
@@ -103,7 +101,7 @@ def load_in_two(rank: int, folder: str, port: str) -> None:
     torch.set_num_threads(1)
     mesh = init_device_mesh("cpu", (2, 1), mesh_dim_names=("data_parallel", "tensor_parallel"))
     before = resident()
-    model, files = load(folder, torch.float32, sharded=True, revision="main", **OPTIONS)
+    model, files = load(ModelSource(folder), torch.float32, sharded=True)
     assert files is not None
     choose_trainable(model, [r"model\.layers\.1\.mlp\.down_proj\.weight"])
     frozen = FrozenModel(model)
@@ -112,7 +110,7 @@ def load_in_two(rank: int, folder: str, port: str) -> None:
     after = resident()
     size = sum(parameter.numel() for parameter in model.parameters()) * 4 / 2**20
     assert after - before < 0.65 * size, (before, after, size)
-    whole = dict(loading.load_model(folder, torch.float32).named_parameters())
+    whole = dict(loading.load_model(ModelSource(folder), torch.float32).named_parameters())
     for name, value in [*model.named_parameters(), *frozen.own().items()]:
         assert torch.equal(gathered(value), whole[name]), name
     torch.distributed.destroy_process_group()

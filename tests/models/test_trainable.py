@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 from lit_unlearn.errors import InputError
 from lit_unlearn.models import loading
 from lit_unlearn.models.layers import decoder_layers
+from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.trainable import choose_trainable, default_trainable, use_master_weights
 from tests.families import LAYER_LISTS, write_family
 
@@ -96,7 +97,7 @@ def test_a_refused_pattern_changes_nothing(model: PreTrainedModel) -> None:
 
 
 def test_layer_1_is_not_layer_10(world: Path) -> None:
-    loaded = loading.load_model(str(world / "model"), torch.float32)
+    loaded = loading.load_model(ModelSource(str(world / "model")), torch.float32)
     names = [name for name, _ in loaded.named_parameters()]
     pattern = re.escape("model.layers.1.mlp.down_proj.weight")
     assert choose_trainable(loaded, [pattern]) == [name for name in names if ".1.mlp.down_proj" in name]
@@ -121,12 +122,12 @@ def test_parameters_are_picked_by_name_wherever_they_stand_in_a_layer(family: tu
 
 
 def test_the_published_index_is_another_parameter_in_most_families(tmp_path: Path) -> None:
-    layer = decoder_layers(loading.load_model(str(write_family(tmp_path, "qwen2")), torch.float32))[0]
+    layer = decoder_layers(loading.load_model(ModelSource(str(write_family(tmp_path, "qwen2"))), torch.float32))[0]
     assert [name for name, _ in layer.named_parameters()][6] != "mlp.down_proj.weight"
 
 
 def test_master_weights_are_the_trained_ones_in_float32_and_change_no_value(world: Path) -> None:
-    loaded = loading.load_model(str(world / "model"), torch.bfloat16)
+    loaded = loading.load_model(ModelSource(str(world / "model")), torch.bfloat16)
     before = {name: value.clone() for name, value in loaded.state_dict().items()}
     chosen = choose_trainable(loaded, [r"model\.layers\.[567]\.mlp\.down_proj\.weight"])
     use_master_weights(loaded)
@@ -139,7 +140,7 @@ def test_master_weights_are_the_trained_ones_in_float32_and_change_no_value(worl
 def test_master_weights_keep_steps_that_bfloat16_rounds_away(world: Path) -> None:
     moved = {}
     for master in (False, True):
-        loaded = loading.load_model(str(world / "model"), torch.bfloat16)
+        loaded = loading.load_model(ModelSource(str(world / "model")), torch.bfloat16)
         name = choose_trainable(loaded, [r"model\.layers\.7\.mlp\.down_proj\.weight"])[0]
         if master:
             use_master_weights(loaded)

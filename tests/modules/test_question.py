@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, MistralConfig
 
 from lit_unlearn import ExportPretrained, InputError, PerturbationRobustness, QuestionModule
 from lit_unlearn.callbacks import Interpolation
+from lit_unlearn.models.source import ModelSource
 from lit_unlearn.questions.sets import EvaluationSource, PerturbationSource
 from tests.questions.test_sets import write_questions
 from tests.tiny_world import write_model
@@ -42,7 +43,7 @@ def test_it_answers_as_the_unlearning_module_does_before_training(world: Path, t
     )
     write_model(tmp_path / "model", config)
     with_losses = demo_module(world, layer=1)
-    with_losses.pretrained = str(tmp_path / "model")
+    with_losses.model_source = ModelSource(str(tmp_path / "model"))
     alone = validated(QuestionModule(str(tmp_path / "model")), world, tmp_path)
     assert alone["evaluations"] == validated(with_losses, world, tmp_path, "losses")["evaluations"]
     predictions = alone["evaluations"][0]["outcomes"]["retain/1 token"]["prediction"]

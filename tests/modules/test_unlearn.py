@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, MistralConfig
 from lit_unlearn import DPO, NLL, NPO, RMU, AdaptiveRMU, InputError, LogitKL, LogitMSE, RepresentationMSE, UnlearnModule
 from lit_unlearn.losses.contract import Loss
 from lit_unlearn.models.layers import decoder_layers
+from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.trainable import choose_trainable, default_trainable
 from lit_unlearn.running.frozen import FrozenModel
 from tests.families import write_family
@@ -307,7 +308,7 @@ def test_a_per_topic_list_needs_data_that_names_its_topics(world: Path, tmp_path
 def test_the_originals_are_the_trained_parameters_before_training(world: Path, tmp_path: Path, family: str) -> None:
     folder = write_family(tmp_path, family)
     module = demo_module(world, layer=3)
-    module.pretrained = str(folder)
+    module.model_source = ModelSource(str(folder))
     quiet_trainer(tmp_path, max_steps=1).fit(module, demo_data(world, tokenizer=str(folder)))
     source = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).state_dict()
     originals = module.frozen.originals()

@@ -11,6 +11,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from lit_unlearn import DPO, NPO, RMU, LogitKL, Lora, RepresentationMSE
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.models.loading import load_model
+from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.trainable import choose_default
 from lit_unlearn.running.dropout import overrides, seeded
 from lit_unlearn.running.frozen import FrozenModel
@@ -33,7 +34,7 @@ METHODS: dict[str, dict[str, Any]] = {
 
 def gradients(folder: Path, *, rate: float, again: bool) -> tuple[dict[str, Tensor], int]:
     """The gradients of a loss on logits and hidden states, and the bytes that were kept for backward."""
-    model = load_model(str(folder), torch.float32)
+    model = load_model(ModelSource(str(folder)), torch.float32)
     layers, batch = decoder_layers(model), pairs(1)[0]["retain"]
     choose_default(model, layers, 2)
     weights = {parameter.data_ptr() for parameter in model.parameters()}

@@ -16,6 +16,7 @@ from lit_unlearn import DPO, NPO, RMU, InputError, LogitKL, RepresentationMSE, U
 from lit_unlearn.losses.contract import Outputs
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.models.loading import load_model
+from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.trainable import choose_default
 from lit_unlearn.running.dropout import check_acts, overrides
 from lit_unlearn.running.frozen import FrozenModel
@@ -28,7 +29,7 @@ from tests.training import Losses, demo_data, demo_module, quiet_trainer
 
 @pytest.mark.parametrize("family", each_family())
 def test_the_updated_model_alone_drops_out_above_the_prefix(tmp_path: Path, family: str) -> None:
-    model = load_model(str(write_family(tmp_path, family)), torch.float32)
+    model = load_model(ModelSource(str(write_family(tmp_path, family))), torch.float32)
     layers, batch = decoder_layers(model), pairs(1)[0]["retain"]
     choose_default(model, layers, 3)
     drops = overrides(layers[1:], 0.5)
@@ -63,7 +64,7 @@ DROPPING_ELSEWHERE: dict[str, dict[str, Any]] = {
 
 def family(folder: Path, config: str, options: dict[str, Any]) -> PreTrainedModel:
     write_model(folder / config, getattr(transformers, config)(**options))
-    return load_model(str(folder / config), torch.float32)
+    return load_model(ModelSource(str(folder / config)), torch.float32)
 
 
 def check(model: PreTrainedModel, first: int = 0) -> None:
@@ -88,7 +89,8 @@ def test_only_the_attention_weights_are_dropped(tmp_path: Path, name: str) -> No
 @pytest.mark.parametrize("implementation", [None, "eager"])
 @pytest.mark.parametrize("name", each_family())
 def test_in_every_family_what_is_set_acts(tmp_path: Path, name: str, implementation: str | None) -> None:
-    model = load_model(str(write_family(tmp_path, name)), torch.float32, attn_implementation=implementation)
+    source = ModelSource(str(write_family(tmp_path, name)), attn_implementation=implementation)
+    model = load_model(source, torch.float32)
     before = torch.get_rng_state()
     check(model, first=LAYERS - 2)
     assert torch.equal(torch.get_rng_state(), before)
@@ -120,7 +122,7 @@ def test_an_attention_implementation_that_refuses_dropout_is_refused(
             raise ValueError("no dropout\nin here")  # as flex_attention does, which takes long to compile
         return sdpa_attention_forward(*args, **options)
 
-    model = load_model(str(world / "model"), torch.float32)
+    model = load_model(ModelSource(str(world / "model")), torch.float32)
     monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS._global_mapping, "sdpa", refusing)
     with pytest.raises(InputError, match=r"Attention refuses it \(no dropout in here\); set it to 0"):
         check(model)
@@ -129,7 +131,7 @@ def test_an_attention_implementation_that_refuses_dropout_is_refused(
 def test_what_does_not_act_is_refused_before_training(world: Path, tmp_path: Path) -> None:
     family(tmp_path, "PersimmonConfig", WIDTHS | {"vocab_size": 400})
     module = demo_module(world, layer=1, attention_dropout=0.1)
-    module.pretrained = str(tmp_path / "PersimmonConfig")
+    module.model_source = ModelSource(str(tmp_path / "PersimmonConfig"))
     trainer = quiet_trainer(tmp_path)
     with pytest.raises(InputError, match=r"^model.attention_dropout: PersimmonAttention"):
         trainer.fit(module, demo_data(world, tokenizer=str(world / "model")))
@@ -161,7 +163,7 @@ def test_what_is_dropped_is_a_function_of_the_seed(world: Path, tmp_path: Path) 
 
 
 def test_a_rate_of_0_changes_nothing(world: Path, tmp_path: Path) -> None:
-    assert overrides(decoder_layers(load_model(str(world / "model"), torch.float32)), 0.0) == []
+    assert overrides(decoder_layers(load_model(ModelSource(str(world / "model")), torch.float32)), 0.0) == []
     plain, dropped = (
         fit(world, tmp_path / "0", attention_dropout=0.0),
         fit(world, tmp_path / "1", attention_dropout=0.1),

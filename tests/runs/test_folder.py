@@ -1,11 +1,17 @@
+import multiprocessing
 import os
+import signal
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from lit_unlearn.errors import InputError
+from lit_unlearn.runs import checksums, layout
+from lit_unlearn.runs import folder as run_folder
 from lit_unlearn.runs.folder import RunFolder
 
 
@@ -123,3 +129,64 @@ def test_processes_of_another_launcher_make_no_folder(monkeypatch: pytest.Monkey
     RunFolder().claim(None, ["rmu.yaml"])
     assert RunFolder().claim("wanted", []) == Path("wanted")
     assert not any(Path().iterdir())
+
+
+def _write_until_killed(folder: str, claimed: Event) -> None:
+    with RunFolder() as run:
+        run.claim(folder, [])
+        claimed.set()
+        signal.pause()
+
+
+def test_another_process_is_refused_until_the_first_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_folder, "_PATIENCE", 0.0)
+    context = multiprocessing.get_context("spawn")
+    claimed = context.Event()
+    other = context.Process(target=_write_until_killed, args=(os.path.abspath("run"), claimed))
+    other.start()
+    try:
+        assert claimed.wait(100)
+        with pytest.raises(InputError, match=r"^trainer.default_root_dir: another run is writing into run; wait for"):
+            RunFolder().claim("run", [])
+    finally:
+        assert other.pid is not None
+        os.kill(other.pid, signal.SIGKILL)
+        other.join()
+    assert Path("run", layout.LOCK).exists()
+    with RunFolder() as folder:
+        folder.claim("run", [])
+    assert not any(Path("run").iterdir())
+
+
+def test_a_run_that_is_refused_removes_nothing_of_the_one_that_is_writing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused() -> None:
+        with RunFolder() as folder:
+            folder.claim("run", [])
+
+    monkeypatch.setattr(run_folder, "_PATIENCE", 0.0)
+    with RunFolder() as other:
+        other.claim("run", [])
+        with pytest.raises(InputError, match="another run is writing"):
+            refused()
+        assert Path("run", layout.LOCK).exists()
+
+
+def test_a_lock_is_in_no_checksums() -> None:
+    with RunFolder() as folder:
+        path = folder.claim("run", [])
+        (path / "config.yaml").touch()
+        checksums.write_checksums(path)
+        assert (path / layout.LOCK).exists()
+        assert checksums.wrong(path) == []
+    assert {found.name for found in path.iterdir()} == {"config.yaml", layout.CHECKSUMS}
+    assert layout.LOCK not in (path / layout.CHECKSUMS).read_text()
+
+
+def test_a_folder_that_cannot_be_locked_is_written_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(*_: object, **__: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(FileLock, "acquire", unsupported)
+    with pytest.warns(UserWarning, match=r"run cannot be locked \(Operation not supported\)"), RunFolder() as folder:
+        (folder.claim("run", []) / "config.yaml").touch()
+    assert Path("run", layout.CHECKSUMS).exists()

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from lit_unlearn.commands.options.command_parser import CommandParser
 from lit_unlearn.commands.report.section import write_section
 from lit_unlearn.errors import InputError
+from lit_unlearn.runs import layout
 
 
 class _Analysis(NamedTuple):
@@ -59,7 +60,7 @@ def main(words: Sequence[str]) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     write_section(out, section, figure)
     print(f"\n{section.markdown()}")
-    print(f"Open {out / 'figure.png'} and {out / 'section.md'}.")
+    print(f"Open {out / layout.FIGURE_PNG} and {out / layout.SECTION_TEXT}.")
 
 
 def _is_shared(word: str) -> bool:
@@ -69,7 +70,7 @@ def _is_shared(word: str) -> bool:
 
 
 def _default_out(path: Path, name: str) -> Path:
-    return (path if path.is_dir() else Path()) / "analysis" / name
+    return (path if path.is_dir() else Path()) / layout.ANALYSES / name
 
 
 def _module(name: str) -> Any:

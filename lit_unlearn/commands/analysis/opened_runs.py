@@ -1,8 +1,8 @@
 """Finished runs, opened for an analysis: their options, data and models; nothing is trained."""
 
 import os
-import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import cast
@@ -12,17 +12,17 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_unlearn.callbacks import ExportPretrained, PerturbationRobustness
 from lit_unlearn.commands.fit.config_cli import ConfigCLI
-from lit_unlearn.commands.options import config_files
+from lit_unlearn.commands.options.words import Words
 from lit_unlearn.commands.report.runs import BASE
-from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
 from lit_unlearn.models import loading
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.models.precision import weights_dtype
+from lit_unlearn.models.source import ModelSource
+from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.modules.unlearn import UnlearnModule
-
-CONFIG = "config.yaml"
+from lit_unlearn.runs import layout
 
 
 class Run:
@@ -42,7 +42,7 @@ class Run:
         # What an earlier one was seeded with is not this one's.
         os.environ.pop("PL_GLOBAL_SEED", None)
         try:
-            self._config = ConfigCLI(config_files.resolve(["-c", _file(path), *words, "--ckpt_path=null"]))
+            self._config = ConfigCLI(_options(path, words))
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
 
@@ -81,7 +81,7 @@ class Run:
             InputError: there is none.
         """
         named = [one.folder for one in self._callbacks() if isinstance(one, ExportPretrained) and one.folder]
-        path = Path(named[0]) if named else self.path / "export"
+        path = Path(named[0]) if named else self.path / layout.EXPORT
         if not path.is_dir():
             raise InputError(
                 f"{self.path}: there is no unlearned model in {path}; let the run finish with the callback "
@@ -91,30 +91,23 @@ class Run:
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The model's own."""
-        module = self.module
-        return load_tokenizer(module.pretrained, revision=module.revision, trust_remote_code=module.trust_remote_code)
+        return load_tokenizer(self.module.model_source)
 
     def load_base(self) -> PreTrainedModel:
         """The model before unlearning, on the config's device and in its precision."""
-        return self._load(self.module.pretrained, self.module.revision)
+        return self._load(self.module.model_source)
 
     def load_unlearned(self) -> PreTrainedModel:
         """The model after unlearning, likewise."""
-        return self._load(str(self.export), "main")
+        return self._load(replace(self.module.model_source, pretrained=str(self.export), revision="main"))
 
     def layers(self, model: PreTrainedModel) -> nn.ModuleList:
         """The decoder layers of one of the two."""
         return decoder_layers(model, self.module.decoder_layers)
 
-    def _load(self, pretrained: str, revision: str) -> PreTrainedModel:
-        module, trainer = self.module, self._config.trainer
-        model = loading.load_model(
-            pretrained,
-            weights_dtype(str(trainer.precision)),
-            revision=revision,
-            attn_implementation=module.attn_implementation,
-            trust_remote_code=module.trust_remote_code,
-        )
+    def _load(self, source: ModelSource) -> PreTrainedModel:
+        trainer = self._config.trainer
+        model = loading.load_model(source, weights_dtype(str(trainer.precision)))
         return cast(PreTrainedModel, model.to(trainer.strategy.root_device))  # type: ignore[arg-type]
 
     def _callbacks(self) -> list[object]:
@@ -153,13 +146,12 @@ def _names(paths: Sequence[Path]) -> list[str]:
     return [f"./{name}" if name == BASE else name for name in names]
 
 
-def _file(path: Path) -> str:
-    """The config of a run's folder; any other path as it is."""
-    if not path.is_dir():
-        return str(path)
-    config, remedy = path / CONFIG, "give the folder of a run of `lit-unlearn fit`"
-    if not config.is_file():
-        raise InputError(f"there is no {CONFIG}; {remedy}")
-    if re.search("^verbose:", config.read_text(encoding="utf-8"), re.MULTILINE):  # an option of these alone
+def _options(path: Path, words: Sequence[str]) -> Words:
+    """The options of a run's folder, or of a config, with others that win over them."""
+    config, remedy = path / layout.CONFIG if path.is_dir() else path, "give the folder of a run of `lit-unlearn fit`"
+    if path.is_dir() and not config.is_file():
+        raise InputError(f"there is no {layout.CONFIG}; {remedy}")
+    options = Words.read(["-c", str(config), *words, "--ckpt_path=null"], command="fit")
+    if path.is_dir() and "verbose" in options.files[0].options:  # an option of these alone
         raise InputError(f"this is a run of validate or test, which leaves no model; {remedy}")
-    return str(config)
+    return options

@@ -2,9 +2,6 @@
 
 from typing import Any
 
-import lightning as L
-from lightning.pytorch.strategies import ModelParallelStrategy
-
 from lit_unlearn.errors import InputError
 
 
@@ -27,20 +24,6 @@ def check_weights_only(options: Any) -> None:
             "it out"
         )
     options.weights_only = True
-
-
-def check_sizes(trainer: L.Trainer) -> None:
-    """The mesh of ModelParallelStrategy has a place for each process: Lightning would say so in each of them."""
-    strategy, processes = trainer.strategy, trainer.num_devices * trainer.num_nodes
-    if not isinstance(strategy, ModelParallelStrategy):
-        return
-    if strategy._tensor_parallel_size != 1:
-        raise InputError("trainer.strategy: tensor parallelism is not supported; set tensor_parallel_size to 1")
-    if strategy._data_parallel_size != processes:
-        raise InputError(
-            f"trainer.strategy.data_parallel_size: {strategy._data_parallel_size}, and trainer.devices times "
-            f"trainer.num_nodes are {processes} processes; set it to {processes}"
-        )
 
 
 def check_numbers(options: Any) -> None:

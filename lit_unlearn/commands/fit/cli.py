@@ -20,15 +20,17 @@ import lit_unlearn.losses.no_loss
 import lit_unlearn.losses.retain  # noqa: F401  short class names in YAML are those of imported classes
 from lit_unlearn.callbacks import LastCheckpoint, LMEvalHarness, PerturbationRobustness
 from lit_unlearn.commands.fit import resuming
-from lit_unlearn.commands.fit.checks import check_alone, check_numbers, check_sizes, check_weights_only
+from lit_unlearn.commands.fit.checks import check_alone, check_numbers, check_weights_only
 from lit_unlearn.commands.fit.save_config import SaveConfig
 from lit_unlearn.commands.options.errors import readable
 from lit_unlearn.commands.options.parsers import AloneParser, Parser
+from lit_unlearn.commands.options.words import Words
+from lit_unlearn.distributed.checks import check_sizes
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.precision import weights_dtype
 from lit_unlearn.modules.question import QuestionModule
 from lit_unlearn.modules.unlearn import UnlearnModule
-from lit_unlearn.runs import requeue
+from lit_unlearn.runs import layout, requeue
 from lit_unlearn.runs.atomic_files import check_makable
 from lit_unlearn.runs.checkpoint_io import WholeCheckpointIO, check_whole, resumes
 from lit_unlearn.runs.folder import RunFolder
@@ -43,8 +45,8 @@ class UnlearnCLI(LightningCLI):
 
     model: UnlearnModule | QuestionModule
 
-    def __init__(self, words: list[str], folder: RunFolder, *, alone: bool = False) -> None:
-        self.folder = folder
+    def __init__(self, words: Words, folder: RunFolder, *, alone: bool = False) -> None:
+        self.folder, self.words = folder, words
         super().__init__(
             QuestionModule if alone else UnlearnModule,
             L.LightningDataModule,
@@ -53,7 +55,7 @@ class UnlearnCLI(LightningCLI):
             save_config_kwargs={"save_to_log_dir": False},
             seed_everything_default=0,
             parser_class=AloneParser if alone else Parser,
-            args=words,
+            args=list(words),
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
         )
@@ -66,6 +68,9 @@ class UnlearnCLI(LightningCLI):
     def setup_parser(self, *args: Any, **kwargs: Any) -> None:
         """The parsers of all commands, with the meaning that some options have here."""
         super().setup_parser(*args, **kwargs)
+        for parser in self._subcommand_parsers.values():
+            if isinstance(parser, AloneParser):
+                parser.files = {file.path: file for file in self.words.files}
         for parser in (self._parser("validate"), self._parser("test")):
             parser.set_defaults(verbose=None)
             _option(parser, "verbose").help = "print Lightning's own table of results; null: where no other is printed"
@@ -124,7 +129,7 @@ class UnlearnCLI(LightningCLI):
     def _check_goes_on(self) -> None:
         if self.subcommand != "fit":
             raise InputError(
-                f"ckpt_path: {resuming.LAST!r} goes on with a fit; give a file such as RUN/{resuming.NAME}"
+                f"ckpt_path: {resuming.LAST!r} goes on with a fit; give a file such as RUN/{layout.LAST_CHECKPOINT}"
             )
         if self.config["fit"].trainer.default_root_dir is None:
             raise InputError(
@@ -138,7 +143,7 @@ class UnlearnCLI(LightningCLI):
         first = getattr(rank_zero_only, "rank", 0) == 0
         if resuming.is_finished(folder):
             if first:
-                print(f"The run in {folder} is finished; a longer one: --ckpt_path {folder / resuming.NAME}")
+                print(f"The run in {folder} is finished; a longer one: --ckpt_path {folder / layout.LAST_CHECKPOINT}")
             raise SystemExit(0)
         if first:
             resuming.clean(folder)
@@ -171,7 +176,7 @@ class UnlearnCLI(LightningCLI):
         if path is not None and zipfile.is_zipfile(path) and not resumes(path):
             raise InputError(
                 f"ckpt_path: {path} holds weights alone, of save_weights_only, with which no run can go on; give one "
-                f"such as RUN/{resuming.NAME}"
+                f"such as RUN/{layout.LAST_CHECKPOINT}"
             )
         assert isinstance(self.model, UnlearnModule)
         self.model.check_optimizer()
@@ -203,7 +208,7 @@ class UnlearnCLI(LightningCLI):
             if isinstance(callback, ModelCheckpoint) and callback.dirpath:
                 check_makable(Path(callback.dirpath), "ModelCheckpoint.dirpath")
         weights_dtype(str(self.trainer.precision))
-        check_sizes(self.trainer)
+        check_sizes(self.trainer.strategy, self.trainer.num_devices * self.trainer.num_nodes)
         self.model.check_model()
         path = options.ckpt_path
         if isinstance(self.model, UnlearnModule) and path is not None and zipfile.is_zipfile(path):

@@ -1,23 +1,27 @@
 """The model and the data of a config, without a run."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
 
 from lit_unlearn.commands.fit.cli import UnlearnCLI
+from lit_unlearn.commands.options.words import Words
 from lit_unlearn.errors import InputError
 from lit_unlearn.modules.unlearn import UnlearnModule
 from lit_unlearn.runs.folder import RunFolder
 
 
 class ConfigCLI(UnlearnCLI):
-    """The model and the data of a config for `fit`; nothing is loaded, nothing runs."""
+    """The model and the data of a config for `fit`; nothing is loaded, nothing runs.
+
+    Args:
+        words: of `fit`.
+    """
 
     model: UnlearnModule
 
-    def __init__(self, words: Sequence[str]) -> None:
-        super().__init__(["fit", *words], RunFolder(), alone=False)
+    def __init__(self, words: Words) -> None:
+        super().__init__(words, RunFolder(), alone=False)
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """A Trainer for the config's accelerator and precision that leaves nothing on disk."""

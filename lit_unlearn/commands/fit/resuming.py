@@ -10,16 +10,12 @@ import yaml
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lit_unlearn.callbacks import last_checkpoint
 from lit_unlearn.errors import InputError
-from lit_unlearn.runs import checkpoint_io, checksums
+from lit_unlearn.runs import checkpoint_io, layout
 from lit_unlearn.runs.atomic_files import recover, remove_partial, replaced
 
 LAST = "last"
 """The value of `ckpt_path`."""
-NAME = last_checkpoint.NAME
-"""Of the checkpoint in a run's folder."""
-CONFIG = "config.yaml"
 _ABSENT = object()
 
 
@@ -45,7 +41,7 @@ def check_options(folder: Path, options: str) -> dict[str, Any]:
     Raises:
         InputError: the run there has other options.
     """
-    path = folder / CONFIG
+    path = folder / layout.CONFIG
     if not path.is_file():
         return {}
     before: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -62,9 +58,9 @@ def check_options(folder: Path, options: str) -> dict[str, Any]:
 def clean(folder: Path) -> None:
     """Removes what an interruption has left half-written in a folder that nothing else writes into."""
     remove_partial(folder)
-    recover(folder / NAME)
+    recover(folder / layout.LAST_CHECKPOINT)
     if checkpoint(folder) is None:
-        (folder / "metrics.csv").unlink(missing_ok=True)
+        (folder / layout.METRICS).unlink(missing_ok=True)
 
 
 def checkpoint(folder: Path) -> str | None:
@@ -72,27 +68,27 @@ def checkpoint(folder: Path) -> str | None:
 
     One that `recover` is about to give its name back, in another process, counts.
     """
-    path = folder / NAME
+    path = folder / layout.LAST_CHECKPOINT
     if path.exists() or replaced(path).exists():
         return str(path)
-    found = sorted((folder / "checkpoints").glob("*.ckpt"), key=lambda one: one.stat().st_mtime_ns)
+    found = sorted((folder / layout.CHECKPOINTS).glob("*.ckpt"), key=lambda one: one.stat().st_mtime_ns)
     return next((str(one) for one in reversed(found) if one.is_dir() or checkpoint_io.resumes(str(one))), None)
 
 
 def is_finished(folder: Path) -> bool:
     """Whether the run in this folder has ended: its checksums are the last that it writes."""
-    return (folder / checksums.NAME).is_file()
+    return (folder / layout.CHECKSUMS).is_file()
 
 
 def command(folder: Path) -> str:
     """What goes on with the run in a folder, as one types it."""
-    words = ["lit-unlearn", "fit", "-c", str(folder / CONFIG), "--trainer.default_root_dir", str(folder)]
+    words = ["lit-unlearn", "fit", "-c", str(folder / layout.CONFIG), "--trainer.default_root_dir", str(folder)]
     return shlex.join([*words, "--ckpt_path", LAST])
 
 
 def step(folder: Path) -> int | None:
     """The step after which the run in a folder goes on; None where it has no `last.ckpt` yet."""
-    path = folder / NAME
+    path = folder / layout.LAST_CHECKPOINT
     path = path / "meta.pt" if path.is_dir() else path  # a folder is what several processes have written
     return int(torch.load(path, mmap=True, weights_only=True)["global_step"]) if path.is_file() else None
 

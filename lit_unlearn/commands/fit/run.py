@@ -8,15 +8,16 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lit_unlearn.commands.fit import resuming
 from lit_unlearn.commands.fit.cli import UnlearnCLI
 from lit_unlearn.commands.log_filter import quiet
+from lit_unlearn.commands.options.words import Words
 from lit_unlearn.errors import Diverged, InputError
 from lit_unlearn.runs.folder import RunFolder
 
 
-def run(words: list[str], *, alone: bool = False) -> None:
+def run(words: Words, *, alone: bool = False) -> None:
     """Runs `fit`, `validate` or `test` with these options.
 
     Args:
-        words: of the command line, the command first.
+        words: of the command line.
         alone: evaluate a model without losses: its options are among the words, not in files.
 
     Raises:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from torch import nn
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -15,16 +14,18 @@ from lit_unlearn.commands.forget_tokens.ngrams import Document, Scored, Settings
 from lit_unlearn.commands.forget_tokens.representations import Representations
 from lit_unlearn.commands.forget_tokens.similarity import mean_scores, ranked
 from lit_unlearn.commands.log_filter import quiet
-from lit_unlearn.commands.options import config_files
 from lit_unlearn.commands.options.command_parser import CommandParser
+from lit_unlearn.commands.options.words import Words
 from lit_unlearn.data.fingerprints import tokenizer_fingerprint, values_fingerprint
-from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
 from lit_unlearn.models import loading
 from lit_unlearn.models.checks import check_vocabulary
+from lit_unlearn.models.first_layers import FirstLayers
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.models.precision import weights_dtype
+from lit_unlearn.models.source import ModelSource
+from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.questions.similar_ngrams import CLASSES
 from lit_unlearn.runs.atomic_files import check_makable, write_whole
 from lit_unlearn.runs.partial_results import PartialResults
@@ -44,7 +45,7 @@ def main(words: Sequence[str]) -> None:
     settings = Settings(options.documents, options.ngrams_per_document, tuple(options.lengths), options.seed)
     _check(settings, options.out)
     with quiet():
-        config = ConfigCLI(config_files.resolve(shared))
+        config = ConfigCLI(Words.read(shared, command="fit"))
         found = find(config, settings, options.out)
     print(_table(found))
     print(f"Wrote {options.out}. Perturb with it: {{n: {settings.lengths[0]}, similarity: most, file: {options.out}}}")
@@ -53,11 +54,7 @@ def main(words: Sequence[str]) -> None:
 def find(config: ConfigCLI, settings: Settings, out: Path) -> dict[str, Any]:
     """Scores n-grams and writes the file, going on where the same command was interrupted."""
     data, tokenizer = config.datamodule, _tokenizer(config)
-    module = config.model
-    loaded = loading.load_config(
-        module.pretrained, revision=module.revision, trust_remote_code=module.trust_remote_code
-    )
-    check_vocabulary(loaded, len(tokenizer))
+    check_vocabulary(loading.load_config(config.model.model_source), len(tokenizer))
     data.prepare_texts()
     documents = draw_documents(list(data.forget.values()), tokenizer, settings.documents, seed=settings.seed)
     facts = _facts(config, tokenizer, documents, settings)
@@ -92,18 +89,12 @@ def _score_parts(
 
 
 def _load(config: ConfigCLI) -> PreTrainedModel:
-    """The frozen model on its device, without the layers that need not run."""
+    """The frozen model's first layers on its device; those that need not run are not loaded."""
     module, trainer = config.model, config.trainer
-    model = loading.load_model(
-        module.pretrained,
-        weights_dtype(str(trainer.precision)),
-        revision=module.revision,
-        attn_implementation=module.attn_implementation,
-        trust_remote_code=module.trust_remote_code,
-    )
-    layers = decoder_layers(model, module.decoder_layers)
-    for index in range(module.layer + 1, len(layers)):
-        layers[index] = nn.Identity()
+    dtype = weights_dtype(str(trainer.precision))
+    shape = module.without_weights(dtype)
+    part = FirstLayers.of(shape, decoder_layers(shape, module.decoder_layers), module.layer)
+    model = loading.load_model(module.model_source, dtype, part=part)
     return cast(PreTrainedModel, model.to(trainer.strategy.root_device))  # type: ignore[arg-type]
 
 
@@ -114,9 +105,7 @@ def _tokenizer(config: ConfigCLI) -> PreTrainedTokenizerBase:
         raise InputError(
             f"data: {type(data).__name__} has no forget stream of texts; take UnlearnDataModule or one that extends it"
         )
-    if data.tokenizer is not None:
-        return load_tokenizer(data.tokenizer)
-    return load_tokenizer(module.pretrained, revision=module.revision, trust_remote_code=module.trust_remote_code)
+    return load_tokenizer(module.model_source if data.tokenizer is None else ModelSource(data.tokenizer))
 
 
 def _facts(
@@ -137,11 +126,9 @@ def _facts(
 
 def _weights(config: ConfigCLI) -> list[Any]:
     """What tells a model's weights from others that were at the same place before."""
-    module = config.model
-    files = sorted(Path(module.pretrained).glob("*.safetensors"))
-    loaded = loading.load_config(
-        module.pretrained, revision=module.revision, trust_remote_code=module.trust_remote_code
-    )
+    source = config.model.model_source
+    files = sorted(Path(source.pretrained).glob("*.safetensors"))
+    loaded = loading.load_config(source)
     return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files] + [
         getattr(loaded, "_commit_hash", None)  # of a hub model
     ]

@@ -2,18 +2,23 @@
 
 import contextlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lit_unlearn.commands.options import config_files, suggestions
+from lit_unlearn.commands.options import suggestions
 from lit_unlearn.commands.options.errors import readable
+from lit_unlearn.commands.options.option_file import OptionFile
 from lit_unlearn.errors import InputError
 
 
 class Parser(LightningArgumentParser):
-    """A parser whose errors are ours: one line, with the nearest key that exists."""
+    """A parser whose errors are ours: one line, with the nearest key that exists; no option is abbreviated."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, allow_abbrev=False, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raises InputError where jsonargparse would print its usage and exit."""
@@ -25,10 +30,13 @@ class Parser(LightningArgumentParser):
 class AloneParser(Parser):
     """A parser for an evaluation without losses: the files' `model` sections are left out."""
 
+    files: Mapping[str, OptionFile]
+    """Those of the command line, by path."""
+
     def parse_path(self, path: Any, *args: Any, **kwargs: Any) -> Any:
-        """Parses a file."""
+        """Parses a file of the command line, which is opened already."""
         with contextlib.chdir(Path(path).absolute().parent):  # where its own relative paths begin
-            return self.parse_string(config_files.without(Path(path).name, "model"), *args, **kwargs)
+            return self.parse_string(self.files[str(path)].without("model"), *args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raises InputError, of its own for an option of UnlearnModule."""

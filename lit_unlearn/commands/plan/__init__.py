@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lit_unlearn.commands.log_filter import quiet
-from lit_unlearn.commands.options import config_files
 from lit_unlearn.commands.options.command_parser import CommandParser
+from lit_unlearn.commands.options.words import Words
 from lit_unlearn.commands.plan import table
 from lit_unlearn.commands.plan.check import Check
 from lit_unlearn.commands.plan.config import STRATEGIES, PlanCLI
@@ -19,6 +19,7 @@ from lit_unlearn.commands.plan.machine_checks import checks
 from lit_unlearn.commands.plan.machines import GPUS, UTILISATION
 from lit_unlearn.commands.plan.step import ModelBytes, Step, StepRows, simulate
 from lit_unlearn.commands.plan.strategies import Growth, Layout, layout, layouts
+from lit_unlearn.data.steps import check_share
 from lit_unlearn.errors import InputError
 from lit_unlearn.runs.atomic_files import write_whole
 
@@ -85,7 +86,7 @@ def main(words: Sequence[str]) -> None:
     if options.json is not None and options.json.is_dir():
         raise InputError(f"--json: {options.json} is a folder; give a file's name, such as {options.json}/plan.json")
     with quiet(), _silent():
-        found = plan(PlanCLI(config_files.resolve(shared)))
+        found = plan(PlanCLI(Words.read(shared, command="fit")))
     print(found.text())
     if options.json is not None:
         write_whole(options.json, json.dumps(found.as_json(), indent=1) + "\n")
@@ -102,11 +103,7 @@ def plan(config: PlanCLI) -> Plan:
         InputError: what is to be trained is not found, or the batch cannot be shared by the processes.
     """
     strategy, processes, size = config.strategy, config.processes, config.datamodule.batch_size
-    if size % processes:
-        raise InputError(
-            f"data.batch_size: {size} rows cannot be shared evenly by {processes} processes; batch_size is that of all "
-            "processes together"
-        )
+    check_share(size, processes)
     topics = config.rows(processes)
     longest = max(topics, key=lambda rows: rows.tokens)
     other = longest._replace(batch=1 if longest.batch > 1 else 2)

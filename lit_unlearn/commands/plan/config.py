@@ -10,7 +10,7 @@ from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from lit_unlearn.commands.fit.config_cli import ConfigCLI
 from lit_unlearn.commands.plan.step import StepRows
 from lit_unlearn.datamodules import UnlearnDataModule
-from lit_unlearn.distributed.checks import check_replicas
+from lit_unlearn.distributed.checks import check_replicas, check_sizes
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.checks import check_topics
 from lit_unlearn.models.precision import weights_dtype
@@ -75,10 +75,11 @@ class PlanCLI(ConfigCLI):
         """How processes share the work: `ONE`, `DDP` or `FSDP2`.
 
         Raises:
-            InputError: they share it in a way that is not known here.
+            InputError: they share it in a way that is not known here, or cannot.
         """
         strategy = self.trainer_options.strategy
         if isinstance(strategy, ModelParallelStrategy):
+            check_sizes(strategy, self.processes)
             return FSDP2
         if not isinstance(strategy, DDPStrategy) and str(strategy).partition("_")[0] not in ("auto", "ddp"):
             name = repr(strategy) if isinstance(strategy, str) else type(strategy).__name__

@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lit_unlearn.callbacks import ExportPretrained, LastCheckpoint
 from lit_unlearn.commands.plan.config import PlanCLI
 from lit_unlearn.commands.plan.step import ModelBytes
+from lit_unlearn.runs import layout
 
 
 class Written(NamedTuple):
@@ -33,7 +34,7 @@ def written(config: PlanCLI, model: ModelBytes) -> list[Written]:
     return [
         *_exports(exports, root, model),
         *_checkpoints(checkpoints, root, model, config.trainer_options.max_steps),
-        *(Written("last.ckpt", root, 2 * (model.trained + model.optimizer), 1) for _ in kept),
+        *(Written(layout.LAST_CHECKPOINT, root, 2 * (model.trained + model.optimizer), 1) for _ in kept),
     ]
 
 
@@ -45,7 +46,7 @@ def run_folder(config: PlanCLI) -> Path:
 def _exports(exports: list[ExportPretrained], root: Path, model: ModelBytes) -> Iterator[Written]:
     for export in exports:
         folder = Path(export.folder) if export.folder else root
-        yield Written("adapter" if export.adapter else "export", folder, _export_size(export, model), 1)
+        yield Written("adapter" if export.adapter else layout.EXPORT, folder, _export_size(export, model), 1)
 
 
 def _export_size(export: ExportPretrained, model: ModelBytes) -> int:
@@ -57,7 +58,7 @@ def _checkpoints(checkpoints: list[ModelCheckpoint], root: Path, model: ModelByt
         each = model.trained + (0 if checkpoint.save_weights_only else model.optimizer)
         files = _kept(checkpoint, steps)
         # A new file is whole before the one in whose place it comes is removed.
-        yield Written("checkpoints", Path(checkpoint.dirpath or root), each * (files + 1), files)
+        yield Written(layout.CHECKPOINTS, Path(checkpoint.dirpath or root), each * (files + 1), files)
 
 
 def _kept(checkpoint: ModelCheckpoint, steps: int) -> int:

@@ -10,24 +10,25 @@ from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, OfflineMo
 
 from lit_unlearn.commands.plan.check import Check
 from lit_unlearn.datamodules import UnlearnDataModule
-from lit_unlearn.modules.unlearn import UnlearnModule
+from lit_unlearn.models.source import ModelSource
 
 _SECONDS = 3.0
 """So long the hub may take to answer."""
 _WEIGHTS = ("model.safetensors.index.json", "model.safetensors")
 
 
-def check_model(module: UnlearnModule) -> Check:
+def check_model(source: ModelSource) -> Check:
     """Whether the model's weights are here or can be fetched; nothing is."""
-    name = f"model {module.pretrained}"
-    if Path(module.pretrained).is_dir():
-        if any(Path(module.pretrained).glob("*.safetensors")):
+    pretrained, revision = source.pretrained, source.revision
+    name = f"model {pretrained}"
+    if Path(pretrained).is_dir():
+        if any(Path(pretrained).glob("*.safetensors")):
             return Check(name, "ok", "local")
         return Check(name, "fails", "the folder has no *.safetensors", "put the weights there, or name a hub model")
-    cached = (try_to_load_from_cache(module.pretrained, file, revision=module.revision) for file in _WEIGHTS)
+    cached = (try_to_load_from_cache(pretrained, file, revision=revision) for file in _WEIGHTS)
     if any(isinstance(path, str) for path in cached):
         return Check(name, "ok", "in the hub's cache")
-    return _reachable(name, hf_hub_url(module.pretrained, "config.json", revision=module.revision), module.pretrained)
+    return _reachable(name, hf_hub_url(pretrained, "config.json", revision=revision), pretrained)
 
 
 def check_data(data: UnlearnDataModule) -> Iterator[Check]:

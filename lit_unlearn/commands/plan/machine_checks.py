@@ -18,6 +18,7 @@ from lit_unlearn.commands.plan.disk import Written, run_folder
 from lit_unlearn.commands.plan.strategies import Layout
 from lit_unlearn.commands.plan.table import unit
 from lit_unlearn.runs.atomic_files import existing
+from lit_unlearn.runs.folder import holds_something
 
 _SLOW = 1e12
 _CPU_RATE = 1e11
@@ -39,9 +40,9 @@ def checks(config: PlanCLI, layout: Layout, files: Sequence[Written], flops: flo
         *(_gpus(config, layout) if on_gpu else [*_processor(config, flops), _memory(layout)]),
         *_disk(files),
         _folder(run_folder(config)),
-        hub.check_model(config.model),
+        hub.check_model(config.model.model_source),
         *hub.check_data(config.datamodule),
-        *_attention(config.model.attn_implementation),
+        *_attention(config.model.model_source.attn_implementation),
         *_versions(),
     ]
 
@@ -107,7 +108,7 @@ def _disk(files: Sequence[Written]) -> Iterator[Check]:
 
 def _folder(path: Path) -> Check:
     name = f"folder {path}"
-    if path.name != "runs" and path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.name != "runs" and path.exists() and (not path.is_dir() or holds_something(path)):
         return Check(name, "fails", "holds something already", "give a new trainer.default_root_dir")
     if not os.access(existing(path), os.W_OK):
         return Check(name, "fails", "cannot be written", "give another trainer.default_root_dir")

@@ -14,9 +14,9 @@ from transformers import PreTrainedModel
 
 from lit_unlearn.commands.plan.ledger import COPIES, GRADIENTS, OPTIMIZER, PARTS, TRAINED, WEIGHTS, Ledger, size
 from lit_unlearn.commands.plan.shapes import Shapes, moved
+from lit_unlearn.distributed.sharding import left_whole, outside_layers
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.models import loading
-from lit_unlearn.models.first_layers import NotLoaded
 from lit_unlearn.models.precision import weights_dtype
 from lit_unlearn.modules.unlearn import UnlearnModule
 
@@ -198,9 +198,7 @@ def _batch(rows: int, tokens: int) -> Batch:
 
 def _stored(module: UnlearnModule) -> torch.dtype:
     """The dtype of the weights in the model's files, as its configuration says."""
-    config = loading.load_config(
-        module.pretrained, revision=module.revision, trust_remote_code=module.trust_remote_code
-    )
+    config = loading.load_config(module.model_source)
     found = config.dtype or config.get_text_config().dtype or torch.float32
     assert isinstance(found, torch.dtype)
     return found
@@ -208,8 +206,8 @@ def _stored(module: UnlearnModule) -> torch.dtype:
 
 def _measured(module: UnlearnModule, exported: int, optimizer: Optimizer) -> ModelBytes:
     model = module.updated
-    whole = _whole(model, needs_logits=module.forget.needs_logits or module.retain.needs_logits)
-    outside = (own for own in model.modules() if not _is_inside(own, module.layers) and own not in whole)
+    whole = left_whole(model, module.layers, needs_logits=module.forget.needs_logits or module.retain.needs_logits)
+    outside = (own for own in outside_layers(model, module.layers) if own not in whole)
     units = [size(own for own in layer.parameters() if not own.requires_grad) for layer in module.layers]
     return ModelBytes(
         exported,
@@ -218,19 +216,6 @@ def _measured(module: UnlearnModule, exported: int, optimizer: Optimizer) -> Mod
         max([*units, *(size(own.parameters(recurse=False)) for own in outside)]),
         size(parameter for own in whole for parameter in own.parameters(recurse=False)),
     )
-
-
-def _whole(model: PreTrainedModel, *, needs_logits: bool) -> list[nn.Module]:
-    """The modules that `sharding.shard` leaves whole: tied ones, and an untrained head whose logits are read."""
-    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
-    if head is None or isinstance(head, NotLoaded) or head.weight.requires_grad:
-        return []
-    tied = embedding.weight is head.weight
-    return [head, *([embedding] if tied else [])] if tied or needs_logits else []
-
-
-def _is_inside(module: nn.Module, layers: nn.ModuleList) -> bool:
-    return any(module is inner for layer in layers for inner in layer.modules())
 
 
 def _tensors(module: nn.Module) -> Iterator[Tensor]:

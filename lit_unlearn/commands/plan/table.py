@@ -7,6 +7,7 @@ from lit_unlearn.commands.plan.check import Check
 from lit_unlearn.commands.plan.disk import Written
 from lit_unlearn.commands.plan.machines import GPUS, UTILISATION
 from lit_unlearn.commands.plan.strategies import Layout
+from lit_unlearn.runs.tables import aligned
 
 _ABOUT = {
     "passing": "values between two operations; batches; what backward computes again",
@@ -42,7 +43,7 @@ def memory(chosen: Layout, weights_read: int) -> list[str]:
     notes = _ABOUT | {"weights": f"untrained, as loaded; a step reads {own.shown(weights_read)} of them"}
     rows = [(part, own.shown(size), notes.get(part, "")) for part, size in chosen.parts.items()]
     title = f"memory at the peak of a step, {chosen.name}"
-    return _aligned([(title, own.name, ""), *rows, ("together", own.shown(chosen.total), f"most by {chosen.binds}")])
+    return _indented([(title, own.name, ""), *rows, ("together", own.shown(chosen.total), f"most by {chosen.binds}")])
 
 
 def disk(files: Sequence[Written]) -> list[str]:
@@ -51,7 +52,7 @@ def disk(files: Sequence[Written]) -> list[str]:
         return []
     own = unit(max(one.size for one in files))
     rows = [(one.name, own.shown(one.size), f"{one.files} in the end" if one.files > 1 else "") for one in files]
-    return _aligned([("on disk, at most at one time", own.name, ""), *rows])
+    return _indented([("on disk, at most at one time", own.name, ""), *rows])
 
 
 def times(flops: float, batches: int | None, precision: str) -> list[str]:
@@ -62,7 +63,7 @@ def times(flops: float, batches: int | None, precision: str) -> list[str]:
         run = "-" if seconds is None or batches is None else _duration(seconds * batches)
         rows.append((gpu.name, str(gpu.gigabytes), "-" if seconds is None else f"{seconds:.2g}", run))
     note = f"An estimate: {UTILISATION:.0%} of the data sheet's rate, every row at its longest."
-    return [*_aligned([("one GPU", "GB", "s per batch", "whole run"), *rows]), f"  {note}"]
+    return [*_indented([("one GPU", "GB", "s per batch", "whole run"), *rows]), f"  {note}"]
 
 
 def strategies(layouts: Sequence[Layout]) -> list[str]:
@@ -72,12 +73,12 @@ def strategies(layouts: Sequence[Layout]) -> list[str]:
     for one in layouts:
         fits = ["fits" if one.total <= gpu.memory else "-" for gpu in GPUS]
         rows.append((one.name, own.shown(one.total), one.binds, *fits))
-    return _aligned(rows)
+    return _indented(rows)
 
 
 def checked(found: Sequence[Check]) -> list[str]:
     """What this machine has and lacks."""
-    return ["this machine", *_aligned([(one.status, one.name, _sentence(one)) for one in found])]
+    return ["this machine", *_indented([(one.status, one.name, _sentence(one)) for one in found])]
 
 
 def _sentence(check: Check) -> str:
@@ -96,7 +97,5 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return [f"  {line.rstrip()}" for line in lines]
+def _indented(rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"  {line}" for line in aligned(rows)]

@@ -10,6 +10,7 @@ from lit_unlearn.commands.options.command_parser import CommandParser
 from lit_unlearn.commands.report.runs import ReportedModel, load
 from lit_unlearn.commands.report.table import as_json, markdown
 from lit_unlearn.errors import InputError
+from lit_unlearn.runs import layout
 from lit_unlearn.runs.atomic_files import check_makable, write_whole
 from lit_unlearn.runs.credentials import masked
 
@@ -34,7 +35,8 @@ def main(words: Sequence[str]) -> None:
     for name, content in files.items():
         write_whole(options.out / name, content)
     print(markdown(models))
-    print(f"Open {options.out / 'report.html'}; beside it are report.md, report.json and accuracy.png.")
+    beside = f"{layout.REPORT_TEXT}, {layout.REPORT_NUMBERS} and {layout.ACCURACY_PNG}"
+    print(f"Open {options.out / layout.REPORT_PAGE}; beside it are {beside}.")
 
 
 def _files(models: Sequence[ReportedModel], include: Sequence[Path], command: str) -> dict[str, str | bytes]:
@@ -57,11 +59,11 @@ def _files(models: Sequence[ReportedModel], include: Sequence[Path], command: st
     accuracies = overview(models)
     (drawing,) = accuracies.drawings
     return {
-        "report.html": masked(page(models, accuracies, sections, command)),
-        "report.md": masked("\n".join(parts)),
-        "report.json": json.dumps(as_json(models), indent=1),
-        "accuracy.png": encoded(drawing.figure, "png"),
-        "accuracy.svg": drawing.svg,
+        layout.REPORT_PAGE: masked(page(models, accuracies, sections, command)),
+        layout.REPORT_TEXT: masked("\n".join(parts)),
+        layout.REPORT_NUMBERS: json.dumps(as_json(models), indent=1),
+        layout.ACCURACY_PNG: encoded(drawing.figure, "png"),
+        layout.ACCURACY_SVG: drawing.svg,
     }
 
 

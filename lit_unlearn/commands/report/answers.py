@@ -8,8 +8,7 @@ from typing import Any
 from lit_unlearn.commands.report.runs import ReportedModel, each_run
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.generations import Generation, markdown, rows
-
-_FILE = "generations.json"
+from lit_unlearn.runs import layout
 
 
 @dataclass
@@ -53,7 +52,7 @@ def as_markdown(models: Sequence[ReportedModel]) -> list[str]:
 
 
 def _generations(model: ReportedModel) -> list[Generation]:
-    path = model.folders[0] / _FILE
+    path = model.folders[0] / layout.GENERATIONS
     if not path.is_file():
         return []
     try:

@@ -7,8 +7,9 @@ from xml.etree import ElementTree
 
 from lit_unlearn.commands.report.grid import Table, plain
 from lit_unlearn.commands.report.runs import ReportedModel, each_run
-from lit_unlearn.commands.report.section import FIGURE, FILE, read_section
+from lit_unlearn.commands.report.section import read_section
 from lit_unlearn.errors import InputError
+from lit_unlearn.runs import layout
 
 
 class Included(NamedTuple):
@@ -35,7 +36,7 @@ def find(models: Sequence[ReportedModel], include: Iterable[Path]) -> list[Inclu
         InputError: a folder to include holds no section, or a section cannot be read.
     """
     homes = dict.fromkeys(home for run in each_run(models) for home in (run.path, *run.folders))
-    found = [path.parent for home in homes for path in sorted(home.glob(f"analysis/*/{FILE}"))]
+    found = [path.parent for home in homes for path in sorted(home.glob(f"{layout.ANALYSES}/*/{layout.SECTION}"))]
     every = {folder.resolve(): folder for folder in (*found, *include)}
     return [_included(folder) for folder in every.values()]
 
@@ -47,7 +48,7 @@ def _included(folder: Path) -> Included:
         [" ".join(paragraph.split()) for paragraph in section.text.split("\n\n")],
         plain("", section.columns, section.rows),
         folder,
-        _figure(folder / f"{FIGURE}.svg"),
+        _figure(folder / layout.FIGURE_SVG),
         section.markdown(),
     )
 

@@ -9,8 +9,8 @@ import yaml
 
 from lit_unlearn.commands.report.runs import ReportedModel
 from lit_unlearn.errors import InputError
+from lit_unlearn.runs import layout
 
-_CONFIG = "config.yaml"
 _OWN = ("seed_everything", "trainer.default_root_dir", "ckpt_path")
 """Options that differ between any two runs."""
 
@@ -29,7 +29,7 @@ class Origin(NamedTuple):
 
 def origin(run: ReportedModel) -> Origin:
     """How a run came to be; one that was not launched by a command has no config."""
-    configs = [folder / _CONFIG for folder in run.folders if (folder / _CONFIG).is_file()]
+    configs = [folder / layout.CONFIG for folder in run.folders if (folder / layout.CONFIG).is_file()]
     # The folder that the config names is taken by the run itself.
     commands = [
         shlex.join(["lit-unlearn", "fit", "-c", str(path), "--trainer.default_root_dir", "null"]) for path in configs
@@ -42,9 +42,9 @@ def config(run: ReportedModel) -> dict[str, Any]:
     try:
         found: dict[str, Any] = yaml.safe_load(origin(run).config) or {}
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"report: {run.folders[0] / _CONFIG} is not YAML; give the run as it was") from error
+        raise InputError(f"report: {run.folders[0] / layout.CONFIG} is not YAML; give the run as it was") from error
     if not isinstance(found, dict):
-        raise InputError(f"report: {run.folders[0] / _CONFIG} holds no options; give the run as it was")
+        raise InputError(f"report: {run.folders[0] / layout.CONFIG} holds no options; give the run as it was")
     return found
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.outcomes import Outcomes
+from lit_unlearn.runs import layout
 
 BASE = "base"
 INTERPOLATION = "interpolation"
@@ -108,16 +109,16 @@ def _parted(run: str) -> tuple[str, str]:
 
 def _seeds(path: Path) -> list[Path]:
     """The runs of a folder: itself, or those within."""
-    if (path / "results.json").is_file():
+    if (path / layout.RESULTS).is_file():
         return [path]
-    within = sorted(found.parent for found in path.glob("*/results.json"))
+    within = sorted(found.parent for found in path.glob(f"*/{layout.RESULTS}"))
     if not within:
-        raise InputError(f"report: {path} holds no results.json; give folders of runs with PerturbationRobustness")
+        raise InputError(f"report: {path} holds no {layout.RESULTS}; give folders of runs with PerturbationRobustness")
     return within
 
 
 def _results(run: Path) -> dict[str, Any]:
-    path = run / "results.json"
+    path = run / layout.RESULTS
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         evaluations = found["evaluations"]

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from lit_unlearn.errors import InputError
-from lit_unlearn.runs import checksums
+from lit_unlearn.runs import checksums, layout
 from lit_unlearn.runs.atomic_files import appearing_whole
-
-FILE = "section.json"
-FIGURE = "figure"
+from lit_unlearn.runs.tables import markdown_table
 
 
 @dataclass(frozen=True)
@@ -29,8 +27,7 @@ class Section:
 
     def markdown(self) -> str:
         """Title, text and table."""
-        table = [_line(self.columns), _line(["---"] * len(self.columns)), *(_line(row) for row in self.rows)]
-        return "\n".join([f"## {self.title}", "", self.text, "", *table, ""])
+        return "\n".join([f"## {self.title}", "", self.text, "", markdown_table(self.columns, self.rows), ""])
 
 
 def write_section(folder: Path, section: Section, figure: Any = None) -> None:
@@ -42,8 +39,8 @@ def write_section(folder: Path, section: Section, figure: Any = None) -> None:
     if folder.exists():
         raise InputError(f"{folder} exists already; give another folder, or remove it")
     with appearing_whole(folder) as partial:
-        (partial / FILE).write_text(json.dumps(asdict(section), indent=1), encoding="utf-8")
-        (partial / "section.md").write_text(section.markdown(), encoding="utf-8")
+        (partial / layout.SECTION).write_text(json.dumps(asdict(section), indent=1), encoding="utf-8")
+        (partial / layout.SECTION_TEXT).write_text(section.markdown(), encoding="utf-8")
         if figure is not None:
             _write_figure(partial, figure)
         checksums.write_checksums(partial)
@@ -55,9 +52,9 @@ def read_section(folder: Path) -> Section:
     Raises:
         InputError: there is none, or it cannot be read.
     """
-    path = folder / FILE
+    path = folder / layout.SECTION
     if not path.is_file():
-        raise InputError(f"{folder} holds no {FILE}; give folders that `lit-unlearn analyse` wrote")
+        raise InputError(f"{folder} holds no {layout.SECTION}; give folders that `lit-unlearn analyse` wrote")
     try:
         found = Section(**json.loads(path.read_text(encoding="utf-8")))
         _check(found)
@@ -77,9 +74,5 @@ def _check(section: Section) -> None:
 def _write_figure(folder: Path, figure: Any) -> None:
     from lit_unlearn.commands.report.style import encoded  # only who draws needs matplotlib
 
-    for kind in ("png", "svg"):
-        (folder / f"{FIGURE}.{kind}").write_bytes(encoded(figure, kind))
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|').replace(chr(10), ' ') for cell in cells)} |"
+    (folder / layout.FIGURE_PNG).write_bytes(encoded(figure, "png"))
+    (folder / layout.FIGURE_SVG).write_bytes(encoded(figure, "svg"))

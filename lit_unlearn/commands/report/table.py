@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lit_unlearn.commands.report.runs import ReportedModel
 from lit_unlearn.questions.statistics import Recovery, mean, recovery_rate
+from lit_unlearn.runs.tables import markdown_table
 
 _BESIDE = 2
 """Perturbations of one table."""
@@ -77,11 +78,11 @@ def markdown(models: Sequence[ReportedModel]) -> str:
 
 def compact(models: Sequence[ReportedModel], variants: Sequence[str]) -> str:
     """A row for each model, a column for each variant, the accuracy under its control in brackets."""
-    lines = [_line(["model", *variants]), _line(["---"] * (1 + len(variants)))]
-    for model in models:
-        cells = [shown(cell(model, variant)) + _beside(model, variant) for variant in variants]
-        lines.append(_line([model.name, *cells]))
-    return "\n".join([*lines, ""])
+    rows = [
+        [model.name, *(shown(cell(model, variant)) + _beside(model, variant) for variant in variants)]
+        for model in models
+    ]
+    return f"{markdown_table(['model', *variants], rows)}\n"
 
 
 def as_json(models: Sequence[ReportedModel]) -> list[dict[str, Any]]:
@@ -132,16 +133,11 @@ def _table(models: Sequence[ReportedModel], alone: Sequence[str], perturbed: Seq
     heads = ["model", *variants]
     heads += [f"drop beyond control: {variant}" for variant in perturbed]
     heads += [f"recovery: {variant}" for variant in recovering]
-    lines = [_line(heads), _line(["---"] * len(heads))]
+    rows = []
     for index, model in enumerate(models):
         cells = [shown(cell(model, variant)) for variant in variants]
         cells += [excess(model, variant) for variant in perturbed]
         found = recoveries(models, index)
         cells += [recovery_shown(found[variant]) if variant in found else "" for variant in recovering]
-        lines.append(_line([model.name, *cells]))
-    return "\n".join([*lines, ""])
-
-
-def _line(cells: Sequence[str]) -> str:
-    escaped = (cell.replace("|", "\\|") for cell in cells)
-    return f"| {' | '.join(escaped)} |"
+        rows.append([model.name, *cells])
+    return f"{markdown_table(heads, rows)}\n"

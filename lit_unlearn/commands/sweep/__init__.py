@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lit_unlearn.commands.options.command_parser import CommandParser
+from lit_unlearn.commands.options.words import Words
 from lit_unlearn.commands.sweep.options import Axis, grid_points, read_axes, read_limit
 from lit_unlearn.errors import InputError
+from lit_unlearn.runs import layout
 
 _STORE = "prefixes"  # of the sweep's folder
 
@@ -26,10 +28,10 @@ def main(words: Sequence[str]) -> None:
         import optuna  # noqa: F401
     except ImportError as error:
         raise InputError("sweep: optuna is not installed; pip install 'lit-unlearn[tune]'") from error
-    (_search if options.maximize else _grid)(options, shared, axes)
+    (_search if options.maximize else _grid)(options, Words.read(shared, command="fit"), axes)
 
 
-def _grid(options: argparse.Namespace, shared: list[str], axes: Mapping[str, Axis]) -> None:
+def _grid(options: argparse.Namespace, shared: Words, axes: Mapping[str, Axis]) -> None:
     from lit_unlearn.commands.sweep.grid import Point, run_points
     from lit_unlearn.commands.sweep.study import open_study
 
@@ -52,11 +54,11 @@ def _grid(options: argparse.Namespace, shared: list[str], axes: Mapping[str, Axi
         raise InputError(f"sweep: the fits of {names} failed; see the .log beside each folder, then sweep again")
     shutil.rmtree(options.out / _STORE, ignore_errors=True)
     print(f"All {len(points)} fits are done.")
-    if any(options.out.glob("*/*/results.json")):
+    if any(options.out.glob(f"*/*/{layout.RESULTS}")):
         print(f"Compare them: lit-unlearn report {options.out}/*/")
 
 
-def _search(options: argparse.Namespace, shared: list[str], axes: Mapping[str, Axis]) -> None:
+def _search(options: argparse.Namespace, shared: Words, axes: Mapping[str, Axis]) -> None:
     from lit_unlearn.commands.sweep.search import best, sampler, search
     from lit_unlearn.commands.sweep.study import open_study
 
@@ -87,16 +89,19 @@ def _search(options: argparse.Namespace, shared: list[str], axes: Mapping[str, A
         print(f"Best within the limits: {values}, with {options.maximize} {100 * (found.value or 0):.1f}")
 
 
-def _with_store(options: argparse.Namespace, shared: list[str]) -> list[str]:
+def _with_store(options: argparse.Namespace, shared: Words) -> list[str]:
     """The options of all fits, with those of the store that they share; it decides nothing but their speed."""
     if options.store_gib == 0:
-        return shared
+        return [*shared.typed]
     if options.store_gib < 0:
         raise InputError(f"sweep.store_gib: {options.store_gib} is no size; give more than 0, or leave it out")
-    if any(word.startswith("--model.prefix_store") for word in shared):
+    if shared.has("model.prefix_store"):
         raise InputError("sweep.store_gib: the fits are given a model.prefix_store too; leave out one of the two")
     store = {"folder": options.out / _STORE, "max_gib": options.store_gib}
-    return [*shared, *(word for name, value in store.items() for word in (f"--model.prefix_store.{name}", str(value)))]
+    return [
+        *shared.typed,
+        *(word for name, value in store.items() for word in (f"--model.prefix_store.{name}", str(value))),
+    ]
 
 
 class Progress:

@@ -14,6 +14,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from lit_unlearn.commands.options.words import Words
 from lit_unlearn.commands.sweep.study import FitFailed, Fits, config_hashes, last_accuracies
 from lit_unlearn.errors import InputError
 
@@ -212,4 +213,7 @@ def _of_point(trial: Trial | FrozenTrial) -> dict[str, Any]:
 def _point_key(point: Point) -> list[str]:
     """What decides a point's results: its options, and the contents of its config."""
     config = point.options.get("config")
-    return [*map(str, point.options.items()), *(config_hashes(["--config", config]) if config else [])]
+    return [
+        *map(str, point.options.items()),
+        *(config_hashes(Words.read(["--config", config], command="fit")) if config else []),
+    ]

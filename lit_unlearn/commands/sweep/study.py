@@ -1,6 +1,5 @@
 """The study behind a sweep, which Optuna keeps in its storage, and the fits that it is made of."""
 
-import hashlib
 import json
 import shutil
 import signal
@@ -19,8 +18,9 @@ from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
-from lit_unlearn.commands.options import config_files
+from lit_unlearn.commands.options.words import Words
 from lit_unlearn.errors import InputError
+from lit_unlearn.runs import layout
 
 _SHARED = "options of all fits"
 
@@ -30,7 +30,7 @@ class FitFailed(Exception):
 
 
 def open_study(
-    folder: Path, words: Sequence[str], *, kind: str, storage: str | None = None, sampler: BaseSampler | None = None
+    folder: Path, words: Words, *, kind: str, storage: str | None = None, sampler: BaseSampler | None = None
 ) -> optuna.Study:
     """The study of a folder: new, or as earlier workers left it, or as others are using it.
 
@@ -44,7 +44,6 @@ def open_study(
     Raises:
         InputError: the storage cannot be used, or the folder holds a sweep with other options.
     """
-    hashes = config_hashes(words)  # first: a config that is not there is refused before anything is written
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # a failed fit has its own log, and a line of ours
     warnings.filterwarnings("ignore", category=ExperimentalWarning)  # of constraints
     try:
@@ -52,7 +51,7 @@ def open_study(
             folder.mkdir(parents=True, exist_ok=True)
         # Without a server the journal is the storage in which no two workers can take the same trial.
         kept: BaseStorage = (
-            RDBStorage(storage) if storage else JournalStorage(JournalFileBackend(str(folder / "study.log")))
+            RDBStorage(storage) if storage else JournalStorage(JournalFileBackend(str(folder / layout.STUDY)))
         )
         study = optuna.create_study(
             storage=kept,
@@ -65,7 +64,7 @@ def open_study(
     except Exception as error:
         named, remedy = ("sweep.storage", "give an SQLAlchemy URL") if storage else ("sweep.out", "give another folder")
         raise InputError(f"{named}: {storage or folder} cannot hold the study ({error}); {remedy}") from error
-    _check_shared(study, folder, [*words, kind], hashes)
+    _check_shared(study, folder, [*words.typed, kind], config_hashes(words))
     return study
 
 
@@ -121,7 +120,7 @@ class Fits:
             raise InputError(f"sweep: {folder.name}: {said[-1].removeprefix('lit-unlearn: error: ')}")
         if status:
             raise FitFailed(f"{folder} ended with status {status}; see {log}")
-        found = folder / "results.json"
+        found = folder / layout.RESULTS
         return json.loads(found.read_text(encoding="utf-8")) if found.is_file() else {}
 
     @contextmanager
@@ -154,12 +153,9 @@ def last_accuracies(results: Mapping[str, Any]) -> dict[str, float]:
     return {name: row["accuracy"] for name, row in trained[-1]["measured"].items()} if trained else {}
 
 
-def config_hashes(words: Sequence[str]) -> list[str]:
-    """Of each config that is named after `-c` or `--config`, what tells it from a changed one."""
-    resolved = config_files.resolve(list(words))
-    named = [word for before, word in zip(["", *resolved], resolved, strict=False) if before in ("-c", "--config")]
-    named += [word.partition("=")[2] for word in resolved if word.startswith(("-c=", "--config="))]
-    return [hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in named]
+def config_hashes(words: Words) -> list[str]:
+    """Of each config among the words, what tells it from a changed one."""
+    return [file.sha256 for file in words.files]
 
 
 def _clear(folder: Path, *, ours: bool) -> None:

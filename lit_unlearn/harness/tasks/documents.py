@@ -12,9 +12,10 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from datasets import Dataset, Features, List, Value, concatenate_datasets
 from transformers import PreTrainedTokenizerBase
 
-from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.data.text import TextSource, load_texts
 from lit_unlearn.errors import InputError
+from lit_unlearn.models.source import ModelSource
+from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.questions.inserts import GivenText, Inserts
 from lit_unlearn.questions.perturbation import Control, Perturbation
 from lit_unlearn.questions.sets import PerturbationSource, inserts
@@ -184,9 +185,10 @@ def _tokenizer(metadata: dict[str, Any]) -> PreTrainedTokenizerBase:
             "metadata.tokenizer: none given; tokens of n-grams and controls are the model's: give its hub name or "
             """folder, --metadata '{"tokenizer": "NAME"}'"""
         )
-    return _loaded(name, str(metadata.get("revision") or "main"), bool(metadata.get("trust_remote_code")))
+    revision, remote = str(metadata.get("revision") or "main"), bool(metadata.get("trust_remote_code"))
+    return _loaded(ModelSource(name, revision=revision, trust_remote_code=remote))
 
 
 @cache
-def _loaded(name: str, revision: str, trust_remote_code: bool) -> PreTrainedTokenizerBase:
-    return load_tokenizer(name, revision=revision, trust_remote_code=trust_remote_code)
+def _loaded(source: ModelSource) -> PreTrainedTokenizerBase:
+    return load_tokenizer(source)

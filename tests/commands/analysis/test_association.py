@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
+from torchmetrics.functional.clustering import mutual_info_score
+from torchmetrics.functional.regression import jensen_shannon_divergence
 
 from lit_unlearn.commands.analysis.association import (
     between_centroids,
@@ -38,6 +40,14 @@ def test_the_divergence_is_that_of_a_loop() -> None:
     found = jensen_shannon(*map(torch.tensor, counts))
     assert found.parts.tolist() == pytest.approx(terms)
     assert found.bits == pytest.approx(sum(terms))
+
+
+def test_divergence_and_information_are_those_of_torchmetrics() -> None:
+    first, second = torch.randint(1, 9, (2, 50), generator=torch.Generator().manual_seed(0))
+    expected = jensen_shannon_divergence(first[None].double(), second[None].double()) / math.log(2)
+    assert jensen_shannon(first, second).bits == pytest.approx(expected.item())
+    table = torch.zeros(9, 9).index_put((first, second), torch.tensor(1.0), accumulate=True)
+    assert mutual_information(table) == pytest.approx(mutual_info_score(first, second).item() / math.log(2), rel=1e-5)
 
 
 def test_the_divergence_is_the_mutual_information_of_value_and_source() -> None:

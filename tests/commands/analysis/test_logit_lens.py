@@ -8,11 +8,12 @@ from lit_unlearn import InputError
 from lit_unlearn.cli import main
 from lit_unlearn.commands.analysis import main as analyse
 from lit_unlearn.commands.analysis.logit_lens import by_layer
-from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.demo.knowledge import invent
 from lit_unlearn.demo.questions import draw
 from lit_unlearn.models.layers import decoder_layers
-from lit_unlearn.models.loading import load_model, located
+from lit_unlearn.models.loading import load_model
+from lit_unlearn.models.source import ModelSource
+from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.questions.batches import encode
 from lit_unlearn.questions.source import Question
 
@@ -27,7 +28,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_demo_model_says_the_letter_in_its_last_two_layers_whatever_runs_together() -> None:
-    model, tokenizer = load_model(located("demo"), torch.float32), load_tokenizer(located("demo"))
+    model, tokenizer = load_model(ModelSource("demo"), torch.float32), load_tokenizer(ModelSource("demo"))
     knowledge = invent()
     asked = [
         Question(one["question"], (a, b, c, d), one["answer"], one["subject"], number)

@@ -9,11 +9,12 @@ from torch import Tensor
 from lit_unlearn.commands.analysis.insertion import Marked, spans
 from lit_unlearn.commands.analysis.pairs import queries
 from lit_unlearn.commands.analysis.patching import DISTANCES, POSITIONS, Decoder, Patched, ask, masks, patch
-from lit_unlearn.data.rows import load_tokenizer
 from lit_unlearn.demo.knowledge import invent
 from lit_unlearn.demo.questions import draw
 from lit_unlearn.models.layers import decoder_layers
-from lit_unlearn.models.loading import load_model, located
+from lit_unlearn.models.loading import load_model
+from lit_unlearn.models.source import ModelSource
+from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.questions.places import Option
 from lit_unlearn.questions.source import Question
 
@@ -25,7 +26,7 @@ Forms = dict[str, list[Marked]]
 @pytest.fixture(scope="module")
 def models() -> tuple[Decoder, Decoder]:
     """The base and the damaged model."""
-    base = load_model(located("demo"), torch.float32)
+    base = load_model(ModelSource("demo"), torch.float32)
     other = copy.deepcopy(base)
     source = torch.Generator().manual_seed(0)
     for parameter in decoder_layers(other)[: LAYER + 1].parameters():
@@ -36,7 +37,7 @@ def models() -> tuple[Decoder, Decoder]:
 @pytest.fixture(scope="module")
 def marked() -> Forms:
     """Twelve questions, by the text that stands in a wrong option's place."""
-    tokenizer, knowledge = load_tokenizer(located("demo")), invent()
+    tokenizer, knowledge = load_tokenizer(ModelSource("demo")), invent()
     questions = [
         Question(one["question"], (a, b, c, d), one["answer"], one["subject"], number)
         for number, one in enumerate(draw(knowledge, knowledge.retain, 12, seed=3))

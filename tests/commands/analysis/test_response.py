@@ -9,6 +9,7 @@ from lit_unlearn.commands.analysis import theory
 from lit_unlearn.commands.analysis.response import Responder, Response, answer_loss, last_tokens, right_logit
 from lit_unlearn.models import loading
 from lit_unlearn.models.layers import decoder_layers
+from lit_unlearn.models.source import ModelSource
 from lit_unlearn.questions.batches import Query
 from tests.batches import random_rows
 
@@ -19,7 +20,7 @@ QUERIES = [Query(row.input_ids + [9] * 5, [16, 17, 18, 19], row.number, row.numb
 
 @pytest.fixture(scope="module")
 def model(world: Path) -> PreTrainedModel:
-    return loading.load_model(str(world / "model"), torch.float64)
+    return loading.load_model(ModelSource(str(world / "model")), torch.float64)
 
 
 def responder(model: PreTrainedModel, value: object = answer_loss, batch_size: int = 3) -> Responder:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import PreTrainedModel
 
 from lit_unlearn import TextSource
 from lit_unlearn.cli import main
@@ -14,6 +15,9 @@ from lit_unlearn.commands.forget_tokens.ngrams import Settings, draw_documents, 
 from lit_unlearn.commands.forget_tokens.representations import Representations
 from lit_unlearn.commands.forget_tokens.similarity import mean_scores
 from lit_unlearn.models import loading
+from lit_unlearn.models.first_layers import NotLoaded
+from lit_unlearn.models.layers import decoder_layers
+from lit_unlearn.models.source import ModelSource
 from lit_unlearn.questions.similar_ngrams import similar_texts
 from tests.tiny_world import texts, tokenizer
 
@@ -73,11 +77,24 @@ def test_the_scores_are_those_of_the_whole_model(config: str, world: Path) -> No
     written = found("-c", config, *FEW)
     sources = [TextSource(str(world / f"{name}.jsonl")) for name in ("alchemy", "navigation")]
     documents = draw_documents(sources, tokenizer(), 40, seed=0)
-    represent = Representations(loading.load_model(str(world / "model"), torch.float32), tokenizer(), 2)
+    represent = Representations(loading.load_model(ModelSource(str(world / "model")), torch.float32), tokenizer(), 2)
     scored = score(documents, tokenizer(), represent, Settings(40, 3, (2, 4), seed=0))
     for n in (2, 4):
         expected = max(mean_scores((text, value) for length, text, value in scored if length == n).values())
         assert written["ngrams"][str(n)]["most"][0]["similarity"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_layers_above_are_not_loaded(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    models: list[PreTrainedModel] = []
+
+    def represent(model: PreTrainedModel, *args: Any) -> Representations:
+        models.append(model)
+        return Representations(model, *args)
+
+    monkeypatch.setattr(command, "Representations", represent)
+    found("-c", config, *FEW)
+    (model,) = models
+    assert [isinstance(layer, NotLoaded) for layer in decoder_layers(model)[:5]] == [False, False, False, True, True]
 
 
 def test_after_an_interruption_the_same_command_goes_on(config: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from lit_unlearn import TextSource
 from lit_unlearn.commands.forget_tokens.ngrams import Document, Settings, draw_documents, draw_ngrams, score
 from lit_unlearn.commands.forget_tokens.representations import Representations
 from lit_unlearn.models import loading
+from lit_unlearn.models.source import ModelSource
 from lit_unlearn.questions.inserts import token_ids
 from lit_unlearn.questions.places import Option
 from tests.data.wording import FORGET, byte_tokenizer
@@ -61,7 +62,7 @@ def test_what_a_row_lacks_is_not_drawn_from_its_text() -> None:
 
 
 def test_scores_equal_a_loop_over_n_grams(world: Path) -> None:
-    represent = Representations(loading.load_model(str(world / "model"), torch.float32), tokenizer(), 2)
+    represent = Representations(loading.load_model(ModelSource(str(world / "model")), torch.float32), tokenizer(), 2)
     documents = draw_documents([TextSource(str(world / "alchemy.jsonl"))], tokenizer(), 3, seed=0)
     scored = score(documents, tokenizer(), represent, Settings(3, 2, (2, 4), seed=0))
     expected = []
@@ -76,6 +77,6 @@ def test_scores_equal_a_loop_over_n_grams(world: Path) -> None:
 
 
 def test_documents_too_short_for_a_length_have_none_of_it(world: Path) -> None:
-    represent = Representations(loading.load_model(str(world / "model"), torch.float32), tokenizer(), 2)
+    represent = Representations(loading.load_model(ModelSource(str(world / "model")), torch.float32), tokenizer(), 2)
     scored = score([document("the of", tokenizer())], tokenizer(), represent, Settings(1, 2, (1, 16), seed=0))
     assert {n for n, _, _ in scored} == {1}

@@ -6,6 +6,7 @@ from transformers import AutoModelForCausalLM
 
 from lit_unlearn.commands.forget_tokens.representations import Representations
 from lit_unlearn.models import loading
+from lit_unlearn.models.source import ModelSource
 from tests.tiny_world import tokenizer
 
 ROWS = [[1, 5, 6, 7, 8, 9, 10], [1, 11, 12], [1, 13]]
@@ -13,7 +14,7 @@ ROWS = [[1, 5, 6, 7, 8, 9, 10], [1, 11, 12], [1, 13]]
 
 @pytest.fixture(scope="module")
 def represent(world: Path) -> Representations:
-    return Representations(loading.load_model(str(world / "model"), torch.float32), tokenizer(), 3)
+    return Representations(loading.load_model(ModelSource(str(world / "model")), torch.float32), tokenizer(), 3)
 
 
 def test_a_row_is_the_mean_of_its_tokens_states_without_the_first(world: Path, represent: Representations) -> None:

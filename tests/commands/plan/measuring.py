@@ -41,9 +41,9 @@ def planned(module: UnlearnModule, *, precision: str = "32-true", rows: StepRows
 
 def measured(module: UnlearnModule, *, rows: StepRows = ROWS) -> Real:
     """A step in float32 on rows of which one is a token shorter than the others, so that the mask is needed."""
-    dtype, attention = weights_dtype("32-true"), module.attn_implementation
+    dtype = weights_dtype("32-true")
     part = None if module.needs_whole_model(None, ()) else module.first_layers(module.without_weights(dtype))
-    module.adopt(loading.load_model(module.pretrained, dtype, attn_implementation=attention, part=part), "32-true")
+    module.adopt(loading.load_model(module.model_source, dtype, part=part), "32-true")
     optimizer = module.configure_optimizers()
     assert isinstance(optimizer, Optimizer)
     own = {_memory(tensor) for tensor in [*module.parameters(), *module.buffers()]}

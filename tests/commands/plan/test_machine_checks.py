@@ -7,12 +7,13 @@ from typing import Any, cast
 import pytest
 import torch
 
-from lit_unlearn import RMU, RepresentationMSE, TextSource, UnlearnDataModule, UnlearnModule
+from lit_unlearn import TextSource, UnlearnDataModule
 from lit_unlearn.commands.plan import hub, machine_checks
 from lit_unlearn.commands.plan.check import Check
 from lit_unlearn.commands.plan.config import ONE, PlanCLI, devices
 from lit_unlearn.commands.plan.disk import Written
 from lit_unlearn.commands.plan.strategies import Layout
+from lit_unlearn.models.source import ModelSource
 
 GIB = 2**30
 ALONE = Layout(ONE, 1, {"weights": 14 * GIB, "passing": GIB})
@@ -133,11 +134,8 @@ def test_what_the_hub_says(error: str | None, status: str, words: str, monkeypat
 
 
 def test_local_models_and_files(world: Path, tmp_path: Path) -> None:
-    def module(folder: Path) -> UnlearnModule:
-        return UnlearnModule(str(folder), RMU(1.0), RepresentationMSE())
-
-    assert hub.check_model(module(world / "model")).status == "ok"
-    assert hub.check_model(module(tmp_path)).found == "the folder has no *.safetensors"
+    assert hub.check_model(ModelSource(str(world / "model"))).status == "ok"
+    assert hub.check_model(ModelSource(str(tmp_path))).found == "the folder has no *.safetensors"
     here, missing = (TextSource(str(world / f"{name}.jsonl")) for name in ("alchemy", "nothing"))
     checks = hub.check_data(UnlearnDataModule({"a": here}, {"b": missing}))
     assert [check.status for check in checks] == ["ok", "fails"]

@@ -19,10 +19,12 @@ from optuna.trial import TrialState
 
 from lit_unlearn import InputError
 from lit_unlearn.cli import main
+from lit_unlearn.commands.options.words import Words
 from lit_unlearn.commands.sweep import study as studies
 from lit_unlearn.commands.sweep.grid import Point, run_points
 from lit_unlearn.commands.sweep.study import FitFailed, open_study
 
+NONE = Words.read([], command="fit")
 SWEEP = ["sweep", "--over", "model.noise_scale=0,1", "--seeds", "2", "--out", "out"]
 SEARCH = ["sweep", "--over", "model.noise_scale=0..4", "--out", "out", "--maximize", "retain"]
 
@@ -109,13 +111,13 @@ def test_workers_share_the_points(fits: Fits) -> None:
 
 def test_a_dead_workers_point_is_taken_over(fits: Fits, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lit_unlearn.commands.sweep.grid.HEARTBEAT", 0.05)
-    study = open_study(Path("out"), [], kind="a grid")
+    study = open_study(Path("out"), NONE, kind="a grid")
     options = ["('model.noise_scale', '0')", "('seed_everything', '0')"]
     study.enqueue_trial({}, user_attrs={"point": "noise_scale=0/seed-0", "options": options})
     dead = study.ask()
     main(SWEEP)
     assert sorted(fits.done) == [f"noise_scale={noise}/seed-{seed}" for noise in (0, 1) for seed in (0, 1)]
-    assert open_study(Path("out"), [], kind="a grid").trials[dead.number].state == TrialState.FAIL
+    assert open_study(Path("out"), NONE, kind="a grid").trials[dead.number].state == TrialState.FAIL
 
 
 def test_a_living_workers_point_is_waited_for(fits: Fits, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,16 +232,16 @@ def test_real_fits_write_into_folders_of_their_own(tmp_path: Path, capsys: pytes
 
 
 def test_another_workers_points_are_left_to_it(fits: Fits) -> None:
-    study = open_study(Path("out"), [], kind="a grid")
+    study = open_study(Path("out"), NONE, kind="a grid")
     study.enqueue_trial({}, user_attrs={"point": "noise_scale=7/seed-0", "options": []})
     main(SWEEP)
     assert len(fits.done) == 4
-    (waiting,) = open_study(Path("out"), [], kind="a grid").get_trials(states=(TrialState.WAITING,))
+    (waiting,) = open_study(Path("out"), NONE, kind="a grid").get_trials(states=(TrialState.WAITING,))
     assert waiting.user_attrs["point"] == "noise_scale=7/seed-0"
 
 
 def test_a_point_that_was_fitted_otherwise_is_refused(fits: Fits) -> None:
-    study = open_study(Path("out"), [], kind="a grid")
+    study = open_study(Path("out"), NONE, kind="a grid")
 
     def run(noise: str) -> None:
         point = Point("a", {"model.noise_scale": noise})
