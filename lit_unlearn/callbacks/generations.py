@@ -1,9 +1,10 @@
 """Prompts answered before, during and after training."""
 
 import json
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import lightning as L
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
@@ -14,11 +15,23 @@ from lit_unlearn.callbacks.printing import print_lines
 from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.tokenizer import load_tokenizer
+from lit_unlearn.modules.protocols import datamodule_of
 from lit_unlearn.questions.generations import Answer, Generation, generations_table, header, markdown, rows
 from lit_unlearn.questions.prompts import from_questions, from_texts, with_answers
+from lit_unlearn.questions.sets import Variant
+from lit_unlearn.questions.source import Question
 from lit_unlearn.running.decoding import decode
 from lit_unlearn.runs import layout
 from lit_unlearn.runs.atomic_files import write_whole
+
+
+@runtime_checkable
+class HasAskedQuestions(Protocol):
+    """A DataModule that says what it asks."""
+
+    @property
+    def asked(self) -> Mapping[Variant, Sequence[Question]]:
+        """The questions of every evaluation set, as they are and perturbed."""
 
 
 class Generations(L.Callback):
@@ -59,7 +72,8 @@ class Generations(L.Callback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Checks, before training, that there is something to ask and someone to answer."""
-        asked = getattr(getattr(trainer, "datamodule", None), "asked", {})
+        data = datamodule_of(trainer)
+        asked = data.asked if isinstance(data, HasAskedQuestions) else {}
         found = [*from_questions(asked, self.questions), *from_texts(self.prompts)]
         if not found:
             raise InputError(

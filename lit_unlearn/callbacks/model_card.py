@@ -5,6 +5,8 @@ from pathlib import Path
 
 import lightning as L
 
+from lit_unlearn.modules.hyperparameters import hyperparameters_of
+from lit_unlearn.modules.protocols import datamodule_of
 from lit_unlearn.modules.unlearn import UnlearnModule
 from lit_unlearn.runs.tables import markdown_table
 
@@ -14,7 +16,7 @@ _PACKAGES = ("lit-unlearn", "torch", "lightning", "transformers", "datasets")
 def model_card(module: UnlearnModule, trainer: L.Trainer, *, library: str = "transformers") -> str:
     """Markdown with the method, the hyperparameters and the last logged results, for what this library loads."""
     options = module.hyperparameters() | {"steps": trainer.global_step}
-    data: dict[str, object] = getattr(getattr(trainer, "datamodule", None), "hyperparameters", dict)()
+    data = hyperparameters_of(datamodule_of(trainer))
     results = {name: f"{float(value):.6g}" for name, value in sorted(trainer.callback_metrics.items())}
     versions = {name: version(name) for name in (*_PACKAGES, *(["peft"] if module.lora else []))}
     # A local folder is no hub model that a card could link to.

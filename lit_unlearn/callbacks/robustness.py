@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import lightning as L
 import torch
@@ -15,6 +15,8 @@ from torch import Tensor
 
 from lit_unlearn.callbacks.printing import print_lines
 from lit_unlearn.errors import InputError
+from lit_unlearn.modules.hyperparameters import hyperparameters_of
+from lit_unlearn.modules.protocols import datamodule_of
 from lit_unlearn.questions import outcomes
 from lit_unlearn.questions.outcomes import Outcomes
 from lit_unlearn.questions.sets import Variant
@@ -22,6 +24,15 @@ from lit_unlearn.runs import layout
 from lit_unlearn.runs.atomic_files import write_whole
 
 _PACKAGES = ("lit-unlearn", "torch", "lightning", "transformers", "datasets")
+
+
+@runtime_checkable
+class HasEvaluationSets(Protocol):
+    """A DataModule that asks questions."""
+
+    @property
+    def evaluation_sets(self) -> Sequence[tuple[Variant, ...]]:
+        """What each evaluation loader asks; a row's `variant` is an index into it."""
 
 
 class PerturbationRobustness(L.Callback):
@@ -135,9 +146,8 @@ class PerturbationRobustness(L.Callback):
         return found
 
     def _write(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        describe = getattr(pl_module, "hyperparameters", dict)
         results = {
-            "hyperparameters": describe(),
+            "hyperparameters": hyperparameters_of(pl_module),
             "seed": int(os.environ.get("PL_GLOBAL_SEED", "0")),
             "forget": list(self.forget),
             "versions": {name: version(name) for name in _PACKAGES},
@@ -149,7 +159,8 @@ class PerturbationRobustness(L.Callback):
 
 
 def _sets(trainer: L.Trainer) -> list[tuple[Variant, ...]]:
-    return list(getattr(getattr(trainer, "datamodule", None), "evaluation_sets", []))
+    data = datamodule_of(trainer)
+    return list(data.evaluation_sets) if isinstance(data, HasEvaluationSets) else []
 
 
 def _limited(trainer: L.Trainer) -> bool:

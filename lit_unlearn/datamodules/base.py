@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import lightning as L
 from datasets import Dataset, concatenate_datasets
@@ -23,7 +23,7 @@ from lit_unlearn.data.rows import tokenised
 from lit_unlearn.data.steps import PairedSteps, StepSampler, check_share
 from lit_unlearn.data.text import TextSource, load_texts
 from lit_unlearn.errors import InputError
-from lit_unlearn.losses.contract import Batch, Loss
+from lit_unlearn.losses.contract import Batch
 from lit_unlearn.models.source import ModelSource, source_of
 from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.questions.perturbation import Control, Perturbation
@@ -32,6 +32,15 @@ from lit_unlearn.questions.source import Question
 
 Loader = DataLoader[dict[str, Batch]]
 _ORDER = ("seed", "batch_size", "group_by_length", "holdout", "limit", "topics", "row_counts", "fingerprints")
+
+
+@runtime_checkable
+class SaysNeedsPreferred(Protocol):
+    """A module that says whether it reads preferred answers, as an UnlearnModule does."""
+
+    @property
+    def needs_preferred(self) -> bool:
+        """Whether forget batches must hold them."""
 
 
 class UnlearnDataModule(L.LightningDataModule):
@@ -271,8 +280,8 @@ class UnlearnDataModule(L.LightningDataModule):
 
     def _asks_for_preferred(self) -> bool:
         """Whether forget batches hold preferred answers: as the model's forget loss has it, else as the option."""
-        forget = getattr(self.trainer and self.trainer.lightning_module, "forget", None)
-        return forget.needs_preferred if isinstance(forget, Loss) else self.preferred is not None
+        module = None if self.trainer is None else self.trainer.lightning_module
+        return module.needs_preferred if isinstance(module, SaysNeedsPreferred) else self.preferred is not None
 
     def _load_tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer given, else that of the model's revision."""

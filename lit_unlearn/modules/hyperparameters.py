@@ -1,6 +1,6 @@
-"""What defines a run's method."""
+"""What defines a run's method, and who else says what defines it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from torch.optim import Optimizer
 
@@ -8,6 +8,19 @@ from lit_unlearn.modules.measurements import described
 
 if TYPE_CHECKING:  # which imports this file
     from lit_unlearn.modules.unlearn import UnlearnModule
+
+
+@runtime_checkable
+class HasHyperparameters(Protocol):
+    """A module or a DataModule that says what defines it."""
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Values by name."""
+
+
+def hyperparameters_of(described: object) -> dict[str, Any]:
+    """What a module or a DataModule says of itself; one of the user's own may say nothing."""
+    return described.hyperparameters() if isinstance(described, HasHyperparameters) else {}
 
 
 def hyperparameters(module: "UnlearnModule", optimizer: Optimizer) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from lit_unlearn.models.precision import weights_dtype
 from lit_unlearn.models.sharded_loading import load
 from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.weight_files import WeightFiles
+from lit_unlearn.modules.protocols import HasVocabulary, datamodule_of
 from lit_unlearn.questions.scores import Evaluation, choice_scores, evaluate_choices
 
 
@@ -66,7 +67,8 @@ class PretrainedModule(L.LightningModule):
         check_strategy(self.trainer.strategy)
         check_mesh(self.trainer.strategy, self.replicas)
         self.check_model()
-        check_vocabulary(self._config(), getattr(self._data(), "vocabulary", None))
+        data = self._data()
+        check_vocabulary(self._config(), data.vocabulary if isinstance(data, HasVocabulary) else None)
 
     def without_weights(self, dtype: torch.dtype) -> PreTrainedModel:
         """The whole model on the meta device."""
@@ -119,6 +121,6 @@ class PretrainedModule(L.LightningModule):
     def _config(self) -> PretrainedConfig:
         return loading.load_config(self.model_source)
 
-    def _data(self) -> Any:
+    def _data(self) -> object:
         """The Trainer's DataModule; None where batches come from elsewhere."""
-        return getattr(self.trainer, "datamodule", None)
+        return datamodule_of(self.trainer)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import lightning as L
 from torch import nn
 
 from lit_unlearn.distributed.sharding import shard, units
@@ -11,6 +10,7 @@ from lit_unlearn.models.precision import check_precision, weights_dtype
 from lit_unlearn.models.sharded_loading import fill
 from lit_unlearn.models.source import ModelSource
 from lit_unlearn.modules.pretrained import PretrainedModule
+from lit_unlearn.modules.protocols import HasEvaluation, HasHoldout
 from lit_unlearn.questions.batches import QueryBatch
 from lit_unlearn.questions.scores import Evaluation
 
@@ -48,18 +48,18 @@ class QuestionModule(PretrainedModule):
         )
         super().__init__(source, replicas=replicas, decoder_layers=decoder_layers)
 
-    def check_data(self, data: L.LightningDataModule | None) -> None:
+    def check_data(self, data: object) -> None:
         """Checks that the data asks questions and nothing else.
 
         Raises:
             InputError: it has no questions, or held-out rows, which need losses.
         """
-        if getattr(data, "holdout", 0):
+        if isinstance(data, HasHoldout) and data.holdout:
             raise InputError(
                 "data.holdout: the losses of held-out rows need model.forget and model.retain, and this model is "
                 "evaluated without; set data.holdout to 0"
             )
-        if getattr(data, "evaluation", True) is None:
+        if isinstance(data, HasEvaluation) and data.evaluation is None:
             raise InputError("data: there are no questions; set data.evaluation.questions, as evaluate.yaml does")
 
     def setup(self, stage: str) -> None:

@@ -39,6 +39,7 @@ from lit_unlearn.modules.hyperparameters import hyperparameters
 from lit_unlearn.modules.measurements import Measurements, describe
 from lit_unlearn.modules.optimizer import check_optimizer
 from lit_unlearn.modules.pretrained import PretrainedModule
+from lit_unlearn.modules.protocols import HasEvaluation, HasTopics, SaysNeedsLogits
 from lit_unlearn.questions.scores import Evaluation
 from lit_unlearn.running import dropout
 from lit_unlearn.running.frozen import FrozenModel
@@ -196,7 +197,8 @@ class UnlearnModule(PretrainedModule):
     def setup(self, stage: str) -> None:
         """Checks the options against the model and the data, before any weight is loaded."""
         super().setup(stage)
-        self._topics = tuple(getattr(self._data(), "topics", ()))
+        data = self._data()
+        self._topics = tuple(data.topics) if isinstance(data, HasTopics) else ()
         check_topics(self, self._topics)
         # Dropout is off in both models, or the retain loss would not be 0 before training: eval mode is intended.
         warnings.filterwarnings("ignore", message=".*in eval mode at the start of training")
@@ -219,9 +221,14 @@ class UnlearnModule(PretrainedModule):
 
     def needs_whole_model(self, data: object, callbacks: Iterable[object]) -> bool:
         """Whether a loss, questions of the data or a callback reads logits, or the whole model is asked for."""
-        asks = getattr(data, "evaluation", None) is not None
-        reads = any(getattr(callback, "needs_logits", False) for callback in callbacks)
+        asks = isinstance(data, HasEvaluation) and data.evaluation is not None
+        reads = any(isinstance(callback, SaysNeedsLogits) and callback.needs_logits for callback in callbacks)
         return self.whole_model or self._needs_logits() or asks or reads
+
+    @property
+    def needs_preferred(self) -> bool:
+        """Whether the forget loss reads preferred answers."""
+        return self.forget.needs_preferred
 
     def first_layers(self, shape: PreTrainedModel) -> FirstLayers:
         """The part of a model that this run needs where nothing reads logits.
@@ -270,7 +277,7 @@ class UnlearnModule(PretrainedModule):
         super().train(mode)
         for name in ("updated", "frozen"):
             if name in self._modules:
-                getattr(self, name).eval()
+                self.get_submodule(name).eval()
         return self
 
     def configure_callbacks(self) -> list[L.Callback]:

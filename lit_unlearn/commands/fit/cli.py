@@ -28,6 +28,7 @@ from lit_unlearn.commands.options.words import Words
 from lit_unlearn.distributed.checks import check_sizes
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.precision import weights_dtype
+from lit_unlearn.modules.protocols import HasHoldout
 from lit_unlearn.modules.question import QuestionModule
 from lit_unlearn.modules.unlearn import UnlearnModule
 from lit_unlearn.runs import layout, requeue
@@ -191,9 +192,8 @@ class UnlearnCLI(LightningCLI):
         options = self.config_init[self.subcommand]
         if options.verbose is None:
             printed = any(isinstance(found, _PRINTING) for found in self.trainer.callbacks)  # type: ignore[attr-defined]
-            options.verbose = not printed or bool(
-                getattr(self.datamodule, "holdout", 0)
-            )  # losses are in no other table
+            held_out = isinstance(self.datamodule, HasHoldout) and self.datamodule.holdout > 0
+            options.verbose = not printed or held_out  # losses are in no other table
 
     def _check(self) -> None:
         options = self.config_init[self.subcommand]

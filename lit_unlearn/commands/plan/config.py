@@ -106,7 +106,7 @@ class PlanCLI(ConfigCLI):
         """The rows of one process, for each topic, in the topics' order."""
         data, count = self.datamodule, self.datamodule.batch_size // processes
         own = data.retain if len(data.retain) > 1 else dict.fromkeys(data.forget, *data.retain.values())
-        preferred = self._preferred() if self.model.forget.needs_preferred else 0
+        preferred = self._preferred() if self.model.needs_preferred else 0
         return [
             StepRows(count, source.max_length, own[name].max_length, preferred) for name, source in data.forget.items()
         ]

@@ -1,0 +1,59 @@
+"""What a module asks of the Trainer's DataModule and of callbacks.
+
+Each protocol is one question. A DataModule or a callback of the user's own need not have an answer.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import lightning as L
+
+
+def datamodule_of(trainer: L.Trainer) -> object:
+    """The Trainer's DataModule; None where batches come from elsewhere."""
+    return getattr(trainer, "datamodule", None)  # which Lightning sets only where it is given one
+
+
+@runtime_checkable
+class HasTopics(Protocol):
+    """Data whose rows belong to topics."""
+
+    @property
+    def topics(self) -> Sequence[str]:
+        """The topics' names, in the order of their numbers in a batch."""
+
+
+@runtime_checkable
+class HasVocabulary(Protocol):
+    """Data that has a tokenizer."""
+
+    @property
+    def vocabulary(self) -> int | None:
+        """Tokens of the tokenizer; None while that is not known."""
+
+
+@runtime_checkable
+class HasEvaluation(Protocol):
+    """Data that may ask questions."""
+
+    @property
+    def evaluation(self) -> object:
+        """Says what is asked; None if nothing is."""
+
+
+@runtime_checkable
+class HasHoldout(Protocol):
+    """Data that may hold rows out."""
+
+    @property
+    def holdout(self) -> int:
+        """Rows of each stream that are never trained on."""
+
+
+@runtime_checkable
+class SaysNeedsLogits(Protocol):
+    """A callback that says whether it reads logits."""
+
+    @property
+    def needs_logits(self) -> bool:
+        """Whether the whole model must be loaded."""
