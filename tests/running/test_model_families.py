@@ -129,7 +129,13 @@ def built(config: transformers.PretrainedConfig) -> PreTrainedModel:
     return model.requires_grad_(False)
 
 
-@pytest.mark.parametrize("config", ["FalconH1Config", "Llama4TextConfig", "MistralConfig", "Qwen3Config", "GPT2Config"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param("FalconH1Config", marks=pytest.mark.slow),  # 20 s
+        *("Llama4TextConfig", "MistralConfig", "Qwen3Config", "GPT2Config"),
+    ],
+)
 def test_a_family_runs_in_part_as_in_whole(config: str) -> None:
     check_runs_in_part(built(small_config(CONFIGS[config])))
 

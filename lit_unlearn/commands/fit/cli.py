@@ -69,9 +69,6 @@ class UnlearnCLI(LightningCLI):
     def setup_parser(self, *args: Any, **kwargs: Any) -> None:
         """The parsers of all commands, with the meaning that some options have here."""
         super().setup_parser(*args, **kwargs)
-        for parser in self._subcommand_parsers.values():
-            if isinstance(parser, AloneParser):
-                parser.files = {file.path: file for file in self.words.files}
         for parser in (self._parser("validate"), self._parser("test")):
             parser.set_defaults(verbose=None)
             _option(parser, "verbose").help = "print Lightning's own table of results; null: where no other is printed"
@@ -80,7 +77,10 @@ class UnlearnCLI(LightningCLI):
                 model.metavar, model.help = "PATH", "folder or hub name of the model, for the files' `model` section"
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parses the words given, never the process's own."""
+        """Parses the words given, never the process's own, and the files among them, which are opened already."""
+        for command in self._subcommand_parsers.values():
+            if isinstance(command, AloneParser):
+                command.files = {file.path: file for file in self.words.files}
         try:
             self.config = parser.parse_args(args)
         except RecursionError as error:
