@@ -33,6 +33,11 @@ class ModelSource:
             object.__setattr__(self, "pretrained", str(CHECKPOINT))
 
     @property
+    def given(self) -> str:
+        """As the user gave it: `demo`, a hub name, or a folder."""
+        return "demo" if self.pretrained == str(CHECKPOINT) else self.pretrained
+
+    @property
     def name(self) -> str:
         """As files that are passed on name it: `demo`, a hub name, or a local folder's name without where it lies.
 
@@ -40,9 +45,7 @@ class ModelSource:
             >>> ModelSource("demo").name, ModelSource("owner/model").name
             ('demo', 'owner/model')
         """
-        if self.pretrained == str(CHECKPOINT):
-            return "demo"
-        return Path(self.pretrained).resolve().name if Path(self.pretrained).exists() else self.pretrained
+        return Path(self.given).resolve().name if Path(self.given).exists() else self.given
 
 
 @runtime_checkable
