@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+LOWER := .venv-lower
+# The command line, the configs and the core.
+CORE := tests/test_cli.py tests/test_configs.py tests/test_lower_bounds.py \
+	$(addprefix tests/,commands/options commands/fit losses models modules running)
 DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 SLOWEST := --durations=20 --durations-min=1
 FULL := runs/full-report
@@ -10,7 +14,7 @@ NOISE := $(FULL)/noise/noise_scale=
 # Of all perturbations, those that analyses take.
 FEW := --data.perturbations='{1-gram: {n: 1, sets: [retain]}, 4-gram: {n: 4, sets: [retain]}, prefix: {n: sentence, position: prefix, sets: [retain]}}'
 
-.PHONY: setup test test-slow lint demo full-report results mixing bench clean
+.PHONY: setup test test-slow test-bounds lint demo full-report results mixing bench clean
 
 setup: $(INSTALLED)
 
@@ -28,6 +32,15 @@ lint: $(INSTALLED)
 # Of a file all tests run in one process: what they share is made once.
 test: lint
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" $(SLOWEST)
+
+# What a user may have at the oldest: the lower bounds of pyproject.toml, in an environment of their own.
+test-bounds: $(LOWER)/installed
+	OMP_NUM_THREADS=1 $(LOWER)/bin/pytest -n 2 -m "not slow" $(CORE)
+
+$(LOWER)/installed: pyproject.toml tests/lower-bounds.txt
+	$(PYTHON) -m venv $(LOWER)
+	$(LOWER)/bin/pip install --quiet --constraint tests/lower-bounds.txt --editable '.[dev,report,tune,lora]'
+	touch $@
 
 test-slow: $(INSTALLED)
 	$(BIN)/pytest -n 2 -m slow $(SLOWEST)
@@ -77,4 +90,4 @@ bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.step --json benchmarks.json
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(LOWER) build dist .mypy_cache .ruff_cache .pytest_cache

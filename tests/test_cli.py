@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -109,3 +110,31 @@ def test_the_module_runs_as_the_command_does(tmp_path: Path) -> None:
         "did you mean rmu.yaml?\n"
     )
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", [["configs"], ["--help"], ["fit", "-c", "demo.yaml", "--print_config"]])
+def test_a_reader_that_has_gone_ends_a_command_quietly(words: list[str], unbuffered: str, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    with os.fdopen(writer, "wb") as pipe:
+        done = subprocess.run(
+            [sys.executable, "-m", "lit_unlearn", *words],
+            cwd=tmp_path,
+            env=environment,
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            timeout=120,
+        )
+    assert done.returncode == 141
+    assert done.stderr == b""
+
+
+def test_another_broken_pipe_is_not_hidden(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    def break_off(words: list[str]) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setitem(cli._COMMANDS, "configs", break_off)
+    with pytest.raises(BrokenPipeError):
+        cli.main(["configs"])

@@ -25,7 +25,7 @@ def main(words: Sequence[str]) -> None:
     Raises:
         InputError: an option, the model or a task cannot be used.
     """
-    options = _parser().parse_args(words)
+    options = _parser().parse(words)
     batch_size, metadata = _batch_size(options.batch_size), _metadata(options.metadata)
     if options.limit is not None and not options.limit > 0:
         raise InputError(f"--limit: {options.limit:g} leaves no question; give more than 0")
@@ -66,7 +66,7 @@ def run(options: argparse.Namespace, batch_size: int | str, metadata: dict[str, 
             print(f"The results are in {options.out}")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> CommandParser:
     parser = CommandParser(
         prog="lit-unlearn eval",
         description="Any task of the lm-eval harness on any Hugging Face model.",

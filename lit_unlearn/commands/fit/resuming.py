@@ -27,7 +27,7 @@ def saved(parser: LightningArgumentParser, options: Namespace) -> str:
         kept["model.prefix_store"] = None
     if kept.get("ckpt_path") == LAST:
         kept.ckpt_path = None
-    text: str = parser.dump(kept, skip_none=False)
+    text: str = parser.dump(kept, skip_unset=False)
     return text
 
 

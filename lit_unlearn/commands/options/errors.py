@@ -9,6 +9,9 @@ from typing import NamedTuple
 from lit_unlearn.commands.options import suggestions
 
 _KEY = re.compile(r'Parser key "([^"]+)"(?: element \d+)?:')
+_LONGEST = 80
+"""Characters of a value that are shown."""
+_LOOK = "; see the config, or `lit-unlearn fit --help` for what the option takes"
 _CLASS = re.compile(r"class_path[ =]'([^']+)'")
 
 
@@ -35,7 +38,24 @@ def readable(message: str, parser: ArgumentParser) -> str:
     for pattern, explain in _RULES:
         if found := re.search(pattern, wrong):
             return explain(found, problem)
-    return f"{problem.key}: {wrong}" if problem.key else wrong
+    return f"{problem.key}: {shortened(wrong)}{_LOOK}" if problem.key else f"{shortened(wrong)}{_LOOK}"
+
+
+def shortened(text: str) -> str:
+    """At most 80 characters of a value or a message; of an object the class alone.
+
+    Example:
+        >>> shortened("Namespace(class_path='lit_unlearn.RMU', init_args=Namespace(coefficient=6.5))")
+        "the options of 'RMU'"
+        >>> len(shortened("x" * 1000))
+        80
+    """
+    before, dumped, _ = text.partition("Namespace(")
+    if dumped:
+        named = re.search(r"class_path='(?:\w+\.)*(\w+)'", text)
+        text = before.rstrip("[({'\" ") + (" " if before.strip("[({'\" ") else "")
+        text += f"the options of {named[1]!r}" if named else "a mapping of options"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
 def did_you_mean(word: str, names: Sequence[str], otherwise: str) -> str:
@@ -105,11 +125,20 @@ def _wrong_type(found: re.Match[str], problem: _Problem) -> str:
         choice for literal in re.findall(r"Literal\[(.*?)\]", types) for choice in re.findall(r"[\w.-]+", literal)
     ]
     hint = did_you_mean(value, choices, expected) if len(choices) > 4 else expected
-    return f"{problem.key}: {value if value[:1] in '[{' else repr(value)} cannot be used; {hint}"
+    value = shortened(value)
+    return f"{problem.key}: {repr(value) if _is_plain(value) else value} cannot be used; {hint}"
 
 
 def _wrong_class(found: re.Match[str], problem: _Problem) -> str:
-    return f"{problem.key}: {found[2]} cannot be used; expected the name of a class ({found[1]}), or a mapping with it"
+    return (
+        f"{problem.key}: {shortened(found[2])} cannot be used; expected the name of a class ({found[1]}), or a mapping "
+        "with it"
+    )
+
+
+def _is_plain(value: str) -> bool:
+    """Whether a value is one word or number, not a list or a mapping."""
+    return not value.startswith(("[", "{", "the options of ", "a mapping of options"))
 
 
 def _kind(name: str) -> str:
@@ -124,6 +153,8 @@ def _kind(name: str) -> str:
     return re.sub(r"Literal\[(.*?)\]", r"one of \1", name).replace("NoneType", "null")
 
 
+_END = r"(?:\. Got| - | Given value type|$)"
+"""What follows a value: another alternative of the union, or of the one around it."""
 _RULES: list[tuple[str, Callable[[re.Match[str], _Problem], str]]] = [
     (r"unrecognized arguments: (\S+)", _unknown_key),
     (r"does not accept option '([^']+)'", _unknown_key),
@@ -131,13 +162,13 @@ _RULES: list[tuple[str, Callable[[re.Match[str], _Problem], str]]] = [
     (r"arguments are required: ([\w.]+(?:, [\w.]+)*)", _missing),
     (r"argument (\S+): expected", _no_value),
     # Of numbers first: where a class is allowed as well, as for a learning rate, nobody means one.
-    (r"Subtypes: \[(<class '(?:float|int|bool)'>.*?)\] Errors: .*?Given value: (.*?)(?:\. Got| - |$)", _wrong_type),
+    (r"Subtypes: \[(<class '(?:float|int|bool)'>.*?)\] Errors: .*?Given value: (.*?)" + _END, _wrong_type),
     (
         r"Expected a dot import path string: (\S+)|class_path '([^']+)': (?:No module|module)|has no attribute '(\w+)'",
         _unknown_class,
     ),
     (r"Import path (\S+) does not correspond to a subclass of (\w+)", _other_class),
-    (r"Subtypes: \[(.*?)\] Errors: .*?Given value: (.*?)(?:\. Got| - |$)", _wrong_type),
-    (r"Expected an? (.*?)\. Got value: (.*?)(?:\. Got| - |$)", _wrong_type),
+    (r"Subtypes: \[(.*?)\] Errors: .*?Given value: (.*?)" + _END, _wrong_type),
+    (r"Expected an? (.*?)\. Got value: (.*?)" + _END, _wrong_type),
     (r"Not a valid subclass of (\w+)\. Got value: (.*?) Subclass types", _wrong_class),
 ]

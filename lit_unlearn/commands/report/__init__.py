@@ -1,6 +1,5 @@
 """Tables, figures and a page of finished runs: `lit-unlearn report RUN...`."""
 
-import argparse
 import json
 import shlex
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ def main(words: Sequence[str]) -> None:
         InputError: a folder holds no finished run or no section, runs were asked different questions, or a package is
             not installed.
     """
-    options = _parser().parse_args(words)
+    options = _parser().parse(words)
     check_makable(options.out, "report.out")
     models = load(options.runs)
     files = _files(models, options.include, shlex.join(["lit-unlearn", "report", *words]))
@@ -67,7 +66,7 @@ def _files(models: Sequence[ReportedModel], include: Sequence[Path], command: st
     }
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> CommandParser:
     parser = CommandParser(
         prog="lit-unlearn report",
         description="One page of finished runs: tables, figures, generations, analyses, options and commands. A folder "

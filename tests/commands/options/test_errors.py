@@ -34,3 +34,60 @@ def test_messages(parser: ArgumentParser, message: str, expected: str) -> None:
     shown = readable(message, parser)
     assert shown.startswith(expected)
     assert "\n" not in shown
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "The moon is in the wrong house: " + "very " * 100 + "wrong",
+        "Refused\n  because\n    of Namespace(class_path='a.b.RMU', init_args=Namespace(coefficient=6.5, seed=None))",
+        "Namespace(pretrained='x', layer=3) is not what was meant",
+    ],
+)
+@pytest.mark.parametrize(("before", "key"), [('Parser key "model.layer":\n', "model.layer: "), ("", "")])
+def test_a_message_that_no_rule_knows_is_short_and_says_where_to_look(
+    parser: ArgumentParser, said: str, before: str, key: str
+) -> None:
+    shown = readable(before + said, parser)
+    text, _, remedy = shown.partition("; ")
+    assert shown.startswith(key)
+    assert 10 < len(text.removeprefix(key)) <= 80
+    assert remedy == "see the config, or `lit-unlearn fit --help` for what the option takes"
+    assert "Namespace" not in shown
+    assert "\n" not in shown
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("Namespace(class_path='a.b.RMU', init_args=Namespace(seed=3))", "model.layer: the options of 'RMU' cannot"),
+        ("[Namespace(class_path='a.b.RMU', init_args=Namespace(seed=3))]", "model.layer: the options of 'RMU' cannot"),
+        ("Namespace(seed=3)", "model.layer: a mapping of options cannot be used; expected int"),
+        ("a" * 300, f"model.layer: '{'a' * 77}...' cannot be used; expected int"),
+        (str([*range(300)]), "model.layer: [0, 1, 2,"),
+    ],
+)
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Expected a <class 'int'>. Got value: {}",
+        "Does not validate against any of the Union subtypes Subtypes: [<class 'int'>, <class 'NoneType'>] Errors: "
+        "- Expected a <class 'int'> Given value type: <class 'x'> Given value: {}",
+    ],
+)
+def test_a_value_is_shown_short_and_never_as_a_namespace(
+    parser: ArgumentParser, message: str, value: str, expected: str
+) -> None:
+    shown = readable(f'Parser key "model.layer":\n  {message.format(value)}', parser)
+    assert shown.startswith(expected)
+    assert shown.endswith(" cannot be used; expected int")
+    assert "Namespace" not in shown
+    assert len(shown) < 140
+
+
+def test_a_value_ends_before_the_alternatives_of_a_union_around_it(parser: ArgumentParser) -> None:
+    message = (
+        "Parser key \"model.layer\": Does not validate Subtypes: [<class 'int'>] Errors: - Expected a <class 'int'> "
+        "Given value type: <class 'str'> Given value: four Given value type: <class 'dict'> Given value: {'layer': 4}"
+    )
+    assert readable(message, parser) == "model.layer: 'four' cannot be used; expected int"
