@@ -14,7 +14,7 @@ NOISE := $(FULL)/noise/noise_scale=
 # Of all perturbations, those that analyses take.
 FEW := --data.perturbations='{1-gram: {n: 1, sets: [retain]}, 4-gram: {n: 4, sets: [retain]}, prefix: {n: sentence, position: prefix, sets: [retain]}}'
 
-.PHONY: setup test test-slow test-bounds lint demo full-report results mixing bench clean
+.PHONY: setup setup-bounds test test-slow test-bounds lint demo full-report results mixing bench clean
 
 setup: $(INSTALLED)
 
@@ -34,8 +34,10 @@ test: lint
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" $(SLOWEST)
 
 # What a user may have at the oldest: the lower bounds of pyproject.toml, in an environment of their own.
-test-bounds: $(LOWER)/installed
-	OMP_NUM_THREADS=1 $(LOWER)/bin/pytest -n 2 -m "not slow" $(CORE)
+test-bounds: setup-bounds
+	OMP_NUM_THREADS=1 $(LOWER)/bin/pytest -n 2 --dist loadfile -m "not slow" $(SLOWEST) $(CORE)
+
+setup-bounds: $(LOWER)/installed
 
 $(LOWER)/installed: pyproject.toml tests/lower-bounds.txt
 	$(PYTHON) -m venv $(LOWER)
