@@ -26,8 +26,17 @@ from benchmarks.measured import Memory, Ratio, ratio
 from benchmarks.shapes import configure, write_model
 from lit_unlearn.models import loading
 from lit_unlearn.models.source import ModelSource
+from lit_unlearn.questions.batches import Query
+from lit_unlearn.questions.prompt_limit import longest_prompt
 from lit_unlearn.questions.scores import choice_scores, evaluate_choices
-from lit_unlearn.questions.sets import EvaluationSource, PerturbationSource, query_loaders, variants
+from lit_unlearn.questions.sets import (
+    EvaluationSource,
+    PerturbationSource,
+    Variant,
+    encoded,
+    query_loaders,
+    variants,
+)
 from lit_unlearn.questions.source import LETTERS, QuestionSource, load_questions, prompt
 
 OURS, HARNESS = "ours", "lm-eval"
@@ -99,10 +108,13 @@ def _ways(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     own = [question.question for question in load_questions(source)]
     asked = variants(EvaluationSource({"asked": source}, _WAYS), forget=own, retain=own, tokenizer=tokenizer)
 
+    def queries() -> dict[Variant, list[Query]]:
+        return encoded(asked, tokenizer, max_length=longest_prompt(model.config, tokenizer))
+
     def ours() -> list[int]:
         predicted: dict[tuple[int, int], int] = {}
         with torch.inference_mode():
-            for batch in query_loaders(asked, tokenizer, max_tokens=options.max_tokens)[0]:
+            for batch in query_loaders(queries(), max_tokens=options.max_tokens)[0]:
                 found = evaluate_choices(choice_scores(model, batch), batch)["prediction"].tolist()
                 names = zip(batch["variant"].tolist(), batch["number"].tolist(), strict=True)
                 predicted |= {name: one for name, one, valid in zip(names, found, batch["valid"], strict=True) if valid}

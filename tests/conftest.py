@@ -21,6 +21,13 @@ from tests.tiny_world import write_demo
 torch.set_num_threads(1)  # two processes of two threads each are far slower than one each on a small machine
 
 
+_LEFT_BY_RUNS = (
+    *("PL_GLOBAL_SEED", "LIT_UNLEARN_RUN_FOLDER"),
+    *("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK", "LOCAL_RANK", "NODE_RANK"),
+)
+"""Variables that a run sets for its own processes."""
+
+
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `model/`, `alchemy.jsonl`, `navigation.jsonl` and `gardening.jsonl`; not to be changed."""
@@ -39,12 +46,11 @@ def _shared_parser() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_run_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A run in one test must neither seed one in another nor give it its folder."""
-    names = ("PL_GLOBAL_SEED", "LIT_UNLEARN_RUN_FOLDER")
-    for name in names:
+    """A run in one test must neither seed one in another, nor give it its folder, nor make it one of its processes."""
+    for name in _LEFT_BY_RUNS:
         monkeypatch.delenv(name, raising=False)
     yield
-    for name in names:
+    for name in _LEFT_BY_RUNS:
         os.environ.pop(name, None)
 
 

@@ -105,7 +105,7 @@ class ExportPretrained(L.Callback):
         names = [name for name, value in named_parameters(module.updated) if value.requires_grad]
         state = {name: gathered_parameter(module.updated, name).cpu() for name in names}
         if folder is not None:
-            base = {"base_model_name_or_path": module.pretrained, "revision": module.revision}
+            base = {"base_model_name_or_path": module.model_source.given, "revision": module.revision}
             lora.save_adapter(folder, module.updated, module.lora, state, **base)
 
     def _check_folder(self, trainer: L.Trainer) -> None:

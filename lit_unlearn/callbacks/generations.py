@@ -88,7 +88,7 @@ class Generations(L.Callback):
             self._ask(trainer, pl_module)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Asks after so many steps."""
+        """Asks after this number of steps."""
         if not trainer.sanity_checking:
             self._ask(trainer, pl_module)
 

@@ -18,7 +18,7 @@ _ROWS = "lit_unlearn_metrics_rows"
 
 
 class LastCheckpoint(Checkpoint):
-    """Keeps `last.ckpt` in the run's folder: every so many steps, when the run is interrupted, and at its end.
+    """Keeps `last.ckpt` in the run's folder: every N steps, when the run is interrupted, and at its end.
 
     It is written between two steps, when all that belongs to the first is done: its validation, if there is one, and
     its row of `metrics.csv`. So a run that goes on from it is, bit for bit, the run that was never interrupted. A new

@@ -36,7 +36,7 @@ class LMEvalHarness(L.Callback):
         tasks: names of tasks, groups and tags, or patterns such as `mmlu_perturbed_college_*`.
         at: when to ask during `fit`: at its start, at every validation, at its end.
         batch_size: questions at once, in each process.
-        limit: the first so many questions of each task; below 1, that share of them. None asks all.
+        limit: ask the first N questions of each task; below 1, that share of them. None asks all.
         num_fewshot: examples in each prompt; None leaves it to the task.
         metadata: what the tasks are told, e.g. `{"tokens": ["SARS-CoV-2"], "seed": 1}`.
         include_path: folders with tasks of your own.
@@ -97,7 +97,7 @@ class LMEvalHarness(L.Callback):
             self._log(self._ask(trainer, pl_module), trainer)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Asks after so many steps."""
+        """Asks after this number of steps."""
         if trainer.validating or trainer.testing or ("validation" in self.at and not trainer.sanity_checking):
             prefix = "test" if trainer.testing else "val"
             scores = self._ask(trainer, pl_module)

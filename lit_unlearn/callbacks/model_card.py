@@ -29,7 +29,7 @@ pipeline_tag: text-generation
 - lit-unlearn
 ---
 
-# {Path(module.pretrained).name}, unlearned with {type(module.forget).__name__}
+# {Path(module.model_source.name).name}, unlearned with {type(module.forget).__name__}
 
 Parts of this model's knowledge were removed by unlearning with lit-unlearn. Unlearning is not proof that the knowledge
 is gone: evaluate the model, its robustness to forget tokens included, before you rely on it.

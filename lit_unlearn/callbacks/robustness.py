@@ -19,6 +19,7 @@ from lit_unlearn.modules.hyperparameters import hyperparameters_of
 from lit_unlearn.modules.protocols import datamodule_of
 from lit_unlearn.questions import outcomes
 from lit_unlearn.questions.outcomes import Outcomes
+from lit_unlearn.questions.prompt_limit import Cut
 from lit_unlearn.questions.sets import Variant
 from lit_unlearn.runs import layout
 from lit_unlearn.runs.atomic_files import write_whole
@@ -33,6 +34,15 @@ class HasEvaluationSets(Protocol):
     @property
     def evaluation_sets(self) -> Sequence[tuple[Variant, ...]]:
         """What each evaluation loader asks; a row's `variant` is an index into it."""
+
+
+@runtime_checkable
+class HasCutPrompts(Protocol):
+    """A DataModule that counts prompts longer than the model's limit."""
+
+    @property
+    def cut_prompts(self) -> Mapping[str, Cut]:
+        """Of each variant, by its log key."""
 
 
 class PerturbationRobustness(L.Callback):
@@ -89,7 +99,7 @@ class PerturbationRobustness(L.Callback):
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Counts over all processes, logs, prints and writes."""
         asked = self._gather(trainer)
-        measured = outcomes.measure(asked)
+        measured = outcomes.measure(asked, _cut_prompts(trainer))
         record = {
             "step": trainer.global_step,
             **self._condition,
@@ -161,6 +171,11 @@ class PerturbationRobustness(L.Callback):
 def _sets(trainer: L.Trainer) -> list[tuple[Variant, ...]]:
     data = datamodule_of(trainer)
     return list(data.evaluation_sets) if isinstance(data, HasEvaluationSets) else []
+
+
+def _cut_prompts(trainer: L.Trainer) -> Mapping[str, Cut] | None:
+    data = datamodule_of(trainer)
+    return data.cut_prompts if isinstance(data, HasCutPrompts) else None
 
 
 def _limited(trainer: L.Trainer) -> bool:

@@ -77,7 +77,7 @@ def _parser() -> CommandParser:
     parser.add_argument("--tasks", required=True, help="tasks, groups or patterns, with commas between them")
     parser.add_argument("--out", type=Path, help="file for the results, JSON in the harness' format")
     parser.add_argument("--log_samples", action="store_true", help="write every question with its answer as well")
-    parser.add_argument("--limit", type=float, help="the first so many questions of each task; below 1, that share")
+    parser.add_argument("--limit", type=float, help="ask the first N questions of each task; below 1, that share")
     parser.add_argument("--num_fewshot", type=int, help="examples in each prompt (default: the task's)")
     parser.add_argument("--batch_size", default="auto", help="questions at once, or `auto` (default)")
     parser.add_argument("--metadata", default="{}", help="JSON object that the tasks are told")

@@ -3,7 +3,7 @@
 import glob
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -44,6 +44,15 @@ class TextSource:
     def is_local(self) -> bool:
         """Whether the path is of files, not of the hub."""
         return self.path.endswith(LOCAL_SUFFIXES)
+
+    def shown(self) -> str:
+        """As files that are passed on describe it: a local file without where it lies.
+
+        Example:
+            >>> TextSource("/home/me/texts.jsonl").shown().split(",")[0]
+            "TextSource(path='texts.jsonl'"
+        """
+        return str(replace(self, path=Path(self.path).name) if self.is_local() else self)
 
 
 class HubError(InputError):

@@ -11,7 +11,7 @@ import lightning as L
 from datasets import Dataset, concatenate_datasets
 from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
-from transformers import PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from lit_unlearn import randomness
 from lit_unlearn.data.draws import sample
@@ -24,10 +24,21 @@ from lit_unlearn.data.steps import PairedSteps, StepSampler, check_share
 from lit_unlearn.data.text import TextSource, load_texts
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch
+from lit_unlearn.models.loading import load_config
 from lit_unlearn.models.source import ModelSource, source_of
 from lit_unlearn.models.tokenizer import load_tokenizer
+from lit_unlearn.questions.batches import Query
 from lit_unlearn.questions.perturbation import Control, Perturbation
-from lit_unlearn.questions.sets import EvaluationSource, Variant, asked_together, perturbations, query_loaders, variants
+from lit_unlearn.questions.prompt_limit import Cut, cut_prompts, longest_prompt
+from lit_unlearn.questions.sets import (
+    EvaluationSource,
+    Variant,
+    asked_together,
+    encoded,
+    perturbations,
+    query_loaders,
+    variants,
+)
 from lit_unlearn.questions.source import Question
 
 Loader = DataLoader[dict[str, Batch]]
@@ -59,8 +70,8 @@ class UnlearnDataModule(L.LightningDataModule):
         evaluation: question sets and their perturbations, asked in `validate`, `test` and validation during `fit`.
         holdout: rows at the end of every stream that are never trained on, for `validate` and `test`; a multiple of
             batch_size.
-        limit: train on at most so many rows of each stream, drawn by the seed, more of them with the fewer among them;
-            None takes all. Questions and perturbations do not change.
+        limit: train on at most this number of rows of each stream, drawn by the seed; a larger limit includes the rows
+            of a smaller one. None takes all. Questions and perturbations do not change.
         preferred: file of answers that a loss such as DPO prefers to forget rows, one per line; None is lit-unlearn's
             own list. They come with the forget batches where the model's forget loss reads them; where the model is
             not an UnlearnModule, if a file is given.
@@ -75,6 +86,8 @@ class UnlearnDataModule(L.LightningDataModule):
 
     own_preferred: ClassVar[Path] = PREFERRED_ANSWERS
     """The file of preferred answers where none is given."""
+    own_model: ClassVar[ModelSource | None] = None
+    """Whose tokenizer is taken without a Trainer, where the texts are made for one model."""
 
     def __init__(
         self,
@@ -139,6 +152,7 @@ class UnlearnDataModule(L.LightningDataModule):
             for name, rows in streams.items()
         }
         self._asked = self._questions()
+        self._queries, self._cut = self._encoded()
         for streams in self._rows.values():
             for name, rows in streams.items():
                 if len(rows) <= self.holdout:
@@ -156,6 +170,11 @@ class UnlearnDataModule(L.LightningDataModule):
     def asked(self) -> dict[Variant, list[Question]]:
         """The questions of every evaluation set, as they are and perturbed."""
         return self._asked
+
+    @property
+    def cut_prompts(self) -> dict[str, Cut]:
+        """How many prompts of each variant, by its log key, are longer than the model's limit."""
+        return self._cut
 
     def perturbations(self) -> dict[Variant, Perturbation | Control]:
         """What perturbs the questions of each perturbed set and of each control."""
@@ -175,7 +194,7 @@ class UnlearnDataModule(L.LightningDataModule):
             steps = self._steps(self._held_out, seed=None)
             pairs = [self._loader(steps, StepSampler(steps))]
         max_tokens = self.evaluation.max_tokens if self.evaluation else 0
-        return [*pairs, *query_loaders(self._asked, self._tokenizer, max_tokens=max_tokens, share=self._share())]
+        return [*pairs, *query_loaders(self._queries, max_tokens=max_tokens, share=self._share())]
 
     def test_dataloader(self) -> list[Any]:
         """The same as `val_dataloader`."""
@@ -199,8 +218,9 @@ class UnlearnDataModule(L.LightningDataModule):
 
     def hyperparameters(self) -> dict[str, Any]:
         """What defines this data, for model cards."""
-        sources = {f"{side} {name}": str(source) for side, name, source in self._sources()}
-        chosen = {"limit": self.limit, "preferred": self.preferred, "mixing": self.mixing and str(self.mixing)}
+        sources = {f"{side} {name}": source.shown() for side, name, source in self._sources()}
+        preferred = self.preferred and Path(self.preferred).name  # what is passed on does not say where it lies
+        chosen = {"limit": self.limit, "preferred": preferred, "mixing": self.mixing and str(self.mixing)}
         chosen["group_by_length"] = self.group_by_length or None
         given = {name: value for name, value in chosen.items() if value is not None}
         return {"batch_size": self.batch_size, "holdout": self.holdout, "data_seed": self.seed} | sources | given
@@ -211,7 +231,7 @@ class UnlearnDataModule(L.LightningDataModule):
                 yield side, name, source
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Checks that training goes on with the rows of the run which wrote the checkpoint, in their order.
+        """Checks that training resumes on the rows of the run that wrote the checkpoint, in their order.
 
         Raises:
             InputError: it would not.
@@ -261,6 +281,20 @@ class UnlearnDataModule(L.LightningDataModule):
             return {}
         return variants(self.evaluation, **self._texts(), tokenizer=self._tokenizer)
 
+    def _encoded(self) -> tuple[dict[Variant, list[Query]], dict[str, Cut]]:
+        """The queries of every evaluation set, and how many of them are cut."""
+        if self.evaluation is None:
+            return {}, {}
+        limit = longest_prompt(self._model_config(), self._tokenizer)
+        queries = encoded(self._asked, self._tokenizer, max_length=limit)
+        named = {str(variant): found for variant, found in queries.items()}
+        return queries, cut_prompts(named, limit, allowed=self.evaluation.allow_cut_prompts)
+
+    def _model_config(self) -> PretrainedConfig | None:
+        """Of the model that is asked; None where none is known, as without a Trainer."""
+        source = None if self.trainer is None else source_of(self.trainer.lightning_module)
+        return None if source is None else load_config(source)
+
     def _texts(self) -> dict[str, Sequence[str]]:
         """What n-grams of `forget` and `retain` come from: all rows of the streams, the holdout's included."""
         return {
@@ -284,16 +318,16 @@ class UnlearnDataModule(L.LightningDataModule):
         return module.needs_preferred if isinstance(module, SaysNeedsPreferred) else self.preferred is not None
 
     def _load_tokenizer(self) -> PreTrainedTokenizerBase:
-        """The tokenizer given, else that of the model's revision."""
+        """The tokenizer given, else that of the Trainer's model, else that of the model the texts are made for."""
         if self.tokenizer is not None:
             return load_tokenizer(ModelSource(self.tokenizer))
-        source = None if self.trainer is None else source_of(self.trainer.lightning_module)
+        source = self.own_model if self.trainer is None else source_of(self.trainer.lightning_module)
         if source is None:
             raise InputError("data.tokenizer: none given; give the hub name or folder of the model's tokenizer")
         return load_tokenizer(source)
 
     def _trained(self, rows: Dataset) -> Dataset:
-        """All rows of a stream but the holdout; with a limit, so many of them."""
+        """The rows of a stream that are trained on: all but the holdout, or a draw of `limit` of them."""
         count = len(rows) - self.holdout
         if self.limit is None or self.limit >= count:
             return rows.select(range(count))

@@ -13,6 +13,7 @@ from lit_unlearn.demo.corpus import write_corpora
 from lit_unlearn.demo.knowledge import invent
 from lit_unlearn.demo.questions import draw, write_questions
 from lit_unlearn.errors import InputError
+from lit_unlearn.models.source import ModelSource
 from lit_unlearn.questions.sets import EvaluationSource, PerturbationSource
 from lit_unlearn.questions.source import QuestionSource
 from lit_unlearn.runs.atomic_files import appearing_whole
@@ -35,6 +36,7 @@ class DemoDataModule(UnlearnDataModule):
     """
 
     own_preferred: ClassVar[Path] = PREFERRED_ANSWERS
+    own_model: ClassVar[ModelSource | None] = ModelSource("demo")
 
     def __init__(
         self,

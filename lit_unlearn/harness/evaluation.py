@@ -155,7 +155,7 @@ def evaluate(
     Args:
         model: of the harness.
         tasks: with their questions.
-        limit: the first so many questions of each task; below 1, that share of them. None asks all.
+        limit: ask the first N questions of each task; below 1, that share of them. None asks all.
         num_fewshot: examples in each prompt; None leaves it to the task.
         log_samples: keep every question with its answer, under `samples`.
 

@@ -59,7 +59,7 @@ class FirstLayers(NamedTuple):
         return cls(type(model), model.config, layer, path, tied)
 
     def leave_out(self, model: PreTrainedModel) -> None:
-        """Puts `NotLoaded` in the place of what is not of this part, in a model whose weights are not loaded yet."""
+        """Replaces what is not of this part by `NotLoaded`, in a model whose weights are not loaded yet."""
         layers = model.get_submodule(self.layers)
         assert isinstance(layers, nn.ModuleList)
         for index in range(self.layer + 1, len(layers)):

@@ -22,7 +22,7 @@ _ADAPTER = "default"
 
 @dataclass(frozen=True, kw_only=True)
 class Lora:
-    """Adapters that are trained in place of the model's own weights (Hu et al. 2022, LoRA).
+    """Adapters that are trained instead of the model's own weights (Hu et al. 2022, LoRA).
 
     What a linear module returns for x gets lora_alpha / r · B · A · x added. A is drawn by the module's seed, B is 0
     before training. Options have PEFT's names and meanings.

@@ -1,6 +1,7 @@
 """Where a model comes from, and how it is loaded."""
 
 from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from lit_unlearn.demo import CHECKPOINT
@@ -30,6 +31,21 @@ class ModelSource:
     def __post_init__(self) -> None:
         if self.pretrained == "demo":
             object.__setattr__(self, "pretrained", str(CHECKPOINT))
+
+    @property
+    def given(self) -> str:
+        """As the user gave it: `demo`, a hub name, or a folder."""
+        return "demo" if self.pretrained == str(CHECKPOINT) else self.pretrained
+
+    @property
+    def name(self) -> str:
+        """As files that are passed on name it: `demo`, a hub name, or a local folder's name without where it lies.
+
+        Example:
+            >>> ModelSource("demo").name, ModelSource("owner/model").name
+            ('demo', 'owner/model')
+        """
+        return Path(self.given).resolve().name if Path(self.given).exists() else self.given
 
 
 @runtime_checkable

@@ -93,7 +93,7 @@ def choose(
         layers: its decoder layers.
         layer: index of the steering layer.
         trainable: regular expressions over parameter names; None is the default.
-        lora: adapters in their place.
+        lora: adapters instead.
         seed: of what adapters draw.
         needs_logits: a loss reads logits.
 

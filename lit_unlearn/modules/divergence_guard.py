@@ -22,28 +22,29 @@ _COMPARED = 10
 
 
 class _Seen(NamedTuple):
-    """What there was to see of a step, on its way from the device; nobody has waited for it."""
+    """Values of a step that are being copied from the device; nothing has waited for them."""
 
     step: int
     losses: dict[str, Tensor]
-    """Of each row, by stream; on the host."""
+    """Losses of each row by stream, on the host."""
     rows: dict[str, Tensor]
-    """Numbers of the rows, by stream; on the device."""
+    """Numbers of the rows by stream, on the device."""
     gradient: Tensor | None
     """The norm of the gradients, on the host."""
     arrived: Any
-    """An event of the device, after which the values are on the host; None where they are at once."""
+    """The device's event after which the values are on the host; None where they are there already."""
 
 
 class DivergenceGuard(L.Callback):
-    """Stops a run at a loss or a gradient that is not finite; every UnlearnModule brings it along.
+    """Stops a run at a loss or a gradient that is not finite; every UnlearnModule adds it to the Trainer.
 
-    The values of a step are copied to the host while the next one runs and looked at after it, so that no step waits
-    for the device; before a checkpoint or an export they are waited for, the trained parameters too, so that neither
-    ever holds what is not finite. Under `16-mixed` gradients are left to its scaler, which skips such steps.
+    The values of a step are copied to the host while the next step runs and are checked after it, so that no step
+    waits for the device. Before a checkpoint or an export the check waits for them and includes the trained parameters,
+    so that neither ever holds a value that is not finite. Under `16-mixed` gradients are left to the gradient scaler,
+    which skips such steps.
 
-    When training ends it warns, where no trained parameter has changed, or the forget loss has not fallen: the mean of
-    the last 10 steps is not below that of the first 10.
+    When training ends it warns if no trained parameter has changed, or if the forget loss has not fallen: its mean over
+    the last 10 steps is not below that over the first 10.
 
     Raises:
         Diverged: a value is not finite: the step, the stream, the rows, and the last losses that were.
@@ -60,11 +61,11 @@ class DivergenceGuard(L.Callback):
         self._last: deque[float] = deque(maxlen=_COMPARED)
 
     def on_train_batch_start(self, trainer: L.Trainer, *args: Any) -> None:
-        """Takes the step's number, of which an accumulated batch is a part."""
+        """Notes the number of the step to which this batch belongs: with accumulation a step has several."""
         self._step = trainer.global_step + 1
 
     def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Optimizer) -> None:
-        """Takes the gradients' norm."""
+        """Computes the norm of the gradients."""
         if trainer.precision != "16-mixed":
             parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
             self._gradient = _norm(parameter.grad for parameter in parameters)
@@ -72,21 +73,21 @@ class DivergenceGuard(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Looks at the step before, while this one is on its way."""
+        """Checks the step before, while this one is copied."""
         before, self._waiting = self._waiting, _seen(self._step, outputs, batch, self._gradient)
         self._gradient = None
         self._look(before)
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Takes the run's folder."""
+        """Notes the run's folder."""
         self._folder = Path(trainer.default_root_dir)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Nothing is exported that is not finite: exports come after it."""
+        """Checks all values: exports follow."""
         self.look_now(trainer.global_step, pl_module)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Warns of a run that has unlearned nothing."""
+        """Warns if nothing was unlearned."""
         if self._last and not trainer.strategy.reduce_boolean_decision(_changed(pl_module), all=False):
             rank_zero_warn(
                 "nothing was unlearned: no trained parameter has changed; raise model.optimizer.lr, or the "
@@ -103,21 +104,21 @@ class DivergenceGuard(L.Callback):
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """The first and the latest losses, those of the step that has just ended too."""
+        """The first and the last losses, including those of the step that has just ended."""
         self._look_at_waiting()
         return {"steps": self._steps, "first": self._first, "last": list(self._last)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on with those of the interrupted run."""
+        """Resumes with those of the interrupted run."""
         self._steps, self._first = state_dict["steps"], list(state_dict["first"])
         self._last.extend(state_dict["last"])
 
     def look_now(self, step: int, pl_module: L.LightningModule) -> None:
-        """Looks at all there is, before something is saved.
+        """Checks all values before something is saved.
 
         Args:
-            step: the last one.
-            pl_module: that is trained.
+            step: number of the last step.
+            pl_module: the module that is trained.
         """
         self._look_at_waiting()
         parameters = pl_module.parameters()
@@ -155,7 +156,9 @@ class DivergenceGuard(L.Callback):
 
 
 def _seen(step: int, outputs: Any, batch: Any, gradient: Tensor | None) -> _Seen:
-    given = [stream for stream in _STREAMS if f"{stream}_losses" in outputs]  # a training_step of one's own may not
+    given = [
+        stream for stream in _STREAMS if f"{stream}_losses" in outputs
+    ]  # an overridden training_step may not return them
     losses = {stream: outputs[f"{stream}_losses"].to("cpu", non_blocking=True) for stream in given}
     rows = {stream: batch[stream]["row"] for stream in given}
     norm = None if gradient is None else gradient.to("cpu", non_blocking=True)
@@ -163,7 +166,7 @@ def _seen(step: int, outputs: Any, batch: Any, gradient: Tensor | None) -> _Seen
 
 
 def _event(device: torch.device) -> Any:
-    """Marks how far the device has been told to go."""
+    """Marks how far the device's queue is filled now; None on the CPU, which has none."""
     if device.type == "cpu":
         return None
     event = torch.Event(device)
@@ -172,7 +175,7 @@ def _event(device: torch.device) -> Any:
 
 
 def _norm(values: Iterable[Tensor | None]) -> Tensor:
-    """The norm of this process's part of some tensors; finite if and only if all of it is, and not too large."""
+    """The norm of this process's part of some tensors: finite if all values are and the norm does not overflow."""
     own = [_own_part(value) for value in values if value is not None]
     return torch.nn.utils.get_total_norm([value for value in own if value.numel()] or [torch.zeros(1)])
 
@@ -183,7 +186,7 @@ def _own_part(value: Tensor) -> Tensor:
 
 
 def _changed(module: Any) -> bool:
-    """Whether this process's part of any trained parameter is not as it was."""
+    """Whether this process's part of any trained parameter has changed."""
     originals = module.frozen.originals()
     now = {name: module.updated.get_parameter(name) for name in originals}
     return any(not torch.equal(_own_part(now[name]), _own_part(before)) for name, before in originals.items())

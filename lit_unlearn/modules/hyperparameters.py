@@ -31,7 +31,7 @@ def hyperparameters(module: "UnlearnModule", optimizer: Optimizer) -> dict[str, 
         optimizer: with the run's options.
     """
     return {
-        "pretrained": module.pretrained,
+        "pretrained": module.model_source.name,
         "forget": repr(module.forget),
         "retain": repr(module.retain),
         "retain_weight": module.retain_weight.values,

@@ -79,7 +79,7 @@ class Throughput:
         self.restart()
 
     def restart(self) -> None:
-        """Begins anew."""
+        """Starts the clock and the count again."""
         self._tokens: Tensor | float = 0.0
         self._since = time.perf_counter()
 
@@ -88,7 +88,7 @@ class Throughput:
         self._tokens = self._tokens + sum(mask.sum() for mask in masks)
 
     def rate(self) -> Tensor:
-        """Tokens per second, and begins anew."""
+        """Tokens per second; restarts the clock and the count."""
         # float32 whatever the default dtype, which is bf16 under bf16-true.
         rate = torch.as_tensor(self._tokens, dtype=torch.float32) / (time.perf_counter() - self._since)
         self.restart()

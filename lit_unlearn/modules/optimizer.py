@@ -1,11 +1,11 @@
 """The state of an optimizer by the names of what it trains."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
-from torch.optim import Optimizer
+from torch.optim import AdamW, Optimizer
 
 from lit_unlearn.errors import InputError
 
@@ -32,6 +32,14 @@ def by_name(state: Mapping[str, Any], optimizer: Optimizer, parameters: Mapping[
     order = [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
     groups = [{**group, "params": [order[number] for number in group["params"]]} for group in state["param_groups"]]
     return {**state, "state": {order[number]: own for number, own in state["state"].items()}, "param_groups": groups}
+
+
+def published_adamw(parameters: Iterable[Tensor]) -> Optimizer:
+    """AdamW with the learning rate of the published recipe: the default of `model.optimizer`, which can be pickled.
+
+    The signature says the same as a lambda, whose options jsonargparse reads and shows.
+    """
+    return AdamW(parameters, lr=5e-5, weight_decay=0.0, eps=1e-8)
 
 
 def check_optimizer(optimizer: Callable[[], Optimizer], scheduler: Callable[[Optimizer], object] | None) -> None:

@@ -93,4 +93,5 @@ class QuestionModule(PretrainedModule):
 
     def hyperparameters(self) -> dict[str, Any]:
         """What defines this evaluation, for `results.json`."""
-        return {"pretrained": self.pretrained, "revision": self.revision, "precision": str(self.trainer.precision)}
+        source = self.model_source
+        return {"pretrained": source.name, "revision": source.revision, "precision": str(self.trainer.precision)}

@@ -37,7 +37,7 @@ from lit_unlearn.modules.checkpoint import (
 from lit_unlearn.modules.divergence_guard import DivergenceGuard
 from lit_unlearn.modules.hyperparameters import hyperparameters
 from lit_unlearn.modules.measurements import Measurements, describe
-from lit_unlearn.modules.optimizer import check_optimizer
+from lit_unlearn.modules.optimizer import check_optimizer, published_adamw
 from lit_unlearn.modules.pretrained import PretrainedModule
 from lit_unlearn.modules.protocols import HasEvaluation, HasTopics, SaysNeedsLogits
 from lit_unlearn.questions.scores import Evaluation
@@ -80,13 +80,15 @@ class UnlearnModule(PretrainedModule):
         layer: index of the steering layer, whose output the representation losses read.
         trainable: regular expressions, each to match whole parameter names; None trains the MLP output projections of
             layers l-2 to l, as published.
-        lora: adapters of PEFT, trained in the place of `trainable`; None has none.
+        lora: adapters of PEFT, trained instead of `trainable`; None has none.
         retain_weight: weight of the retain loss (alpha), one number or one per topic.
         noise_scale: standard deviation of the noise of Random Noise Augmentation (nu); 0 is off.
         noise_layer: index of the layer after which the noise enters the frozen model; None is the steering layer.
         attention_dropout: share of the attention weights that is dropped in training, in the updated model from the
             first trained layer on: a baseline. Its random numbers are a function of (seed, step, stream, the first of
             the process's rows), so another number of processes draws others. 0 is off.
+        activation_checkpointing: compute the activations of trained layers again in backward: less memory, more time,
+            the same gradients bit for bit.
         replicas: copies of the model under FSDP2, each sharded over as many consecutive processes (HSDP): with one copy
             for each machine only gradients go between them. 1 shards the model over all processes.
         prefix_store: where hidden states that training does not change are kept for other runs with the same model and
@@ -149,7 +151,8 @@ class UnlearnModule(PretrainedModule):
         self.attention_dropout = attention_dropout
         self.activation_checkpointing = activation_checkpointing
         self.prefix_store = prefix_store
-        self.optimizer = optimizer
+        default = (UnlearnModule.__init__.__kwdefaults__ or {}).get("optimizer")
+        self.optimizer = published_adamw if optimizer is default else optimizer
         self.lr_scheduler = lr_scheduler
         self.seed = randomness.run_seed(seed)
         self.whole_model = whole_model

@@ -27,6 +27,8 @@ class Query(NamedTuple):
     number: int
     variant: int = 0
     """Which of the variants of a question it is."""
+    cut: bool = False
+    """Whether the prompt has lost its beginning."""
 
 
 class QueryBatch(TypedDict):
@@ -69,7 +71,13 @@ def encode(
     # Every prompt ends in the same line, so the tokens after it are the same for all.
     letters = _letters(prompts[0], tokenizer)
     return [
-        Query(ids[-max_length:] if max_length else ids, letters, question.answer, question.number)
+        Query(
+            ids[-max_length:] if max_length else ids,
+            letters,
+            question.answer,
+            question.number,
+            cut=max_length is not None and len(ids) > max_length,
+        )
         for question, ids in zip(questions, tokenizer(prompts)["input_ids"], strict=True)
     ]
 

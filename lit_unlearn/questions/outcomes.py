@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from lit_unlearn.errors import InputError
+from lit_unlearn.questions.prompt_limit import Cut
 from lit_unlearn.questions.sets import DEFAULT, Variant
 from lit_unlearn.questions.statistics import Estimate, accuracy, drop, flip_rate
 from lit_unlearn.runs.tables import aligned
@@ -14,7 +15,10 @@ from lit_unlearn.runs.tables import aligned
 Outcomes = dict[str, list[int]]
 """Of one variant, by question: `correct` (0 or 1), `prediction` and `number`."""
 Measured = dict[str, float | None]
-"""Of one variant: `accuracy`, of a perturbed one also `accuracy_drop` and `flip_rate`, each with `…_error`."""
+"""Of one variant: `accuracy`, of a perturbed one also `accuracy_drop` and `flip_rate`, each with `…_error`.
+
+Where cut prompts are counted, also `cut` and `cut_share`: those that lost their beginning.
+"""
 _COLUMNS = ("accuracy", "accuracy_drop", "flip_rate")
 
 
@@ -70,9 +74,14 @@ def merged(parts: Sequence[Outcomes]) -> Outcomes:
     return {name: [values[index] for index in order] for name, values in whole.items()}
 
 
-def measure(asked: Mapping[Variant, Outcomes]) -> dict[Variant, Measured]:
-    """The numbers of every variant; a perturbed one is compared with its set's default, question by question."""
-    return {variant: _measure(variant, asked) for variant in asked}
+def measure(asked: Mapping[Variant, Outcomes], cut: Mapping[str, Cut] | None = None) -> dict[Variant, Measured]:
+    """The numbers of every variant; a perturbed one is compared with its set's default, question by question.
+
+    Args:
+        asked: the outcomes of each variant.
+        cut: of each variant, by its log key, the prompts that lost their beginning.
+    """
+    return {variant: _measure(variant, asked) | _cut((cut or {}).get(str(variant))) for variant in asked}
 
 
 def log_values(measured: Mapping[Variant, Measured], *, forget: Sequence[str]) -> dict[str, float]:
@@ -92,9 +101,12 @@ def log_values(measured: Mapping[Variant, Measured], *, forget: Sequence[str]) -
 
 
 def accuracy_table(measured: Mapping[Variant, Measured]) -> str:
-    """The numbers in percent, with standard errors, as text."""
+    """The numbers in percent, with standard errors, as text; with cut prompts where there are any."""
     lines = [["questions", "accuracy", "drop", "flipped"]]
     lines += [[str(variant), *(_percent(row, name) for name in _COLUMNS)] for variant, row in measured.items()]
+    if any(row.get("cut") for row in measured.values()):
+        told = [f"{row.get('cut') or 0:.0f} ({_percent(row, 'cut_share')} %)" for row in measured.values()]
+        lines = [[*line, cell] for line, cell in zip(lines, ["cut prompts", *told], strict=True)]
     return "\n".join(aligned(lines, numbers=True))
 
 
@@ -106,6 +118,10 @@ def _measure(variant: Variant, asked: Mapping[Variant, Outcomes]) -> Measured:
         row |= _pair("accuracy_drop", drop(clean_correct, correct))
         row |= _pair("flip_rate", flip_rate(clean_prediction, prediction))
     return row
+
+
+def _cut(cut: Cut | None) -> Measured:
+    return {} if cut is None else {"cut": cut.prompts, "cut_share": cut.share}
 
 
 def _tensors(answers: Outcomes) -> tuple[Tensor, Tensor]:

@@ -74,6 +74,8 @@ class EvaluationSource:
     """Ways to perturb them, by name; each comes with its control."""
     max_tokens: int = 8192
     """Tokens of one batch of questions, padding included."""
+    allow_cut_prompts: bool = False
+    """Ask also where more than 1 % of a set's prompts are longer than the model's limit and lose their beginning."""
 
     def __post_init__(self) -> None:
         if DEFAULT in self.perturbations:
@@ -161,23 +163,16 @@ def asked_together(asked: Iterable[Variant]) -> list[tuple[Variant, ...]]:
     return [tuple(variants) for variants in sets.values()]
 
 
-def query_loaders(
-    asked: Mapping[Variant, Sequence[Question]],
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    max_tokens: int,
-    share: tuple[int, int] = (0, 1),
-) -> list[DataLoader[QueryBatch]]:
-    """A loader for each question set, all its variants together, in the order of `asked_together`.
+def encoded(
+    asked: Mapping[Variant, Sequence[Question]], tokenizer: PreTrainedTokenizerBase, *, max_length: int
+) -> dict[Variant, list[Query]]:
+    """The queries of each variant.
 
     Args:
         asked: the questions of each variant.
         tokenizer: the model's.
-        max_tokens: of one batch, padding included.
-        share: (rank, number of processes).
+        max_length: from `longest_prompt`; longer prompts lose their beginning.
     """
-    # transformers' stand-in for "no limit known" is a huge number.
-    limit = tokenizer.model_max_length if tokenizer.model_max_length < 10**6 else None
     parts = [
         (variant, questions[start : start + _AT_ONCE])
         for variant, questions in asked.items()
@@ -185,12 +180,25 @@ def query_loaders(
     ]
     queries: dict[Variant, list[Query]] = {variant: [] for variant in asked}
     for variant, part in _shown(parts, "Tokenising questions"):
-        queries[variant] += encode(part, tokenizer, max_length=limit)
+        queries[variant] += encode(part, tokenizer, max_length=max_length)
+    return queries
+
+
+def query_loaders(
+    queries: Mapping[Variant, Sequence[Query]], *, max_tokens: int, share: tuple[int, int] = (0, 1)
+) -> list[DataLoader[QueryBatch]]:
+    """A loader for each question set, all its variants together, in the order of `asked_together`.
+
+    Args:
+        queries: of each variant, from `encoded`.
+        max_tokens: of one batch, padding included.
+        share: (rank, number of processes).
+    """
     return [
         query_loader(
             QueryBatches(_numbered([queries[variant] for variant in variants]), max_tokens=max_tokens, share=share)
         )
-        for variants in asked_together(asked)
+        for variants in asked_together(queries)
     ]
 
 

@@ -15,13 +15,13 @@ from lit_unlearn.running.hooks import Override, applied, captured_output
 from lit_unlearn.running.partial_forward import SharedPrefix, run_layers
 
 _NAMES = ("attention_dropout", "attn_dropout")
-"""Where attention modules of transformers keep their rate, or the module that drops."""
+"""Attributes in which attention modules of transformers keep their rate, or their dropout module."""
 _TOKENS = 16
-"""On so many tokens attention dropout is tried out."""
+"""Number of tokens on which attention dropout is tried."""
 
 
 def overrides(layers: Iterable[nn.Module], rate: float) -> list[Override]:
-    """What is set in decoder layers while they drop out; nothing if nothing does.
+    """The settings under which decoder layers apply dropout; none if none does.
 
     Args:
         layers: the decoder layers in which it acts.
@@ -41,9 +41,9 @@ def overrides(layers: Iterable[nn.Module], rate: float) -> list[Override]:
 
 @torch.no_grad()
 def check_acts(model: PreTrainedModel, layers: nn.ModuleList, acting: range, device: torch.device) -> None:
-    """In the first layer with attention dropout, tried on a few tokens, a rate acts, and nothing is dropped beside it.
+    """Attention dropout acts, and drops nothing but attention weights: tried on a few tokens in the first such layer.
 
-    A model may keep a rate that its attention does not read. Under FSDP2 every process must call it.
+    A model may have a rate that its attention does not read. Under FSDP2 every process must call it.
 
     Args:
         model: a causal language model in eval mode.
@@ -72,7 +72,7 @@ def check_acts(model: PreTrainedModel, layers: nn.ModuleList, acting: range, dev
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Within this context torch draws from this seed; afterwards its generators are where they were.
+    """Within this context torch draws from this seed; afterwards its generators are in their former state.
 
     Args:
         seed: of what is drawn on the CPU and on the device.
@@ -117,7 +117,7 @@ def _tried(
     try:
         with seeded(0, device), applied(drops), captured_output(module) as seen:
             run(prefix=prefix)
-    except ValueError as error:  # attention implementations refuse dropout thus
+    except ValueError as error:  # raised by attention implementations without dropout
         raise _refused(f"{type(module).__name__} refuses it ({' '.join(str(error).split())})") from error
     output: Tensor = seen[0] if isinstance(seen[0], Tensor) else seen[0][0]
     return output

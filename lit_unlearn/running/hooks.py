@@ -21,7 +21,7 @@ Answer = tuple[nn.Module, Callable[..., Any]]
 
 @contextmanager
 def swapped(replacements: Sequence[Swap]) -> Iterator[None]:
-    """Puts modules in the place of others."""
+    """Replaces modules by others."""
     originals = [parent._modules[name] for parent, name, _ in replacements]
     try:
         for parent, name, module in replacements:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class LazyLogits:
-    """`[batch, seq, vocab]` logits at those tokens at which it is indexed, computed anew each time.
+    """`[batch, seq, vocab]` logits at those tokens at which it is indexed, computed each time.
 
     Args:
         head: takes final states `[1, tokens, dim]`, returns their logits.

@@ -2,6 +2,7 @@
 
 import json
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,15 @@ _PACKAGES = (
 )
 
 
-def write_record(trainer: L.Trainer, module: L.LightningModule) -> None:
-    """Writes it into the run's folder; where a run goes on, says what has changed since it began."""
+def write_record(trainer: L.Trainer, about: Mapping[str, Any]) -> None:
+    """Writes it into the run's folder; where a run is resumed, warns of what has changed since it began.
+
+    Args:
+        trainer: of the run.
+        about: what the record says of model and data.
+    """
     path = Path(trainer.default_root_dir) / layout.RECORD
-    found = _record(trainer, module)
+    found = {**_environment(trainer), **about}
     if not path.exists():
         write_whole(path, json.dumps(found, indent=1))
         return
@@ -36,19 +42,13 @@ def write_record(trainer: L.Trainer, module: L.LightningModule) -> None:
         )
 
 
-def _record(trainer: L.Trainer, module: L.LightningModule) -> dict[str, Any]:
-    data = getattr(trainer, "datamodule", None)
-    config = getattr(getattr(module, "updated", None), "config", None)
+def _environment(trainer: L.Trainer) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "versions": {name: found for name in _PACKAGES if (found := _version(name)) is not None},
         "processor": platform.machine(),
         "device": _device(trainer),
         "processes": trainer.world_size,
-        "model": getattr(module, "pretrained", None),
-        "model_commit": getattr(config, "_commit_hash", None),  # of a hub model
-        "rows": getattr(data, "row_counts", {}),
-        "fingerprints": getattr(data, "fingerprints", {}),
     }
 
 

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from transformers import AutoTokenizer
 
 from lit_unlearn.cli import main
 from lit_unlearn.commands.options import config_files
@@ -83,3 +84,11 @@ def test_the_demo_config_names_the_embedded_model() -> None:
     options = yaml.safe_load((config_files.folder() / "demo.yaml").read_text())
     assert options["model"]["pretrained"] == "demo"
     assert (CHECKPOINT / "model.safetensors").stat().st_size < 10_000_000
+
+
+def test_alone_it_has_the_tokenizer_of_the_embedded_model() -> None:
+    data = DemoDataModule(questions=4)
+    data.prepare_data()
+    data.setup("fit")
+    assert data.vocabulary == len(AutoTokenizer.from_pretrained(CHECKPOINT))
+    assert next(iter(data.train_dataloader())).keys() == {"forget", "retain"}

@@ -53,7 +53,7 @@ def test_it_answers_as_the_unlearning_module_does_before_training(world: Path, t
 def test_results_name_the_model(world: Path, tmp_path: Path) -> None:
     results = validated(QuestionModule(str(world / "model")), world, tmp_path, precision="bf16-true")
     assert results["hyperparameters"] == {
-        "pretrained": str(world / "model"),
+        "pretrained": "model",
         "revision": "main",
         "precision": "bf16-true",
     }

@@ -12,6 +12,7 @@ from lit_unlearn.questions.sets import (
     PerturbationSource,
     Variant,
     asked_together,
+    encoded,
     query_loaders,
     variants,
 )
@@ -73,7 +74,7 @@ def test_perturbed_and_control_replace_the_same_wrong_option_by_equally_many_tok
 
 def test_each_set_has_a_loader_with_all_its_questions_in_all_variants(tmp_path: Path) -> None:
     found = asked(tmp_path, one=PerturbationSource(n=1))
-    loaders, together = query_loaders(found, tokenizer(), max_tokens=64), asked_together(found)
+    loaders, together = query_loaders(encoded(found, tokenizer(), max_length=99), max_tokens=64), asked_together(found)
     assert len(loaders) == len(together) == 2
     assert [variant for names in together for variant in names] == list(found)
     for loader, names in zip(loaders, together, strict=True):

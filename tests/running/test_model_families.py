@@ -112,7 +112,12 @@ def check_runs_in_part(model: PreTrainedModel, name: str | None = None) -> None:
 
 
 def gemma3_multimodal() -> PreTrainedModel:
-    vision = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 4}
+    vision: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+    }
     vision |= {"image_size": 16, "patch_size": 4}
     config = transformers.Gemma3Config(text_config=COMMON, vision_config=vision, mm_tokens_per_image=4)
     return built(config)
@@ -124,7 +129,13 @@ def built(config: transformers.PretrainedConfig) -> PreTrainedModel:
     return model.requires_grad_(False)
 
 
-@pytest.mark.parametrize("config", ["FalconH1Config", "Llama4TextConfig", "MistralConfig", "Qwen3Config", "GPT2Config"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param("FalconH1Config", marks=pytest.mark.slow),  # 20 s
+        *("Llama4TextConfig", "MistralConfig", "Qwen3Config", "GPT2Config"),
+    ],
+)
 def test_a_family_runs_in_part_as_in_whole(config: str) -> None:
     check_runs_in_part(built(small_config(CONFIGS[config])))
 

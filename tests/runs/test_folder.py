@@ -138,6 +138,7 @@ def _write_until_killed(folder: str, claimed: Event) -> None:
         signal.pause()
 
 
+@pytest.mark.slow
 def test_another_process_is_refused_until_the_first_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_folder, "_PATIENCE", 0.0)
     context = multiprocessing.get_context("spawn")

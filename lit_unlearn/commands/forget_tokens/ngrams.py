@@ -30,9 +30,9 @@ class Settings(NamedTuple):
     """How much is looked at."""
 
     documents: int
-    """At most so many rows of the stream."""
+    """Rows of the stream, at most."""
     ngrams_per_document: int
-    """At most so many of each length."""
+    """N-grams of each length, at most."""
     lengths: tuple[int, ...]
     """Tokens of the n-grams."""
     seed: int
@@ -66,7 +66,7 @@ def draw_documents(
 def draw_ngrams(
     document: Document, n: int, tokenizer: PreTrainedTokenizerBase, count: int, *, seed: int
 ) -> list[tuple[str, list[int]]]:
-    """Up to so many different n-grams of a document: text, and tokens as they stand both in its row and in an option.
+    """Up to `count` different n-grams of a document: text, and tokens as they stand both in its row and in an option.
 
     They begin with uniformly drawn words.
     """

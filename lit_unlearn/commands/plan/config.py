@@ -91,7 +91,7 @@ class PlanCLI(ConfigCLI):
         """Copies of the model that the processes hold between them under FSDP2.
 
         Raises:
-            InputError: they cannot hold so many.
+            InputError: they cannot hold this number.
         """
         check_replicas(self.model.replicas, self.processes if self.strategy == FSDP2 else None)
         return self.model.replicas

@@ -13,7 +13,7 @@ from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.models.source import ModelSource
 
 _SECONDS = 3.0
-"""So long the hub may take to answer."""
+"""Seconds that the hub may take to answer."""
 _WEIGHTS = ("model.safetensors.index.json", "model.safetensors")
 
 

@@ -21,7 +21,7 @@ class GPU(NamedTuple):
         return self.gigabytes * 10**9
 
     def seconds(self, flops: float, precision: str) -> float | None:
-        """Time for so many operations at `UTILISATION`; None for a precision without a rate here.
+        """Time for a number of operations at `UTILISATION`; None for a precision without a rate here.
 
         Example:
             >>> round(GPUS[0].seconds(165.2e12, "bf16-mixed"), 3)

@@ -28,7 +28,7 @@ class Shapes(FakeTensorMode):
 
 
 def moved(module: nn.Module) -> None:
-    """Puts tensors of the context in the place of a module's own, which are on the meta device, tied ones tied."""
+    """Replaces a module's tensors, which are on the meta device, by tensors of the context; tied ones stay tied."""
     made: dict[int, Tensor] = {}
     for owner in module.modules():
         _replace(owner._parameters, made, lambda old, new: nn.Parameter(new, requires_grad=old.requires_grad))

@@ -46,11 +46,11 @@ class Growth(NamedTuple):
     other: Step
 
     def peak(self, batch: float) -> dict[str, int]:
-        """Bytes by part with so many rows of each stream: some grow with them, some do not.
+        """Bytes by part with this number of rows of each stream: some grow with them, some do not.
 
         Example:
-            >>> from lit_unlearn.commands.plan.step import Rows
-            >>> two, four = (Step(Rows(batch, 8, 8), {"passing": 10 + batch}, 0, 0, 0) for batch in (2, 4))
+            >>> from lit_unlearn.commands.plan.step import StepRows
+            >>> two, four = (Step(StepRows(batch, 8, 8), {"passing": 10 + batch}, 0, 0, 0) for batch in (2, 4))
             >>> Growth(two, four).peak(1)
             {'passing': 11}
         """

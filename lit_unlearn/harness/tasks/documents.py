@@ -110,7 +110,7 @@ def perturbation(
 
 
 def control(*, retain: Any = None, **metadata: Any) -> Control:
-    """As many tokens of retain text in the place of the perturbation's.
+    """As many tokens of retain text as the perturbation has, instead of its tokens.
 
     Args:
         retain: the retain texts, each a path as in TextSource or its fields; None takes wikitext-2 from the hub.
