@@ -77,10 +77,10 @@ class UnlearnCLI(LightningCLI):
                 model.metavar, model.help = "PATH", "folder or hub name of the model, for the files' `model` section"
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parses the words given, never the process's own, and the files among them, which are opened already."""
-        for command in self._subcommand_parsers.values():
-            if isinstance(command, AloneParser):
-                command.files = {file.path: file for file in self.words.files}
+        """Parses the words given, never the process's own; files among them are opened already."""
+        for evaluating in self._subcommand_parsers.values():
+            if isinstance(evaluating, AloneParser):
+                evaluating.files = {file.path: file for file in self.words.files}
         try:
             self.config = parser.parse_args(args)
         except RecursionError as error:
