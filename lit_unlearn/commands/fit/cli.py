@@ -1,6 +1,7 @@
 """`fit`, `validate` and `test`: LightningCLI, with a folder for each run and readable errors."""
 
 import argparse
+import traceback
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -77,10 +78,10 @@ class UnlearnCLI(LightningCLI):
                 model.metavar, model.help = "PATH", "folder or hub name of the model, for the files' `model` section"
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parses the words given, never the process's own; files among them are opened already."""
-        for evaluating in self._subcommand_parsers.values():
-            if isinstance(evaluating, AloneParser):
-                evaluating.files = {file.path: file for file in self.words.files}
+        """Parses the words given, never the process's own, and the files among them, which are opened already."""
+        for command in self._subcommand_parsers.values():
+            if isinstance(command, AloneParser):
+                command.files = {file.path: file for file in self.words.files}
         try:
             self.config = parser.parse_args(args)
         except RecursionError as error:
@@ -233,4 +234,10 @@ def _refusal(error: Exception, parser: LightningArgumentParser) -> InputError:
     if isinstance(reason, InputError):
         return reason
     where = "trainer: " if isinstance(reason, MisconfigurationException) else ""
-    return InputError(f"{where}{readable(str(reason), parser)}")
+    return InputError(f"{where}{readable(str(reason), parser) if _is_jsonargparses(reason) else reason}")
+
+
+def _is_jsonargparses(error: BaseException) -> bool:
+    """Whether an error was raised by jsonargparse, not by a class that it has made."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(frames) and str(frames[-1].f_globals.get("__name__")).startswith("jsonargparse")

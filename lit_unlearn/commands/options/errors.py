@@ -37,7 +37,7 @@ def readable(message: str, parser: ArgumentParser) -> str:
     problem = _Problem(".".join(dict.fromkeys(found[1] for found in keys)), text, parser)
     for pattern, explain in _RULES:
         if found := re.search(pattern, wrong):
-            return explain(found, problem)
+            return explain(found, problem).removeprefix(": ")
     return f"{problem.key}: {shortened(wrong)}{_LOOK}" if problem.key else f"{shortened(wrong)}{_LOOK}"
 
 

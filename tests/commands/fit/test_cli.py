@@ -216,6 +216,11 @@ def test_a_refusal_by_the_data_is_not_wrapped(base: list[str], capsys: pytest.Ca
     assert refused(words, capsys) == "data: unknown topic 'chem'; WMDP's forget corpora are bio, cyber"
 
 
+def test_a_refusal_by_lightning_is_told_whole(base: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    shown = refused([*base, "--trainer.callbacks=[{class_path: ModelCheckpoint, init_args: {save_top_k: -5}}]"], capsys)
+    assert shown == "trainer: Invalid value for save_top_k=-5. Must be >= -1"
+
+
 def test_a_checkpoint_of_another_layer_is_refused_and_leaves_no_folder(
     base: list[str], finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

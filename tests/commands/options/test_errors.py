@@ -26,6 +26,7 @@ def parser() -> ArgumentParser:
             "model.layr: there is no such option; did you mean model.la",
         ),
         ("argument --model.layer: expected one argument", "model.layer: no value given"),
+        ("Expected a <class 'int'>. Got value: x", "'x' cannot be used; expected int"),
         ("the following arguments are required: fit.data", "data: missing; give it in a file after -c, or as --data"),
         ("Parser key \"a\": Option 'b' is not accepted", "a.b: there is no such option"),
     ],
