@@ -10,6 +10,7 @@ from tests.interrupting import check_same, outcome, write_config
 from tests.questions.test_sets import write_questions
 
 
+@pytest.mark.slow
 def test_a_runs_config_repeats_it_to_the_bit_with_any_number_of_workers(world: Path, tmp_path: Path) -> None:
     questions = write_questions(tmp_path / "retain.jsonl").path
     config = write_config(world, questions, tmp_path / "tiny.yaml", max_steps=4, val_check_interval=2)

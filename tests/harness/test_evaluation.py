@@ -187,6 +187,7 @@ def test_tasks_that_cannot_be_asked_are_refused(
         evaluation.load_tasks(names, include_path=[str(tmp_path)], **options)
 
 
+@pytest.mark.slow
 def test_patterns_and_repeated_names_are_one_task_each(asked: dict[str, Any]) -> None:
     tasks = evaluation.load_tasks(["mmlu_perturbed_virol*", "mmlu_perturbed_virology"], metadata=asked, num_fewshot=3)
     assert [task.task_name for task in tasks.loaded] == ["mmlu_perturbed_virology"]

@@ -22,6 +22,7 @@ from tests.families import write_family
 from tests.training import Losses, demo_data, demo_module, quiet_trainer
 
 
+@pytest.mark.slow
 def test_forget_loss_falls_and_retain_loss_stays_small(world: Path, tmp_path: Path) -> None:
     module, data = demo_module(world), demo_data(world, holdout=20)
     trainer = quiet_trainer(tmp_path, max_steps=60)

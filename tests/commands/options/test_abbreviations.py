@@ -36,6 +36,7 @@ def test_an_option_of_fit(words: list[str], capsys: pytest.CaptureFixture[str]) 
     assert refused(words, capsys) == f"model.noise_scal: there is no such option; {NEAR}"
 
 
+@pytest.mark.slow
 def test_an_option_of_the_fits_of_a_sweep(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["-c", "demo.yaml", "--model.noise_scal", "1", "--over", "model.layer=1", "--out", "out"]
     assert NEAR in refused(["sweep", *words], capsys)

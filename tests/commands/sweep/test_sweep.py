@@ -120,6 +120,7 @@ def test_a_dead_workers_point_is_taken_over(fits: Fits, monkeypatch: pytest.Monk
     assert open_study(Path("out"), NONE, kind="a grid").trials[dead.number].state == TrialState.FAIL
 
 
+@pytest.mark.slow
 def test_a_living_workers_point_is_waited_for(fits: Fits, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lit_unlearn.commands.sweep.grid.HEARTBEAT", 0.1)
     fits.seconds = 2.0
