@@ -49,7 +49,7 @@ class TextSource:
         """As files that are passed on describe it: a local file without where it lies.
 
         Example:
-            >>> TextSource("/home/me/texts.jsonl").shown().split(",")[0]
+            >>> TextSource("folder/texts.jsonl").shown().split(",")[0]
             "TextSource(path='texts.jsonl'"
         """
         return str(replace(self, path=Path(self.path).name) if self.is_local() else self)
