@@ -42,7 +42,7 @@ def write(folder: Path, *, forgets_at: int, from_share: float, last: int = 300) 
     ]
     folder.mkdir(parents=True, exist_ok=True)
     evaluations = [evaluation(100, 97, step=0), *after, *between]
-    (folder / "results.json").write_text(json.dumps({"evaluations": evaluations}))
+    (folder / "results.json").write_text(json.dumps({"forget": ["forget"], "evaluations": evaluations}))
 
 
 def write_all(runs: Path, *settings: Setting) -> list[Point]:
