@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ CLEAN = Variant("retain", DEFAULT, False)
 PERTURBED = Variant("retain", "1 token", False)
 CONTROL = Variant("retain", "1 token", True)
 FORGET = Variant("forget", DEFAULT, False)
-ASKED = {
+ASKED: dict[Variant, dict[str, Sequence[float]]] = {
     CLEAN: {"number": [0, 1, 2, 3], "correct": [1, 1, 1, 0], "prediction": [0, 1, 2, 0]},
     PERTURBED: {"number": [0, 1, 2, 3], "correct": [1, 0, 0, 0], "prediction": [0, 3, 3, 0]},
     CONTROL: {"number": [0, 1, 2, 3], "correct": [1, 1, 0, 0], "prediction": [0, 1, 3, 0]},
@@ -66,7 +68,8 @@ def test_the_commonest_letter_and_the_wrong_answers_that_are_it() -> None:
 
 
 def test_log_probabilities_are_averaged_logged_and_shown_where_there_are_any() -> None:
-    asked = {**ASKED, FORGET: {**ASKED[FORGET], "letter_logprob": [-1.0, -3.0], "text_logprob": [-4.0, -8.0]}}
+    logprobs = {"letter_logprob": [-1.0, -3.0], "text_logprob": [-4.0, -8.0]}
+    asked: dict[Variant, dict[str, Sequence[float]]] = {**ASKED, FORGET: {**ASKED[FORGET], **logprobs}}
     measured = outcomes.measure(asked)
     assert (measured[FORGET]["letter_logprob"], measured[FORGET]["letter_logprob_error"]) == (-2.0, 1.0)
     values = outcomes.log_values(measured, forget=["forget"])
