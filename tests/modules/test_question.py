@@ -105,10 +105,8 @@ def test_a_loaded_model_is_not_used_at_another_precision(world: Path, tmp_path: 
 @pytest.mark.parametrize("stage", ["validate", "test"])
 def test_the_likelihood_of_held_out_rows_is_the_models_own(world: Path, tmp_path: Path, stage: str) -> None:
     data = demo_data(world, evaluation=evaluation(tmp_path), holdout=8)
-    trainer, module = (
-        quiet_trainer(tmp_path, callbacks=[PerturbationRobustness()]),
-        QuestionModule(str(world / "model")),
-    )
+    module = QuestionModule(str(world / "model"))
+    trainer = quiet_trainer(tmp_path, callbacks=[PerturbationRobustness()])
     (logged, *_) = getattr(trainer, stage)(module, data, verbose=False)
     (record,) = json.loads((tmp_path / "results.json").read_text())["evaluations"]
     prefix = {"validate": "val", "test": "test"}[stage]
