@@ -9,7 +9,8 @@ from lit_unlearn.commands.report.table import cell
 from lit_unlearn.commands.sweep.grid import Point
 from lit_unlearn.runs import layout
 
-SHARES = (0.5, 0.6, 0.7, 0.8, 0.9)
+SHARES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""Of the way from base to unlearned model: the curve at which repairs are read that forget less than the method."""
 CHOOSE, REPORT = 1, 2
 """Draws of the questions: on the first, steps and shares of the controls are chosen; the second is reported."""
 CHOOSING_SEED = 5
@@ -32,7 +33,7 @@ def choosing(setting: Setting) -> Point:
 
 def reported(setting: Setting, runs: Path) -> Iterator[Point]:
     """The fits on the reported draw: the method, its repairs and controls, and the method stopped early."""
-    step, share = chosen(setting, runs)
+    step, _ = chosen(setting, runs)
     exported = ["ExportPretrained"] if setting.relearns else []
     plain = {
         "trainer.callbacks": f"[{', '.join([_ROBUSTNESS, *exported])}]",
@@ -40,7 +41,7 @@ def reported(setting: Setting, runs: Path) -> Iterator[Point]:
     }
     stopped = {"trainer.max_steps": str(step), "trainer.val_check_interval": str(step)}
     fits = {
-        "method": plain | {"trainer.callbacks": _callbacks([share], *exported)},
+        "method": plain | {"trainer.callbacks": _callbacks(SHARES, *exported)},
         **{row.folder: plain | row.options for row in setting.rows},
         f"stopped-{step}": plain | stopped,
     }
