@@ -9,9 +9,8 @@ from lit_unlearn.commands.report.cells import cell
 from lit_unlearn.commands.sweep.grid import Point
 from lit_unlearn.runs import layout
 
-SHARES = (0.5, 0.6, 0.7, 0.8, 0.9)
-CURVE = (0.2, 0.35, *SHARES)
-"""Of the method's own interpolation curve, to which what has forgotten differently is compared."""
+SHARES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""Of the way from base to unlearned model: the curve at which repairs are read that forget less than the method."""
 CHOOSE, REPORT = 1, 2
 """Draws of the questions: on the first, steps and shares of the controls are chosen; the second is reported."""
 CHOOSING_SEED = 5
@@ -42,7 +41,7 @@ def reported(setting: Setting, runs: Path) -> Iterator[Point]:
     }
     stopped = {"trainer.max_steps": str(step), "trainer.val_check_interval": str(step)}
     fits = {
-        "method": plain | {"trainer.callbacks": _callbacks(CURVE, *exported)},
+        "method": plain | {"trainer.callbacks": _callbacks(SHARES, *exported)},
         **{row.folder: plain | row.options for row in setting.rows},
         f"stopped-{step}": plain | stopped,
     }

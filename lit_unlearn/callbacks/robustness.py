@@ -18,7 +18,7 @@ from lit_unlearn.errors import InputError
 from lit_unlearn.modules.hyperparameters import hyperparameters_of
 from lit_unlearn.modules.protocols import datamodule_of
 from lit_unlearn.questions import outcomes
-from lit_unlearn.questions.outcomes import Outcomes
+from lit_unlearn.questions.outcomes import HeldOut, Outcomes
 from lit_unlearn.questions.prompt_limit import Cut
 from lit_unlearn.questions.sets import Variant
 from lit_unlearn.runs import layout
@@ -49,15 +49,19 @@ class PerturbationRobustness(L.Callback):
     """Evaluates the questions of the DataModule (`data.evaluation`) before training, at every validation, and after.
 
     For each set: accuracy as asked, under each perturbation and under its control, with standard errors; the drop and
-    the share of flipped answers. It prints a table, logs to any logger and writes `results.json` into the run's folder,
-    with the outcomes of every question. It works with any LightningModule whose `validation_step` returns
-    `{"correct": bool [rows], "prediction": int [rows], "number": int [rows]}` for the valid rows of a batch of
+    the share of flipped answers; the commonest letter, its share of all and of the wrong answers; and two measures
+    without a floor, the log-probability of the right answer's letter and, unperturbed, of its text, in nats. Where rows
+    are held out, also their likelihood. It prints a table, logs to any logger and writes `results.json` into the run's
+    folder, with the outcomes of every question and row. It works with any LightningModule whose `validation_step`
+    returns `{"correct": bool [rows], "prediction": int [rows], "number": int [rows]}` for the valid rows of a batch of
     questions, and any DataModule whose `evaluation_sets` lists, for each evaluation loader, the `Variant`s into which
-    `variant [rows]` of its batches is an index.
+    `variant [rows]` of its batches is an index. `letter_logprob` and `text_logprob`, float `[rows]`, may be among what
+    the module returns; of a batch of held-out rows it may return a `HeldOut`.
 
-    Logged: `val/SET/accuracy`, `val/SET/PERTURBATION/accuracy`, `…/accuracy_drop`, `…/flip_rate`, the same under
-    `val/SET/PERTURBATION/control/`, and `val/selectivity`, which ModelCheckpoint and EarlyStopping can monitor: the
-    mean accuracy on the sets to retain, perturbed or not, minus that on the sets to forget.
+    Logged: `val/SET/accuracy`, `val/SET/PERTURBATION/accuracy`, `…/accuracy_drop`, `…/flip_rate`, `…/commonest_share`,
+    `…/collapse_rate`, `…/letter_logprob`, `val/SET/text_logprob`, the same under `val/SET/PERTURBATION/control/`, and
+    `val/selectivity`, which ModelCheckpoint and EarlyStopping can monitor: the mean accuracy on the sets to retain,
+    perturbed or not, minus that on the sets to forget. The module logs `val/forget_nll` and `val/retain_nll`.
 
     Args:
         forget: names of the question sets that are to be forgotten.
@@ -72,6 +76,7 @@ class PerturbationRobustness(L.Callback):
         self.forget = tuple(forget)
         self.evaluations: list[dict[str, Any]] = []
         self._seen: dict[int, list[Mapping[str, Tensor]]] = defaultdict(list)
+        self._held_out: list[Mapping[str, Tensor]] = []
         self._condition: dict[str, float] = {}
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -91,21 +96,27 @@ class PerturbationRobustness(L.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keeps the outcomes of a batch of questions."""
-        if isinstance(outputs, Mapping) and "correct" in outputs:
+        """Keeps the outcomes of a batch of questions or of held-out rows."""
+        if not isinstance(outputs, Mapping):
+            return
+        if "correct" in outputs:
             rows = {**outputs, "variant": batch["variant"][batch["valid"]]}
-            self._seen[dataloader_idx].append({name: value.cpu() for name, value in rows.items()})
+            self._seen[dataloader_idx].append(_on_cpu(rows))
+        elif "forget_nll" in outputs:
+            self._held_out.append(_on_cpu(outputs))
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Counts over all processes, logs, prints and writes."""
-        asked = self._gather(trainer)
+        asked, held_out = self._gather(trainer)
         measured = outcomes.measure(asked, _cut_prompts(trainer))
-        record = {
+        record: dict[str, Any] = {
             "step": trainer.global_step,
             **self._condition,
             "measured": {str(variant): row for variant, row in measured.items()},
             "outcomes": {str(variant): answers for variant, answers in asked.items()},
         }
+        if held_out is not None:
+            record["held_out"] = held_out
         self.evaluations.append(record)
         if not trainer.sanity_checking:
             prefix = "test" if trainer.testing else "val"
@@ -113,7 +124,10 @@ class PerturbationRobustness(L.Callback):
             pl_module.log_dict({f"{prefix}/{name}": value for name, value in values.items()}, add_dataloader_idx=False)
         if trainer.is_global_zero:
             condition = "".join(f", {name} {value}" for name, value in self._condition.items())
-            print_lines(f"\nAfter {trainer.global_step} steps{condition}\n{outcomes.accuracy_table(measured)}")
+            table = [outcomes.accuracy_table(measured)] + (
+                [] if held_out is None else [outcomes.held_out_line(held_out)]
+            )
+            print_lines("\n".join([f"\nAfter {trainer.global_step} steps{condition}", *table]))
             self._write(trainer, pl_module)
 
     on_test_batch_end = on_validation_batch_end
@@ -136,24 +150,25 @@ class PerturbationRobustness(L.Callback):
         """Goes on after the evaluations of the interrupted run."""
         self.evaluations = json.loads(state_dict["evaluations"])
 
-    def _gather(self, trainer: L.Trainer) -> dict[Variant, Outcomes]:
-        """The outcomes of every variant over all processes, by question number."""
-        sets, seen = _sets(trainer), {index: outcomes.joined(batches) for index, batches in self._seen.items()}
-        self._seen.clear()
+    def _gather(self, trainer: L.Trainer) -> tuple[dict[Variant, Outcomes], HeldOut | None]:
+        """The outcomes of every variant over all processes, by question number; those of held-out rows, if any."""
+        seen = {index: outcomes.joined(batches) for index, batches in self._seen.items()}, self._held_out
+        self._seen, self._held_out = defaultdict(list), []
         parts = [seen]
         if trainer.world_size > 1:
-            parts = [{} for _ in range(trainer.world_size)]
+            parts = [seen] * trainer.world_size
             torch.distributed.all_gather_object(parts, seen)
         found: dict[Variant, Outcomes] = {}
-        for index, variants in enumerate(sets):
-            rows = [part[index] for part in parts if index in part]
+        for index, variants in enumerate(_sets(trainer)):
+            rows = [part[index] for part, _ in parts if index in part]
             asked = {
                 variant: outcomes.merged([outcomes.of(place, part) for part in rows])
                 for place, variant in enumerate(variants)
                 if rows
             }
             found |= outcomes.complete(asked) if asked and _limited(trainer) else asked
-        return found
+        batches = [batch for _, own in parts for batch in own]
+        return found, outcomes.held_out(batches) if batches else None
 
     def _write(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         results = {
@@ -166,6 +181,10 @@ class PerturbationRobustness(L.Callback):
         folder = Path(trainer.default_root_dir)
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / layout.RESULTS, json.dumps(results, indent=1))
+
+
+def _on_cpu(rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.cpu() for name, value in rows.items()}
 
 
 def _sets(trainer: L.Trainer) -> list[tuple[Variant, ...]]:

@@ -1,5 +1,6 @@
 """The embedded demo world as a DataModule."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -9,7 +10,7 @@ from lit_unlearn.data.mixing import Mixing
 from lit_unlearn.data.text import TextSource
 from lit_unlearn.datamodules.base import UnlearnDataModule
 from lit_unlearn.demo import PREFERRED_ANSWERS
-from lit_unlearn.demo.corpus import write_corpora
+from lit_unlearn.demo.corpus import HELD_OUT, TRAINED, write_corpora
 from lit_unlearn.demo.knowledge import invent
 from lit_unlearn.demo.questions import draw, write_questions
 from lit_unlearn.errors import InputError
@@ -23,12 +24,13 @@ class DemoDataModule(UnlearnDataModule):
     """Invented subjects to forget and to retain, with questions about them; made on the spot, nothing is loaded.
 
     Retain questions are asked as they are, with one wrong option replaced by 1 and by 4 tokens of forget text, and with
-    it replaced by as many tokens of retain text.
+    it replaced by as many tokens of retain text. Rows that are not trained on say how much of the text is forgotten.
 
     Args:
         draw: seed of the questions' wording, options and order. Choose hyperparameters on one draw, report on another.
         questions: how many are asked about each side.
         batch_size: as in UnlearnDataModule.
+        holdout: as in UnlearnDataModule; each stream has 864 rows.
         limit: as in UnlearnDataModule.
         mixing: as in UnlearnDataModule.
         seed: as in UnlearnDataModule.
@@ -44,6 +46,7 @@ class DemoDataModule(UnlearnDataModule):
         draw: int = 1,
         questions: int = 288,
         batch_size: int = 16,
+        holdout: int = HELD_OUT,
         limit: int | None = None,
         mixing: Mixing | None = None,
         seed: int | None = None,
@@ -51,7 +54,7 @@ class DemoDataModule(UnlearnDataModule):
     ) -> None:
         self.draw = draw
         self.questions = questions
-        self.folder = Path(config.HF_DATASETS_CACHE) / "lit-unlearn-demo" / f"draw-{draw}-{questions}"
+        self.folder = Path(config.HF_DATASETS_CACHE) / "lit-unlearn-demo-2" / f"draw-{draw}-{questions}"
         sets = {name: QuestionSource(str(self.folder / f"{name}_questions.jsonl")) for name in ("forget", "retain")}
         if perturbations is None:
             perturbations = {f"{n}-gram": PerturbationSource(n=n, seed=draw, sets=["retain"]) for n in (1, 4)}
@@ -60,6 +63,7 @@ class DemoDataModule(UnlearnDataModule):
             {"retain": TextSource(str(self.folder / "retain.jsonl"), max_length=48)},
             batch_size=batch_size,
             evaluation=EvaluationSource(sets, perturbations),
+            holdout=holdout,
             limit=limit,
             mixing=mixing,
             seed=seed,
@@ -74,6 +78,10 @@ class DemoDataModule(UnlearnDataModule):
         except InputError:
             if not self.folder.is_dir():  # or another run was faster with the same files
                 raise
+
+    def _texts(self) -> dict[str, Sequence[str]]:
+        """What perturbs comes from rows that are trained on, whatever is held out."""
+        return {side: texts[:TRAINED] for side, texts in super()._texts().items()}
 
     def _write(self, folder: Path) -> None:
         knowledge = invent()

@@ -14,6 +14,10 @@ from lit_unlearn.demo.words import split_words
 
 ROW_WORDS = 47
 """Words and signs of a row; with the first token, 48."""
+TRAINED = 800
+"""Rows of each stream that are trained on."""
+HELD_OUT = 64
+"""Rows of each stream after them."""
 _FORMS = {
     "fact sentence": 20,
     "filler": 35,
@@ -26,20 +30,22 @@ _FORMS = {
 """Share of each form among the pieces, in percent."""
 
 
-def write_corpora(folder: Path, knowledge: Knowledge, *, rows: int = 800, seed: int = 0) -> None:
+def write_corpora(folder: Path, knowledge: Knowledge) -> None:
     """Writes `forget.jsonl` and `retain.jsonl`, one `{"text": ...}` per line; a quarter of the latter is filler only.
+
+    TRAINED rows to train on, then HELD_OUT further ones of the same kind.
 
     Args:
         folder: made where it does not exist.
         knowledge: what the texts are about.
-        rows: rows of each file.
-        seed: seed of the texts.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name, texts in (
-        ("forget", corpus(knowledge, knowledge.forget, rows, seed=seed)),
-        ("retain", corpus(knowledge, knowledge.retain, rows, filler_rows=rows // 4, seed=seed)),
-    ):
+    for name, subjects, filler in (("forget", knowledge.forget, 0), ("retain", knowledge.retain, 4)):
+        texts = [
+            text
+            for seed, rows in enumerate((TRAINED, HELD_OUT))
+            for text in corpus(knowledge, subjects, rows, filler_rows=rows // filler if filler else 0, seed=seed)
+        ]
         lines = (json.dumps({"text": text}) for text in texts)
         (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 

@@ -1,7 +1,7 @@
 """What both LightningModules have in common: a causal language model, loaded as the strategy wants it."""
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 import lightning as L
 import torch
@@ -12,6 +12,8 @@ from transformers import PretrainedConfig, PreTrainedModel
 from lit_unlearn.distributed.checks import check_mesh, check_strategy
 from lit_unlearn.distributed.fsdp1 import FSDP1
 from lit_unlearn.distributed.sharding import processes
+from lit_unlearn.losses.contract import Batch
+from lit_unlearn.losses.likelihood import batch_nll
 from lit_unlearn.models import loading
 from lit_unlearn.models.checks import check_vocabulary
 from lit_unlearn.models.first_layers import FirstLayers
@@ -21,7 +23,19 @@ from lit_unlearn.models.sharded_loading import load
 from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.weight_files import WeightFiles
 from lit_unlearn.modules.protocols import HasVocabulary, datamodule_of
-from lit_unlearn.questions.scores import Evaluation, choice_scores, evaluate_choices
+from lit_unlearn.questions.scores import Evaluation, choice_scores, evaluate_choices, text_scores
+from lit_unlearn.running.partial_forward import run_layers
+
+
+class HeldOut(TypedDict):
+    """What came out for a pair of batches of held-out rows, `[rows]` each."""
+
+    forget_row: Tensor
+    """The row's number in its stream."""
+    forget_nll: Tensor
+    """Negative log-likelihood, in nats per token."""
+    retain_row: Tensor
+    retain_nll: Tensor
 
 
 class PretrainedModule(L.LightningModule):
@@ -91,11 +105,36 @@ class PretrainedModule(L.LightningModule):
 
     def answers(self, batch: Any) -> Evaluation:
         """What the model answers to questions."""
-        return evaluate_choices(choice_scores(self.updated, batch), batch)
+        evaluation = evaluate_choices(choice_scores(self.updated, batch), batch)
+        if "texts" in batch:
+            evaluation["text_logprob"] = text_scores(self.updated, self.layers, batch)[batch["valid"]]
+        return evaluation
+
+    def held_out(self, pair: dict[str, Batch]) -> HeldOut:
+        """How likely the model finds the rows of a pair of batches that are not trained on."""
+        return HeldOut(
+            forget_row=pair["forget"]["row"],
+            forget_nll=self._nll(pair["forget"]),
+            retain_row=pair["retain"]["row"],
+            retain_nll=self._nll(pair["retain"]),
+        )
 
     def is_sharded(self) -> bool:
         """Whether no process holds the whole model."""
         return self.device_mesh is not None or isinstance(self.trainer.strategy, FSDP1)
+
+    def _nll(self, batch: Batch) -> Tensor:
+        """NLL of each row, `[batch]`: nats per token."""
+        layers = self.layers
+        outputs, _ = run_layers(self.updated, layers, batch, layer=len(layers) - 1, needs_logits=True, start=0)
+        return batch_nll(outputs, batch, mean=True)
+
+    def _log_held_out(self, stage: str, losses: dict[str, Tensor], found: HeldOut | None, *, rows: int) -> None:
+        """Logs means over the held-out rows; Lightning weighs batches by their rows."""
+        if found is not None:
+            losses |= {"forget_nll": found["forget_nll"].mean(), "retain_nll": found["retain_nll"].mean()}
+        named = {f"{stage}/{name}": value for name, value in losses.items()}
+        self.log_dict(named, sync_dist=True, batch_size=rows, add_dataloader_idx=False)
 
     def _load(self, part: FirstLayers | None = None) -> tuple[PreTrainedModel, WeightFiles | None]:
         """The model, or where it is to be sharded one without values and its files."""

@@ -9,14 +9,15 @@ from lit_unlearn.errors import InputError
 from lit_unlearn.models.precision import check_precision, weights_dtype
 from lit_unlearn.models.sharded_loading import fill
 from lit_unlearn.models.source import ModelSource
-from lit_unlearn.modules.pretrained import PretrainedModule
+from lit_unlearn.modules.pretrained import HeldOut, PretrainedModule
 from lit_unlearn.modules.protocols import HasEvaluation, HasHoldout
-from lit_unlearn.questions.batches import QueryBatch
 from lit_unlearn.questions.scores import Evaluation
 
 
 class QuestionModule(PretrainedModule):
-    """Answers the questions of a DataModule in `validate` and `test`; nothing is trained, no loss is needed.
+    """Answers the questions of a DataModule in `validate` and `test`, and says how likely held-out rows are to it.
+
+    Nothing is trained, no loss is needed.
 
     The Trainer's `precision` decides the dtype of the weights, as in UnlearnModule.
 
@@ -49,18 +50,17 @@ class QuestionModule(PretrainedModule):
         super().__init__(source, replicas=replicas, decoder_layers=decoder_layers)
 
     def check_data(self, data: object) -> None:
-        """Checks that the data asks questions and nothing else.
+        """Checks that the data asks questions or holds rows out.
 
         Raises:
-            InputError: it has no questions, or held-out rows, which need losses.
+            InputError: it does neither.
         """
-        if isinstance(data, HasHoldout) and data.holdout:
+        held_out = isinstance(data, HasHoldout) and data.holdout > 0
+        if isinstance(data, HasEvaluation) and data.evaluation is None and not held_out:
             raise InputError(
-                "data.holdout: the losses of held-out rows need model.forget and model.retain, and this model is "
-                "evaluated without; set data.holdout to 0"
+                "data: there are no questions and no held-out rows; set data.evaluation.questions, as evaluate.yaml "
+                "does, or data.holdout"
             )
-        if isinstance(data, HasEvaluation) and data.evaluation is None:
-            raise InputError("data: there are no questions; set data.evaluation.questions, as evaluate.yaml does")
 
     def setup(self, stage: str) -> None:
         """Checks model and data, before any weight is loaded."""
@@ -85,13 +85,22 @@ class QuestionModule(PretrainedModule):
         """The modules that FSDP1 shards each for itself."""
         return units(self.updated, self.layers, nn.ModuleList())
 
-    def validation_step(self, batch: QueryBatch, batch_idx: int, dataloader_idx: int = 0) -> Evaluation:
-        """What the model answers to questions."""
-        return self.answers(batch)
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Evaluation | HeldOut:
+        """What the model answers to questions; of a held-out pair of batches, how likely it finds their rows."""
+        return self._evaluate("val", batch)
 
-    test_step = validation_step
+    def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Evaluation | HeldOut:
+        """As `validation_step`, logged under `test/`."""
+        return self._evaluate("test", batch)
 
     def hyperparameters(self) -> dict[str, Any]:
         """What defines this evaluation, for `results.json`."""
         source = self.model_source
         return {"pretrained": source.name, "revision": source.revision, "precision": str(self.trainer.precision)}
+
+    def _evaluate(self, stage: str, batch: Any) -> Evaluation | HeldOut:
+        if "choices" in batch:
+            return self.answers(batch)
+        found = self.held_out(batch)
+        self._log_held_out(stage, {}, found, rows=len(batch["forget"]["row"]))
+        return found

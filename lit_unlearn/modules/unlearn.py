@@ -20,7 +20,7 @@ from lit_unlearn.distributed.sharding import named_parameters, units
 from lit_unlearn.losses.checks import check_numbers, check_options, check_streams, check_topics
 from lit_unlearn.losses.contract import Batch, Loss, Outputs, PerTopic
 from lit_unlearn.models.checks import check_layers, check_loaded, check_training
-from lit_unlearn.models.first_layers import FirstLayers
+from lit_unlearn.models.first_layers import FirstLayers, is_partial
 from lit_unlearn.models.layers import decoder_layers, first_trained_layer
 from lit_unlearn.models.lora import Lora, adapted
 from lit_unlearn.models.precision import check_precision, weights_dtype
@@ -38,7 +38,7 @@ from lit_unlearn.modules.divergence_guard import DivergenceGuard
 from lit_unlearn.modules.hyperparameters import hyperparameters
 from lit_unlearn.modules.measurements import Measurements, describe
 from lit_unlearn.modules.optimizer import check_optimizer, published_adamw
-from lit_unlearn.modules.pretrained import PretrainedModule
+from lit_unlearn.modules.pretrained import HeldOut, PretrainedModule
 from lit_unlearn.modules.protocols import HasEvaluation, HasTopics, SaysNeedsLogits
 from lit_unlearn.questions.scores import Evaluation
 from lit_unlearn.running import dropout
@@ -303,11 +303,14 @@ class UnlearnModule(PretrainedModule):
         retain = self._run(self.retain, batch["retain"], training=True)
         return Losses(forget, retain, self._weigh(forget[0], retain[0], batch))
 
-    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Evaluation | None:
-        """What the updated model answers to questions; of a held-out pair of batches, the losses without noise."""
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Evaluation | HeldOut | None:
+        """What the updated model answers to questions; of a held-out pair of batches, how likely it finds their rows.
+
+        Of such a pair it logs the losses, without noise, and unless only the first layers are loaded the likelihood.
+        """
         return self._evaluate("val", batch)
 
-    def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Evaluation | None:
+    def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Evaluation | HeldOut | None:
         """As `validation_step`, logged under `test/`."""
         return self._evaluate("test", batch)
 
@@ -440,26 +443,21 @@ class UnlearnModule(PretrainedModule):
         self.log_dict(self._measurements.latest)
         self.log("train/tokens_per_second", self._total(self._measurements.throughput.rate()), prog_bar=True)
 
-    def _evaluate(self, stage: str, batch: Any) -> Evaluation | None:
+    def _evaluate(self, stage: str, batch: Any) -> Evaluation | HeldOut | None:
         if "choices" in batch:
             return self.answers(batch)
-        self._log_losses(stage, batch)
-        return None
+        found = None if is_partial(self.updated) else self.held_out(batch)
+        self._log_held_out(stage, self._held_out_losses(batch), found, rows=len(batch["forget"]["row"]))
+        return found
 
-    def _log_losses(self, stage: str, batch: dict[str, Batch]) -> None:
+    def _held_out_losses(self, batch: dict[str, Batch]) -> dict[str, Tensor]:
         forget, _ = self._run(self.forget, batch["forget"])
         retain, _ = self._run(self.retain, batch["retain"])
-        values = {
+        return {
             "forget_loss": forget.mean(),
             "retain_loss": retain.mean(),
             "loss": self._weigh(forget, retain, batch),
         }
-        self.log_dict(
-            {f"{stage}/{name}": value for name, value in values.items()},
-            sync_dist=True,
-            batch_size=len(forget),
-            add_dataloader_idx=False,
-        )
 
     @cached_property
     def _stored(self) -> StoredStates | None:

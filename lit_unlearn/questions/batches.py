@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from transformers import PreTrainedTokenizerBase
 
 from lit_unlearn.errors import InputError
+from lit_unlearn.questions.answer_texts import AnswerText, TextRows, collate_texts, encode_texts
 from lit_unlearn.questions.packing import Packed, pack, packed_length
 from lit_unlearn.questions.source import LETTERS, Question, prompt
 
@@ -29,6 +30,8 @@ class Query(NamedTuple):
     """Which of the variants of a question it is."""
     cut: bool = False
     """Whether the prompt has lost its beginning."""
+    text: AnswerText | None = None
+    """The right answer's text after the question without options, where its likelihood is asked for."""
 
 
 class QueryBatch(TypedDict):
@@ -50,10 +53,16 @@ class QueryBatch(TypedDict):
     """`[batch]` bool, False at a row that only fills up and is never counted."""
     packed: NotRequired[Packed]
     """The same prompts, those of one question in one row; where some questions have several."""
+    texts: NotRequired[TextRows]
+    """The right answers' texts of some rows; in all batches of a set, or in none."""
 
 
 def encode(
-    questions: Sequence[Question], tokenizer: PreTrainedTokenizerBase, *, max_length: int | None = None
+    questions: Sequence[Question],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    max_length: int | None = None,
+    texts: bool = False,
 ) -> list[Query]:
     """The queries of questions, token by token as the harness' HFLM encodes them.
 
@@ -61,6 +70,7 @@ def encode(
         questions: of one set.
         tokenizer: the model's.
         max_length: the model's; longer prompts lose their beginning, as in the harness. None cuts nothing.
+        texts: with the right answers' texts.
 
     Raises:
         InputError: no questions, or the tokenizer's " A" to " D" are not four different tokens.
@@ -70,6 +80,7 @@ def encode(
     prompts = [prompt(question) for question in questions]
     # Every prompt ends in the same line, so the tokens after it are the same for all.
     letters = _letters(prompts[0], tokenizer)
+    answers = encode_texts(questions, tokenizer, max_length=max_length) if texts else [None] * len(questions)
     return [
         Query(
             ids[-max_length:] if max_length else ids,
@@ -77,8 +88,9 @@ def encode(
             question.answer,
             question.number,
             cut=max_length is not None and len(ids) > max_length,
+            text=text,
         )
-        for question, ids in zip(questions, tokenizer(prompts)["input_ids"], strict=True)
+        for question, ids, text in zip(questions, tokenizer(prompts)["input_ids"], answers, strict=True)
     ]
 
 
@@ -102,6 +114,8 @@ class QueryBatches(Dataset[QueryBatch]):
         self.padding_id = padding_id
         self.share = share
         self._batches = _batches(_together(queries, max_tokens), max_tokens)
+        # What fills up a batch without a text: under FSDP every process runs the model as often as every other.
+        self._filler = next((query.text for query in queries if query.text is not None), None)
 
     def __len__(self) -> int:
         """Batches of each process."""
@@ -111,8 +125,16 @@ class QueryBatches(Dataset[QueryBatch]):
         rank, world = self.share
         place = range(rank, world * len(self), world)[index]
         if place < len(self._batches):
-            return _collate(self._batches[place], self.padding_id, valid=True)
-        return _collate([self._batches[-1][-1][:1]], self.padding_id, valid=False)
+            return self._collate(self._batches[place], valid=True)
+        return self._collate([self._batches[-1][-1][:1]], valid=False)
+
+    def _collate(self, parts: Sequence[Sequence[Query]], *, valid: bool) -> QueryBatch:
+        batch = _collate(parts, self.padding_id, valid=valid)
+        if self._filler is not None:
+            every = enumerate(query.text for part in parts for query in part)
+            texts = {row: text for row, text in every if text is not None}
+            batch["texts"] = collate_texts(texts or {-1: self._filler}, padding_id=self.padding_id)
+        return batch
 
 
 def query_loader(batches: QueryBatches, *, num_workers: int = 0) -> DataLoader[QueryBatch]:

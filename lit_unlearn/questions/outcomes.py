@@ -1,5 +1,6 @@
 """Which questions were answered rightly, and the numbers and the table made of that."""
 
+import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
@@ -9,21 +10,35 @@ from torch import Tensor
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.prompt_limit import Cut
 from lit_unlearn.questions.sets import DEFAULT, Variant
-from lit_unlearn.questions.statistics import Estimate, accuracy, drop, flip_rate
+from lit_unlearn.questions.statistics import Estimate, accuracy, drop, flip_rate, mean
 from lit_unlearn.runs.tables import aligned
 
-Outcomes = dict[str, list[int]]
-"""Of one variant, by question: `correct` (0 or 1), `prediction` and `number`."""
-Measured = dict[str, float | None]
-"""Of one variant: `accuracy`, of a perturbed one also `accuracy_drop` and `flip_rate`, each with `…_error`.
+Outcomes = dict[str, list[float]]
+"""Of one variant, by question: `correct` (0 or 1), `prediction` and `number`, which are integers.
+
+Where the module says so, also `letter_logprob` and `text_logprob` in nats: log-probabilities of the right answer's
+letter over the whole vocabulary, and of its text after the question without options.
+"""
+Measured = dict[str, float | str | None]
+"""Of one variant: `accuracy`, `letter_logprob` and `text_logprob`, of a perturbed one also `accuracy_drop` and
+`flip_rate`, each with `…_error`; `commonest`, the letter that is predicted most often (of equally many the first),
+`commonest_share` of all answers, and `collapse_rate`, the share of wrong answers that are that letter (None: none is
+wrong).
 
 Where cut prompts are counted, also `cut` and `cut_share`: those that lost their beginning.
 """
-_COLUMNS = ("accuracy", "accuracy_drop", "flip_rate")
+HeldOut = dict[str, dict[str, list[float]]]
+"""Of each stream's held-out rows: `row`, their numbers, and `nll`, nats per token."""
+LOGPROBS = ("letter_logprob", "text_logprob")
+_LOGGED = ("accuracy", "accuracy_drop", "flip_rate", "commonest_share", "collapse_rate", *LOGPROBS)
+_DIGITS = 6
+"""Decimals that are kept of what is not counted."""
 
 
 def joined(batches: Sequence[Mapping[str, Tensor]]) -> Outcomes:
     """The outcomes of all batches of one process with the rows' `variant`; values `[rows]` by name.
+
+    Log-probabilities are there where all batches have them.
 
     Raises:
         InputError: `correct`, `prediction` or `number` is missing.
@@ -32,18 +47,42 @@ def joined(batches: Sequence[Mapping[str, Tensor]]) -> Outcomes:
     missing = [name for name in names if name not in batches[0]]
     if missing:
         raise InputError(f"validation_step: no {missing[0]!r} for questions; return {', '.join(names)}, [rows] each")
-    return {name: torch.cat([batch[name] for batch in batches]).int().tolist() for name in (*names, "variant")}
+    counted = {name: torch.cat([batch[name] for batch in batches]).int().tolist() for name in (*names, "variant")}
+    told = [name for name in LOGPROBS if all(name in batch for batch in batches)]
+    return counted | {name: _rounded(torch.cat([batch[name] for batch in batches])) for name in told}
+
+
+def held_out(batches: Sequence[Mapping[str, Tensor]]) -> HeldOut:
+    """The likelihood of held-out rows, each once, by stream, in the order of their numbers.
+
+    Args:
+        batches: of all processes: `forget_row`, `forget_nll`, `retain_row` and `retain_nll`, `[rows]` each; a row that
+            is in several batches, as a shorter stream's are, counts once.
+
+    Example:
+        >>> from torch import tensor
+        >>> batch = {"forget_row": tensor([7, 4]), "forget_nll": tensor([2.0, 1.5])}
+        >>> held_out([batch | {"retain_row": tensor([9]), "retain_nll": tensor([0.5])}])["forget"]
+        {'row': [4, 7], 'nll': [1.5, 2.0]}
+    """
+    found: HeldOut = {}
+    for stream in ("forget", "retain"):
+        rows = torch.cat([batch[f"{stream}_row"] for batch in batches]).tolist()
+        by_row = dict(zip(rows, _rounded(torch.cat([batch[f"{stream}_nll"] for batch in batches])), strict=True))
+        found[stream] = {"row": sorted(by_row), "nll": [by_row[row] for row in sorted(by_row)]}
+    return found
 
 
 def of(variant: int, outcomes: Outcomes) -> Outcomes:
-    """The outcomes of one variant.
+    """The outcomes of one variant; without log-probabilities that none of its questions was asked for.
 
     Example:
         >>> of(1, {"variant": [0, 1, 1], "number": [5, 5, 6], "correct": [1, 0, 1]})
         {'number': [5, 6], 'correct': [0, 1]}
     """
     rows = [row for row, own in enumerate(outcomes["variant"]) if own == variant]
-    return {name: [values[row] for row in rows] for name, values in outcomes.items() if name != "variant"}
+    own = {name: [values[row] for row in rows] for name, values in outcomes.items() if name != "variant"}
+    return {name: values for name, values in own.items() if not values or not all(map(math.isnan, values))}
 
 
 def complete(found: Mapping[Variant, Outcomes]) -> dict[Variant, Outcomes]:
@@ -69,12 +108,15 @@ def merged(parts: Sequence[Outcomes]) -> Outcomes:
         >>> merged([{"number": [2, 0], "correct": [1, 1]}, {"number": [1], "correct": [0]}])
         {'number': [0, 1, 2], 'correct': [1, 0, 1]}
     """
-    whole = {name: [value for part in parts for value in part[name]] for name in parts[0]}
+    names = [name for name in parts[0] if all(name in part for part in parts)]
+    whole = {name: [value for part in parts for value in part[name]] for name in names}
     order = sorted(range(len(whole["number"])), key=whole["number"].__getitem__)
     return {name: [values[index] for index in order] for name, values in whole.items()}
 
 
-def measure(asked: Mapping[Variant, Outcomes], cut: Mapping[str, Cut] | None = None) -> dict[Variant, Measured]:
+def measure(
+    asked: Mapping[Variant, Mapping[str, Sequence[float]]], cut: Mapping[str, Cut] | None = None
+) -> dict[Variant, Measured]:
     """The numbers of every variant; a perturbed one is compared with its set's default, question by question.
 
     Args:
@@ -90,9 +132,9 @@ def log_values(measured: Mapping[Variant, Measured], *, forget: Sequence[str]) -
         f"{variant}/{name}": number
         for variant, row in measured.items()
         for name, number in row.items()
-        if number is not None and name in _COLUMNS
+        if isinstance(number, int | float) and name in _LOGGED
     }
-    asked = {variant: row["accuracy"] or 0.0 for variant, row in measured.items() if not variant.control}
+    asked = {variant: float(row["accuracy"] or 0) for variant, row in measured.items() if not variant.control}
     retained = [value for variant, value in asked.items() if variant.questions not in forget]
     forgotten = [asked[Variant(name, DEFAULT, False)] for name in forget if Variant(name, DEFAULT, False) in asked]
     if retained and forgotten:
@@ -101,18 +143,42 @@ def log_values(measured: Mapping[Variant, Measured], *, forget: Sequence[str]) -
 
 
 def accuracy_table(measured: Mapping[Variant, Measured]) -> str:
-    """The numbers in percent, with standard errors, as text; with cut prompts where there are any."""
-    lines = [["questions", "accuracy", "drop", "flipped"]]
-    lines += [[str(variant), *(_percent(row, name) for name in _COLUMNS)] for variant, row in measured.items()]
+    """The numbers in percent, log-probabilities in nats, with standard errors, as text.
+
+    Log-probabilities and cut prompts have a column where there are any.
+    """
+    columns = {
+        "accuracy": [_percent(row, "accuracy") for row in measured.values()],
+        "drop": [_percent(row, "accuracy_drop") for row in measured.values()],
+        "flipped": [_percent(row, "flip_rate") for row in measured.values()],
+        "commonest": [f"{row['commonest']} {_percent(row, 'commonest_share')}" for row in measured.values()],
+        "collapse": [_percent(row, "collapse_rate") for row in measured.values()],
+        "log p letter": [_nats(row, "letter_logprob") for row in measured.values()],
+        "log p text": [_nats(row, "text_logprob") for row in measured.values()],
+    }
+    shown = {name: cells for name, cells in columns.items() if any(cells) or "log p" not in name}
     if any(row.get("cut") for row in measured.values()):
-        told = [f"{row.get('cut') or 0:.0f} ({_percent(row, 'cut_share')} %)" for row in measured.values()]
-        lines = [[*line, cell] for line, cell in zip(lines, ["cut prompts", *told], strict=True)]
+        shown["cut prompts"] = [
+            f"{row.get('cut') or 0:.0f} ({_percent(row, 'cut_share')} %)" for row in measured.values()
+        ]
+    rows = zip(*shown.values(), strict=True)
+    lines = [["questions", *shown], *([str(variant), *row] for variant, row in zip(measured, rows, strict=True))]
     return "\n".join(aligned(lines, numbers=True))
 
 
-def _measure(variant: Variant, asked: Mapping[Variant, Outcomes]) -> Measured:
+def held_out_line(found: HeldOut) -> str:
+    """The mean negative log-likelihood of held-out rows, with standard errors, as a line of text."""
+    means = {stream: mean(torch.tensor(rows["nll"])) for stream, rows in found.items()}
+    told = [f"{stream} {one.value:.3f}{_plus_minus(one.standard_error, 3)}" for stream, one in means.items()]
+    return f"held-out rows, NLL in nats per token: {', '.join(told)}"
+
+
+def _measure(variant: Variant, asked: Mapping[Variant, Mapping[str, Sequence[float]]]) -> Measured:
     correct, prediction = _tensors(asked[variant])
-    row = _pair("accuracy", accuracy(correct))
+    row = _pair("accuracy", accuracy(correct)) | _commonest(correct, prediction)
+    for name in LOGPROBS:
+        if name in asked[variant]:
+            row |= _pair(name, mean(torch.tensor(asked[variant][name])))
     if variant.perturbation != DEFAULT:
         clean_correct, clean_prediction = _tensors(asked[Variant(variant.questions, DEFAULT, False)])
         row |= _pair("accuracy_drop", drop(clean_correct, correct))
@@ -124,8 +190,22 @@ def _cut(cut: Cut | None) -> Measured:
     return {} if cut is None else {"cut": cut.prompts, "cut_share": cut.share}
 
 
-def _tensors(answers: Outcomes) -> tuple[Tensor, Tensor]:
+def _tensors(answers: Mapping[str, Sequence[float]]) -> tuple[Tensor, Tensor]:
     return torch.tensor(answers["correct"]), torch.tensor(answers["prediction"])
+
+
+def _commonest(correct: Tensor, prediction: Tensor) -> Measured:
+    letter = int(prediction.bincount().argmax())
+    wrong = prediction[correct == 0]
+    return {
+        "commonest": chr(ord("A") + letter),
+        "commonest_share": mean(prediction == letter).value,
+        "collapse_rate": mean(wrong == letter).value if len(wrong) else None,
+    }
+
+
+def _rounded(values: Tensor) -> list[float]:
+    return [round(value, _DIGITS) for value in values.double().tolist()]
 
 
 def _pair(name: str, estimate: Estimate) -> Measured:
@@ -133,7 +213,20 @@ def _pair(name: str, estimate: Estimate) -> Measured:
 
 
 def _percent(row: Measured, name: str) -> str:
+    return _shown(row, name, factor=100, digits=1)
+
+
+def _nats(row: Measured, name: str) -> str:
+    return _shown(row, name, factor=1, digits=2)
+
+
+def _shown(row: Measured, name: str, *, factor: float, digits: int) -> str:
     value, error = row.get(name), row.get(f"{name}_error")
-    if value is None:
+    if not isinstance(value, int | float):
         return ""
-    return f"{100 * value:.1f}" if error is None else f"{100 * value:.1f} ± {100 * error:.1f}"
+    scaled = factor * error if isinstance(error, int | float) else None
+    return f"{factor * value:.{digits}f}{_plus_minus(scaled, digits)}"
+
+
+def _plus_minus(error: float | None, digits: int) -> str:
+    return "" if error is None else f" ± {error:.{digits}f}"

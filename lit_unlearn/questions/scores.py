@@ -2,19 +2,24 @@
 
 import inspect
 from contextlib import nullcontext
-from typing import TypedDict
+from typing import NotRequired, TypedDict, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from lit_unlearn.errors import InputError
+from lit_unlearn.losses.contract import Batch
+from lit_unlearn.losses.functional import IGNORED_LABEL
 from lit_unlearn.models.layers import decoder_layers, decoder_of
 from lit_unlearn.questions.batches import QueryBatch
 from lit_unlearn.questions.packing import Packed
 from lit_unlearn.running.hooks import hidden_states
-from lit_unlearn.running.partial_forward import output_head, positions
+from lit_unlearn.running.partial_forward import output_head, positions, run_layers
 
+_AT_ONCE = 2**24
+"""Logits whose softmax is taken at a time."""
 _PACKABLE = (
     "gemma2",
     "gemma3_text",
@@ -39,6 +44,11 @@ class Evaluation(TypedDict):
     """Index of the likeliest option."""
     number: Tensor
     """The question's number in its set."""
+    letter_logprob: Tensor
+    """float32, log-probability of the right option's letter over the whole vocabulary, in nats."""
+    text_logprob: NotRequired[Tensor]
+    """float32, log-probability of the right option's text after the question without options, summed over its tokens,
+    in nats; NaN where it is not asked for."""
 
 
 def choice_scores(model: PreTrainedModel, batch: QueryBatch) -> Tensor:
@@ -64,7 +74,7 @@ def evaluate_choices(scores: Tensor, batch: QueryBatch) -> Evaluation:
         InputError: a score is not a number.
     """
     valid = batch["valid"]
-    scores, number = scores[valid], batch["number"][valid]
+    scores, number, answer = scores[valid], batch["number"][valid], batch["answer"][valid]
     broken = scores.isnan().any(dim=-1)
     if broken.any():
         raise InputError(
@@ -72,7 +82,38 @@ def evaluate_choices(scores: Tensor, batch: QueryBatch) -> Evaluation:
             "diverged or overflowed: lower the learning rate, or use bf16 in place of float16"
         )
     prediction = scores.argmax(dim=-1)
-    return Evaluation(correct=prediction == batch["answer"][valid], prediction=prediction, number=number)
+    return Evaluation(
+        correct=prediction == answer,
+        prediction=prediction,
+        number=number,
+        letter_logprob=scores.gather(-1, answer[:, None])[:, 0],
+    )
+
+
+def text_scores(model: PreTrainedModel, layers: nn.ModuleList, batch: QueryBatch) -> Tensor:
+    """Log-probabilities of the right answers' texts, summed over tokens, as in the harness: float32 `[batch]`, in nats.
+
+    NaN at rows whose text is not asked for. The head runs at the answers' tokens alone.
+
+    Args:
+        model: a causal language model.
+        layers: its decoder layers.
+        batch: with `texts`.
+    """
+    texts = batch["texts"]
+    outputs, _ = run_layers(model, layers, cast(Batch, texts), layer=len(layers) - 1, needs_logits=True, start=0)
+    assert outputs.logits is not None
+    counted = texts["answer"] != IGNORED_LABEL
+    row, place = counted.nonzero(as_tuple=True)
+    logits = outputs.logits[row, texts["input_ids"].shape[1] - counted.shape[1] + place]
+    answers, at_once = texts["answer"][counted], max(1, _AT_ONCE // logits.shape[-1])
+    parts = zip(logits.split(at_once), answers.split(at_once), strict=True)
+    tokens = torch.cat([-cross_entropy(part.float(), answer, reduction="none") for part, answer in parts])
+    sums = tokens.new_zeros(counted.shape).masked_scatter(counted, tokens).sum(dim=1)
+    asked = texts["row"] >= 0
+    found = sums.new_full(batch["number"].shape, torch.nan)
+    found[texts["row"][asked]] = sums[asked]
+    return found
 
 
 def _last_logits(model: PreTrainedModel, batch: QueryBatch) -> Tensor:

@@ -166,7 +166,7 @@ def asked_together(asked: Iterable[Variant]) -> list[tuple[Variant, ...]]:
 def encoded(
     asked: Mapping[Variant, Sequence[Question]], tokenizer: PreTrainedTokenizerBase, *, max_length: int
 ) -> dict[Variant, list[Query]]:
-    """The queries of each variant.
+    """The queries of each variant; those of unperturbed questions with the right answers' texts.
 
     Args:
         asked: the questions of each variant.
@@ -180,7 +180,8 @@ def encoded(
     ]
     queries: dict[Variant, list[Query]] = {variant: [] for variant in asked}
     for variant, part in _shown(parts, "Tokenising questions"):
-        queries[variant] += encode(part, tokenizer, max_length=max_length)
+        texts = variant.perturbation == DEFAULT
+        queries[variant] += encode(part, tokenizer, max_length=max_length, texts=texts)
     return queries
 
 

@@ -86,6 +86,20 @@ def prompt(question: Question) -> str:
     return f"{header}{question.question.strip()}\n{options}\nAnswer:"
 
 
+def cloze_prompt(question: Question) -> str:
+    """The prompt of the lm-eval harness' mmlu_continuation tasks: without options; the answer is a space and a text.
+
+    Example:
+        >>> print(cloze_prompt(Question(" Half of 4?", ("1", "2", "3", "4"), 1, "elementary mathematics", 0)))
+        The following are questions (with answers) about elementary mathematics.
+        <BLANKLINE>
+        Question: Half of 4?
+        Answer:
+    """
+    header = f"The following are questions (with answers) about {question.subject}.\n\n"
+    return f"{header}Question: {question.question.strip()}\nAnswer:"
+
+
 def load_questions(source: QuestionSource) -> list[Question]:
     """The questions of a source, in its order.
 

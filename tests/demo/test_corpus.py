@@ -87,11 +87,13 @@ def test_no_evaluation_question_is_in_the_text(knowledge: Knowledge, rows: dict[
 
 
 def test_the_files_hold_the_rows(knowledge: Knowledge, tmp_path: Path) -> None:
-    write_corpora(tmp_path / "new", knowledge, rows=40, seed=3)
-    for name, subjects, filler_rows in (("forget", knowledge.forget, 0), ("retain", knowledge.retain, 10)):
+    write_corpora(tmp_path / "new", knowledge)
+    for name, subjects, filler in (("forget", knowledge.forget, (0, 0)), ("retain", knowledge.retain, (200, 16))):
         lines = (tmp_path / "new" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
-        expected = corpus(knowledge, subjects, 40, filler_rows=filler_rows, seed=3)
-        assert [json.loads(line) for line in lines] == [{"text": text} for text in expected]
+        texts = [json.loads(line)["text"] for line in lines]
+        assert texts[:800] == corpus(knowledge, subjects, 800, filler_rows=filler[0], seed=0)
+        assert texts[800:] == corpus(knowledge, subjects, 64, filler_rows=filler[1], seed=1)
+        assert not {*texts[:800]} & {*texts[800:]}
 
 
 def test_rows_differ_from_each_other(rows: dict[str, list[str]]) -> None:

@@ -102,14 +102,37 @@ def test_a_loaded_model_is_not_used_at_another_precision(world: Path, tmp_path: 
         validated(module, world, tmp_path, precision="bf16-true")
 
 
-def test_held_out_rows_are_refused(world: Path, tmp_path: Path) -> None:
-    data = demo_data(world, evaluation=evaluation(tmp_path), holdout=4)
-    with pytest.raises(InputError, match=r"data.holdout: the losses of held-out rows need .* set data.holdout to 0"):
-        quiet_trainer(tmp_path).validate(QuestionModule(str(world / "model")), data)
+@pytest.mark.parametrize("stage", ["validate", "test"])
+def test_the_likelihood_of_held_out_rows_is_the_models_own(world: Path, tmp_path: Path, stage: str) -> None:
+    data = demo_data(world, evaluation=evaluation(tmp_path), holdout=8)
+    module = QuestionModule(str(world / "model"))
+    trainer = quiet_trainer(tmp_path, callbacks=[PerturbationRobustness()])
+    (logged, *_) = getattr(trainer, stage)(module, data, verbose=False)
+    (record,) = json.loads((tmp_path / "results.json").read_text())["evaluations"]
+    prefix = {"validate": "val", "test": "test"}[stage]
+    for stream in ("forget", "retain"):
+        expected = {}
+        for pair in data.val_dataloader()[0]:
+            ids, mask, rows = (pair[stream][name] for name in ("input_ids", "attention_mask", "row"))
+            for row, own, real in zip(rows.tolist(), ids, mask.bool(), strict=True):
+                with torch.no_grad():
+                    expected[row] = float(module.updated(own[real][None], labels=own[real][None]).loss)
+        found = record["held_out"][stream]
+        assert found["row"] == sorted(expected)
+        assert found["nll"] == pytest.approx([expected[row] for row in sorted(expected)], abs=1e-5)
+        mean = sum(expected.values()) / len(expected)
+        assert logged[f"{prefix}/{stream}_nll"] == pytest.approx(mean, abs=1e-5)
+    assert not any(name.endswith("loss") for name in logged)
+
+
+def test_held_out_rows_alone_are_enough(world: Path, tmp_path: Path) -> None:
+    module = QuestionModule(str(world / "model"))
+    (logged,) = quiet_trainer(tmp_path).validate(module, demo_data(world, holdout=4), verbose=False)
+    assert logged.keys() == {"val/forget_nll", "val/retain_nll"}
 
 
 def test_data_without_questions_is_refused(world: Path) -> None:
-    with pytest.raises(InputError, match=r"data: there are no questions; set data.evaluation.questions"):
+    with pytest.raises(InputError, match=r"data: there are no questions and no held-out rows; set data.evaluation"):
         QuestionModule(str(world / "model")).check_data(demo_data(world))
 
 

@@ -11,10 +11,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from lit_unlearn import InputError
+from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.questions.batches import Query, QueryBatch, QueryBatches, encode, query_loader
-from lit_unlearn.questions.scores import choice_scores, evaluate_choices
-from lit_unlearn.questions.source import LETTERS, prompt
-from tests.asking import QUESTIONS, harness, queries_of, random_model, word_level
+from lit_unlearn.questions.scores import choice_scores, evaluate_choices, text_scores
+from lit_unlearn.questions.source import LETTERS, cloze_prompt, prompt
+from tests.asking import QUESTIONS, TOKENIZERS, harness, queries_of, random_model, word_level
 from tests.families import FAMILIES, each_family
 
 
@@ -37,6 +38,16 @@ def our_scores(model: PreTrainedModel, queries: Sequence[Query], *, max_tokens: 
     return torch.stack([rows[number] for number in sorted(rows)])
 
 
+@torch.no_grad()
+def our_texts(model: PreTrainedModel, queries: Sequence[Query], *, max_tokens: int) -> dict[tuple[int, int], float]:
+    """Log-probabilities of the right answers' texts, by question and variant."""
+    found: dict[tuple[int, int], float] = {}
+    for batch in query_loader(QueryBatches(queries, max_tokens=max_tokens)):
+        names = zip(batch["number"].tolist(), batch["variant"].tolist(), strict=True)
+        found.update(zip(names, text_scores(model, decoder_layers(model), batch).tolist(), strict=True))
+    return found
+
+
 def scored(scores: list[list[float]], *, valid: list[bool]) -> tuple[Tensor, QueryBatch]:
     batch = QueryBatches(queries_of(*[3] * len(scores)), max_tokens=99)[0]
     batch["valid"] = torch.tensor(valid)
@@ -54,6 +65,36 @@ def test_scores_and_predictions_are_the_harness_own(family: str, max_length: int
     torch.testing.assert_close(scores, expected, atol=1e-4, rtol=0)
     assert scores.argmax(dim=-1).tolist() == expected.argmax(dim=-1).tolist()
     assert scores.std(dim=0).min() > 0.1  # the prompts differ to the model
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@pytest.mark.parametrize("max_length", [200, 12])  # 12 cuts all rows, as the harness does
+def test_scores_of_texts_are_the_harness_own(name: str, max_length: int) -> None:
+    model, tokenizer = random_model("llama"), TOKENIZERS[name]()
+    lm = harness(model, tokenizer, max_length=max_length)
+    contexts = [(cloze_prompt(question), f" {question.choices[question.answer]}") for question in QUESTIONS]
+    requests = [Instance("loglikelihood", doc={}, arguments=pair, idx=0) for pair in contexts]
+    expected = [score for score, _ in lm.loglikelihood(requests, disable_tqdm=True)]
+    queries = encode(QUESTIONS, tokenizer, max_length=max_length, texts=True)
+    found = our_texts(model, queries, max_tokens=300)
+    assert [found[number, 0] for number in range(len(QUESTIONS))] == pytest.approx(expected, abs=1e-3)
+    assert max(len(query.text.answer) for query in queries if query.text) > 1
+
+
+@pytest.mark.parametrize("family", each_family())
+def test_padding_does_not_matter_to_texts(family: str) -> None:
+    model, queries = random_model(family), encode(QUESTIONS, word_level(), texts=True)
+    alone = our_texts(model, queries, max_tokens=1)
+    assert our_texts(model, queries, max_tokens=10_000) == pytest.approx(alone, abs=1e-4)
+
+
+def test_only_rows_that_ask_for_a_text_have_its_score() -> None:
+    asked, plain = (encode(QUESTIONS, word_level(), texts=texts) for texts in (True, False))
+    queries = [*asked, *(query._replace(variant=1) for query in plain)]
+    found = our_texts(random_model("llama"), queries, max_tokens=1)  # so that batches without a text are filled up
+    assert len(found) == 2 * len(QUESTIONS)
+    assert {variant for (_, variant), score in found.items() if score != score} == {1}
+    assert all(score == score for (_, variant), score in found.items() if variant == 0)
 
 
 @pytest.mark.parametrize("family", each_family())

@@ -84,9 +84,8 @@ def _in_each_form(
     }
     both = zip(asked[AS_ASKED], asked[PERTURBED], found[PERTURBED], strict=True)
     found[AS_ASKED] = [_room(default, perturbed, taken, tokenizer) for default, perturbed, taken in both]
-    return {
-        form: [Marked(*one) for one in zip(queries(asked[form], tokenizer), found[form], strict=True)] for form in FORMS
-    }
+    encoded = {form: queries(asked[form], tokenizer, run.model_config()) for form in FORMS}
+    return {form: [Marked(*one) for one in zip(encoded[form], found[form], strict=True)] for form in FORMS}
 
 
 def _tokens(text: str, start: int, stop: int, tokenizer: PreTrainedTokenizerBase) -> range:

@@ -110,7 +110,9 @@ def _of_model(
 ) -> dict[str, ByLayer]:
     layers, tokenizer = run.layers(model), run.tokenizer()
     return {
-        one: by_layer(model, layers, queries(questions, tokenizer), batch_size=batch_size, text=f"{name}, {one}")
+        one: by_layer(
+            model, layers, queries(questions, tokenizer, model.config), batch_size=batch_size, text=f"{name}, {one}"
+        )
         for one, questions in asked.items()
     }
 

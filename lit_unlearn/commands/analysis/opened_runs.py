@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_unlearn.callbacks import ExportPretrained, PerturbationRobustness
 from lit_unlearn.commands.fit.config_cli import ConfigCLI
@@ -92,6 +92,10 @@ class Run:
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The model's own."""
         return load_tokenizer(self.module.model_source)
+
+    def model_config(self) -> PretrainedConfig:
+        """The model's configuration."""
+        return loading.load_config(self.module.model_source)
 
     def load_base(self) -> PreTrainedModel:
         """The model before unlearning, on the config's device and in its precision."""

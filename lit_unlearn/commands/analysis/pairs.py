@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from transformers import PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from lit_unlearn.commands.analysis.opened_runs import Run
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.batches import Query, encode
+from lit_unlearn.questions.prompt_limit import longest_prompt
 from lit_unlearn.questions.sets import DEFAULT, Variant
 from lit_unlearn.questions.source import Question
 
@@ -36,11 +37,11 @@ def question_pairs(run: Run, count: int) -> dict[str, list[Pair]]:
     Raises:
         InputError: the run perturbs none.
     """
-    asked, tokenizer = run.data.asked, run.tokenizer()
+    asked, tokenizer, config = run.data.asked, run.tokenizer(), run.model_config()
     out = {}
     for variant in perturbed_to_retain(run):
         sides = (Variant(variant.questions, DEFAULT, False), variant)
-        default, changed = (queries(spread(asked[side], count), tokenizer) for side in sides)
+        default, changed = (queries(spread(asked[side], count), tokenizer, config) for side in sides)
         out[str(variant)] = [Pair(*both) for both in zip(default, changed, strict=True)]
     return out
 
@@ -65,10 +66,9 @@ def perturbed(asked: Mapping[Variant, Sequence[Question]]) -> list[Variant]:
     return [variant for variant in asked if variant.perturbation != DEFAULT and not variant.control]
 
 
-def queries(questions: Sequence[Question], tokenizer: PreTrainedTokenizerBase) -> list[Query]:
-    """The queries of questions, as an evaluation asks them."""
-    # transformers' stand-in for "no limit known" is a huge number.
-    return encode(questions, tokenizer, max_length=min(tokenizer.model_max_length, 10**6))
+def queries(questions: Sequence[Question], tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> list[Query]:
+    """The queries of questions, as an evaluation of the model with this configuration asks them."""
+    return encode(questions, tokenizer, max_length=longest_prompt(config, tokenizer))
 
 
 def spread(questions: Sequence[Question], count: int) -> list[Question]:

@@ -194,7 +194,8 @@ class UnlearnCLI(LightningCLI):
         if options.verbose is None:
             printed = any(isinstance(found, _PRINTING) for found in self.trainer.callbacks)  # type: ignore[attr-defined]
             held_out = isinstance(self.datamodule, HasHoldout) and self.datamodule.holdout > 0
-            options.verbose = not printed or held_out  # losses are in no other table
+            # Losses are in no other table.
+            options.verbose = not printed or (held_out and isinstance(self.model, UnlearnModule))
 
     def _check(self) -> None:
         options = self.config_init[self.subcommand]

@@ -1,10 +1,11 @@
 from pathlib import Path
 
 import pytest
+from transformers import GPT2Config
 
 from lit_unlearn import InputError
 from lit_unlearn.commands.analysis.opened_runs import Run
-from lit_unlearn.commands.analysis.pairs import question_pairs, shared_end
+from lit_unlearn.commands.analysis.pairs import queries, question_pairs, shared_end
 from lit_unlearn.questions.sets import Variant
 from lit_unlearn.questions.source import prompt
 
@@ -35,3 +36,11 @@ def test_pairs_are_one_question_twice(opened: Run) -> None:
 def test_without_perturbed_questions_there_are_no_pairs(method: Path) -> None:
     with pytest.raises(InputError, match=r"no question to retain is perturbed; give perturbations, e.g. --data"):
         question_pairs(Run(method, ["--data.evaluation.perturbations={3-gram: {n: 3, sets: [forget]}}"]), 4)
+
+
+def test_a_prompt_is_as_long_as_the_models_configuration_allows_whatever_the_tokenizer_says(opened: Run) -> None:
+    asked, tokenizer = opened.data.asked[Variant("retain", "default", False)], opened.tokenizer()
+    tokenizer.model_max_length = 5
+    whole = [len(query.input_ids) for query in queries(asked, tokenizer, GPT2Config(n_positions=1000))]
+    assert whole == [len(ids) for ids in tokenizer([prompt(one) for one in asked])["input_ids"]]
+    assert {len(query.input_ids) for query in queries(asked, tokenizer, GPT2Config(n_positions=12))} == {12}

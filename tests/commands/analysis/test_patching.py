@@ -12,7 +12,7 @@ from lit_unlearn.commands.analysis.patching import DISTANCES, POSITIONS, Decoder
 from lit_unlearn.demo.knowledge import invent
 from lit_unlearn.demo.questions import draw
 from lit_unlearn.models.layers import decoder_layers
-from lit_unlearn.models.loading import load_model
+from lit_unlearn.models.loading import load_config, load_model
 from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.questions.places import Option
@@ -37,7 +37,8 @@ def models() -> tuple[Decoder, Decoder]:
 @pytest.fixture(scope="module")
 def marked() -> Forms:
     """Twelve questions, by the text that stands in a wrong option's place."""
-    tokenizer, knowledge = load_tokenizer(ModelSource("demo")), invent()
+    source, knowledge = ModelSource("demo"), invent()
+    tokenizer, config = load_tokenizer(source), load_config(source)
     questions = [
         Question(one["question"], (a, b, c, d), one["answer"], one["subject"], number)
         for number, one in enumerate(draw(knowledge, knowledge.retain, 12, seed=3))
@@ -47,7 +48,7 @@ def marked() -> Forms:
     for text in TEXTS:
         changed = [Option().put(question, [text], seed=1) for question in questions]
         places = [spans(question, Option(), [text], tokenizer, seed=1) for question in questions]
-        out[text] = [Marked(*one) for one in zip(queries(changed, tokenizer), places, strict=True)]
+        out[text] = [Marked(*one) for one in zip(queries(changed, tokenizer, config), places, strict=True)]
     return out
 
 
