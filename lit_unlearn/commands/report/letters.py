@@ -29,7 +29,7 @@ def letters(model: ReportedModel, variant: str) -> Letters:
         if not right
     ]
     collapse = wrong.count(commonest) / len(wrong) if wrong else None
-    return Letters(chr(ord("A") + commonest), counts[commonest] / len(predicted), collapse)
+    return Letters(chr(ord("A") + int(commonest)), counts[commonest] / len(predicted), collapse)
 
 
 def letters_shown(found: Letters) -> str:

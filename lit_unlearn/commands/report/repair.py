@@ -54,11 +54,6 @@ class Comparison:
     rows: Sequence[Compared]
     """By model."""
 
-    @property
-    def repairing(self) -> bool:
-        """Whether anything is said of repairs."""
-        return any(row.repairs for row in self.rows)
-
 
 class _Pair(NamedTuple):
     """A model and the method, evaluation by evaluation."""
@@ -101,7 +96,7 @@ def _compared(
         base = models[0]
         return Compared(True, {name: _recovery(base, pair, name, curves.get(name)) for name in variants})
     more = (difference.value > 0) == measure.rises
-    told = f"{measure.unit} {rounded(own.mean())} against {rounded(others.mean())}"
+    told = f"{measure.unit} {' against '.join(_told_apart(own.mean(), others.mean()))}"
     none = Repair(NONE, reason=f"forgets {'more' if more else 'less'} ({told})")
     found = {name: Repair(BEYOND, curves[name], curve=curves[name]) if name in curves else none for name in variants}
     return Compared(False, found)
@@ -117,6 +112,17 @@ def interpolation_curve(method: ReportedModel) -> list[ReportedModel]:
     if len(shares) < SHARES + 2:
         return []
     return [method._replace(records=[found[share] for found in curves]) for share in shares]
+
+
+def _told_apart(first: float, second: float) -> list[str]:
+    """Two numbers with as many digits as it takes to see that they differ, up to three.
+
+    Example:
+        >>> _told_apart(-1.21, -9.8), _told_apart(-6.74, -6.68)
+        (['−1.2', '−9.8'], ['−6.74', '−6.68'])
+    """
+    pairs = [[rounded(one, digits) for one in (first, second)] for digits in (1, 2, 3)]
+    return next((pair for pair in pairs if pair[0] != pair[1]), pairs[-1])
 
 
 def _paired(model: ReportedModel, method: ReportedModel) -> _Pair:

@@ -11,13 +11,11 @@ import torch
 from torch import Tensor
 
 from lit_unlearn.errors import InputError
-from lit_unlearn.questions.outcomes import Outcomes
+from lit_unlearn.questions.outcomes import LOGPROBS, Outcomes
 from lit_unlearn.runs import layout
 
 BASE = "base"
 INTERPOLATION = "interpolation"
-LOGPROBS = ("text_logprob", "letter_logprob")
-"""What else may be known of an answer, in nats: the log-probability of the right text, and that of its letter."""
 
 
 class ReportedModel(NamedTuple):

@@ -1,9 +1,11 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
+from matplotlib.lines import Line2D
 
 from lit_unlearn.commands.report import compare, load
 from lit_unlearn.commands.report.cells import Cell, cell
@@ -49,6 +51,19 @@ def test_without_both_sides_there_is_none(tmp_path: Path, forget: list[str] | No
     assert fronts(models, compare(models)) == []
 
 
+def xs(line: Line2D) -> list[float]:
+    return [float(x) for x in np.asarray(line.get_xdata())]
+
+
+def ys(line: Line2D) -> list[float]:
+    return [float(y) for y in np.asarray(line.get_ydata())]
+
+
+def curve_of(axes: Axes) -> Line2D:
+    (line,) = (line for line in axes.lines if len(xs(line)) == 6)
+    return line
+
+
 def measured(tmp_path: Path) -> list[str]:
     """A method with its interpolation curve, a run that has forgotten as much, and one that has forgotten less."""
     start = held_out(forgetting(asked(0, right(99, 90, 80)), -0.2), 1.0, 1.0)
@@ -72,7 +87,7 @@ def test_forgetting_is_log_p_and_marks_beside_equal_forgetting_are_hollow(tmp_pa
         hollow = {name for name, mark in marks.items() if mark.get_markerfacecolor() == "white"}
         assert hollow == {"base", "half-lr"}
         assert all(mark.get_markerfacecolor() == mark.get_color() for name, mark in marks.items() if name not in hollow)
-        assert [float(mark.get_xdata()[0]) for mark in marks.values()] == pytest.approx([-0.2, -10, -10, -3])  # type: ignore[index]
+        assert [xs(mark) for mark in marks.values()] == [pytest.approx([x]) for x in (-0.2, -10, -10, -3)]
         low, high = axes.get_xlim()
         assert low < -10 < -0.2 < high
 
@@ -81,11 +96,11 @@ def test_the_methods_interpolation_curve_goes_from_the_base_to_the_method(tmp_pa
     runs = measured(tmp_path)
     models = load(runs, method=runs[0])
     axes, control = front(fronts(models, compare(models))).axes
-    (line,) = (line for line in axes.lines if len(line.get_xdata()) == 6)  # type: ignore[arg-type]
-    assert list(line.get_xdata()) == pytest.approx([-0.2, -2, -4, -6, -8, -10])
-    assert list(line.get_ydata()) == pytest.approx([85, 82, 74, 66, 58, 50])
-    (line,) = (line for line in control.lines if len(line.get_xdata()) == 6)  # type: ignore[arg-type]
-    assert list(line.get_ydata()) == pytest.approx([92] * 6)
+    line = curve_of(axes)
+    assert xs(line) == pytest.approx([-0.2, -2, -4, -6, -8, -10])
+    assert ys(line) == pytest.approx([85, 82, 74, 66, 58, 50])
+    line = curve_of(control)
+    assert ys(line) == pytest.approx([92] * 6)
 
 
 def test_where_forgetting_rises_its_axis_is_turned(tmp_path: Path) -> None:

@@ -70,6 +70,11 @@ def test_equal_is_within_the_paired_error(tmp_path: Path, difference: float, equ
     assert rows(tmp_path, [after(50, -10, by=40)], [other])[2].equal is equal
 
 
+def test_a_small_difference_is_seen_in_its_digits(tmp_path: Path) -> None:
+    found = repair(tmp_path, [after(50, -6.68)], [after(70, -6.74)])
+    assert repair_shown(found) == "n/a: forgets more (log p −6.74 against −6.68)"
+
+
 def test_runs_without_the_measure_say_so(tmp_path: Path) -> None:
     found = [
         repair(tmp_path / measure.name, [after(50, -10)], [after(70, -10)], measure=measure)
@@ -200,7 +205,8 @@ def test_of_two_seeds_the_interval_is_over_seeds_and_all_questions(tmp_path: Pat
     models = load([other], method=method)
     found = compare(models).rows[2]
     assert found.equal is False
-    assert found.repairs[VARIANT].interval is not None
+    interval = found.repairs[VARIANT].interval
+    assert interval is not None
     source, drawn = np.random.default_rng(7), []
     levels, rights = (np.array(one) for one in arrays(models))
     for _ in range(2000):
@@ -211,8 +217,8 @@ def test_of_two_seeds_the_interval_is_over_seeds_and_all_questions(tmp_path: Pat
         drawn.append(right[0] - np.interp(-level[0], -level[1:], right[1:]))
     value = 0.735 - np.interp(5.0, [4, 6], [0.74 - 0.03, 0.66 - 0.03])
     expected = (value, *np.quantile(drawn, [0.025, 0.975]))
-    assert found.repairs[VARIANT].interval == pytest.approx(expected, abs=0.01)
-    assert found.repairs[VARIANT].interval.value == pytest.approx(value)
+    assert interval == pytest.approx(expected, abs=0.01)
+    assert interval.value == pytest.approx(value)
 
 
 def arrays(models: Any) -> tuple[list[Any], list[Any]]:
