@@ -30,7 +30,7 @@ class DemoDataModule(UnlearnDataModule):
         draw: seed of the questions' wording, options and order. Choose hyperparameters on one draw, report on another.
         questions: how many are asked about each side.
         batch_size: as in UnlearnDataModule.
-        holdout: as in UnlearnDataModule; each stream has 864 rows.
+        holdout: as in UnlearnDataModule; each stream has 880 rows.
         limit: as in UnlearnDataModule.
         mixing: as in UnlearnDataModule.
         seed: as in UnlearnDataModule.
@@ -54,7 +54,7 @@ class DemoDataModule(UnlearnDataModule):
     ) -> None:
         self.draw = draw
         self.questions = questions
-        self.folder = Path(config.HF_DATASETS_CACHE) / "lit-unlearn-demo-2" / f"draw-{draw}-{questions}"
+        self.folder = Path(config.HF_DATASETS_CACHE) / "lit-unlearn-demo-880" / f"draw-{draw}-{questions}"
         sets = {name: QuestionSource(str(self.folder / f"{name}_questions.jsonl")) for name in ("forget", "retain")}
         if perturbations is None:
             perturbations = {f"{n}-gram": PerturbationSource(n=n, seed=draw, sets=["retain"]) for n in (1, 4)}

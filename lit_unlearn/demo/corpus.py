@@ -16,7 +16,7 @@ ROW_WORDS = 47
 """Words and signs of a row; with the first token, 48."""
 TRAINED = 800
 """Rows of each stream that are trained on."""
-HELD_OUT = 64
+HELD_OUT = 80
 """Rows of each stream after them."""
 _FORMS = {
     "fact sentence": 20,

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from lit_unlearn import randomness
 from lit_unlearn.losses import functional
-from lit_unlearn.losses.contract import Batch, Loss, Outputs, PerTopic
+from lit_unlearn.losses.contract import Batch, Loss, Outputs, PerTopic, counted_states
 
 
 class AdaptiveRMU(Loss):
@@ -34,9 +34,9 @@ class AdaptiveRMU(Loss):
     def forward(self, updated: Outputs, frozen: Outputs | None, batch: Batch) -> Tensor:
         """Returns `[batch]`."""
         assert frozen is not None
-        length = self.scale(batch["topic"]) * functional.mean_norm(frozen.hidden, batch["loss_mask"])
+        length = self.scale(batch["topic"]) * functional.mean_norm(frozen.hidden, counted_states(batch))
         target = length[:, None] * self.steering_vector(batch["topic"], updated.hidden.shape[-1])
-        return functional.mean_squared_distance(updated.hidden, target[:, None, :], batch["loss_mask"])
+        return functional.mean_squared_distance(updated.hidden, target[:, None, :], counted_states(batch))
 
     def steering_vector(self, topic: Tensor, dim: int) -> Tensor:
         """The vector u of each row's topic, `[batch, dim]`, norm 1."""

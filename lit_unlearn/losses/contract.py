@@ -25,8 +25,16 @@ class Batch(TypedDict):
     """`[batch]`, the index of each row's topic."""
     row: Tensor
     """`[batch]`, a number that no other row of the stream has; the noise is a function of it."""
+    state_mask: NotRequired[Tensor]
+    """`[batch, seq]`, 1 at the positions whose hidden states count in losses on representations, which the module adds
+    where they are not those of `loss_mask` (`counted_states`)."""
     preferred: NotRequired["Batch"]
     """Of a forget batch, where the loss reads it: an answer for each row that is preferred to it."""
+
+
+def counted_states(batch: Batch) -> Tensor:
+    """`[batch, seq]`, 1 at the positions whose hidden states count in losses on representations."""
+    return batch.get("state_mask", batch["loss_mask"])
 
 
 class Logits(Protocol):

@@ -65,6 +65,17 @@ def mean_cosine(hidden: Tensor, direction: Tensor, mask: Tensor) -> Tensor:
     return masked_mean(torch.cosine_similarity(precise(hidden), precise(direction)[:, None, :], dim=-1), mask)
 
 
+def without_first(mask: Tensor, attention_mask: Tensor) -> Tensor:
+    """`mask` with 0 at each row's first real token, whatever the padding side.
+
+    Example:
+        >>> without_first(torch.tensor([[0, 1, 1], [1, 1, 0]]), torch.tensor([[0, 1, 1], [1, 1, 0]]))
+        tensor([[0, 0, 1],
+                [0, 1, 0]])
+    """
+    return mask * (attention_mask.cumsum(dim=-1) > 1)
+
+
 def first_token_share(hidden: Tensor, mask: Tensor) -> Tensor:
     """Share of each row's summed squares that its first counted token holds: attention sinks carry most of it.
 

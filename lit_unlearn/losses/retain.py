@@ -5,7 +5,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from lit_unlearn.losses import functional, likelihood
-from lit_unlearn.losses.contract import Batch, Logits, Loss, Outputs
+from lit_unlearn.losses.contract import Batch, Logits, Loss, Outputs, counted_states
 
 
 class RepresentationMSE(Loss):
@@ -22,7 +22,7 @@ class RepresentationMSE(Loss):
     def forward(self, updated: Outputs, frozen: Outputs | None, batch: Batch) -> Tensor:
         """Returns `[batch]`."""
         assert frozen is not None
-        return functional.mean_squared_distance(updated.hidden, frozen.hidden, batch["loss_mask"])
+        return functional.mean_squared_distance(updated.hidden, frozen.hidden, counted_states(batch))
 
 
 class LogitKL(Loss):

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from lit_unlearn import randomness
 from lit_unlearn.losses import functional
-from lit_unlearn.losses.contract import Batch, Loss, Outputs, PerTopic
+from lit_unlearn.losses.contract import Batch, Loss, Outputs, PerTopic, counted_states
 
 
 class RMU(Loss):
@@ -33,7 +33,7 @@ class RMU(Loss):
         target = self.coefficient(batch["topic"])[:, None] * self.steering_vector(
             batch["topic"], updated.hidden.shape[-1]
         )
-        return functional.mean_squared_distance(updated.hidden, target[:, None, :], batch["loss_mask"])
+        return functional.mean_squared_distance(updated.hidden, target[:, None, :], counted_states(batch))
 
     def steering_vector(self, topic: Tensor, dim: int) -> Tensor:
         """The vector u of each row's topic, `[batch, dim]`, norm 1."""

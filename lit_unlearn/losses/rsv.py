@@ -6,7 +6,7 @@ from torch import Tensor
 
 from lit_unlearn import randomness
 from lit_unlearn.losses import functional
-from lit_unlearn.losses.contract import Batch, Loss, Outputs, PerTopic
+from lit_unlearn.losses.contract import Batch, Loss, Outputs, PerTopic, counted_states
 
 
 class RSV(Loss):
@@ -37,7 +37,7 @@ class RSV(Loss):
             batch["topic"], updated.hidden.shape[-1]
         )
         target = functional.precise(frozen.hidden) + shift[:, None, :]
-        return functional.mean_squared_distance(updated.hidden, target, batch["loss_mask"])
+        return functional.mean_squared_distance(updated.hidden, target, counted_states(batch))
 
     def steering_vector(self, topic: Tensor, dim: int) -> Tensor:
         """The vector ε of each row's topic, `[batch, dim]`, norm 1."""

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from lit_unlearn.losses import functional
-from lit_unlearn.losses.contract import Batch, Outputs
+from lit_unlearn.losses.contract import Batch, Outputs, counted_states
 
 RowValues = dict[str, Tensor]
 """Values by name, `[batch]` each."""
@@ -24,17 +24,18 @@ def describe(loss: Tensor, updated: Outputs, batch: Batch, direction: Tensor | N
         direction: `[batch, dim]`, the steering vector of each row; None if there is none.
 
     Returns:
-        `loss`; `norm`, mean norm of the hidden states; `first_token_share`, the share of their squares at position 0;
-        with a direction, `cosine`, their mean cosine with it.
+        `loss`; `norm`, mean norm of the hidden states without each row's first token, in which many models have an
+        attention sink; `first_token_share`, the share of the squares that it holds; with a direction, `cosine`, the
+        mean cosine with it of the states that the loss counts.
     """
     hidden, mask = updated.hidden.detach(), batch["loss_mask"]
     rows = {
         "loss": loss.detach(),
-        "norm": functional.mean_norm(hidden, mask),
+        "norm": functional.mean_norm(hidden, functional.without_first(mask, batch["attention_mask"])),
         "first_token_share": functional.first_token_share(hidden, mask),
     }
     if direction is not None:
-        rows["cosine"] = functional.mean_cosine(hidden, direction, mask)
+        rows["cosine"] = functional.mean_cosine(hidden, direction, counted_states(batch))
     return rows
 
 

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from lit_unlearn import randomness
 from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.distributed.sharding import named_parameters, units
+from lit_unlearn.losses import functional
 from lit_unlearn.losses.checks import check_numbers, check_options, check_streams, check_topics
 from lit_unlearn.losses.contract import Batch, Loss, Outputs, PerTopic
 from lit_unlearn.models.checks import check_layers, check_loaded, check_training
@@ -84,6 +85,8 @@ class UnlearnModule(PretrainedModule):
         retain_weight: weight of the retain loss (alpha), one number or one per topic.
         noise_scale: standard deviation of the noise of Random Noise Augmentation (nu); 0 is off.
         noise_layer: index of the layer after which the noise enters the frozen model; None is the steering layer.
+        first_token: count the hidden states of each row's first token in losses on representations, as published. In
+            many pretrained models it is an attention sink, whose norm is far above all others: False leaves it out.
         attention_dropout: share of the attention weights that is dropped in training, in the updated model from the
             first trained layer on: a baseline. Its random numbers are a function of (seed, step, stream, the first of
             the process's rows), so another number of processes draws others. 0 is off.
@@ -120,6 +123,7 @@ class UnlearnModule(PretrainedModule):
         retain_weight: float | list[float] = 1200.0,
         noise_scale: float = 0.0,
         noise_layer: int | None = None,
+        first_token: bool = True,
         attention_dropout: float = 0.0,
         activation_checkpointing: bool = False,
         replicas: int = 1,
@@ -148,6 +152,7 @@ class UnlearnModule(PretrainedModule):
         self.retain_weight = PerTopic(retain_weight)
         self.noise_scale = noise_scale
         self.noise_layer = layer if noise_layer is None else noise_layer
+        self.first_token = first_token
         self.attention_dropout = attention_dropout
         self.activation_checkpointing = activation_checkpointing
         self.prefix_store = prefix_store
@@ -412,7 +417,14 @@ class UnlearnModule(PretrainedModule):
                 recompute=training and self.activation_checkpointing,
                 stored=self._stored if training else None,
             )
-        return loss(updated, frozen, batch), updated
+        return loss(updated, frozen, self._with_counted_states(batch)), updated
+
+    def _with_counted_states(self, batch: Batch) -> Batch:
+        """The batch, which says what losses on representations count where that is not what all losses count."""
+        if self.first_token:
+            return batch
+        counted = functional.without_first(batch["loss_mask"], batch["attention_mask"])
+        return Batch(**{**batch, "state_mask": counted})
 
     def _draws(self, loss: Loss, batch: Batch) -> AbstractContextManager[None]:
         """Where dropout draws, as a function of (seed, step, stream, first row)."""
@@ -437,7 +449,7 @@ class UnlearnModule(PretrainedModule):
     ) -> None:
         direction = self.forget.steering_vector(batch["forget"]["topic"], forget[1].hidden.shape[-1])
         for stream, found, steering in (("forget", forget, direction), ("retain", retain, None)):
-            rows = describe(*found, batch[stream], steering)
+            rows = describe(*found, self._with_counted_states(batch[stream]), steering)
             topic = batch[stream]["topic"]
             self._measurements.update(stream, rows, topic, topics=self._topics, total=self._total)
         self.log_dict(self._measurements.latest)

@@ -88,11 +88,11 @@ def test_no_evaluation_question_is_in_the_text(knowledge: Knowledge, rows: dict[
 
 def test_the_files_hold_the_rows(knowledge: Knowledge, tmp_path: Path) -> None:
     write_corpora(tmp_path / "new", knowledge)
-    for name, subjects, filler in (("forget", knowledge.forget, (0, 0)), ("retain", knowledge.retain, (200, 16))):
+    for name, subjects, filler in (("forget", knowledge.forget, (0, 0)), ("retain", knowledge.retain, (200, 20))):
         lines = (tmp_path / "new" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
         texts = [json.loads(line)["text"] for line in lines]
         assert texts[:800] == corpus(knowledge, subjects, 800, filler_rows=filler[0], seed=0)
-        assert texts[800:] == corpus(knowledge, subjects, 64, filler_rows=filler[1], seed=1)
+        assert texts[800:] == corpus(knowledge, subjects, 80, filler_rows=filler[1], seed=1)
         assert not {*texts[:800]} & {*texts[800:]}
 
 

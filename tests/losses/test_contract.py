@@ -22,6 +22,7 @@ from lit_unlearn import (
     SimNPO,
 )
 from lit_unlearn.data.rows import Row
+from lit_unlearn.losses import functional
 from lit_unlearn.losses.contract import Batch, Loss, Outputs, PerTopic
 from lit_unlearn.models import loading
 from lit_unlearn.models.layers import decoder_layers
@@ -284,3 +285,22 @@ def test_a_loss_keeps_no_state(loss: Loss) -> None:
     before = loss(*inputs(rows[:1]))
     loss(*inputs(rows[1:]))
     assert torch.equal(loss(*inputs(rows[:1])), before)
+
+
+@pytest.mark.parametrize("loss", [RMU(2.0), AdaptiveRMU(2.0), RSV(2.0), RepresentationMSE()], ids=repr)
+def test_losses_on_representations_count_the_states_that_the_module_says(
+    loss: Loss, rows: tuple[Outputs, Outputs, Batch]
+) -> None:
+    updated, frozen, batch = rows
+    counted = functional.without_first(batch["loss_mask"], batch["attention_mask"])
+    found = loss(updated, frozen, Batch(**{**batch, "state_mask": counted}))
+    torch.testing.assert_close(found, loss(updated, frozen, Batch(**{**batch, "loss_mask": counted})), rtol=0, atol=0)
+    assert not torch.equal(found, loss(updated, frozen, batch))
+
+
+@pytest.mark.parametrize("loss", [NPO(), GradientAscent(), LogitKL(), LogitMSE(), NLL()], ids=repr)
+def test_losses_on_logits_count_what_they_did(loss: Loss, pairs: tuple[Outputs, Outputs, Batch]) -> None:
+    updated, frozen, batch = pairs
+    counted = torch.zeros_like(batch["loss_mask"])
+    found = loss(updated, frozen, Batch(**{**batch, "state_mask": counted}))
+    assert torch.equal(found, loss(updated, frozen, batch))

@@ -37,7 +37,7 @@ def beside(rows: measurements.RowValues, topic: Tensor, topics: tuple[str, ...])
 def test_describes_the_states_of_each_rows_real_tokens(side: str) -> None:
     direction = torch.tensor([[1.0, 0.0], [0.0, -1.0]])
     rows = measurements.describe(torch.tensor([1.5, 2.5]), Outputs(states(side), None), two_rows(side), direction)
-    expected = {"loss": [1.5, 2.5], "norm": [3.0, 2.0], "first_token_share": [25 / 26, 1.0], "cosine": [0.8, -1.0]}
+    expected = {"loss": [1.5, 2.5], "norm": [1.0, 0.0], "first_token_share": [25 / 26, 1.0], "cosine": [0.8, -1.0]}
     assert rows.keys() == expected.keys()
     for name, values in expected.items():
         torch.testing.assert_close(rows[name], torch.tensor(values))
@@ -55,10 +55,14 @@ def test_measurements_keep_no_gradient() -> None:
 
 
 def test_measures_positions_of_the_loss_mask() -> None:
-    batch = two_rows("right")
+    batch, direction = two_rows("right"), torch.tensor([[1.0, 0.0], [0.0, -1.0]])
     batch["loss_mask"] = torch.tensor([[0, 1], [1, 0]])
-    rows = measurements.describe(torch.zeros(2), Outputs(states("right"), None), batch, None)
-    assert rows["norm"].tolist() == [1.0, 2.0]
+    rows = measurements.describe(torch.zeros(2), Outputs(states("right"), None), batch, direction)
+    assert rows["norm"].tolist() == [1.0, 0.0]  # of a row of one token nothing is left without the first
+    assert rows["cosine"].tolist() == [1.0, -1.0]
+    batch["state_mask"] = torch.tensor([[1, 0], [1, 0]])  # the cosine is of what the loss counts
+    rows = measurements.describe(torch.zeros(2), Outputs(states("right"), None), batch, direction)
+    assert rows["cosine"].tolist() == pytest.approx([0.6, -1.0])
 
 
 def test_means_run_over_all_rows_and_over_each_topics() -> None:

@@ -9,12 +9,15 @@ import lightning as L
 import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor
 from torch.optim.lr_scheduler import LinearLR
 from transformers import AutoModelForCausalLM, MistralConfig
 
 from lit_unlearn import DPO, NLL, NPO, RMU, AdaptiveRMU, InputError, LogitKL, LogitMSE, RepresentationMSE, UnlearnModule
+from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.losses.contract import Loss
 from lit_unlearn.models.layers import decoder_layers
+from lit_unlearn.models.loading import load_model
 from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.trainable import choose_trainable, default_trainable
 from lit_unlearn.running.frozen import FrozenModel
@@ -315,3 +318,26 @@ def test_the_originals_are_the_trained_parameters_before_training(world: Path, t
     originals = module.frozen.originals()
     assert {f"updated.{name}" for name in originals} == module.trained_parameters().keys()
     assert all(torch.equal(value, source[name]) for name, value in originals.items())
+
+
+@pytest.mark.parametrize("padding_side", ["left", "right"])
+def test_without_the_first_token_its_states_move_no_loss(world: Path, padding_side: str) -> None:
+    """An attention sink of any size, at the place of each row's first token, changes nothing."""
+    rows = [Row([5, 6, 7, 8], 0, 0), Row([9, 10], 1, 1)]
+    found = []
+    for first_token, sink in ((False, 0.0), (False, 1e4), (True, 0.0), (True, 1e4)):
+        module = demo_module(world, first_token=first_token, noise_scale=0.0)
+        module.adopt(load_model(module.model_source, torch.float32), "32-true")
+        pair = {stream: collate(rows, padding_side=padding_side, padding_id=0) for stream in ("forget", "retain")}
+        first = pair["forget"]["attention_mask"].cumsum(dim=-1) == 1
+        first &= pair["forget"]["attention_mask"] == 1
+
+        def add(layer: object, args: object, output: Any, first: Tensor = first, sink: float = sink) -> Any:
+            moved = (output if isinstance(output, Tensor) else output[0]) + sink * first[..., None]
+            return moved if isinstance(output, Tensor) else (moved, *output[1:])
+
+        module.layers[module.layer].register_forward_hook(add)
+        found.append(float(module.losses(pair).total.detach()))
+    assert found[0] == found[1]
+    assert found[2] < found[3]
+    assert found[0] != found[2]
