@@ -19,15 +19,12 @@ class Measure(NamedTuple):
     """Of a column."""
     described: str
     """Within a sentence."""
+    missing: str
+    """Why nothing is said where it was not measured."""
     unit: str
     """What values of it are called within a cell."""
     rises: bool
     """Whether more is forgotten where it is higher."""
-
-    @property
-    def missing(self) -> str:
-        """What is said where it was not measured."""
-        return f"no {self.described.removesuffix(' on questions to forget').replace('of held', 'of the same held')}"
 
     @property
     def questions(self) -> str:
@@ -35,9 +32,30 @@ class Measure(NamedTuple):
         return "held-out rows" if self is NLL else "questions to forget"
 
 
-TEXT = Measure("text", "forget: log p text", "log p of the right text on questions to forget", "log p", False)
-LETTER = Measure("letter", "forget: log p letter", "log p of the right letter on questions to forget", "log p", False)
-NLL = Measure("nll", "NLL: forget rows", "NLL of held-out forget rows", "NLL", True)
+TEXT = Measure(
+    name="text",
+    head="forget: log p text",
+    described="log p of the right text on questions to forget",
+    missing="no log p of the right text",
+    unit="log p",
+    rises=False,
+)
+LETTER = Measure(
+    name="letter",
+    head="forget: log p letter",
+    described="log p of the right letter on questions to forget",
+    missing="no log p of the right letter",
+    unit="log p",
+    rises=False,
+)
+NLL = Measure(
+    name="nll",
+    head="NLL: forget rows",
+    described="NLL of held-out forget rows",
+    missing="no NLL of the same held-out forget rows",
+    unit="NLL",
+    rises=True,
+)
 RETAIN_NLL = "NLL: retain rows"
 MEASURES = {measure.name: measure for measure in (TEXT, LETTER, NLL)}
 
@@ -51,27 +69,27 @@ def measured(records: Sequence[Mapping[str, Any]], measure: Measure, forget: Seq
         forget: names of the sets to forget.
 
     Returns:
-        float64 `[records, questions or rows]`; None where one lacks them, or has those of other rows.
+        float64 `[records, questions or rows]`; None where one lacks them, has those of other rows, or has diverged.
     """
     if measure is NLL:
         return held_out(records, FORGET)
     asked = [[record["outcomes"][name].get(f"{measure.name}_logprob") for name in forget] for record in records]
     if not forget or any(found is None for each in asked for found in each):
         return None
-    return np.array([np.concatenate(each) for each in asked], dtype=np.float64)
+    return _finite([np.concatenate(each) for each in asked])
 
 
 def held_out(records: Sequence[Mapping[str, Any]], stream: str) -> np.ndarray | None:
     """The mean negative log-likelihood per token of held-out rows, in nats, of several evaluations.
 
     Returns:
-        float64 `[records, rows]`; None where one has none of them, or other rows.
+        float64 `[records, rows]`; None where one has none of them, or other rows, or has diverged.
     """
     found = [record.get("held_out", {}).get(stream) for record in records]
     rows = [one["row"] for one in found if one]
     if len(rows) < len(found) or any(own != rows[0] for own in rows) or not rows[0]:
         return None
-    return np.array([one["nll"] for one in found if one], dtype=np.float64)
+    return _finite([one["nll"] for one in found if one])
 
 
 def columns(model: ReportedModel, forget: Sequence[str]) -> dict[str, np.ndarray]:
@@ -79,3 +97,8 @@ def columns(model: ReportedModel, forget: Sequence[str]) -> dict[str, np.ndarray
     found = {measure.head: measured(model.records, measure, forget) for measure in MEASURES.values()}
     found[RETAIN_NLL] = held_out(model.records, RETAIN)
     return {head: numbers for head, numbers in found.items() if numbers is not None}
+
+
+def _finite(values: Sequence[Any]) -> np.ndarray | None:
+    found = np.array(values, dtype=np.float64)
+    return found if np.isfinite(found).all() else None

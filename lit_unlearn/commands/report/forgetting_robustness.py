@@ -95,7 +95,9 @@ def _front_of(
     measure: Measure | None,
 ) -> Front:
     points = {
-        model.name: Placed(_forgotten(model, models, measure), cell(model, *variants), row.equal is False)
+        model.name: Placed(
+            _forgotten(model, models, measure), cell(model, *variants), measure is not None and row.equal is False
+        )
         for model, row in zip(models, compared.rows, strict=True)
     }
     points_of_curve = interpolation_curve(compared.method) if compared.method and measure else []

@@ -95,9 +95,7 @@ def _compared(
     if equal:
         base = models[0]
         return Compared(True, {name: _recovery(base, pair, name, curves.get(name)) for name in variants})
-    more = (difference.value > 0) == measure.rises
-    told = f"{measure.unit} {' against '.join(_told_apart(own.mean(), others.mean()))}"
-    none = Repair(NONE, reason=f"forgets {'more' if more else 'less'} ({told})")
+    none = Repair(NONE, reason=_unequal(own.mean(), others.mean(), measure))
     found = {name: Repair(BEYOND, curves[name], curve=curves[name]) if name in curves else none for name in variants}
     return Compared(False, found)
 
@@ -112,6 +110,13 @@ def interpolation_curve(method: ReportedModel) -> list[ReportedModel]:
     if len(shares) < SHARES + 2:
         return []
     return [method._replace(records=[found[share] for found in curves]) for share in shares]
+
+
+def _unequal(own: float, others: float, measure: Measure) -> str:
+    """How a model that has forgotten differently from the method has."""
+    more = (own > others) == measure.rises
+    told = " against ".join(_told_apart(own, others))
+    return f"forgets {'more' if more else 'less'} ({measure.unit} {told})"
 
 
 def _told_apart(first: float, second: float) -> list[str]:

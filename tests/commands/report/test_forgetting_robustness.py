@@ -125,6 +125,7 @@ def test_where_one_run_lacks_the_measure_all_are_placed_by_accuracy(tmp_path: Pa
     models = load([*runs, plain], method=runs[0])
     panel, _ = fronts(models, compare(models))
     assert panel.measure is None
+    assert not any(point.hollow for point in panel.points.values())
     assert [point.forget.value for point in panel.points.values()] == [0.99, 0.25, 0.25, 0.25, 0.25]
     assert front([panel]).get_supxlabel() == "accuracy on questions to forget (%)"
 

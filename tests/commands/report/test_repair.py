@@ -96,6 +96,11 @@ def test_runs_that_name_no_set_to_forget_have_no_measure(tmp_path: Path) -> None
     assert repair_shown(found) == "n/a: no log p of the right text"
 
 
+def test_a_model_that_has_diverged_has_no_measure(tmp_path: Path) -> None:
+    found = repair(tmp_path, [after(50, -10)], [after(25, float("nan"))])
+    assert repair_shown(found) == "n/a: no log p of the right text"
+
+
 def test_the_letter_can_decide(tmp_path: Path) -> None:
     start = forgetting(BASE, -0.1, letter=-0.1)
     method, other = (
