@@ -91,7 +91,7 @@ class Loss(nn.Module, ABC):
 
     def __repr__(self) -> str:
         """The class and its options on one line, as a model card shows them."""
-        per_topic = {name: child.values for name, child in self.named_children() if isinstance(child, PerTopic)}
+        per_topic = {name: child.shown for name, child in self.named_children() if isinstance(child, PerTopic)}
         plain = {name: value for name, value in vars(self).items() if name[0] != "_" and name != "training"}
         return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in (per_topic | plain).items())})"
 
@@ -102,6 +102,11 @@ class PerTopic(nn.Module):
     def __init__(self, values: float | list[float]) -> None:
         super().__init__()
         self.values = values
+
+    @property
+    def shown(self) -> str:
+        """As a model card shows it."""
+        return str(self.values)
 
     def forward(self, topic: Tensor) -> Tensor:
         """The value of each row, float32 `[batch]`; NaN for a topic that has none."""

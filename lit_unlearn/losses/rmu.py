@@ -4,7 +4,8 @@ from torch import Tensor
 
 from lit_unlearn import randomness
 from lit_unlearn.losses import functional
-from lit_unlearn.losses.contract import Batch, Loss, Outputs, PerTopic, counted_states
+from lit_unlearn.losses.contract import Batch, Loss, Outputs, counted_states
+from lit_unlearn.losses.units import Length, Unit
 
 
 class RMU(Loss):
@@ -16,15 +17,19 @@ class RMU(Loss):
     Differs from the authors' code: padding never counts, the mean is taken per row, and u needs no state to resume.
 
     Args:
-        coefficient: c, the length of the target, in units of the hidden state's norm; one number or one per topic.
+        coefficient: c, the length of the target, one number or one per topic.
+        unit: of c: `absolute`, as published, or `norm`: mean norms of the frozen model's retain states after the
+            steering layer, each row's first token left out, measured on the first rows before training.
         seed: seed of u; None takes the run's.
     """
 
     stream = "forget"
 
-    def __init__(self, coefficient: float | list[float] = 6.5, seed: int | None = None) -> None:
+    def __init__(
+        self, coefficient: float | list[float] = 6.5, unit: Unit = "absolute", seed: int | None = None
+    ) -> None:
         super().__init__()
-        self.coefficient = PerTopic(coefficient)
+        self.coefficient = Length(coefficient, unit)
         self.seed = randomness.run_seed(seed)
 
     def forward(self, updated: Outputs, frozen: Outputs | None, batch: Batch) -> Tensor:

@@ -11,9 +11,10 @@ from transformers import PreTrainedModel
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.lora import scalings
 from lit_unlearn.modules.optimizer import by_name, check_same_optimizer
+from lit_unlearn.modules.units import Units
 from lit_unlearn.runs import layout
 
-_IDENTITY, _MEASURED = "lit_unlearn", "lit_unlearn_measured"
+_IDENTITY, _MEASURED, _UNITS = "lit_unlearn", "lit_unlearn_measured", "lit_unlearn_units"
 """Keys of what lit-unlearn adds to Lightning's checkpoints."""
 
 
@@ -45,6 +46,7 @@ def reduce_checkpoint(
     checkpoint: dict[str, Any],
     identity: RunIdentity,
     measured: Mapping[str, Tensor],
+    units: Units | None,
     trained: Mapping[str, Tensor],
     optimizers: Sequence[Optimizer],
 ) -> None:
@@ -54,10 +56,12 @@ def reduce_checkpoint(
         checkpoint: Lightning's, changed in place.
         identity: of the run.
         measured: the latest measurements by name.
+        units: the model's, where an option needs them.
         trained: the trained parameters by their names in the module.
         optimizers: whose states get the names of what they train; none where the model is sharded.
     """
     checkpoint[_IDENTITY] = identity
+    checkpoint[_UNITS] = None if units is None else units._asdict()
     checkpoint[_MEASURED] = {name: value.item() for name, value in measured.items()}
     checkpoint["state_dict"] = {name: value for name, value in checkpoint["state_dict"].items() if name in trained}
     if "optimizer_states" in checkpoint and optimizers:  # with save_weights_only there are none
@@ -70,6 +74,12 @@ def reduce_checkpoint(
 def measured_in(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """The latest measurements of the run that wrote a checkpoint."""
     return {name: torch.tensor(value) for name, value in checkpoint.get(_MEASURED, {}).items()}
+
+
+def units_in(checkpoint: Mapping[str, Any]) -> Units | None:
+    """The model's units in the run that wrote a checkpoint; None where it needed none."""
+    found = checkpoint.get(_UNITS)
+    return None if found is None else Units(**found)
 
 
 def check_resumable(

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, partial
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import lightning as L
 import torch
@@ -34,6 +34,7 @@ from lit_unlearn.modules.checkpoint import (
     measured_in,
     reduce_checkpoint,
     run_identity,
+    units_in,
 )
 from lit_unlearn.modules.divergence_guard import DivergenceGuard
 from lit_unlearn.modules.hyperparameters import hyperparameters
@@ -41,12 +42,13 @@ from lit_unlearn.modules.measurements import Measurements, describe
 from lit_unlearn.modules.optimizer import check_optimizer, published_adamw
 from lit_unlearn.modules.pretrained import HeldOut, PretrainedModule
 from lit_unlearn.modules.protocols import HasEvaluation, HasTopics, SaysNeedsLogits
+from lit_unlearn.modules.units import Units, first_retain_batches, lengths, measured, warn_of_lengths
 from lit_unlearn.questions.scores import Evaluation
 from lit_unlearn.running import dropout
 from lit_unlearn.running.frozen import FrozenModel
 from lit_unlearn.running.hooks import Noise, Override
 from lit_unlearn.running.pair import make_pair, run_pair
-from lit_unlearn.running.partial_forward import positions
+from lit_unlearn.running.partial_forward import positions, run_layers
 from lit_unlearn.running.prefix_store import PrefixStore, StoredStates, states_fingerprint
 from lit_unlearn.runs import checkpoint_io
 
@@ -84,6 +86,9 @@ class UnlearnModule(PretrainedModule):
         lora: adapters of PEFT, trained instead of `trainable`; None has none.
         retain_weight: weight of the retain loss (alpha), one number or one per topic.
         noise_scale: standard deviation of the noise of Random Noise Augmentation (nu); 0 is off.
+        noise_unit: of noise_scale: `absolute`, as published, or `rms`: root mean squares of a dimension of the frozen
+            model's retain states after the noise layer, each row's first token left out, measured on the first rows
+            before training.
         noise_layer: index of the layer after which the noise enters the frozen model; None is the steering layer.
         first_token: count the hidden states of each row's first token in losses on representations, as published. In
             many pretrained models it is an attention sink, whose norm is far above all others: False leaves it out.
@@ -122,6 +127,7 @@ class UnlearnModule(PretrainedModule):
         lora: Lora | None = None,
         retain_weight: float | list[float] = 1200.0,
         noise_scale: float = 0.0,
+        noise_unit: Literal["absolute", "rms"] = "absolute",
         noise_layer: int | None = None,
         first_token: bool = True,
         attention_dropout: float = 0.0,
@@ -151,6 +157,9 @@ class UnlearnModule(PretrainedModule):
         self.lora = lora
         self.retain_weight = PerTopic(retain_weight)
         self.noise_scale = noise_scale
+        self.noise_unit = noise_unit
+        self.model_units: Units | None = None
+        """The model's own units, once they are measured; None where no option needs them."""
         self.noise_layer = layer if noise_layer is None else noise_layer
         self.first_token = first_token
         self.attention_dropout = attention_dropout
@@ -295,6 +304,8 @@ class UnlearnModule(PretrainedModule):
     def training_step(self, batch: dict[str, Batch], batch_idx: int) -> dict[str, Tensor]:
         """The loss of one pair of a forget and a retain batch, a mean over rows; and each row's, `[batch]`."""
         forget, retain, loss = self.losses(batch)
+        if self.global_step == 0 and batch_idx == 0:
+            warn_of_lengths(self.forget, float(describe(*retain, batch["retain"], None)["norm"].mean()))
         self.log("train/loss", loss.detach(), prog_bar=True, sync_dist=True)
         self._measurements.throughput.count(*(rows["attention_mask"] for rows in batch.values()))
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
@@ -320,14 +331,17 @@ class UnlearnModule(PretrainedModule):
         return self._evaluate("test", batch)
 
     def on_fit_start(self) -> None:
-        """Tries attention dropout out, where the model runs; logs the hyperparameters.
+        """Tries attention dropout out, where the model runs; measures the model's units; logs the hyperparameters.
 
         Raises:
-            InputError: the model does not have the attention dropout that is asked for.
+            InputError: the model does not have the attention dropout that is asked for, or its units cannot be
+                measured.
         """
         if self.attention_dropout > 0:
             tried = partial(dropout.check_acts, self.updated, self.layers, self._acting(), self.device)
             outside_step(self.trainer, tried)
+        if self.model_units is None and self._needs_units():
+            self._take(measured(first_retain_batches(self.trainer, self), self._states_before, self._total))
         for logger in self.trainer.loggers:
             logger.log_hyperparams(self.hyperparameters())
 
@@ -356,7 +370,9 @@ class UnlearnModule(PretrainedModule):
             if isinstance(callback, DivergenceGuard):  # its own hook would not be called for weights alone
                 callback.look_now(self.trainer.global_step, self)
         optimizers = [] if self.is_sharded() else self.trainer.optimizers
-        reduce_checkpoint(checkpoint, self._own, self._measurements.latest, self.trained_parameters(), optimizers)
+        reduce_checkpoint(
+            checkpoint, self._own, self._measurements.latest, self.model_units, self.trained_parameters(), optimizers
+        )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses a checkpoint of another model, of other trained parameters or, in training, of other seeds.
@@ -367,6 +383,8 @@ class UnlearnModule(PretrainedModule):
         optimizer = self._optimizer() if self.trainer.training else None
         check_resumable(checkpoint, self._own, optimizer, scheduled=self.lr_scheduler is not None)
         self._measurements.latest = measured_in(checkpoint)
+        if (units := units_in(checkpoint)) is not None:
+            self._take(units)
 
     def trained_parameters(self) -> dict[str, Tensor]:
         """The trainable parameters by their names in this module."""
@@ -435,10 +453,36 @@ class UnlearnModule(PretrainedModule):
 
     def _noise(self, batch: Batch) -> Noise:
         row, position = batch["row"], positions(batch["attention_mask"])
-        step = self.global_step
+        step, scale = self.global_step, self.noise_scale
+        if self.noise_unit == "rms":
+            assert self.model_units is not None
+            scale *= self.model_units.rms
         return lambda hidden: (
-            self.noise_scale * randomness.gaussian_noise(row, position, hidden.shape[-1], seed=self.seed, step=step)
+            scale * randomness.gaussian_noise(row, position, hidden.shape[-1], seed=self.seed, step=step)
         )
+
+    def _needs_units(self) -> bool:
+        return (self.noise_unit == "rms" and self.noise_scale > 0) or any(lengths(self))
+
+    def _take(self, units: Units) -> None:
+        """Makes lengths and noise of the units."""
+        self.model_units = units
+        for length in lengths(self):
+            length.norm = units.norm
+
+    def _states_before(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The frozen model's hidden states after the steering layer and after the noise layer."""
+
+        def after(layer: int) -> Tensor:
+            with self.frozen.running():
+                outputs, _ = run_layers(
+                    self.updated, self.layers, batch, layer=layer, needs_logits=False, start=min(layer, self.layer)
+                )
+            return outputs.hidden
+
+        steered = outside_step(self.trainer, partial(after, self.layer))
+        same = self.noise_layer == self.layer
+        return steered, steered if same else outside_step(self.trainer, partial(after, self.noise_layer))
 
     def _weigh(self, forget: Tensor, retain: Tensor, batch: dict[str, Batch]) -> Tensor:
         weight: Tensor = self.retain_weight(batch["retain"]["topic"])

@@ -42,6 +42,14 @@ def write_record(trainer: L.Trainer, about: Mapping[str, Any]) -> None:
         )
 
 
+def add(trainer: L.Trainer, about: Mapping[str, Any]) -> None:
+    """Adds to the record what was not known when it was written; a resumed run has it already."""
+    path = Path(trainer.default_root_dir) / layout.RECORD
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if not about.keys() <= found.keys():
+        write_whole(path, json.dumps({**found, **about}, indent=1))
+
+
 def _environment(trainer: L.Trainer) -> dict[str, Any]:
     return {
         "python": platform.python_version(),

@@ -76,6 +76,11 @@ def analyse(paths: Sequence[Path], words: Sequence[str], *, count: int, batch_si
 
 def _check(method: Run, rna: Run) -> None:
     """One run is without noise, the other with it, at one steering layer."""
+    if rna.module.noise_unit != "absolute":
+        raise InputError(
+            f"analyse reject-probability: {rna.path} has noise_unit {rna.module.noise_unit}, and the theorem needs "
+            "ν as a number; take a run with noise_unit absolute"
+        )
     scales = (method.module.noise_scale, rna.module.noise_scale)
     if scales[0] != 0 or scales[1] == 0:
         raise InputError(

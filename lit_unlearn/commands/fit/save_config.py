@@ -10,6 +10,7 @@ from lit_unlearn.commands.fit import resuming
 from lit_unlearn.models.source import source_of
 from lit_unlearn.modules.pretrained import PretrainedModule
 from lit_unlearn.modules.protocols import datamodule_of
+from lit_unlearn.modules.unlearn import UnlearnModule
 from lit_unlearn.runs import record
 from lit_unlearn.runs.atomic_files import write_whole
 
@@ -23,6 +24,11 @@ class SaveConfig(SaveConfigCallback):
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Saves it."""
         super().setup(trainer, pl_module, "fit")
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Adds the model's units to `run.json`, which are measured after the rest is written."""
+        if trainer.is_global_zero and isinstance(pl_module, UnlearnModule) and pl_module.model_units is not None:
+            record.add(trainer, {"units": pl_module.model_units._asdict()})
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Saves it."""

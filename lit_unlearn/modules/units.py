@@ -1,0 +1,106 @@
+"""The model's own units: how large its hidden states are before training."""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import NamedTuple
+
+import lightning as L
+import torch
+from lightning.fabric.utilities import rank_zero_warn
+from lightning.pytorch.utilities.seed import isolate_rng
+from torch import Tensor, nn
+
+from lit_unlearn.errors import InputError
+from lit_unlearn.losses import functional
+from lit_unlearn.losses.contract import Batch
+from lit_unlearn.losses.units import Length
+from lit_unlearn.modules.protocols import datamodule_of
+
+BATCHES = 8
+"""Steps whose retain rows are measured, the first of training."""
+
+
+_EXPECTED = (0.5, 20.0)
+"""Norms within which a length is worth trying; published: about 2.75, counted as here."""
+
+
+class Units(NamedTuple):
+    """Sizes of the frozen model's hidden states on retain rows, each row's first token left out."""
+
+    norm: float
+    """Mean norm after the steering layer."""
+    rms: float
+    """Root mean square of a dimension after the layer at which noise enters."""
+
+
+def lengths(module: nn.Module) -> Iterator[Length]:
+    """The options of a module's losses that are lengths in norms."""
+    return (part for part in module.modules() if isinstance(part, Length) and part.unit == "norm")
+
+
+def warn_of_lengths(forget: nn.Module, norm: float) -> None:
+    """Warns where vectors of a forget loss are far shorter or longer than the model's states.
+
+    Args:
+        forget: the loss.
+        norm: mean norm of retain states before training, each row's first token left out.
+    """
+    for name, length in forget.named_modules():
+        if isinstance(length, Length):
+            values = length.values if isinstance(length.values, list) else [length.values]
+            norms = [value if length.unit == "norm" else value / norm for value in values]
+            far = [value for value in norms if not _EXPECTED[0] <= value <= _EXPECTED[1]]
+            if far:
+                expect = "nothing to be unlearned" if far[0] < _EXPECTED[0] else "far more than the topic to be lost"
+                rank_zero_warn(
+                    f"model.forget.{name}: {length.shown} is {far[0]:.2g} mean norms of the retain states "
+                    f"({norm:.3g}): expect {expect}; published lengths are 2 to 3 norms, set model.forget.unit to norm"
+                )
+
+
+def first_retain_batches(trainer: L.Trainer, module: L.LightningModule) -> Iterator[Batch]:
+    """The retain batches of the first steps, on the module's device; nothing is drawn that training would draw.
+
+    Raises:
+        InputError: the Trainer has no DataModule.
+    """
+    data = datamodule_of(trainer)
+    if not isinstance(data, L.LightningDataModule):
+        raise InputError(
+            "model.noise_unit and model.forget.unit: rms and norm are measured on the first rows of a DataModule, and "
+            "this Trainer has none; give it one, or set both to absolute"
+        )
+    with isolate_rng():
+        for pair in islice(data.train_dataloader(), BATCHES):
+            yield module.transfer_batch_to_device(pair["retain"], module.device, 0)
+
+
+@torch.no_grad()
+def measured(
+    batches: Iterable[Batch], states: Callable[[Batch], tuple[Tensor, Tensor]], total: Callable[[Tensor], Tensor]
+) -> Units:
+    """The units over some batches, the same on all processes.
+
+    Args:
+        batches: this process's.
+        states: the frozen model's hidden states `[batch, seq, dim]` after the steering layer and after the layer at
+            which noise enters.
+        total: sums a tensor over processes.
+
+    Raises:
+        InputError: no row has a token beside its first, or a state is not finite.
+    """
+    sums = torch.zeros(4, dtype=torch.float64)
+    for batch in batches:
+        steered, noisy = (hidden.double() for hidden in states(batch))
+        counted = functional.without_first(batch["loss_mask"], batch["attention_mask"]).bool()
+        norms, squares = steered[counted].norm(dim=-1).sum(), noisy[counted].square().sum()
+        numbers = counted.sum(), counted.sum() * noisy.shape[-1]
+        sums = sums.to(norms.device) + torch.stack([norms, squares, *(one.double() for one in numbers)])
+    norms, squares, tokens, values = total(sums).tolist()
+    if tokens == 0 or not torch.tensor([norms, squares]).isfinite().all():
+        raise InputError(
+            f"model: the units norm and rms cannot be measured on {tokens:g} tokens of the first retain rows; check "
+            "the rows and the model, or set model.forget.unit and model.noise_unit to absolute"
+        )
+    return Units(norms / tokens, (squares / values) ** 0.5)
