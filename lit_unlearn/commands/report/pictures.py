@@ -105,9 +105,10 @@ def _read(panel: Front, compared: Comparison) -> str:
     told = f"Horizontally the {panel.measure.described}, in nats: left is forgotten better."
     if compared.method is None:
         return f"{told} Compare models that have forgotten equally."
-    told += f" Hollow marks: models that have not forgotten as much as {compared.method.name}, within the paired error."
+    method = compared.method.name
+    told += f" Hollow marks: models whose forgetting is not equal to that of {method}, within the paired error."
     if panel.curve:
-        told += f" The thin line is base + t · (unlearned − base) of {compared.method.name}, t from 0 to 1."
+        told += f" The thin line is base + t · (unlearned − base) of {method}, t from 0 to 1."
     return told
 
 

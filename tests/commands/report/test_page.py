@@ -151,7 +151,7 @@ def test_every_head_of_a_table_says_what_it_heads(outline: Outline) -> None:
 def test_it_names_the_method_and_says_how_to_read_a_repair(page: str, outline: Outline) -> None:
     assert "The method that the others repair: <b>&lt;script&gt;alert(" in page
     text = " ".join(outline.text.split())
-    assert f"Hollow marks: models that have not forgotten as much as {RUN}, within the paired error." in text
+    assert f"Hollow marks: models whose forgetting is not equal to that of {RUN}, within the paired error." in text
     assert f"The thin line is base + t · (unlearned − base) of {RUN}, t from 0 to 1." in text
     assert "One seed: ± and intervals are over questions only." in text
     assert f"a percentage is the share of the accuracy lost by {RUN} under the perturbation" in text
