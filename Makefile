@@ -59,7 +59,7 @@ demo: $(INSTALLED)
 	$(BIN)/lit-unlearn fit -c demo.yaml --trainer.default_root_dir $(DEMO)/half-lr --model.optimizer.lr 1.5e-4 \
 		> $(DEMO)/half-lr.log 2>&1 & \
 	$(BIN)/lit-unlearn fit -c demo.yaml -c demo_mixing.yaml --trainer.default_root_dir $(DEMO)/rmu-mixing && wait $$!
-	$(BIN)/lit-unlearn report $(DEMO)/rmu $(DEMO)/rmu-rna $(DEMO)/half-lr $(DEMO)/rmu-mixing --out $(DEMO)/report
+	$(BIN)/lit-unlearn report --method $(DEMO)/rmu $(DEMO)/rmu-rna $(DEMO)/half-lr $(DEMO)/rmu-mixing --out $(DEMO)/report
 	@echo "Next: change a number, e.g. .venv/bin/lit-unlearn fit -c demo.yaml --model.forget.coefficient 8"
 
 # Every protocol, sweep and analysis on the demo world, and their page; what is done is not run again.
@@ -78,7 +78,7 @@ full-report: $(INSTALLED)
 	$(ANALYSE) logit-lens $(NOISE)0/seed-0 $(NOISE)0.5/seed-0 && wait $$!
 	$(ANALYSE) alignment $(NOISE)0/seed-0 $(FULL)/coefficient/*/seed-0 & \
 	$(ANALYSE) streams $(NOISE)0/seed-0 && $(ANALYSE) spillover $(NOISE)0/seed-0 $(FEW) && wait $$!
-	$(BIN)/lit-unlearn report $(NOISE)0 $(FULL)/noise/*/ $(FULL)/half-lr/*/ $(NOISE)0@step=100 $(NOISE)0@interpolation=0.7 \
+	$(BIN)/lit-unlearn report --method $(NOISE)0 $(FULL)/noise/*/ $(FULL)/half-lr/*/ $(NOISE)0@step=100 $(NOISE)0@interpolation=0.7 \
 		--out $(FULL)/report
 
 # The studies of docs/results.md and docs/mixing.md; what is done is not run again.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmarks.study.settings import Setting
 from lit_unlearn.commands.report import load
-from lit_unlearn.commands.report.table import cell
+from lit_unlearn.commands.report.cells import cell
 from lit_unlearn.commands.sweep.grid import Point
 from lit_unlearn.runs import layout
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from benchmarks.study.fits import chosen, fitted
 from benchmarks.study.settings import Setting
-from lit_unlearn.commands.report import load, markdown
-from lit_unlearn.commands.report.forgetting_robustness import Front, Placed, front
+from lit_unlearn.commands.report import compare, load, markdown
+from lit_unlearn.commands.report.cells import cell, shown
+from lit_unlearn.commands.report.forgetting_robustness import Front, Placed, front, fronts
 from lit_unlearn.commands.report.runs import ReportedModel
 from lit_unlearn.commands.report.style import encoded
-from lit_unlearn.commands.report.table import cell, compact, legend, shown
+from lit_unlearn.commands.report.table import compact, forgetting_columns, seeds_legend
 from lit_unlearn.runs.tables import markdown_table
 
 RELEARNT = (0, 10, 20, 30, 60)
@@ -19,8 +20,7 @@ RELEARNT = (0, 10, 20, 30, 60)
 def section(setting: Setting, runs: Path) -> str:
     """A setting's tables."""
     models = named(setting, runs)
-    tables = [compact(models, variants) for variants in setting.tables]
-    parts = [*tables, f"{legend(models)} In brackets: under the control.\n"] if tables else [markdown(models)]
+    parts = _compact(models, setting) if setting.tables else [markdown(models, compare(models))]
     if setting.relearns:
         parts.append(_relearnt(setting, runs))
     return "\n".join([f"### {setting.title}\n", *parts])
@@ -33,20 +33,32 @@ def named(setting: Setting, runs: Path) -> list[ReportedModel]:
         **fitted(setting, step),
         f"method@interpolation={share}": f"base + {share} · (unlearned − base)",
     }
-    base, *others = load([str(runs / setting.folder / name) for name in rows])
+    paths = [str(runs / setting.folder / name) for name in rows]
+    base, *others = load(paths, method=paths[0])
     return [base, *(model._replace(name=title) for model, title in zip(others, rows.values(), strict=True))]
 
 
 def picture(settings: Sequence[Setting], runs: Path) -> bytes:
-    """Of each setting, accuracy on questions to forget against that on all perturbed ones to retain."""
-    panels = []
-    for setting in settings:
-        base, *models = named(setting, runs)
-        perturbed = [variant for variant in base.perturbed if variant.startswith("retain/")]
-        points = {_label(model.name): Placed(cell(model, "forget"), cell(model, *perturbed)) for model in models[1:]}
-        method = {"the method alone": Placed(cell(models[0], "forget"), cell(models[0], *perturbed))}
-        panels.append(Front(setting.title, method | points))
-    return encoded(front(panels), "png")
+    """Of each setting, forgetting against accuracy on all perturbed questions to retain."""
+    return encoded(front([_panel(setting, named(setting, runs)) for setting in settings]), "png")
+
+
+def _panel(setting: Setting, models: Sequence[ReportedModel]) -> Front:
+    perturbed, _ = fronts(models, compare(models))
+    _, method, *others = perturbed.points
+    points: dict[str, Placed] = {"the method alone": perturbed.points[method]}
+    points |= {_label(name): perturbed.points[name] for name in others}
+    return perturbed._replace(title=setting.title, points=points)
+
+
+def _compact(models: Sequence[ReportedModel], setting: Setting) -> list[str]:
+    """Accuracies, then forgetting on measures without a floor where there are any."""
+    tables = [compact(models, variants) for variants in setting.tables]
+    parts = [*tables, f"{seeds_legend(models)} In brackets: under the control.\n"]
+    if columns := forgetting_columns(models):
+        rows = [[model.name, *row] for model, *row in zip(models, *columns.values(), strict=True)]
+        parts.append(f"{markdown_table(['model', *columns], rows)}\n")
+    return parts
 
 
 def _relearnt(setting: Setting, runs: Path) -> str:
@@ -59,7 +71,7 @@ def _relearnt(setting: Setting, runs: Path) -> str:
             load([f"{folder / f'seed-{seed}'}@step={step}" for step in RELEARNT])[1:] for seed in range(setting.seeds)
         ]
         # Each seed began with another model, so that they are no seeds of one run to `load`.
-        after = [each[0]._replace(outcomes=[one.outcomes[0] for one in each]) for each in zip(*begun, strict=True)]
+        after = [each[0]._replace(records=[one.records[0] for one in each]) for each in zip(*begun, strict=True)]
         rows.append([title, *(shown(cell(model, "forget")) for model in after)])
     return f"{markdown_table(heads, rows)}\n"
 

@@ -22,8 +22,8 @@ class Estimate(NamedTuple):
     """None for a single question."""
 
 
-class Recovery(NamedTuple):
-    """A recovery rate and its bootstrap interval."""
+class Interval(NamedTuple):
+    """A number with the ends of its bootstrap interval."""
 
     value: float
     low: float
@@ -98,7 +98,7 @@ def flip_rate(first: Tensor, second: Tensor) -> Estimate:
 
 def recovery_rate(
     base: Tensor, method: Tensor, rna: Tensor, *, seed: int = 0, samples: int = 10_000, level: float = 0.95
-) -> Recovery | None:
+) -> Interval | None:
     """How much of the accuracy under perturbation that a method costs comes back with Random Noise Augmentation.
 
     (acc_rna - acc_method) / (acc_base - acc_method), 1 where all comes back, with a percentile interval of a bootstrap
@@ -133,7 +133,7 @@ def recovery_rate(
     if np.quantile(drawn[:, 0] - drawn[:, 1], tail) <= 0:
         return None
     low, high = np.quantile(_rate(drawn), [tail, 1 - tail])
-    return Recovery(float(_rate(answers.sum(axis=(1, 2)))), float(low), float(high))
+    return Interval(float(_rate(answers.sum(axis=(1, 2)))), float(low), float(high))
 
 
 def _resampled(answers: np.ndarray, source: np.random.Generator, samples: int) -> np.ndarray:

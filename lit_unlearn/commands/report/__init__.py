@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lit_unlearn.commands.options.command_parser import CommandParser
+from lit_unlearn.commands.report.forgetting import MEASURES, TEXT
+from lit_unlearn.commands.report.repair import Comparison, compare
 from lit_unlearn.commands.report.runs import ReportedModel, load
 from lit_unlearn.commands.report.table import as_json, markdown
 from lit_unlearn.errors import InputError
@@ -13,7 +15,7 @@ from lit_unlearn.runs import layout
 from lit_unlearn.runs.atomic_files import check_makable, write_whole
 from lit_unlearn.runs.credentials import masked
 
-__all__ = ["as_json", "load", "main", "markdown"]
+__all__ = ["as_json", "compare", "load", "main", "markdown"]
 
 
 def main(words: Sequence[str]) -> None:
@@ -25,20 +27,25 @@ def main(words: Sequence[str]) -> None:
     """
     options = _parser().parse(words)
     check_makable(options.out, "report.out")
-    models = load(options.runs)
-    files = _files(models, options.include, shlex.join(["lit-unlearn", "report", *words]))
+    models = load(options.runs, method=options.method)
+    compared = compare(models, MEASURES[options.forgetting])
+    files = _files(models, compared, options.include, shlex.join(["lit-unlearn", "report", *words]))
     try:
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"report.out: {options.out} cannot be a folder ({error.strerror}); give another") from error
     for name, content in files.items():
         write_whole(options.out / name, content)
-    print(markdown(models))
+    print(markdown(models, compared))
+    if compared.method is None:
+        print("--method RUN says which run is the method, and gives the recovery of the others.")
     beside = f"{layout.REPORT_TEXT}, {layout.REPORT_NUMBERS} and {layout.ACCURACY_PNG}"
     print(f"Open {options.out / layout.REPORT_PAGE}; beside it are {beside}.")
 
 
-def _files(models: Sequence[ReportedModel], include: Sequence[Path], command: str) -> dict[str, str | bytes]:
+def _files(
+    models: Sequence[ReportedModel], compared: Comparison, include: Sequence[Path], command: str
+) -> dict[str, str | bytes]:
     """What is written, by name: all of it is made before anything is.
 
     Raises:
@@ -54,13 +61,13 @@ def _files(models: Sequence[ReportedModel], include: Sequence[Path], command: st
             raise
         raise InputError(f"report: {error.name} is not installed; pip install 'lit-unlearn[report]'") from error
     sections = included_analyses.find(models, include)
-    parts = [markdown(models), *answers.as_markdown(models), *(section.markdown for section in sections)]
+    parts = [markdown(models, compared), *answers.as_markdown(models), *(section.markdown for section in sections)]
     accuracies = overview(models)
     (drawing,) = accuracies.drawings
     return {
-        layout.REPORT_PAGE: masked(page(models, accuracies, sections, command)),
+        layout.REPORT_PAGE: masked(page(models, compared, accuracies, sections, command)),
         layout.REPORT_TEXT: masked("\n".join(parts)),
-        layout.REPORT_NUMBERS: json.dumps(as_json(models), indent=1),
+        layout.REPORT_NUMBERS: json.dumps(as_json(models, compared), indent=1),
         layout.ACCURACY_PNG: encoded(drawing.figure, "png"),
         layout.ACCURACY_SVG: drawing.svg,
     }
@@ -76,8 +83,20 @@ def _parser() -> CommandParser:
         "runs",
         nargs="+",
         metavar="RUN[@KEY=VALUE]",
-        help="folders of runs; the first is the method that others repair. RUN@step=100 is the run as it was after 100 "
-        "steps, RUN@interpolation=0.8 its weights on the way from the base",
+        help="folders of runs. RUN@step=100 is the run as it was after 100 steps, RUN@interpolation=0.8 its weights on "
+        "the way from the base",
+    )
+    parser.add_argument(
+        "--method",
+        metavar="RUN",
+        help="the run that the others repair, one of them or a further one; without it no recovery is stated",
+    )
+    parser.add_argument(
+        "--forgetting",
+        choices=MEASURES,
+        default=TEXT.name,
+        help="what decides which runs have forgotten as much as the method: log-probability of the right answer's text "
+        "or of its letter on forget questions, or NLL of held-out forget rows (default: text)",
     )
     parser.add_argument(
         "--include",

@@ -6,9 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
+from lit_unlearn.commands.report.cells import cell
 from lit_unlearn.commands.report.runs import ReportedModel
 from lit_unlearn.commands.report.style import accuracy_axis, bar_style, legend, styled
-from lit_unlearn.commands.report.table import cell
 
 _BARS = 36
 """How many stand beside each other at most."""

@@ -3,21 +3,26 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lit_unlearn.commands.report.runs import ReportedModel
+from lit_unlearn.commands.report.cells import Cell, cell, mean_cell
+from lit_unlearn.commands.report.forgetting import Measure, measured
+from lit_unlearn.commands.report.repair import Comparison, interpolation_curve
+from lit_unlearn.commands.report.runs import ReportedModel, forget_sets, retained
 from lit_unlearn.commands.report.style import legend, line_style, styled
-from lit_unlearn.commands.report.table import Cell, cell
 
 
 class Placed(NamedTuple):
     """One model."""
 
     forget: Cell
-    """Accuracy on the questions to forget."""
+    """How far it has forgotten: the measure in nats, or the accuracy on the questions to forget."""
     kept: Cell
     """Accuracy on perturbed questions to retain."""
+    hollow: bool = False
+    """Whether it has not forgotten as much as the method."""
 
 
 class Front(NamedTuple):
@@ -26,28 +31,29 @@ class Front(NamedTuple):
     title: str
     points: Mapping[str, Placed]
     """By the model's label."""
+    measure: Measure | None = None
+    """Of forgetting; None for the accuracy on the questions to forget."""
+    curve: Sequence[Placed] = ()
+    """The method's own interpolated weights, from the base on."""
 
 
-def fronts(models: Sequence[ReportedModel]) -> list[Front]:
+def fronts(models: Sequence[ReportedModel], compared: Comparison) -> list[Front]:
     """Over all perturbations of the sets to retain together: under them, and under their controls."""
-    forget = next((tuple(found["forget"]) for model in models for found in model.results if "forget" in found), ())
-    asked = tuple(name for name in forget if name in models[0].variants)
-    perturbed = [variant for variant in models[0].perturbed if variant.partition("/")[0] not in forget]
-    if not asked or not perturbed:
+    perturbed = retained(models)
+    if not forget_sets(models) or not perturbed:
         return []
+    known = all(measured(model.records, compared.measure, forget_sets(models)) is not None for model in models)
+    measure = compared.measure if known else None
     kinds = {"forget text": perturbed, "retain text (control)": [f"{variant}/control" for variant in perturbed]}
-    return [
-        Front(title, {model.name: Placed(cell(model, *asked), cell(model, *variants)) for model in models})
-        for title, variants in kinds.items()
-    ]
+    return [_front_of(models, compared, title, variants, measure) for title, variants in kinds.items()]
 
 
 @styled
 def front(panels: Sequence[Front]) -> Figure:
-    """The panels, up to three in a row: up is better, left is forgotten better, up to the dotted line of guessing.
+    """The panels, up to three in a row: up is better, left is forgotten better.
 
     Args:
-        panels: what to draw; points of one label look alike in all.
+        panels: what to draw, all with one measure; points of one label look alike in all.
     """
     beside = 2 if len(panels) == 4 else min(3, len(panels))
     rows = -(-len(panels) // beside)
@@ -63,29 +69,71 @@ def front(panels: Sequence[Front]) -> Figure:
         axes.tick_params(labelbottom=True)
     for axes in every[len(panels) :]:
         axes.set_axis_off()
-    points = [point for panel in panels for point in panel.points.values()]
-    every[0].set_xlim(_limits([point.forget for point in points]))
-    every[0].set_ylim(_limits([point.kept for point in points]))
-    figure.supxlabel("accuracy on questions to forget (%)", fontsize="medium")
+    points = [point for panel in panels for point in (*panel.points.values(), *panel.curve)]
+    (measure,) = {panel.measure for panel in panels}
+    low, high = _limits([point.forget for point in points], measure)
+    every[0].set_xlim((high, low) if measure and measure.rises else (low, high))
+    every[0].set_ylim(_limits([point.kept for point in points], None))
+    figure.supxlabel(axis_label(measure), fontsize="medium")
     figure.supylabel("accuracy when perturbed (%)", fontsize="medium")
     legend(figure, {label: handles[label] for label in places})
     return figure
 
 
-def _draw(axes: Axes, panel: Front, places: Mapping[str, int], handles: dict[str, Any]) -> None:
-    for label, (forget, kept) in panel.points.items():
-        style = {**line_style(places[label]), "linestyle": "none", "elinewidth": 1}
-        handles[label] = axes.errorbar(
-            100 * forget.value, 100 * kept.value, xerr=_whiskers(forget), yerr=_whiskers(kept), **style
+def axis_label(measure: Measure | None) -> str:
+    """What x is."""
+    if measure is None:
+        return "accuracy on questions to forget (%)"
+    return f"{measure.described} (nats)"
+
+
+def _front_of(
+    models: Sequence[ReportedModel],
+    compared: Comparison,
+    title: str,
+    variants: Sequence[str],
+    measure: Measure | None,
+) -> Front:
+    points = {
+        model.name: Placed(
+            _forgotten(model, models, measure), cell(model, *variants), measure is not None and row.equal is False
         )
-    for guessed in (axes.axvline, axes.axhline):
-        guessed(25, color="black", linewidth=0.8, linestyle=":")
+        for model, row in zip(models, compared.rows, strict=True)
+    }
+    points_of_curve = interpolation_curve(compared.method) if compared.method and measure else []
+    curve = [Placed(_forgotten(point, models, measure), cell(point, *variants)) for point in points_of_curve]
+    return Front(title, points, measure, curve)
+
+
+def _forgotten(model: ReportedModel, models: Sequence[ReportedModel], measure: Measure | None) -> Cell:
+    forget = forget_sets(models)
+    numbers = measured(model.records, measure, forget) if measure else None
+    return cell(model, *forget) if numbers is None else mean_cell(torch.from_numpy(numbers))
+
+
+def _draw(axes: Axes, panel: Front, places: Mapping[str, int], handles: dict[str, Any]) -> None:
+    unit = 1 if panel.measure else 100
+    for label, (forget, kept, hollow) in panel.points.items():
+        style = {**line_style(places[label], dashed=hollow), "linestyle": "none", "elinewidth": 1}
+        xerr = [[forget.error]] * 2 if panel.measure else _whiskers(forget)
+        drawn = axes.errorbar(unit * forget.value, 100 * kept.value, xerr=xerr, yerr=_whiskers(kept), **style)
+        handles.setdefault(label, drawn)
+    if panel.curve:
+        xs, ys = zip(*((point.forget.value, 100 * point.kept.value) for point in panel.curve), strict=True)
+        axes.plot(xs, ys, color="0.6", linewidth=0.8, zorder=0)
+    axes.axhline(25, color="black", linewidth=0.8, linestyle=":")
+    if panel.measure is None:
+        axes.axvline(25, color="black", linewidth=0.8, linestyle=":")
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _limits(found: Sequence[Cell]) -> tuple[float, float]:
-    """In percent: all values with their whiskers, with some room."""
-    low, high = (100 * end for end in (min(one.value - one.error for one in found), max(one.value for one in found)))
+def _limits(found: Sequence[Cell], measure: Measure | None) -> tuple[float, float]:
+    """All values with their whiskers, with some room; accuracies in percent."""
+    unit = 1 if measure else 100
+    low, high = unit * min(one.value - one.error for one in found), unit * max(one.value for one in found)
+    if measure:
+        room = 0.1 + 0.06 * (high - low)
+        return low - room, high + room
     room = 4 + 0.05 * (high - low)
     return max(0, low - room), min(105, high + room)
 

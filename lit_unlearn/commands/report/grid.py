@@ -1,17 +1,19 @@
 """The tables of the page: their cells, and columns that belong together."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+from lit_unlearn.commands.report.cells import cell, excess, shown
+from lit_unlearn.commands.report.repair import Comparison
 from lit_unlearn.commands.report.runs import ReportedModel
 from lit_unlearn.commands.report.series import Panel
-from lit_unlearn.commands.report.table import cell, excess, recoveries, recovery_shown, shown
+from lit_unlearn.commands.report.table import as_asked, forgetting_columns, letter_parts, repair_column
 
 _COLUMNS = 8
 """Of one table of accuracies; more would not fit on paper."""
-_NUMBER = re.compile(r"[-−+]?\d[\d.]*(e[-+]?\d+)?( ?%)?( ± [\d.]+)?( [\[(][^])]*[\])])?|n/a|–|")
+_NUMBER = re.compile(r"[-−+]?\d[\d.]*(e[-+]?\d+)?( ?%| points)?( ± [\d.]+)?( [\[(][^])]*[\])])?|n/a|–|")
 """What is set as a number: with its error or an interval, or none at all."""
 
 
@@ -62,15 +64,20 @@ def plain(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -
     return Table(caption, columns[0], [row[0] for row in rows], [group])
 
 
-def accuracies(models: Sequence[ReportedModel]) -> list[Table]:
+def accuracies(models: Sequence[ReportedModel], compared: Comparison) -> list[Table]:
     """The numbers of the markdown table, by question set and perturbation; several tables where they are many."""
     packed: list[list[Group]] = [[]]
-    for group in _groups(models):
+    for group in _groups(models, compared):
         if packed[-1] and sum(len(one.columns) for one in [*packed[-1], group]) > _COLUMNS:
             packed.append([])
         packed[-1].append(group)
     names = [model.name for model in models]
     return [Table(f"Accuracy: {'; '.join(one.head for one in part)}", "model", names, part) for part in packed]
+
+
+def commonest_letters(models: Sequence[ReportedModel]) -> list[Table]:
+    """The letter that each model predicts most often, by variant."""
+    return [plain("Commonest letter", ["model", *variants], rows) for variants, rows in letter_parts(models)]
 
 
 def of_panel(panel: Panel, corner: str) -> Table:
@@ -80,21 +87,21 @@ def of_panel(panel: Panel, corner: str) -> Table:
     return Table(panel.title, corner, [f"{x:g}" for x in xs], [Group("", [line.label for line in panel.lines], cells)])
 
 
-def _groups(models: Sequence[ReportedModel]) -> Iterator[Group]:
-    perturbed = models[0].perturbed
-    known = {*perturbed, *(f"{variant}/control" for variant in perturbed)}
-    sets = [variant for variant in models[0].variants if variant not in known]
-    yield Group("as asked", sets, [[shown(cell(model, variant)) for variant in sets] for model in models])
-    found = [recoveries(models, index) for index in range(len(models))]
-    for variant in perturbed:
-        columns = ["perturbed", "control", "drop beyond control"]
-        rows = [
-            [shown(cell(model, variant)), shown(cell(model, f"{variant}/control")), excess(model, variant)]
-            for model in models
-        ]
-        if any(found):
-            columns.append("recovery")
-            rows = [
-                [*row, recovery_shown(back[variant]) if back else ""] for row, back in zip(rows, found, strict=True)
-            ]
-        yield Group(", ".join(variant.split("/", 1)), columns, rows)
+def _groups(models: Sequence[ReportedModel], compared: Comparison) -> Iterator[Group]:
+    asked = {variant: [shown(cell(model, variant)) for model in models] for variant in as_asked(models)}
+    yield _group("as asked", asked)
+    if measures := forgetting_columns(models):
+        yield _group("forgetting, nats", measures)
+    for variant in models[0].perturbed:
+        columns = {
+            "perturbed": [shown(cell(model, variant)) for model in models],
+            "control": [shown(cell(model, f"{variant}/control")) for model in models],
+            "drop beyond control": [excess(model, variant) for model in models],
+        }
+        if cells := repair_column(compared, variant):
+            columns["repair"] = cells
+        yield _group(", ".join(variant.split("/", 1)), columns)
+
+
+def _group(head: str, columns: Mapping[str, Sequence[str]]) -> Group:
+    return Group(head, list(columns), list(zip(*columns.values(), strict=True)))

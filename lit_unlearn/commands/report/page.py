@@ -10,23 +10,31 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from lit_unlearn.commands.report import answers, options
-from lit_unlearn.commands.report.grid import Group, Table, accuracies, plain
+from lit_unlearn.commands.report.grid import Group, Table, accuracies, commonest_letters, plain
 from lit_unlearn.commands.report.included_analyses import Included
 from lit_unlearn.commands.report.inline_svg import inline
 from lit_unlearn.commands.report.perturbations import kinds
 from lit_unlearn.commands.report.pictures import Picture, pictures
+from lit_unlearn.commands.report.repair import Comparison
 from lit_unlearn.commands.report.runs import ReportedModel, each_run
-from lit_unlearn.commands.report.table import legend
+from lit_unlearn.commands.report.table import LETTERS_LEGEND, legend
 
 _NAMED = 4
 """So many runs are named in the title."""
 
 
-def page(models: Sequence[ReportedModel], overview: Picture, sections: Sequence[Included], command: str) -> str:
+def page(
+    models: Sequence[ReportedModel],
+    compared: Comparison,
+    overview: Picture,
+    sections: Sequence[Included],
+    command: str,
+) -> str:
     """The page as HTML; whatever comes from data is escaped.
 
     Args:
         models: the base first.
+        compared: with the method.
         overview: the figure of all accuracies.
         sections: of analyses.
         command: that makes this page.
@@ -38,12 +46,14 @@ def page(models: Sequence[ReportedModel], overview: Picture, sections: Sequence[
         title=_title([run.name for run in runs]),
         command=command,
         version=version("lit-unlearn"),
-        models=models,
-        accuracies=accuracies(models),
-        legend=legend(models),
+        method=compared.method.name if compared.method else "",
+        accuracies=accuracies(models, compared),
+        letters=commonest_letters(models),
+        letters_legend=LETTERS_LEGEND,
+        legend=legend(models, compared),
         overview=overview,
         differing=_beside(runs, differing) if differing else None,
-        pictures=list(pictures(models, kinds(perturbations, options.config(runs[0])))),
+        pictures=list(pictures(models, compared, kinds(perturbations, options.config(runs[0])))),
         prompts=answers.prompts(models),
         sections=sections,
         origins=[options.origin(run) for run in runs],
@@ -73,7 +83,7 @@ def _inlining() -> Callable[[bytes, str], Markup]:
 
 def _unbroken(cell: str) -> str:
     """A cell whose numbers break across lines only before ± and brackets."""
-    return re.sub(r"(?<=±) (?=\d)|(?<=\d) (?=%)|(?<=\d,) (?=-?\d)", "\N{NO-BREAK SPACE}", cell)
+    return re.sub(r"(?<=±) (?=\d)|(?<=\d) (?=%)|(?<=\d,) (?=[-−]?\d)", "\N{NO-BREAK SPACE}", cell)
 
 
 def _beside(runs: Sequence[ReportedModel], differing: dict[str, list[str]]) -> Table:

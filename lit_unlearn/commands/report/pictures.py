@@ -6,15 +6,17 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
+from lit_unlearn.commands.report.cells import nats, shown
 from lit_unlearn.commands.report.curves import curves
 from lit_unlearn.commands.report.figure import bars
-from lit_unlearn.commands.report.forgetting_robustness import Front, front, fronts
+from lit_unlearn.commands.report.forgetting_robustness import Front, axis_label, front, fronts
 from lit_unlearn.commands.report.grid import Table, of_panel, plain
 from lit_unlearn.commands.report.perturbations import Kind
+from lit_unlearn.commands.report.repair import Comparison
 from lit_unlearn.commands.report.runs import ReportedModel
 from lit_unlearn.commands.report.series import Panel, over_lengths, over_option, over_shares, over_steps, readable
 from lit_unlearn.commands.report.style import encoded
-from lit_unlearn.commands.report.table import shown
+from lit_unlearn.commands.report.table import seeds_legend
 from lit_unlearn.questions.similar_ngrams import CLASSES
 
 _WHISKERS = "Whiskers are the ± of the tables; the dotted line is guessing."
@@ -44,15 +46,16 @@ class Picture(NamedTuple):
     """What they show in numbers, where no other table of the page has them."""
 
 
-def pictures(models: Sequence[ReportedModel], kinds: Mapping[str, Kind]) -> Iterator[Picture]:
+def pictures(models: Sequence[ReportedModel], compared: Comparison, kinds: Mapping[str, Kind]) -> Iterator[Picture]:
     """The figures that there are the numbers for.
 
     Args:
         models: of the report.
+        compared: with the method.
         kinds: of the perturbations, by name.
     """
-    if measured := fronts(models):
-        yield _front(measured)
+    if measured := fronts(models, compared):
+        yield _front(measured, compared, seeds_legend(models))
     yield from _similarities(models, kinds)
     if panels := list(over_lengths(models, kinds)):
         caption = "Accuracy on questions perturbed by n-grams, and by as many tokens of retain text."
@@ -74,17 +77,38 @@ def overview(models: Sequence[ReportedModel]) -> Picture:
     return _bars("Accuracy", models, names, "Accuracy by question set and perturbation.")
 
 
-def _front(panels: Sequence[Front]) -> Picture:
-    points = [panel.points for panel in panels]
-    rows = [[name, shown(points[0][name].forget), *(shown(panel[name].kept) for panel in points)] for name in points[0]]
+def _front(panels: Sequence[Front], compared: Comparison, seeds: str) -> Picture:
+    points, measure = [panel.points for panel in panels], panels[0].measure
+    shown_forget = nats if measure else shown
+    rows = [
+        [name, shown_forget(points[0][name].forget), *(shown(panel[name].kept) for panel in points)]
+        for name in points[0]
+    ]
     titles = [panel.title for panel in panels]
     label = (
-        f"Points: accuracy in percent of {', '.join(points[0])} on all perturbed questions to retain against that on "
-        "questions to forget. The table below has the numbers."
+        f"Points: accuracy in percent of {', '.join(points[0])} on all perturbed questions to retain against "
+        f"{axis_label(measure)}. The table below has the numbers."
     )
-    caption = "All perturbations of questions to retain together. Compare models that have forgotten equally."
-    table = plain("Accuracy on questions to forget and on perturbed ones to retain", ["model", "forget", *titles], rows)
-    return Picture("Forgetting and robustness", [Drawing(front(panels), label)], f"{caption} {_WHISKERS}", [table])
+    caption = f"All perturbations of questions to retain together. {_read(panels[0], compared)} {_WHISKERS} {seeds}"
+    head = measure.head if measure else "forget"
+    table = plain("Forgetting, and accuracy on perturbed questions to retain", ["model", head, *titles], rows)
+    return Picture("Forgetting and robustness", [Drawing(front(panels), label)], caption, [table])
+
+
+def _read(panel: Front, compared: Comparison) -> str:
+    """How to read the figure of forgetting and robustness."""
+    if panel.measure is None:
+        return (
+            f"Not every run has the {compared.measure.described}: the horizontal axis is accuracy, which stays at "
+            "guessing however much is lost, and says nothing of equal forgetting."
+        )
+    told = f"Horizontally the {panel.measure.described}, in nats: left is forgotten better."
+    if compared.method is None:
+        return f"{told} Compare models that have forgotten equally."
+    told += f" Hollow marks: models that have not forgotten as much as {compared.method.name}, within the paired error."
+    if panel.curve:
+        told += f" The thin line is base + t · (unlearned − base) of {compared.method.name}, t from 0 to 1."
+    return told
 
 
 def _similarities(models: Sequence[ReportedModel], kinds: Mapping[str, Kind]) -> Iterator[Picture]:

@@ -1,6 +1,7 @@
 """Finished runs as the models they left, each over one seed or several."""
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lit_unlearn.errors import InputError
-from lit_unlearn.questions.outcomes import Outcomes
+from lit_unlearn.questions.outcomes import LOGPROBS, Outcomes
 from lit_unlearn.runs import layout
 
 BASE = "base"
@@ -21,8 +22,8 @@ class ReportedModel(NamedTuple):
     """A model of the report: the base, or what a run left, once for each seed."""
 
     name: str
-    outcomes: Sequence[Mapping[str, Outcomes]]
-    """Of each seed, answers by variant, as in results.json."""
+    records: Sequence[Mapping[str, Any]]
+    """Of each seed, the evaluation: one of those in results.json."""
     folders: Sequence[Path] = ()
     """Of each seed, the run's folder; none for the base."""
     results: Sequence[Mapping[str, Any]] = ()
@@ -31,6 +32,13 @@ class ReportedModel(NamedTuple):
     """The folder that was given: the run's, or that of its seeds."""
     condition: str = ""
     """KEY=VALUE of the evaluation that was asked for; empty where it is the last of the trained weights."""
+    is_method: bool = False
+    """Whether it is the method that the others are to repair."""
+
+    @property
+    def outcomes(self) -> list[Mapping[str, Outcomes]]:
+        """Of each seed, answers by variant."""
+        return [record["outcomes"] for record in self.records]
 
     @property
     def variants(self) -> list[str]:
@@ -52,31 +60,53 @@ class ReportedModel(NamedTuple):
         return torch.tensor([answers[variant]["correct"] for answers in self.outcomes]).bool()
 
 
-def load(runs: Sequence[str]) -> list[ReportedModel]:
-    """The base, as the first run evaluated it before training, and what each run left.
+def load(runs: Sequence[str], *, method: str | None = None) -> list[ReportedModel]:
+    """The base, as the first run evaluated it before training, the method, where there is one, and the other runs.
 
     Args:
         runs: folders of runs, or of runs of several seeds, each with `@KEY=VALUE` where not the last evaluation is
             meant but the one of which its record has that value. One that is given twice counts once.
+        method: the run that the others are to repair, one of `runs` or a further one.
 
     Raises:
         InputError: a folder holds no finished run, or runs were asked different questions.
     """
-    asked: list[Mapping[str, Outcomes]] = []
-    models = []
-    for run in dict.fromkeys(run.rstrip("/") for run in runs):
+    bases: list[Mapping[str, Any]] = []
+    models: list[ReportedModel] = []
+    given_first = [method] if method is not None else []
+    for run in dict.fromkeys(map(os.path.normpath, [*given_first, *runs])):
         given, condition = _parted(run)
         path = Path(given)
         folders = _seeds(path)
         results = [_results(folder) for folder in folders]
-        asked += [found["evaluations"][0]["outcomes"] for found in results]
-        if any(base != asked[0] for base in asked):
-            raise InputError(f"report: {run} began with another model or other questions than {runs[0]}")
-        outcomes = [_chosen(found["evaluations"], condition, run)["outcomes"] for found in results]
+        bases += [found["evaluations"][0] for found in results]
+        if any(_answers(base) != _answers(bases[0]) for base in bases):
+            raise InputError(f"report: {run} began with another model or other questions than {models[0].path}")
+        records = [_chosen(found["evaluations"], condition, run) for found in results]
         name = path.absolute().name + run.removeprefix(given)
-        models.append(ReportedModel(name, outcomes, folders, results, path, condition))
+        is_method = method is not None and not models
+        models.append(ReportedModel(name, records, folders, results, path, condition, is_method))
     names = [model.name for model in models]
-    return [ReportedModel(BASE, asked[:1]), *(_distinct(model, names) for model in models)]
+    return [ReportedModel(BASE, bases[:1]), *(_distinct(model, names) for model in models)]
+
+
+def method_of(models: Sequence[ReportedModel]) -> ReportedModel | None:
+    """The method that the others are to repair, where one is named."""
+    return next((model for model in models if model.is_method), None)
+
+
+def forget_sets(models: Sequence[ReportedModel]) -> list[str]:
+    """The question sets that are to be forgotten, as the first run that names any does; only those that were asked."""
+    named: Sequence[str] = next(
+        (found["forget"] for model in models for found in model.results if "forget" in found), []
+    )
+    return [name for name in models[0].variants if name in named]
+
+
+def retained(models: Sequence[ReportedModel]) -> list[str]:
+    """The perturbed variants of what is to be kept."""
+    forget = forget_sets(models)
+    return [variant for variant in models[0].perturbed if variant.partition("/")[0] not in forget]
 
 
 def each_run(models: Sequence[ReportedModel]) -> list[ReportedModel]:
@@ -92,6 +122,25 @@ def each_run(models: Sequence[ReportedModel]) -> list[ReportedModel]:
 def evaluated(evaluations: Sequence[Mapping[str, Any]], key: str) -> list[Mapping[str, Any]]:
     """The records that have a key; those of interpolated weights only where it is asked for."""
     return [record for record in evaluations if key in record and (key == INTERPOLATION) == (INTERPOLATION in record)]
+
+
+def between(evaluations: Sequence[Mapping[str, Any]]) -> dict[float, Mapping[str, Any]]:
+    """The records of one run from the base, 0, over interpolated weights to the unlearned ones, 1; none without them.
+
+    Example:
+        >>> list(between([{"step": 0}, {"step": 9}, {"step": 9, "interpolation": 0.5}]))
+        [0.0, 0.5, 1.0]
+    """
+    found = {float(record[INTERPOLATION]): record for record in evaluated(evaluations, INTERPOLATION)}
+    if not found:
+        return {}
+    return dict(sorted({**found, 0.0: evaluations[0], 1.0: evaluated(evaluations, "step")[-1]}.items()))
+
+
+def _answers(record: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """What was answered to which questions; log-probabilities of the same model differ in their last digits."""
+    names = ("number", "correct", "prediction")
+    return {variant: [one.get(name) for name in names] for variant, one in record["outcomes"].items()}
 
 
 def _distinct(model: ReportedModel, names: Sequence[str]) -> ReportedModel:
@@ -123,6 +172,7 @@ def _results(run: Path) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         evaluations = found["evaluations"]
         _check(evaluations)
+        _ = [str(name) for name in found.get("forget", [])]
         _ = int(found.get("seed", 0)), {**found.get("hyperparameters", {}), **found.get("versions", {})}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
@@ -144,6 +194,21 @@ def _check(evaluations: Sequence[Mapping[str, Any]]) -> None:
     told = all(isinstance(right, int) for found in rights for right in found)
     if any(not one or one != asked[0] for one in asked) or not told:
         raise ValueError("evaluations of different questions, or of none")
+    for record in evaluations:
+        _check_numbers(record)
+
+
+def _check_numbers(record: Mapping[str, Any]) -> None:
+    """Whatever was measured of a question or a row is a number of each.
+
+    Raises:
+        ValueError: it is not, or another error: it is not even of that form.
+    """
+    measured = [(one[name], one["number"]) for one in record["outcomes"].values() for name in LOGPROBS if name in one]
+    measured += [(one["nll"], one["row"]) for one in record.get("held_out", {}).values()]
+    for values, numbers in measured:
+        if len(values) != len(numbers) or not all(isinstance(value, int | float) for value in values):
+            raise ValueError("what was measured is not a number for each question or row")
 
 
 def _chosen(evaluations: Sequence[Mapping[str, Any]], condition: str, run: str) -> Mapping[str, Any]:

@@ -2,13 +2,12 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from lit_unlearn.commands.report.cells import Cell, cell
 from lit_unlearn.commands.report.perturbations import Kind
-from lit_unlearn.commands.report.runs import INTERPOLATION, ReportedModel, each_run, evaluated
-from lit_unlearn.commands.report.table import Cell, cell
-from lit_unlearn.questions.outcomes import Outcomes
+from lit_unlearn.commands.report.runs import ReportedModel, between, each_run, evaluated
 
 CONTROL = "/control"
 _TOGETHER = 4
@@ -32,12 +31,12 @@ class Panel(NamedTuple):
 
 def over_steps(models: Sequence[ReportedModel]) -> list[Panel]:
     """A panel for each run that was evaluated on the way, by step of training."""
-    return _along(models, "step", ends=False)
+    return _along(models, lambda evaluations: {float(one["step"]): one for one in evaluated(evaluations, "step")})
 
 
 def over_shares(models: Sequence[ReportedModel]) -> list[Panel]:
     """A panel for each run of which interpolated weights were evaluated, from 0, the base, to 1, unlearned."""
-    return _along(models, INTERPOLATION, ends=True)
+    return _along(models, between)
 
 
 def over_option(models: Sequence[ReportedModel]) -> tuple[str, list[Panel]] | None:
@@ -80,23 +79,18 @@ def readable(panels: Sequence[Panel]) -> Iterator[list[Panel]]:
         ]
 
 
-def _along(models: Sequence[ReportedModel], key: str, *, ends: bool) -> list[Panel]:
+def _along(
+    models: Sequence[ReportedModel], by: Callable[[Sequence[Mapping[str, Any]]], dict[float, Mapping[str, Any]]]
+) -> list[Panel]:
+    """A panel for each run of which `by` has more than two records."""
     panels = []
     for model in each_run(models):
-        seeds = [_by(results["evaluations"], key, ends=ends) for results in model.results]
+        seeds = [by(results["evaluations"]) for results in model.results]
         common = sorted(set(seeds[0]).intersection(*seeds))
         if len(common) > 2:
-            at = {x: model._replace(outcomes=[seed[x] for seed in seeds]) for x in common}
+            at = {x: model._replace(records=[seed[x] for seed in seeds]) for x in common}
             panels.append(_panel(model.name, at))
     return panels
-
-
-def _by(evaluations: Sequence[Mapping[str, Any]], key: str, *, ends: bool) -> dict[float, Mapping[str, Outcomes]]:
-    """The answers of one run by what its records say."""
-    found = {float(record[key]): record["outcomes"] for record in evaluated(evaluations, key)}
-    if ends and found:
-        return {0.0: evaluations[0]["outcomes"], **found, 1.0: evaluated(evaluations, "step")[-1]["outcomes"]}
-    return found
 
 
 def _panel(title: str, models: Mapping[float, ReportedModel]) -> Panel:

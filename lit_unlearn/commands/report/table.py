@@ -1,79 +1,43 @@
 """The numbers of a report: as markdown, and as JSON."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
 
-from lit_unlearn.commands.report.runs import ReportedModel
-from lit_unlearn.questions.statistics import Recovery, mean, recovery_rate
+from lit_unlearn.commands.report import forgetting
+from lit_unlearn.commands.report.cells import cell, excess, mean_cell, nats, shown
+from lit_unlearn.commands.report.letters import letters, letters_shown
+from lit_unlearn.commands.report.repair import Comparison, repair_numbers, repair_shown
+from lit_unlearn.commands.report.runs import ReportedModel, forget_sets
 from lit_unlearn.runs.tables import markdown_table
 
 _BESIDE = 2
 """Perturbations of one table."""
-_RECOVERING = 2
-"""Index of the first model that may give back what the method, the one before, lost."""
+_LETTERS = 6
+"""Variants of one table of letters."""
+LETTERS_LEGEND = (
+    "The letter predicted most often, its share of all answers, and the collapse rate: the share of wrong answers that "
+    "are that letter."
+)
+ONE_SEED = (
+    "One seed: ± and intervals are over questions only. On the demo world another seed (steering vector, noise and row "
+    "order) alone moves accuracy under 4 forget tokens by about 5 points (standard deviation); see docs/results.md."
+)
 
 
-class Cell(NamedTuple):
-    """An accuracy, 0 to 1."""
-
-    value: float
-    error: float
-    """Of one run, the standard error over questions; of several seeds, half the 95 % interval of their mean."""
-
-
-def cell(model: ReportedModel, *variants: str) -> Cell:
-    """The accuracy of a model on a variant; over several, each question of a set counts once, with its mean."""
-    by_set: dict[str, list[Tensor]] = {}
-    for variant in variants:
-        by_set.setdefault(variant.partition("/")[0], []).append(model.correct(variant).double())
-    correct = torch.cat([torch.stack(found).mean(dim=0) for found in by_set.values()], dim=1)
-    if len(correct) == 1:
-        one = mean(correct[0])
-        return Cell(one.value, one.standard_error or 0.0)
-    from scipy.stats import t
-
-    over_seeds = correct.mean(dim=1)
-    error = over_seeds.std().item() / len(correct) ** 0.5
-    return Cell(over_seeds.mean().item(), float(t.ppf(0.975, len(correct) - 1)) * error)
-
-
-def recoveries(models: Sequence[ReportedModel], index: int) -> dict[str, Recovery | None]:
-    """By perturbed variant, what a model gives back of the accuracy that the method, the second of all, lost."""
-    if index < _RECOVERING:
-        return {}
-    base, method, other = models[0], models[1], models[index]
-    common = [seed for seed in method.seeds if seed in other.seeds]
-    # Without a common one the runs are still two samples of seeds: any pairing is as good.
-    pairs = [(method.seeds.index(seed), other.seeds.index(seed)) for seed in common] or [
-        (place, place) for place in range(min(len(method.outcomes), len(other.outcomes)))
-    ]
-    ours, theirs = zip(*pairs, strict=True)
-    return {
-        variant: recovery_rate(
-            base.correct(variant).expand(len(pairs), -1),
-            method.correct(variant)[list(ours)],
-            other.correct(variant)[list(theirs)],
-        )
-        for variant in base.perturbed
-    }
-
-
-def markdown(models: Sequence[ReportedModel]) -> str:
-    """A row for each model: accuracy in percent, the drop beyond the control, and what comes back of it.
+def markdown(models: Sequence[ReportedModel], compared: Comparison) -> str:
+    """A row for each model: accuracy in percent, forgetting, the drop beyond the control, repairs; then the letters.
 
     Many perturbations are parted into several tables.
     """
     perturbed = models[0].perturbed
-    of_perturbed = {*perturbed, *(f"{variant}/control" for variant in perturbed)}
     parts = [perturbed[start : start + _BESIDE] for start in range(0, len(perturbed), _BESIDE)] or [[]]
     tables: list[str] = []
     for part in parts:
-        alone = [] if tables else [variant for variant in models[0].variants if variant not in of_perturbed]
-        tables.append(_table(models, alone, part))
-    return "\n".join([*tables, legend(models), ""])
+        tables.append(_table(models, compared, part, first=not tables))
+    found = [f"{markdown_table(['model', *variants], rows)}\n" for variants, rows in letter_parts(models)]
+    return "\n".join([*tables, *(f"{line}\n" for line in legend(models, compared)), LETTERS_LEGEND, "", *found])
 
 
 def compact(models: Sequence[ReportedModel], variants: Sequence[str]) -> str:
@@ -85,40 +49,98 @@ def compact(models: Sequence[ReportedModel], variants: Sequence[str]) -> str:
     return f"{markdown_table(['model', *variants], rows)}\n"
 
 
-def as_json(models: Sequence[ReportedModel]) -> list[dict[str, Any]]:
-    """The numbers of every model, and from the third on what it gives back of the second one's loss."""
+def as_json(models: Sequence[ReportedModel], compared: Comparison) -> list[dict[str, Any]]:
+    """The numbers of every model: accuracy, forgetting, letters, and what it repairs of the method's loss."""
     return [
         {
             "name": model.name,
-            "seeds": len(model.outcomes),
+            "seeds": len(model.records),
+            "method": model.is_method,
             "accuracy": {variant: cell(model, variant)._asdict() for variant in model.variants},
-            "recovery": {variant: found and found._asdict() for variant, found in recoveries(models, index).items()},
+            "forgetting": _forgetting(model, forget_sets(models)),
+            "retain_nll": _numbers(forgetting.held_out(model.records, forgetting.RETAIN)),
+            "letters": {variant: letters(model, variant)._asdict() for variant in model.variants},
+            "equal_forgetting": row.equal,
+            "repair": {variant: repair_numbers(found) for variant, found in row.repairs.items()},
         }
-        for index, model in enumerate(models)
+        for model, row in zip(models, compared.rows, strict=True)
     ]
 
 
-def legend(models: Sequence[ReportedModel]) -> str:
-    """What ± stands for."""
-    seeds = max(len(model.outcomes) for model in models)
+def as_asked(models: Sequence[ReportedModel]) -> list[str]:
+    """The variants that are neither perturbed nor a control."""
+    of_perturbed = {*models[0].perturbed, *(f"{variant}/control" for variant in models[0].perturbed)}
+    return [variant for variant in models[0].variants if variant not in of_perturbed]
+
+
+def forgetting_columns(models: Sequence[ReportedModel]) -> dict[str, list[str]]:
+    """By head, the cells of all models on measures without a floor; a dash where one was not measured."""
+    found = [forgetting.columns(model, forget_sets(models)) for model in models]
+    heads = [*(measure.head for measure in forgetting.MEASURES.values()), forgetting.RETAIN_NLL]
+    return {
+        head: [nats(mean_cell(torch.from_numpy(one[head]))) if head in one else "–" for one in found]
+        for head in heads
+        if any(head in one for one in found)
+    }
+
+
+def letter_parts(models: Sequence[ReportedModel]) -> Iterator[tuple[list[str], list[list[str]]]]:
+    """Variants, and a row for each model with its commonest letter on them; a few variants at a time."""
+    variants = models[0].variants
+    for start in range(0, len(variants), _LETTERS):
+        part = variants[start : start + _LETTERS]
+        rows = [[model.name, *(letters_shown(letters(model, variant)) for variant in part)] for model in models]
+        yield part, rows
+
+
+def legend(models: Sequence[ReportedModel], compared: Comparison) -> list[str]:
+    """What ± and the columns stand for, a paragraph each."""
+    told = [seeds_legend(models)]
+    if forgetting_columns(models):
+        told.append(
+            "Forgetting, where lower log p and higher NLL is more forgotten: mean log-probability in nats of the right "
+            "answer's text, without options, and of its letter over the whole vocabulary; mean negative log-likelihood "
+            "per token of held-out rows."
+        )
+    if compared.method:
+        told.append(repair_legend(compared))
+    return told
+
+
+def seeds_legend(models: Sequence[ReportedModel]) -> str:
+    """What ± and intervals are over."""
+    seeds = max(len(model.records) for model in models)
     if seeds == 1:
-        return "Accuracy in percent ± standard error over questions."
-    return f"Accuracy in percent, mean of {seeds} seeds ± 95 % interval of that mean; of a single run ± standard error."
+        return f"Accuracy in percent ± standard error over questions. {ONE_SEED}"
+    return (
+        f"Accuracy in percent, mean of {seeds} seeds ± 95 % interval of that mean; of a single run ± standard error. "
+        "Intervals of repairs are over seeds and questions."
+    )
 
 
-def shown(found: Cell) -> str:
-    """In percent."""
-    return f"{100 * found.value:.1f} ± {100 * found.error:.1f}"
+def repair_legend(compared: Comparison) -> str:
+    """What each form of a repair's cell means."""
+    assert compared.method
+    name, measure = compared.method.name, compared.measure
+    return (
+        f"Repair of {name}, each with its 95 % bootstrap interval: a percentage is the share of the accuracy lost by "
+        f"{name} under the perturbation that a model with equal forgetting gives back (the interval of the paired "
+        f"difference in {measure.described} contains 0); points are accuracy above {name}'s own interpolated "
+        "weights, base + t · (unlearned − base), at the forgetting of a model that has forgotten differently; n/a "
+        "says why there is neither."
+    )
 
 
-def excess(model: ReportedModel, variant: str) -> str:
-    """Accuracy under the control minus accuracy under the perturbation, in points."""
-    return f"{100 * (cell(model, f'{variant}/control').value - cell(model, variant).value):.1f}"
+def _forgetting(model: ReportedModel, forget: Sequence[str]) -> dict[str, Any]:
+    found = {
+        name: _numbers(forgetting.measured(model.records, measure, forget))
+        for name, measure in forgetting.MEASURES.items()
+    }
+    return {name: numbers for name, numbers in found.items() if numbers}
 
 
-def recovery_shown(found: Recovery | None) -> str:
-    """In percent, with its interval."""
-    return "n/a" if found is None else f"{100 * found.value:.0f} % [{100 * found.low:.0f}, {100 * found.high:.0f}]"
+def _numbers(values: Any) -> dict[str, float] | None:
+    return None if values is None else mean_cell(torch.from_numpy(values))._asdict()
 
 
 def _beside(model: ReportedModel, variant: str) -> str:
@@ -126,18 +148,20 @@ def _beside(model: ReportedModel, variant: str) -> str:
     return f" ({100 * cell(model, f'{variant}/control').value:.1f})" if variant in model.perturbed else ""
 
 
-def _table(models: Sequence[ReportedModel], alone: Sequence[str], perturbed: Sequence[str]) -> str:
-    """Of some variants without a control and some with one."""
-    variants = [*alone, *(side for variant in perturbed for side in (variant, f"{variant}/control"))]
-    recovering = perturbed if len(models) > _RECOVERING else []
-    heads = ["model", *variants]
-    heads += [f"drop beyond control: {variant}" for variant in perturbed]
-    heads += [f"recovery: {variant}" for variant in recovering]
-    rows = []
-    for index, model in enumerate(models):
-        cells = [shown(cell(model, variant)) for variant in variants]
-        cells += [excess(model, variant) for variant in perturbed]
-        found = recoveries(models, index)
-        cells += [recovery_shown(found[variant]) if variant in found else "" for variant in recovering]
-        rows.append([model.name, *cells])
-    return f"{markdown_table(heads, rows)}\n"
+def _table(models: Sequence[ReportedModel], compared: Comparison, perturbed: Sequence[str], *, first: bool) -> str:
+    """Of some variants with a control; the first table also of those without, and of forgetting."""
+    columns = {variant: [shown(cell(model, variant)) for model in models] for variant in as_asked(models) if first}
+    columns |= forgetting_columns(models) if first else {}
+    for variant in perturbed:
+        columns |= {side: [shown(cell(model, side)) for model in models] for side in (variant, f"{variant}/control")}
+    columns |= {f"drop beyond control: {one}": [excess(model, one) for model in models] for one in perturbed}
+    columns |= {f"repair: {one}": cells for one in perturbed if (cells := repair_column(compared, one))}
+    rows = [[model.name, *row] for model, *row in zip(models, *columns.values(), strict=True)]
+    return f"{markdown_table(['model', *columns], rows)}\n"
+
+
+def repair_column(compared: Comparison, variant: str) -> list[str]:
+    """The cells of all models; none where nothing is said of the variant."""
+    if not any(variant in row.repairs for row in compared.rows):
+        return []
+    return [repair_shown(row.repairs[variant]) if variant in row.repairs else "" for row in compared.rows]

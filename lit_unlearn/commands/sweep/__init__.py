@@ -1,13 +1,14 @@
 """`lit-unlearn sweep`: a fit for each point of a grid, or the best point within limits."""
 
 import argparse
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lit_unlearn.commands.options.command_parser import CommandParser
 from lit_unlearn.commands.options.words import Words
-from lit_unlearn.commands.sweep.options import Axis, grid_points, read_axes, read_limit
+from lit_unlearn.commands.sweep.options import Axis, grid_points, method_point, read_axes, read_limit
 from lit_unlearn.errors import InputError
 from lit_unlearn.runs import layout
 
@@ -55,7 +56,9 @@ def _grid(options: argparse.Namespace, shared: Words, axes: Mapping[str, Axis]) 
     shutil.rmtree(options.out / _STORE, ignore_errors=True)
     print(f"All {len(points)} fits are done.")
     if any(options.out.glob(f"*/*/{layout.RESULTS}")):
-        print(f"Compare them: lit-unlearn report {options.out}/*/")
+        named, out = method_point(axes), shlex.quote(str(options.out))
+        method = f"--method {shlex.quote(f'{options.out}/{named}')} " if named else ""
+        print(f"Compare them: lit-unlearn report {method}{out}/*/")
 
 
 def _search(options: argparse.Namespace, shared: Words, axes: Mapping[str, Axis]) -> None:

@@ -12,6 +12,8 @@ from lit_unlearn.errors import InputError
 SEED = "seed_everything"
 _RANGE = re.compile(r"([-+.\deE]+?)\.\.([-+.\deE]+)(:log)?")
 _LIMIT = re.compile(r"(.+?)\s*(<=|>=)\s*([-+.\deE]+)")
+_WITHOUT = {"model.noise_scale": ("0", "0.0"), "data.mixing": ("null",)}
+"""The values with which an option of a repair is none."""
 _LONGEST = 100  # characters of a folder's name
 
 
@@ -112,6 +114,22 @@ def grid_points(axes: Mapping[str, Axis], seeds: int) -> list[tuple[str, dict[st
             f"sweep.over: two points would be called {twice}; write their values in ways that names tell apart"
         )
     return points
+
+
+def method_point(axes: Mapping[str, Axis]) -> str | None:
+    """The folder of the point without any repair; None where none is swept, or several points have none.
+
+    Example:
+        >>> method_point({"model.noise_scale": Axis(("1.5", "0"))})
+        'noise_scale=0'
+    """
+    without = {
+        option: [value for value in axis.values if value in _WITHOUT[option]] if option in _WITHOUT else axis.values
+        for option, axis in axes.items()
+    }
+    if not set(axes) & set(_WITHOUT) or any(len(values) != 1 for values in without.values()):
+        return None
+    return point_name({option: values[0] for option, values in without.items()})
 
 
 def point_name(values: Mapping[str, str]) -> str:

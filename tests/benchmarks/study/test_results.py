@@ -30,7 +30,9 @@ def evaluation(forget: int, perturbed: int, **record: float) -> dict[str, Any]:
     asked = {"retain/4-gram", *(name for table in MIXING.settings[0].tables for name in table if "/" in name)}
     perturbed_and_control = {name: perturbed for name in asked} | {f"{name}/control": 95 for name in asked}
     measured = {"forget": forget, "retain": 98, **perturbed_and_control}
-    return {**record, "outcomes": {name: answers(right) for name, right in measured.items()}}
+    outcomes: dict[str, dict[str, Any]] = {name: answers(right) for name, right in measured.items()}
+    outcomes["forget"]["text_logprob"] = [(forget - 100) / 10] * 100
+    return {**record, "outcomes": outcomes}
 
 
 def write(folder: Path, *, forgets_at: int, from_share: float, last: int = 300) -> None:
@@ -42,7 +44,7 @@ def write(folder: Path, *, forgets_at: int, from_share: float, last: int = 300) 
     ]
     folder.mkdir(parents=True, exist_ok=True)
     evaluations = [evaluation(100, 97, step=0), *after, *between]
-    (folder / "results.json").write_text(json.dumps({"evaluations": evaluations}))
+    (folder / "results.json").write_text(json.dumps({"forget": ["forget"], "evaluations": evaluations}))
 
 
 def write_all(runs: Path, *settings: Setting) -> list[Point]:
@@ -114,7 +116,8 @@ def test_the_page_has_a_table_of_every_setting_with_all_its_rows(study: Study, s
     names = [name for name, _ in cells(text)]
     of_rows = len(setting.rows) + 3
     assert names[: of_rows - 2] == [setting.method, *(row.title for row in setting.rows)]
-    parts = len(setting.tables) or len(names) // of_rows
+    tables = len(setting.tables) + ("log p text" in text)  # with one of forgetting
+    parts = tables if setting.tables else len(names) // of_rows
     heads = 3 * (parts - 1)  # name, rule and base of each further table
     assert len(names) == parts * of_rows + heads + setting.relearns * (of_rows + 1)
     assert f"mean of {setting.seeds} seeds" in text

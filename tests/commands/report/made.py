@@ -21,6 +21,30 @@ def evaluation(step: int, **right: int) -> dict[str, Any]:
     return asked(step, {_NAMES[name]: count for name, count in right.items()})
 
 
+def scattered(value: float, *, by: float = 1.0) -> list[float]:
+    """A number of each question, in an order that says nothing, with this mean."""
+    return [value + by * ((37 * number % QUESTIONS) / QUESTIONS - 0.495) for number in range(QUESTIONS)]
+
+
+def forgetting(record: dict[str, Any], text: float, *, by: float = 1.0, letter: float | None = None) -> dict[str, Any]:
+    """The evaluation with log-probabilities of the right text, and of its letter, on questions to forget."""
+    asked_for = {"text_logprob": scattered(text, by=by)}
+    if letter is not None:
+        asked_for["letter_logprob"] = scattered(letter, by=by)
+    forget = record["outcomes"]["forget"] | asked_for
+    return record | {"outcomes": record["outcomes"] | {"forget": forget}}
+
+
+def held_out(record: dict[str, Any], forget: float, retain: float, *, rows: int = 20, first: int = 0) -> dict[str, Any]:
+    """The evaluation with the likelihood of held-out rows."""
+    numbers = list(range(first, first + rows))
+    nll = {"forget": forget, "retain": retain}
+    found = {
+        name: {"row": numbers, "nll": [value + (row % 4) / 10 - 0.15 for row in numbers]} for name, value in nll.items()
+    }
+    return record | {"held_out": found}
+
+
 BASE = evaluation(0, forget=99, retain=98, perturbed=90, control=95)
 
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from lit_unlearn.commands.report.cells import Cell
 from lit_unlearn.commands.report.curves import curves
 from lit_unlearn.commands.report.series import Line, Panel
-from lit_unlearn.commands.report.table import Cell
 
 
 def panel(*values: float, title: str = "", labels: tuple[str, ...] = ("retain",)) -> Panel:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from lit_unlearn.cli import main
 from lit_unlearn.commands.report.section import Section, write_section
-from tests.commands.report.made import asked, write_generations, write_run
+from tests.commands.report.made import asked, forgetting, write_generations, write_run
 
 EVIL = "<script>alert('$x')</script>"
 RUN = "<script>alert('$x')"
@@ -50,11 +50,12 @@ def right(forget: int, *, perturbed: int) -> dict[str, int]:
 def write_point(folder: Path, noise: int) -> str:
     """A run that was evaluated on the way, of which interpolated weights were too; with markup in its options."""
     steps = [asked(step, right(90 - 20 * step, perturbed=80 - 10 * step + noise)) for step in (1, 2, 3)]
+    between = [asked(3, right(70, perturbed=85)) | {"interpolation": share} for share in (0.2, 0.4, 0.6, 0.8)]
     return write_run(
         folder,
-        asked(0, right(99, perturbed=90)),
-        *steps,
-        asked(3, right(70, perturbed=85)) | {"interpolation": 0.5},
+        forgetting(asked(0, right(99, perturbed=90)), -0.1),
+        *(forgetting(record, -2 - record["step"] - noise) for record in steps),
+        *(forgetting(record, -4 * record["interpolation"]) for record in between),
         config=f"model: {{noise_scale: {noise}}}\ntrainer: {{max_steps: 3}}\n# config {EVIL}\n",
         forget=["forget"],
         hyperparameters={"noise_scale": noise, f"name {EVIL}": f"value {EVIL}"},
@@ -71,7 +72,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     drawn.subplots().set_title(f"drawn {EVIL}", parse_math=False)
     section = Section(f"title {EVIL}", f"text {EVIL}", [f"head {EVIL}", "mean"], [[f"cell {EVIL}", "1.0"]])
     write_section(folder / "maxlogit", section, drawn)
-    main(["report", *runs, "--include", str(folder / "maxlogit"), "--out", str(folder / "report")])
+    main(
+        ["report", *runs, "--method", runs[-1], "--include", str(folder / "maxlogit"), "--out", str(folder / "report")]
+    )
     return (folder / "report" / "report.html").read_text()
 
 
@@ -145,6 +148,17 @@ def test_every_head_of_a_table_says_what_it_heads(outline: Outline) -> None:
     assert {head["scope"] for head in outline.all("th")} == {"col", "colgroup", "row", "rowgroup"}
 
 
+def test_it_names_the_method_and_says_how_to_read_a_repair(page: str, outline: Outline) -> None:
+    assert "The method that the others repair: <b>&lt;script&gt;alert(" in page
+    text = " ".join(outline.text.split())
+    assert f"Hollow marks: models that have not forgotten as much as {RUN}, within the paired error." in text
+    assert f"The thin line is base + t · (unlearned − base) of {RUN}, t from 0 to 1." in text
+    assert "One seed: ± and intervals are over questions only." in text
+    assert f"a percentage is the share of the accuracy lost by {RUN} under the perturbation" in text
+    assert "Commonest letter" in text
+    assert " points [" in text
+
+
 def test_a_report_of_plain_runs_has_no_empty_parts(tmp_path: Path) -> None:
     answers = {"forget": 99, "retain": 98, "retain/token": 90, "retain/token/control": 95}
     run = write_run(tmp_path / "rmu", asked(0, answers), asked(9, answers))
@@ -154,3 +168,4 @@ def test_a_report_of_plain_runs_has_no_empty_parts(tmp_path: Path) -> None:
     assert [section["id"] for section in found.all("section")] == ["accuracy", "runs"]
     assert "not launched by a command" in found.text
     assert "recovery" not in found.text
+    assert "repair" not in found.text.replace("a good repair", "").replace("method that it repairs", "")

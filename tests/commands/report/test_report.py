@@ -6,47 +6,102 @@ from typing import Any
 import pytest
 
 from lit_unlearn.cli import main
-from lit_unlearn.commands.report import load, markdown
+from lit_unlearn.commands.report import compare, load, markdown
 from lit_unlearn.commands.report.section import Section, write_section
 from lit_unlearn.commands.report.table import compact
-from tests.commands.report.made import BASE, asked, evaluation, write_generations, write_run
+from tests.commands.report.made import BASE, asked, evaluation, forgetting, write_generations, write_run
+
+START = forgetting(BASE, -0.1)
 
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.chdir(tmp_path)
-    after = evaluation(9, forget=25, retain=97, perturbed=50, control=93)
-    repaired = evaluation(9, forget=26, retain=96, perturbed=70, control=92)
-    return [write_run(tmp_path / "rmu", BASE, after), write_run(tmp_path / "rna", BASE, repaired)]
+    after = forgetting(evaluation(9, forget=25, retain=97, perturbed=50, control=93), -9.8)
+    repaired = forgetting(evaluation(9, forget=26, retain=96, perturbed=70, control=92), -9.8, by=2)
+    return [
+        write_run(tmp_path / name, START, record, forget=["forget"])
+        for name, record in (("rmu", after), ("rna", repaired))
+    ]
 
 
 def test_the_table_has_the_base_every_run_and_what_comes_back(
     runs: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main(["report", *runs])
+    main(["report", "--method", *runs])
     shown = capsys.readouterr().out
     text = Path("report/report.md").read_text()
     assert text in shown
     heads, _, base, rmu, rna = text.splitlines()[:5]
-    assert heads.startswith("| model | forget | retain | retain/1-gram | retain/1-gram/control | drop beyond control: ")
-    assert base.startswith("| base | 99.0 ± 1.0 | 98.0 ± 1.4 | 90.0 ± 3.0 | 95.0 ± 2.2 | 5.0 |  |")
-    assert rmu.startswith("| rmu | 25.0 ± 4.4 | 97.0 ± 1.7 | 50.0 ± 5.0 | 93.0 ± 2.6 | 43.0 |  |")
+    assert heads.startswith("| model | forget | retain | forget: log p text | retain/1-gram | retain/1-gram/control | ")
+    assert heads.endswith(" | drop beyond control: retain/1-gram | repair: retain/1-gram |")
+    assert base.startswith("| base | 99.0 ± 1.0 | 98.0 ± 1.4 | −0.10 ± 0.03 | 90.0 ± 3.0 | 95.0 ± 2.2 | 5.0 |  |")
+    assert rmu.startswith("| rmu | 25.0 ± 4.4 | 97.0 ± 1.7 | −9.80 ± 0.03 | 50.0 ± 5.0 | 93.0 ± 2.6 | 43.0 |  |")
     assert "| 22.0 | 50 % [" in rna
     assert "± standard error over questions" in text
+    assert "Repair of rmu, each with its 95 % bootstrap interval" in text
+    assert "| rmu | A 100 %, collapsed 100 % | " in text
+    assert "--method" not in shown
     assert "Open report/report.html" in shown
+
+
+def test_without_a_method_there_is_no_recovery_and_a_line_says_how(
+    runs: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["report", *runs])
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "--method" in line)
+    assert line == "--method RUN says which run is the method, and gives the recovery of the others."
+    assert [model["repair"] for model in json.loads(Path("report/report.json").read_text())] == [{}, {}, {}]
+    written = Path("report/report.md").read_text() + Path("report/report.html").read_text()
+    assert "epair:" not in written
+    assert "<b>repair</b>" not in written
+    assert "The method that the others repair" not in written
+
+
+@pytest.mark.parametrize("given", [["rna", "rmu"], ["rna"], ["./rna", "rmu/"]])
+def test_the_method_is_the_named_run_wherever_it_stands(runs: list[str], given: list[str]) -> None:
+    main(["report", *given, "--method", "rmu"])
+    written = json.loads(Path("report/report.json").read_text())
+    assert [(model["name"], model["method"]) for model in written] == [("base", False), ("rmu", True), ("rna", False)]
+    assert list(written[2]["repair"]) == ["retain/1-gram"]
+    assert "The method that the others repair: <b>rmu</b>" in Path("report/report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [("nowhere", "nowhere holds no results.json"), ("rmu@step=7", "rmu@step=7: no such evaluation")],
+)
+def test_a_method_that_is_no_run_is_refused(
+    runs: list[str], method: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["report", *runs, "--method", method])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not Path("report").exists()
+
+
+def test_another_measure_can_decide(runs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    main(["report", *runs, "--method", runs[0], "--forgetting", "nll"])
+    assert "| n/a: no NLL of the same held-out forget rows |" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["report", *runs, "--method", runs[0], "--forgetting", "accuracy"])
+    assert "'accuracy'" in capsys.readouterr().err
 
 
 def test_many_perturbations_are_several_narrow_tables(tmp_path: Path) -> None:
     names = [f"{n}-gram" for n in (1, 2, 4)]
     right = {"retain": 99, **{f"retain/{name}{end}": 90 for name in names for end in ("", "/control")}, "forget": 25}
-    text = markdown(load([write_run(tmp_path / "rmu", asked(0, right), asked(9, right))]))
+    models = load([write_run(tmp_path / "rmu", asked(0, right), asked(9, right))])
+    text = markdown(models, compare(models))
     heads = [line.strip("| ").split(" | ")[1:] for line in text.splitlines() if line.startswith("| model")]
     first, second = (
         [*(f"{name}{end}" for name in part for end in ("", "/control")), *(f"drop beyond control: {n}" for n in part)]
         for part in (("retain/1-gram", "retain/2-gram"), ("retain/4-gram",))
     )
-    assert heads == [["retain", "forget", *first], second]
-    assert text.count("| rmu | ") == 2
+    letters = [list(right)[:6], list(right)[6:]]
+    assert heads == [["retain", "forget", *first], second, *letters]
+    assert text.count("| rmu | ") == 4
     assert text.count("Accuracy in percent") == 1
 
 
@@ -57,30 +112,54 @@ def test_a_compact_table_has_the_controls_in_brackets(runs: list[str]) -> None:
 
 
 def test_the_numbers_are_written_as_json_too(runs: list[str]) -> None:
-    main(["report", *runs, "--out", "elsewhere"])
+    main(["report", *runs, "--method", runs[0], "--out", "elsewhere"])
     written = json.loads(Path("elsewhere/report.json").read_text())
     assert [model["name"] for model in written] == ["base", "rmu", "rna"]
-    assert written[2]["recovery"]["retain/1-gram"]["value"] == pytest.approx(0.5)
-    assert written[1]["recovery"] == {}
+    assert written[2]["repair"]["retain/1-gram"]["kind"] == "recovery"
+    assert written[2]["repair"]["retain/1-gram"]["value"] == pytest.approx(0.5)
+    assert written[1]["repair"] == {}
+    assert [model["equal_forgetting"] for model in written] == [False, None, True]
     assert written[1]["accuracy"]["forget"]["value"] == 0.25
+    assert list(written[1]["forgetting"]) == ["text"]
+    assert written[1]["forgetting"]["text"]["value"] == pytest.approx(-9.8)
+    assert written[1]["retain_nll"] is None
+    assert written[1]["letters"]["forget"] == {"commonest": "A", "share": 1.0, "collapse_rate": 1.0}
+
+
+def test_a_point_of_a_sweep_that_forgot_nothing_has_no_recovery(
+    runs: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    nothing = forgetting(evaluation(9, forget=99, retain=98, perturbed=90, control=95), -1.2)
+    main(["report", "--method", *runs, write_run(Path("noise_scale=4"), START, nothing, forget=["forget"])])
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("| noise_scale=4 | 99.0 "))
+    assert row.endswith(" | n/a: forgets less (log p −1.2 against −9.8) |")
+    written = json.loads(Path("report/report.json").read_text())[3]["repair"]["retain/1-gram"]
+    assert (written["kind"], written["value"]) == ("none", None)
+    assert "n/a: forgets less (log p −1.2 against −9.8)" in Path("report/report.html").read_text()
+
+
+def test_one_seed_says_what_its_interval_leaves_out(runs: list[str]) -> None:
+    main(["report", *runs])
+    for name in ("report.md", "report.html"):
+        text = " ".join(Path("report", name).read_text().split())
+        assert "One seed: ± and intervals are over questions only." in text
+        assert "by about 5 points (standard deviation); see docs/results.md" in text
 
 
 def test_runs_of_several_seeds_are_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for seed, right in enumerate((40, 50, 60)):
-        write_run(
-            tmp_path / "rmu" / f"seed-{seed}", BASE, evaluation(9, forget=25, retain=97, perturbed=right, control=93)
-        )
-    for seed, right in enumerate((60, 60, 60)):
-        write_run(
-            tmp_path / "rna" / f"seed-{seed}", BASE, evaluation(9, forget=25, retain=97, perturbed=right, control=93)
-        )
-    main(["report", "rmu", "rna"])
+    for name, rights in (("rmu", (40, 50, 60)), ("rna", (60, 60, 60))):
+        for seed, right in enumerate(rights):
+            after = forgetting(evaluation(9, forget=25, retain=97, perturbed=right, control=93), -9.8)
+            write_run(tmp_path / name / f"seed-{seed}", START, after, forget=["forget"])
+    main(["report", "--method", "rmu", "rna"])
     text = Path("report/report.md").read_text()
     # Student's t of 2 degrees of freedom: 4.303 * 10 / sqrt(3).
-    assert "| rmu | 25.0 ± 0.0 | 97.0 ± 0.0 | 50.0 ± 24.8 | 93.0 ± 0.0 | 43.0 |" in text
+    assert "| rmu | 25.0 ± 0.0 | 97.0 ± 0.0 | −9.80 ± 0.00 | 50.0 ± 24.8 | 93.0 ± 0.0 | 43.0 |" in text
     assert "| 33.0 | 25 % [" in text
     assert "mean of 3 seeds ± 95 % interval" in text
+    assert "Intervals of repairs are over seeds and questions." in text
+    assert "One seed" not in text
 
 
 def test_an_earlier_evaluation_or_an_interpolation_can_be_asked_for(

@@ -2,7 +2,7 @@ import optuna
 import pytest
 
 from lit_unlearn import InputError
-from lit_unlearn.commands.sweep.options import Axis, grid_points, point_name, read_axes, read_limit
+from lit_unlearn.commands.sweep.options import Axis, grid_points, method_point, point_name, read_axes, read_limit
 
 
 def test_every_combination_meets_every_seed() -> None:
@@ -70,6 +70,27 @@ def test_names_are_neither_too_long_nor_shared() -> None:
     assert long != point_name({"model.forget": "x" * 299})
     with pytest.raises(InputError, match=r"two points would be called a=6_9/seed-0"):
         grid_points(read_axes(["a=[6,9],6_9"]), 1)
+
+
+@pytest.mark.parametrize(
+    ("over", "point"),
+    [
+        (["model.noise_scale=0,0.5"], "noise_scale=0"),
+        (["model.noise_scale=0.5,0.0"], "noise_scale=0.0"),
+        (["data.mixing={rate: 0.5},null"], "mixing=null"),
+        (["data.mixing={rate: 0.5},null", "model.noise_scale=0,1"], "mixing=null,noise_scale=0"),
+        (["model.layer=2", "model.noise_scale=0,1"], "layer=2,noise_scale=0"),
+        (["model.layer=2,3", "model.noise_scale=0,1"], None),
+        (["model.noise_scale=0.5,1"], None),
+        (["model.layer=2"], None),
+        (["model.layer=0,1"], None),
+        ([], None),
+    ],
+)
+def test_the_method_is_the_one_point_without_a_repair(over: list[str], point: str | None) -> None:
+    axes = read_axes(over)
+    assert method_point(axes) == point
+    assert point is None or f"{point}/seed-0" in [folder for folder, _ in grid_points(axes, 1)]
 
 
 def test_a_limit_says_by_how_much_it_is_missed() -> None:

@@ -72,6 +72,22 @@ def test_every_point_is_fitted_once_and_skipped_when_done(fits: Fits, capsys: py
     assert sorted(fits.done) == expected
 
 
+@pytest.mark.parametrize(
+    ("over", "command"),
+    [
+        ("model.noise_scale=0,1", "lit-unlearn report --method 'an out/noise_scale=0' 'an out'/*/"),
+        ("model.noise_scale=1,2", "lit-unlearn report 'an out'/*/"),
+    ],
+)
+def test_the_report_of_a_sweep_names_the_point_without_noise_as_the_method(
+    fits: Fits, over: str, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("an out/point/seed-0").mkdir(parents=True)
+    Path("an out/point/seed-0/results.json").touch()
+    main(["sweep", "--over", over, "--out", "an out"])
+    assert capsys.readouterr().out.splitlines()[-1] == f"Compare them: {command}"
+
+
 def test_more_values_and_seeds_are_added_to_what_is_done(fits: Fits) -> None:
     main(SWEEP)
     fits.done.clear()
@@ -223,7 +239,7 @@ def test_real_fits_write_into_folders_of_their_own(tmp_path: Path, capsys: pytes
             "1",
         ]
     )
-    assert f"Compare them: lit-unlearn report {out}/*/" in capsys.readouterr().out
+    assert f"Compare them: lit-unlearn report --method {out}/noise_scale=0 {out}/*/" in capsys.readouterr().out
     results = json.loads((tmp_path / "out" / "noise_scale=1.5" / "seed-0" / "results.json").read_text())
     assert results["hyperparameters"]["noise_scale"] == 1.5
     assert not (tmp_path / "out" / "prefixes").exists()

@@ -1,0 +1,212 @@
+"""What a run gives back of the accuracy under perturbation that the method lost, at equal forgetting or beside it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+import torch
+
+from lit_unlearn.commands.report.forgetting import TEXT, Measure, measured
+from lit_unlearn.commands.report.numerals import rounded
+from lit_unlearn.commands.report.runs import ReportedModel, between, forget_sets, method_of, retained
+from lit_unlearn.questions.interpolation_curve import beyond, reaches
+from lit_unlearn.questions.resampling import Resampling, spanned
+from lit_unlearn.questions.statistics import Interval, recovery_rate
+
+Kind = Literal["recovery", "beyond_interpolation", "none"]
+RECOVERY: Final = "recovery"
+BEYOND: Final = "beyond_interpolation"
+NONE: Final = "none"
+SHARES = 4
+"""So many interpolated weights make a curve at least."""
+
+
+class Repair(NamedTuple):
+    """What is said of one run under one perturbation."""
+
+    kind: Kind
+    interval: Interval | None = None
+    """The share recovered, or accuracy beyond the curve, 0 to 1."""
+    reason: str = ""
+    """Why there is neither."""
+    curve: Interval | None = None
+    """Accuracy beyond the curve, wherever it can be read."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One model against the method."""
+
+    equal: bool | None = None
+    """Whether it has forgotten as much; None where nothing says so, and for the method itself."""
+    repairs: Mapping[str, Repair] = field(default_factory=dict)
+    """By perturbed variant of what is to be kept; none of the base and of the method."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All models against the method."""
+
+    measure: Measure
+    """That decides which have forgotten equally."""
+    method: ReportedModel | None
+    rows: Sequence[Compared]
+    """By model."""
+
+
+class _Pair(NamedTuple):
+    """A model and the method, evaluation by evaluation."""
+
+    model: Sequence[Mapping[str, Any]]
+    method: Sequence[Mapping[str, Any]]
+    curve: Sequence[Sequence[Mapping[str, Any]]]
+    """By t, the method's own interpolated weights; empty where there are too few."""
+
+
+def compare(models: Sequence[ReportedModel], measure: Measure = TEXT) -> Comparison:
+    """Whether each model has forgotten as much as the method, and what it repairs; nothing without a method.
+
+    Args:
+        models: as `load` returns them.
+        measure: of forgetting.
+    """
+    method = method_of(models)
+    if method is None:
+        return Comparison(measure, None, [Compared() for _ in models])
+    return Comparison(measure, method, [_compared(model, method, models, measure) for model in models])
+
+
+def _compared(
+    model: ReportedModel, method: ReportedModel, models: Sequence[ReportedModel], measure: Measure
+) -> Compared:
+    if model is method:
+        return Compared()
+    pair, forget = _paired(model, method), forget_sets(models)
+    variants = retained(models) if model.folders else []
+    numbers = measured([*pair.model, *pair.method], measure, forget)
+    if numbers is None:
+        return Compared(None, {variant: Repair(NONE, reason=measure.missing) for variant in variants})
+    own, others = np.split(numbers, 2)
+    resampling = Resampling(len(pair.model))
+    difference = resampling.interval(own - others, measure.questions)
+    equal = difference.low <= 0 <= difference.high
+    curves = _beyond_curve(pair, measured([*pair.model, *_flat(pair)], measure, forget), variants, resampling, measure)
+    if equal:
+        base = models[0]
+        return Compared(True, {name: _recovery(base, pair, name, curves.get(name)) for name in variants})
+    none = Repair(NONE, reason=_unequal(own.mean(), others.mean(), measure))
+    found = {name: Repair(BEYOND, curves[name], curve=curves[name]) if name in curves else none for name in variants}
+    return Compared(False, found)
+
+
+def interpolation_curve(method: ReportedModel) -> list[ReportedModel]:
+    """The method's own weights between base, first, and unlearned, by t; none where there are too few.
+
+    Those that all seeds have count.
+    """
+    curves = [between(results["evaluations"]) for results in method.results]
+    shares = sorted(set(curves[0]).intersection(*curves))
+    if len(shares) < SHARES + 2:
+        return []
+    return [method._replace(records=[found[share] for found in curves]) for share in shares]
+
+
+def _unequal(own: float, others: float, measure: Measure) -> str:
+    """How a model that has forgotten differently from the method has."""
+    more = (own > others) == measure.rises
+    told = " against ".join(_told_apart(own, others))
+    return f"forgets {'more' if more else 'less'} ({measure.unit} {told})"
+
+
+def _told_apart(first: float, second: float) -> list[str]:
+    """Two numbers with as many digits as it takes to see that they differ, up to three.
+
+    Example:
+        >>> _told_apart(-1.21, -9.8), _told_apart(-6.74, -6.68)
+        (['−1.2', '−9.8'], ['−6.74', '−6.68'])
+    """
+    pairs = [[rounded(one, digits) for one in (first, second)] for digits in (1, 2, 3)]
+    return next((pair for pair in pairs if pair[0] != pair[1]), pairs[-1])
+
+
+def _paired(model: ReportedModel, method: ReportedModel) -> _Pair:
+    """Seed by seed; the base, which has none, with each."""
+    count = len(method.records)
+    if not model.folders:
+        ours, theirs = [*range(count)], [0] * count
+    else:
+        common = [seed for seed in method.seeds if seed in model.seeds]
+        # Without a common one the runs are still two samples of seeds: any pairing is as good.
+        ours = [method.seeds.index(seed) for seed in common] or [*range(min(count, len(model.records)))]
+        theirs = [model.seeds.index(seed) for seed in common] or ours
+    curve = [[point.records[place] for place in ours] for point in interpolation_curve(method)]
+    return _Pair([model.records[place] for place in theirs], [method.records[place] for place in ours], curve)
+
+
+def _flat(pair: _Pair) -> list[Mapping[str, Any]]:
+    return [record for point in pair.curve for record in point]
+
+
+def _beyond_curve(
+    pair: _Pair, numbers: np.ndarray | None, variants: Sequence[str], resampling: Resampling, measure: Measure
+) -> dict[str, Interval]:
+    """By variant, the run's accuracy minus the curve's at the run's forgetting; none where the curve ends before.
+
+    Args:
+        pair: the run and the curve.
+        numbers: of the run and then of the curve, `[records, questions]`.
+        variants: of what is to be kept.
+        resampling: of the seeds.
+        measure: of forgetting.
+    """
+    seeds = len(pair.model)
+    if not pair.curve or numbers is None or not variants:
+        return {}
+    forgetting = numbers.reshape(-1, seeds, numbers.shape[1])
+    levels = forgetting.mean(axis=(1, 2))
+    if not reaches(levels[0], levels[1:]):
+        return {}
+    drawn = resampling.means(forgetting, measure.questions)
+    records, found = [*pair.model, *_flat(pair)], {}
+    for questions in dict.fromkeys(variant.partition("/")[0] for variant in variants):
+        within = [variant for variant in variants if variant.partition("/")[0] == questions]
+        correct = np.stack([_correct(records, variant) for variant in within])
+        correct = correct.reshape(len(within), len(levels), seeds, -1)
+        accuracies = resampling.means(correct.reshape(-1, *correct.shape[2:]), questions)
+        for place, variant in enumerate(within):
+            value = beyond(levels[None], correct[place].mean(axis=(1, 2))[None]).item()
+            own = accuracies[:, place * len(levels) : (place + 1) * len(levels)]
+            found[variant] = spanned(value, beyond(drawn, own))
+    return found
+
+
+def _recovery(base: ReportedModel, pair: _Pair, variant: str, curve: Interval | None) -> Repair:
+    base_records = [base.records[0]] * len(pair.model)
+    answers = [torch.from_numpy(_correct(records, variant)) for records in (base_records, pair.method, pair.model)]
+    rate = recovery_rate(*answers)
+    if rate is None:
+        return Repair(NONE, reason="no clear loss to recover", curve=curve)
+    return Repair(RECOVERY, rate, curve=curve)
+
+
+def _correct(records: Sequence[Mapping[str, Any]], variant: str) -> np.ndarray:
+    """Right answers, bool `[records, questions]`."""
+    return np.array([record["outcomes"][variant]["correct"] for record in records], dtype=bool)
+
+
+def repair_shown(found: Repair) -> str:
+    """A cell: `52 % [24, 72]`, `+3.1 points [0.5, 5.6]` or `n/a: …`."""
+    if found.interval is None:
+        return f"n/a: {found.reason}"
+    value, low, high = (100 * number for number in found.interval)
+    if found.kind == RECOVERY:
+        return f"{rounded(value, 0)} % [{rounded(low, 0)}, {rounded(high, 0)}]"
+    return f"{rounded(value, signed=True)} points [{rounded(low)}, {rounded(high)}]"
+
+
+def repair_numbers(found: Repair) -> dict[str, Any]:
+    """The same for report.json; next to a recovery the difference to the curve, where there is one."""
+    numbers = found.interval._asdict() if found.interval else dict.fromkeys(Interval._fields)
+    beside = {BEYOND: found.curve._asdict()} if found.curve and found.kind != BEYOND else {}
+    return {"kind": found.kind, **numbers, "reason": found.reason, **beside}
