@@ -1,4 +1,4 @@
-"""`lit-unlearn sweep`: a fit for each point of a grid, or the best point within limits."""
+"""`lit-unlearn sweep`: a fit for each point of a grid and each seed, or the best point within limits."""
 
 import argparse
 import shutil
@@ -47,15 +47,18 @@ def _grid(options: argparse.Namespace, shared: Words, axes: Mapping[str, Axis]) 
         words,
         points,
         workers=options.workers,
-        report=lambda point, measured: told(point.folder, measured),
+        report=lambda point, measured: told(point.folder if axes else f"{options.out}/{point.folder}", measured),
     )
     if failed:
-        names = ", ".join(point.folder for point in failed)
+        names = ", ".join(str(options.out / point.folder) for point in failed)
         raise InputError(f"sweep: the fits of {names} failed; see the .log beside each folder, then sweep again")
     shutil.rmtree(options.out / _STORE, ignore_errors=True)
     print(f"All {len(points)} fits are done.")
-    if any(options.out.glob(f"*/*/{layout.RESULTS}")):
-        print(f"Compare them: lit-unlearn report {options.out}/*/")
+    first, *_ = (options.out / point.folder for point in points)
+    if (first / layout.RESULTS).is_file():
+        print(
+            f"Compare them: lit-unlearn report {f'--method {first.parent} {options.out}/*/' if axes else first.parent}"
+        )
 
 
 def _search(options: argparse.Namespace, shared: Words, axes: Mapping[str, Axis]) -> None:
@@ -124,7 +127,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="lit-unlearn sweep",
         description="A fit for each combination of values and each seed, in a folder of its own; done ones are "
-        "skipped. With --maximize, a search. All other options are those of fit.",
+        "skipped. Fits on one device run one after the other in one process of each worker. With --maximize, a search. "
+        "All other options are those of fit.",
         allow_abbrev=False,
     )
     parser.add_argument(
