@@ -23,8 +23,9 @@ def saved(parser: LightningArgumentParser, options: Namespace) -> str:
     """The options of a run as its `config.yaml` has them: all that decide its numbers, as its folder does not."""
     kept = options.clone()
     kept.trainer.default_root_dir = None
-    if kept.get("model.prefix_store") is not None:  # which may be gone: those of a sweep go with it
-        kept["model.prefix_store"] = None
+    for store in ("model.prefix_store", "model.answer_store"):  # which may be gone: those of a sweep go with it
+        if kept.get(store) is not None:
+            kept[store] = None
     if kept.get("ckpt_path") == LAST:
         kept.ckpt_path = None
     text: str = parser.dump(kept, skip_unset=False)

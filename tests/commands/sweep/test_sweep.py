@@ -93,7 +93,8 @@ def test_a_store_is_shared_by_fits_and_decides_nothing(fits: Fits) -> None:
     main(SWEEP)
     main(["sweep", "--over", "model.noise_scale=0,1,2", "--seeds", "2", "--out", "out", "--store-gib", "3"])
     assert len(fits.done) == 6
-    assert fits.words == ["--model.prefix_store.folder", "out/prefixes", "--model.prefix_store.max_gib", "3.0"]
+    prefixes = ["--model.prefix_store.folder", "out/prefixes", "--model.prefix_store.max_gib", "3.0"]
+    assert fits.words == ["--model.answer_store", "out/answers", *prefixes]
 
 
 def test_a_failed_fit_does_not_stop_the_others_and_runs_again(fits: Fits, capsys: pytest.CaptureFixture[str]) -> None:
@@ -234,7 +235,7 @@ def test_real_fits_write_into_folders_of_their_own(tmp_path: Path, capsys: pytes
     assert f"Compare them: lit-unlearn report --method {out}/noise_scale=0 {out}/*/" in capsys.readouterr().out
     results = json.loads((tmp_path / "out" / "noise_scale=1.5" / "seed-0" / "results.json").read_text())
     assert results["hyperparameters"]["noise_scale"] == 1.5
-    assert not (tmp_path / "out" / "prefixes").exists()
+    assert not [name for name in ("prefixes", "answers") if (tmp_path / "out" / name).exists()]
     with pytest.raises(SystemExit):
         main(["sweep", *short, *small, "--over", "model.noise_scale=-1", "--out", str(tmp_path / "refused")])
     assert "noise_scale" in capsys.readouterr().err.splitlines()[-1]
