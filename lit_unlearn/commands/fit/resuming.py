@@ -60,8 +60,9 @@ def clean(folder: Path) -> None:
     """Removes what an interruption has left half-written in a folder that nothing else writes into."""
     remove_partial(folder)
     recover(folder / layout.LAST_CHECKPOINT)
-    if checkpoint(folder) is None:
-        (folder / layout.METRICS).unlink(missing_ok=True)
+    if checkpoint(folder) is None:  # it begins again, and so do these
+        for name in (layout.METRICS, layout.RESULTS, layout.GENERATIONS, layout.LM_EVAL):
+            (folder / name).unlink(missing_ok=True)
 
 
 def checkpoint(folder: Path) -> str | None:
