@@ -86,6 +86,15 @@ def test_another_model_is_asked_itself(world: Path, tmp_path: Path) -> None:
     assert again.asked.forwards["before"] == first.asked.forwards["before"]
 
 
+def test_several_processes_ask_all_of_them(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(L.Trainer, "world_size", 2)
+    module = demo_module(world, answer_store=str(tmp_path / "store"))
+    module.trainer = quiet_trainer(tmp_path)
+    module.on_validation_start()
+    assert module._base_answers is None
+    assert not (tmp_path / "store").exists()
+
+
 TOKENIZER = TOKENIZERS["word_level"]()
 
 
@@ -105,11 +114,12 @@ def ask(folder: Path, batch: Any, *, precision: str = "32-true", **changes: Any)
 
 
 def test_all_that_decides_answers_tells_them_apart(tmp_path: Path) -> None:
-    first, second, *_ = (dict(batch) for batch in QueryBatches(encode(QUESTIONS, TOKENIZER), max_tokens=200))
+    batches = QueryBatches(encode(QUESTIONS, TOKENIZER), max_tokens=200)
+    first, second = dict(batches[0]), dict(batches[1])
     assert ask(tmp_path, first)
     assert not ask(tmp_path, first)
     assert ask(tmp_path, second)
-    assert ask(tmp_path, first | {"answer": (first["answer"] + 1) % 4})  # type: ignore[operator]
+    assert ask(tmp_path, first | {"answer": torch.zeros_like(batches[0]["answer"]) + 9})
     assert ask(tmp_path, first | {"packed": {"token": torch.ones(2)}})
     assert ask(tmp_path, first | {"packed": {"token": torch.zeros(2)}})
     assert ask(tmp_path, first, precision="bf16-true")
