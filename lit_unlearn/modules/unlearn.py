@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, partial
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, cast
 
 import lightning as L
 import torch
@@ -45,6 +45,7 @@ from lit_unlearn.modules.pretrained import HeldOut, PretrainedModule
 from lit_unlearn.modules.protocols import HasEvaluation, HasTopics, SaysNeedsLogits
 from lit_unlearn.modules.units import Units, lengths, measure_units, warn_of_lengths
 from lit_unlearn.questions.scores import Evaluation
+from lit_unlearn.questions.stored_answers import StoredAnswers
 from lit_unlearn.running import dropout
 from lit_unlearn.running.frozen import FrozenModel
 from lit_unlearn.running.hooks import Noise, Override
@@ -102,6 +103,9 @@ class UnlearnModule(PretrainedModule):
             for each machine only gradients go between them. 1 shards the model over all processes.
         prefix_store: where hidden states that training does not change are kept for other runs with the same model and
             rows, which then do not compute them; None keeps none. `sweep` gives its fits one.
+        answer_store: folder in which the answers of the model before training are kept for other runs with the same
+            model and questions, which then do not ask again; None keeps none. `sweep` gives its fits one. Runs of
+            several processes leave it alone.
         optimizer: takes the trainable parameters, returns their optimizer.
         lr_scheduler: takes the optimizer, returns a scheduler that moves each step; None keeps the learning rate.
         seed: seed of the noise; None takes the run's (`seed_everything`).
@@ -135,6 +139,7 @@ class UnlearnModule(PretrainedModule):
         activation_checkpointing: bool = False,
         replicas: int = 1,
         prefix_store: PrefixStore | None = None,
+        answer_store: str | None = None,
         optimizer: Callable[[Iterable[Tensor]], Optimizer] = lambda p: AdamW(p, lr=5e-5, weight_decay=0.0, eps=1e-8),
         lr_scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         seed: int | None = None,
@@ -166,6 +171,7 @@ class UnlearnModule(PretrainedModule):
         self.attention_dropout = attention_dropout
         self.activation_checkpointing = activation_checkpointing
         self.prefix_store = prefix_store
+        self.answer_store = answer_store
         default = (UnlearnModule.__init__.__kwdefaults__ or {}).get("optimizer")
         self.optimizer = published_adamw if optimizer is default else optimizer
         self.lr_scheduler = lr_scheduler
@@ -176,6 +182,7 @@ class UnlearnModule(PretrainedModule):
         self._forgotten: tuple[int, Forgotten | None] | None = None
         self._dropout: Sequence[Override] = ()
         self._measurements = Measurements()
+        self._base_answers: StoredAnswers | None = None
         check_training(trainable, lora, attention_dropout)
         check_streams(self.forget, self.retain)
         check_numbers(self)
@@ -350,6 +357,18 @@ class UnlearnModule(PretrainedModule):
     def on_train_start(self) -> None:
         """Starts the clock of tokens per second; what callbacks do before is not training's."""
         self._measurements.throughput.restart()
+
+    def answers(self, batch: Any) -> Evaluation:
+        """What the model answers to questions; before training, what another run may have found it to answer."""
+        ask = cast(Callable[[], Any], partial(super().answers, batch))
+        found = ask() if self._base_answers is None else self._base_answers.answers(batch, ask)
+        return cast(Evaluation, found)
+
+    def on_validation_start(self) -> None:
+        """Before training, looks for the answers of other runs."""
+        self._base_answers = None
+        if self.answer_store is not None and self.global_step == 0 and self.trainer.world_size == 1:
+            self._base_answers = StoredAnswers(self.answer_store, self.updated, self._precision)
 
     def on_validation_end(self) -> None:
         """Time spent on evaluation is not training's."""
