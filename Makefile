@@ -48,17 +48,18 @@ $(LOWER)/installed: pyproject.toml tests/lower-bounds.txt
 test-slow: $(INSTALLED)
 	$(BIN)/pytest -n 2 -m slow $(SLOWEST)
 
-# One thread each: two processes of two threads are far slower on two cores. Of two at once, both must succeed:
-# `wait` alone would forgive the one in the background.
+# Three seeds of each method, one process for each method and two at a time. One thread each: two processes of two
+# threads are far slower on two cores. Of two at once, both must succeed: `wait` alone would forgive the one in the
+# background. The base is the same for all, and so are its answers.
 demo: export OMP_NUM_THREADS = 1
+demo: export TQDM_DISABLE = 1
+demo: SWEEP = $(BIN)/lit-unlearn sweep -c demo.yaml --seeds 3 --model.answer_store $(DEMO)/answers
 demo: $(INSTALLED)
-	mkdir -p $(DEMO)
-	$(BIN)/lit-unlearn fit -c demo.yaml --trainer.default_root_dir $(DEMO)/rmu-rna --model.noise_scale 1.5 \
-		> $(DEMO)/rmu-rna.log 2>&1 & \
-	$(BIN)/lit-unlearn fit -c demo.yaml --trainer.default_root_dir $(DEMO)/rmu && wait $$!
-	$(BIN)/lit-unlearn fit -c demo.yaml --trainer.default_root_dir $(DEMO)/half-lr --model.optimizer.lr 1.5e-4 \
-		> $(DEMO)/half-lr.log 2>&1 & \
-	$(BIN)/lit-unlearn fit -c demo.yaml -c demo_mixing.yaml --trainer.default_root_dir $(DEMO)/rmu-mixing && wait $$!
+	$(SWEEP) --out $(DEMO)/rmu-rna --model.noise_scale 1.5 & \
+	$(SWEEP) --out $(DEMO)/rmu --trainer.callbacks+=Interpolation && wait $$!
+	$(SWEEP) --out $(DEMO)/half-lr --model.optimizer.lr 1.5e-4 & \
+	$(SWEEP) --out $(DEMO)/rmu-mixing -c demo_mixing.yaml && wait $$!
+	rm -r $(DEMO)/answers
 	$(BIN)/lit-unlearn report --method $(DEMO)/rmu $(DEMO)/rmu-rna $(DEMO)/half-lr $(DEMO)/rmu-mixing --out $(DEMO)/report
 	@echo "Next: change a number, e.g. .venv/bin/lit-unlearn fit -c demo.yaml --model.forget.coefficient 8"
 

@@ -14,8 +14,6 @@ os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 import pytest
 import torch
 
-from lit_unlearn.commands.fit.cli import UnlearnCLI
-from tests.shared_parser import setup_shared_parser
 from tests.tiny_world import write_demo
 
 torch.set_num_threads(1)  # two processes of two threads each are far slower than one each on a small machine
@@ -34,14 +32,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("world")
     write_demo(folder, rows=60)
     return folder
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _shared_parser() -> Iterator[None]:
-    """Commands that run in this process share a parser."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(UnlearnCLI, "setup_parser", setup_shared_parser)
-        yield
 
 
 @pytest.fixture(autouse=True)

@@ -72,7 +72,7 @@ class ExportPretrained(L.Callback):
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Gathers the trained weights from all processes and writes them in one."""
         assert isinstance(pl_module, UnlearnModule)
-        path = self._path(trainer)
+        path, change = self._path(trainer), pl_module.forgotten()
         with (
             appearing_whole(path, replace=_replaces(path, trainer))
             if trainer.is_global_zero
@@ -82,11 +82,13 @@ class ExportPretrained(L.Callback):
             write(folder, pl_module)
             if folder is not None:
                 self._tokenizer.save_pretrained(folder)
-                card = model_card(pl_module, trainer, library="peft" if self.adapter else "transformers")
+                card = model_card(pl_module, trainer, change, library="peft" if self.adapter else "transformers")
                 (folder / layout.MODEL_CARD).write_text(masked(card), encoding="utf-8")
                 checksums.write_checksums(folder)
         if trainer.is_global_zero:
             print_lines(f"{'The adapter of the' if self.adapter else 'The'} unlearned model is in {path}")
+            if change is not None:
+                print_lines(f"It differs from {pl_module.model_source.name}: {change}")
         trainer.strategy.barrier("ExportPretrained")
 
     def _write_model(self, folder: Path | None, module: UnlearnModule) -> None:

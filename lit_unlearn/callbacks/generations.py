@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import lightning as L
@@ -11,6 +10,7 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from transformers import PreTrainedTokenizerBase
 
 from lit_unlearn.callbacks.asked_module import held_model, named_source
+from lit_unlearn.callbacks.own_file import OwnFile
 from lit_unlearn.callbacks.printing import print_lines
 from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.errors import InputError
@@ -22,7 +22,6 @@ from lit_unlearn.questions.sets import Variant
 from lit_unlearn.questions.source import Question
 from lit_unlearn.running.decoding import decode
 from lit_unlearn.runs import layout
-from lit_unlearn.runs.atomic_files import write_whole
 
 
 @runtime_checkable
@@ -69,6 +68,7 @@ class Generations(L.Callback):
         self.prompts = prompts or {}
         self.max_new_tokens = max_new_tokens
         self.generations: list[Generation] = []
+        self._file = OwnFile("Generations", layout.GENERATIONS)
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Checks, before training, that there is something to ask and someone to answer."""
@@ -82,8 +82,15 @@ class Generations(L.Callback):
         self.generations = with_answers(found, self.generations)
         self._tokenizer = self._own_tokenizer(pl_module)
 
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Checks that the results of no other run would be lost."""
+        self._file.check(trainer)
+
+    on_test_start = on_validation_start
+
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Asks before training; a resumed run has been asked then."""
+        self._file.check(trainer)
         if not all(generation["answers"] for generation in self.generations):
             self._ask(trainer, pl_module)
 
@@ -122,9 +129,7 @@ class Generations(L.Callback):
             earlier = [answer for answer in generation["answers"] if answer["step"] < step]
             generation["answers"] = [*earlier, Answer(step=step, text=decoded.text)]
         if trainer.is_global_zero:
-            folder = Path(trainer.default_root_dir)
-            folder.mkdir(parents=True, exist_ok=True)
-            write_whole(folder / layout.GENERATIONS, json.dumps(self.generations, indent=1))
+            self._file.write(trainer, json.dumps(self.generations, indent=1))
             self._log(trainer)
 
     def _own_tokenizer(self, module: L.LightningModule) -> PreTrainedTokenizerBase:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
 import lightning as L
@@ -11,12 +10,12 @@ import torch
 from lightning.pytorch.strategies import DDPStrategy
 
 from lit_unlearn.callbacks.asked_module import held_model, named_source
+from lit_unlearn.callbacks.own_file import OwnFile
 from lit_unlearn.callbacks.printing import print_lines
 from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.runs import layout
-from lit_unlearn.runs.atomic_files import write_whole
 
 Time = Literal["start", "validation", "end"]
 
@@ -76,6 +75,7 @@ class LMEvalHarness(L.Callback):
         self.include_path = tuple(include_path)
         self.log_samples = log_samples
         self.evaluations: list[dict[str, Any]] = []
+        self._file = OwnFile("LMEvalHarness", layout.LM_EVAL)
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Reads the tasks' questions, so that one which cannot be had is found before training."""
@@ -91,8 +91,15 @@ class LMEvalHarness(L.Callback):
             num_fewshot=self.num_fewshot,
         )
 
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Checks that the results of no other run would be lost."""
+        self._file.check(trainer)
+
+    on_test_start = on_validation_start
+
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Asks before training; a resumed run has been asked then."""
+        self._file.check(trainer)
         if "start" in self.at and trainer.global_step == 0:
             self._log(self._ask(trainer, pl_module), trainer)
 
@@ -142,16 +149,15 @@ class LMEvalHarness(L.Callback):
         scores: dict[str, float] = trainer.strategy.broadcast({} if results is None else evaluation.scores(results))
         if results is not None and trainer.is_global_zero:
             print_lines(f"\nAfter {trainer.global_step} steps\n{evaluation.results_table(results)}")
-            self._write(Path(trainer.default_root_dir), results | {"step": trainer.global_step})
+            self._write(trainer, results | {"step": trainer.global_step})
         self.evaluations.append({"step": trainer.global_step, "scores": scores})
         return scores
 
-    def _write(self, folder: Path, results: dict[str, Any]) -> None:
+    def _write(self, trainer: L.Trainer, results: dict[str, Any]) -> None:
         from lm_eval.utils import handle_non_serializable
 
         text = json.dumps(results | {"earlier": self.evaluations}, indent=1, default=handle_non_serializable)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / layout.LM_EVAL, text)
+        self._file.write(trainer, text)
 
     def _log(self, scores: dict[str, float], trainer: L.Trainer) -> None:
         """Where Lightning's own way of logging is closed: before the first step and after the last."""

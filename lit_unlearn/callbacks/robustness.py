@@ -6,13 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import lightning as L
 import torch
 from torch import Tensor
 
+from lit_unlearn.callbacks.own_file import OwnFile
 from lit_unlearn.callbacks.printing import print_lines
 from lit_unlearn.errors import InputError
 from lit_unlearn.modules.hyperparameters import hyperparameters_of
@@ -22,7 +22,6 @@ from lit_unlearn.questions.outcomes import HeldOut, Outcomes
 from lit_unlearn.questions.prompt_limit import Cut
 from lit_unlearn.questions.sets import Variant
 from lit_unlearn.runs import layout
-from lit_unlearn.runs.atomic_files import write_whole
 
 _PACKAGES = ("lit-unlearn", "torch", "lightning", "transformers", "datasets")
 
@@ -78,6 +77,7 @@ class PerturbationRobustness(L.Callback):
         self._seen: dict[int, list[Mapping[str, Tensor]]] = defaultdict(list)
         self._held_out: list[Mapping[str, Tensor]] = []
         self._condition: dict[str, float] = {}
+        self._file = OwnFile("PerturbationRobustness", layout.RESULTS)
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Checks that there is something to ask, and asks all of it before training."""
@@ -86,6 +86,12 @@ class PerturbationRobustness(L.Callback):
         if stage == "fit" and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             trainer.num_sanity_val_steps = float("inf")
             _check_ends_with_validation(trainer)
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Checks that the results of no other run would be lost."""
+        self._file.check(trainer)
+
+    on_test_start = on_train_start = on_validation_start
 
     def on_validation_batch_end(
         self,
@@ -178,9 +184,7 @@ class PerturbationRobustness(L.Callback):
             "versions": {name: version(name) for name in _PACKAGES},
             "evaluations": self.evaluations,
         }
-        folder = Path(trainer.default_root_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / layout.RESULTS, json.dumps(results, indent=1))
+        self._file.write(trainer, json.dumps(results, indent=1))
 
 
 def _on_cpu(rows: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -4,17 +4,21 @@ from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import lightning as L
 import torch
-from lightning.fabric.utilities import rank_zero_warn
+from lightning.fabric.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 from torch.optim import Optimizer
 
 from lit_unlearn.errors import Diverged
 from lit_unlearn.losses.no_loss import NoLoss
+from lit_unlearn.modules.forgotten import NOTHING, unlearns
 from lit_unlearn.runs import layout
+
+if TYPE_CHECKING:  # which imports this file
+    from lit_unlearn.modules.unlearn import UnlearnModule
 
 _STREAMS = ("forget", "retain")
 _COMPARED = 10
@@ -87,12 +91,17 @@ class DivergenceGuard(L.Callback):
         self.look_now(trainer.global_step, pl_module)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Warns if nothing was unlearned."""
+        """Says what has changed; warns if nothing was unlearned."""
+        module = cast("UnlearnModule", pl_module)
         if self._last and not trainer.strategy.reduce_boolean_decision(_changed(pl_module), all=False):
             rank_zero_warn(
                 "nothing was unlearned: no trained parameter has changed; raise model.optimizer.lr, or the "
                 "precision (trainer.precision)"
             )
+        elif unlearns(module.forget) and (found := module.forgotten()) is not None:
+            rank_zero_info(f"After {trainer.global_step} steps, {found}")
+            if found.nothing:
+                rank_zero_warn(f"{NOTHING}; raise model.optimizer.lr or trainer.max_steps")
         if self._steps < 2 * _COMPARED or isinstance(pl_module.forget, NoLoss):
             return
         means = torch.tensor([fmean(self._first), fmean(self._last)], device=pl_module.device)

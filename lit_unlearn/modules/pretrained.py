@@ -114,20 +114,26 @@ class PretrainedModule(L.LightningModule):
         """How likely the model finds the rows of a pair of batches that are not trained on."""
         return HeldOut(
             forget_row=pair["forget"]["row"],
-            forget_nll=self._nll(pair["forget"]),
+            forget_nll=self.nll(pair["forget"]),
             retain_row=pair["retain"]["row"],
-            retain_nll=self._nll(pair["retain"]),
+            retain_nll=self.nll(pair["retain"]),
         )
 
-    def is_sharded(self) -> bool:
-        """Whether no process holds the whole model."""
-        return self.device_mesh is not None or isinstance(self.trainer.strategy, FSDP1)
-
-    def _nll(self, batch: Batch) -> Tensor:
+    def nll(self, batch: Batch) -> Tensor:
         """NLL of each row, `[batch]`: nats per token."""
         layers = self.layers
         outputs, _ = run_layers(self.updated, layers, batch, layer=len(layers) - 1, needs_logits=True, start=0)
         return batch_nll(outputs, batch, mean=True)
+
+    def total(self, value: Tensor) -> Tensor:
+        """The sum over processes."""
+        total = self.trainer.strategy.reduce(value, reduce_op="sum")
+        assert isinstance(total, Tensor)
+        return total
+
+    def is_sharded(self) -> bool:
+        """Whether no process holds the whole model."""
+        return self.device_mesh is not None or isinstance(self.trainer.strategy, FSDP1)
 
     def _log_held_out(self, stage: str, losses: dict[str, Tensor], found: HeldOut | None, *, rows: int) -> None:
         """Logs means over the held-out rows; Lightning weighs batches by their rows."""
@@ -146,12 +152,6 @@ class PretrainedModule(L.LightningModule):
             return decision
         agreed: bool = self.trainer.strategy.reduce_boolean_decision(decision, all=True)
         return agreed
-
-    def _total(self, value: Tensor) -> Tensor:
-        """The sum over processes."""
-        total = self.trainer.strategy.reduce(value, reduce_op="sum")
-        assert isinstance(total, Tensor)
-        return total
 
     def _mesh(self) -> DeviceMesh | None:
         """The processes over which FSDP2 shards; None under other strategies."""

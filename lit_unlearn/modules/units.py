@@ -1,8 +1,9 @@
 """The model's own units: how large its hidden states are before training."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import lightning as L
 import torch
@@ -10,11 +11,16 @@ from lightning.fabric.utilities import rank_zero_warn
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
+from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses import functional
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.losses.units import Length
 from lit_unlearn.modules.protocols import datamodule_of
+from lit_unlearn.running.partial_forward import run_layers
+
+if TYPE_CHECKING:  # which imports this file
+    from lit_unlearn.modules.unlearn import UnlearnModule
 
 BATCHES = 8
 """Steps whose retain rows are measured, the first of training."""
@@ -56,6 +62,30 @@ def warn_of_lengths(forget: nn.Module, norm: float) -> None:
                     f"model.forget.{name}: {length.shown} is {far[0]:.2g} mean norms of the retain states "
                     f"({norm:.3g}): expect {expect}; published lengths are 2 to 3 norms, set model.forget.unit to norm"
                 )
+
+
+def measure_units(module: "UnlearnModule") -> Units:
+    """The units of the module's model, over the processes of its Trainer, which all must call it.
+
+    Args:
+        module: in a fit, its model loaded.
+
+    Raises:
+        InputError: the Trainer has no DataModule, or its first rows do not do.
+    """
+
+    def after(layer: int, batch: Batch) -> Tensor:
+        with module.frozen.running():
+            outputs, _ = run_layers(module.updated, module.layers, batch, layer=layer, needs_logits=False, start=layer)
+        return outputs.hidden
+
+    def states(batch: Batch) -> tuple[Tensor, Tensor]:
+        steered = outside_step(module.trainer, partial(after, module.layer, batch))
+        if module.noise_layer == module.layer:
+            return steered, steered
+        return steered, outside_step(module.trainer, partial(after, module.noise_layer, batch))
+
+    return measured(first_retain_batches(module.trainer, module), states, module.total)
 
 
 def first_retain_batches(trainer: L.Trainer, module: L.LightningModule) -> Iterator[Batch]:

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, partial
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, cast
 
 import lightning as L
 import torch
@@ -37,18 +37,20 @@ from lit_unlearn.modules.checkpoint import (
     units_in,
 )
 from lit_unlearn.modules.divergence_guard import DivergenceGuard
+from lit_unlearn.modules.forgotten import Forgotten, forgotten
 from lit_unlearn.modules.hyperparameters import hyperparameters
 from lit_unlearn.modules.measurements import Measurements, describe
 from lit_unlearn.modules.optimizer import check_optimizer, published_adamw
 from lit_unlearn.modules.pretrained import HeldOut, PretrainedModule
 from lit_unlearn.modules.protocols import HasEvaluation, HasTopics, SaysNeedsLogits
-from lit_unlearn.modules.units import Units, first_retain_batches, lengths, measured, warn_of_lengths
+from lit_unlearn.modules.units import Units, lengths, measure_units, warn_of_lengths
 from lit_unlearn.questions.scores import Evaluation
+from lit_unlearn.questions.stored_answers import StoredAnswers
 from lit_unlearn.running import dropout
 from lit_unlearn.running.frozen import FrozenModel
 from lit_unlearn.running.hooks import Noise, Override
 from lit_unlearn.running.pair import make_pair, run_pair
-from lit_unlearn.running.partial_forward import positions, run_layers
+from lit_unlearn.running.partial_forward import positions
 from lit_unlearn.running.prefix_store import PrefixStore, StoredStates, states_fingerprint
 from lit_unlearn.runs import checkpoint_io
 
@@ -101,6 +103,9 @@ class UnlearnModule(PretrainedModule):
             for each machine only gradients go between them. 1 shards the model over all processes.
         prefix_store: where hidden states that training does not change are kept for other runs with the same model and
             rows, which then do not compute them; None keeps none. `sweep` gives its fits one.
+        answer_store: folder in which the answers of the model before training are kept for other runs with the same
+            model and questions, which then do not ask again; None keeps none. `sweep` gives its fits one. Runs of
+            several processes leave it alone.
         optimizer: takes the trainable parameters, returns their optimizer.
         lr_scheduler: takes the optimizer, returns a scheduler that moves each step; None keeps the learning rate.
         seed: seed of the noise; None takes the run's (`seed_everything`).
@@ -134,6 +139,7 @@ class UnlearnModule(PretrainedModule):
         activation_checkpointing: bool = False,
         replicas: int = 1,
         prefix_store: PrefixStore | None = None,
+        answer_store: str | None = None,
         optimizer: Callable[[Iterable[Tensor]], Optimizer] = lambda p: AdamW(p, lr=5e-5, weight_decay=0.0, eps=1e-8),
         lr_scheduler: Callable[[Optimizer], LRScheduler] | None = None,
         seed: int | None = None,
@@ -165,6 +171,7 @@ class UnlearnModule(PretrainedModule):
         self.attention_dropout = attention_dropout
         self.activation_checkpointing = activation_checkpointing
         self.prefix_store = prefix_store
+        self.answer_store = answer_store
         default = (UnlearnModule.__init__.__kwdefaults__ or {}).get("optimizer")
         self.optimizer = published_adamw if optimizer is default else optimizer
         self.lr_scheduler = lr_scheduler
@@ -172,8 +179,10 @@ class UnlearnModule(PretrainedModule):
         self.whole_model = whole_model
         self.strict_loading = False  # checkpoints hold the trained parameters only; on_load_checkpoint checks them
         self._topics: tuple[str, ...] = ()
+        self._forgotten: tuple[int, Forgotten | None] | None = None
         self._dropout: Sequence[Override] = ()
         self._measurements = Measurements()
+        self._base_answers: StoredAnswers | None = None
         check_training(trainable, lora, attention_dropout)
         check_streams(self.forget, self.retain)
         check_numbers(self)
@@ -341,13 +350,25 @@ class UnlearnModule(PretrainedModule):
             tried = partial(dropout.check_acts, self.updated, self.layers, self._acting(), self.device)
             outside_step(self.trainer, tried)
         if self.model_units is None and self._needs_units():
-            self._take(measured(first_retain_batches(self.trainer, self), self._states_before, self._total))
+            self._take(measure_units(self))
         for logger in self.trainer.loggers:
             logger.log_hyperparams(self.hyperparameters())
 
     def on_train_start(self) -> None:
         """Starts the clock of tokens per second; what callbacks do before is not training's."""
         self._measurements.throughput.restart()
+
+    def answers(self, batch: Any) -> Evaluation:
+        """What the model answers to questions; before training, what another run may have found it to answer."""
+        ask = cast(Callable[[], Any], partial(super().answers, batch))
+        found = ask() if self._base_answers is None else self._base_answers.answers(batch, ask)
+        return cast(Evaluation, found)
+
+    def on_validation_start(self) -> None:
+        """Before training, looks for the answers of other runs."""
+        self._base_answers = None
+        if self.answer_store is not None and self.global_step == 0 and self.trainer.world_size == 1:
+            self._base_answers = StoredAnswers(self.answer_store, self.updated, self._precision)
 
     def on_validation_end(self) -> None:
         """Time spent on evaluation is not training's."""
@@ -385,6 +406,15 @@ class UnlearnModule(PretrainedModule):
         self._measurements.latest = measured_in(checkpoint)
         if (units := units_in(checkpoint)) is not None:
             self._take(units)
+
+    def forgotten(self) -> Forgotten | None:
+        """What training has done so far to held-out rows, or to trained ones; None without a DataModule.
+
+        All processes must call it.
+        """
+        if self._forgotten is None or self._forgotten[0] != self.global_step:
+            self._forgotten = (self.global_step, forgotten(self))
+        return self._forgotten[1]
 
     def trained_parameters(self) -> dict[str, Tensor]:
         """The trainable parameters by their names in this module."""
@@ -470,20 +500,6 @@ class UnlearnModule(PretrainedModule):
         for length in lengths(self):
             length.norm = units.norm
 
-    def _states_before(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The frozen model's hidden states after the steering layer and after the noise layer."""
-
-        def after(layer: int) -> Tensor:
-            with self.frozen.running():
-                outputs, _ = run_layers(
-                    self.updated, self.layers, batch, layer=layer, needs_logits=False, start=min(layer, self.layer)
-                )
-            return outputs.hidden
-
-        steered = outside_step(self.trainer, partial(after, self.layer))
-        same = self.noise_layer == self.layer
-        return steered, steered if same else outside_step(self.trainer, partial(after, self.noise_layer))
-
     def _weigh(self, forget: Tensor, retain: Tensor, batch: dict[str, Batch]) -> Tensor:
         weight: Tensor = self.retain_weight(batch["retain"]["topic"])
         return forget.mean() + (weight * retain).mean()
@@ -495,9 +511,9 @@ class UnlearnModule(PretrainedModule):
         for stream, found, steering in (("forget", forget, direction), ("retain", retain, None)):
             rows = describe(*found, self._with_counted_states(batch[stream]), steering)
             topic = batch[stream]["topic"]
-            self._measurements.update(stream, rows, topic, topics=self._topics, total=self._total)
+            self._measurements.update(stream, rows, topic, topics=self._topics, total=self.total)
         self.log_dict(self._measurements.latest)
-        self.log("train/tokens_per_second", self._total(self._measurements.throughput.rate()), prog_bar=True)
+        self.log("train/tokens_per_second", self.total(self._measurements.throughput.rate()), prog_bar=True)
 
     def _evaluate(self, stage: str, batch: Any) -> Evaluation | HeldOut | None:
         if "choices" in batch:

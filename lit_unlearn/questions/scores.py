@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import Diverged
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.losses.functional import IGNORED_LABEL
 from lit_unlearn.models.layers import decoder_layers, decoder_of
@@ -71,13 +71,13 @@ def evaluate_choices(scores: Tensor, batch: QueryBatch) -> Evaluation:
     """What the scores `[batch, 4]` say about the valid rows; of equal scores the first wins, as in the harness.
 
     Raises:
-        InputError: a score is not a number.
+        Diverged: a score is not a number.
     """
     valid = batch["valid"]
     scores, number, answer = scores[valid], batch["number"][valid], batch["answer"][valid]
     broken = scores.isnan().any(dim=-1)
     if broken.any():
-        raise InputError(
+        raise Diverged(
             f"question {int(number[broken][0])}: the model's logits are not numbers, so it has no answer; training "
             "diverged or overflowed: lower the learning rate, or use bf16 in place of float16"
         )

@@ -1,26 +1,23 @@
 """Hidden states that training does not change, on disk, where other runs with the same model and rows find them."""
 
-import hashlib
 import json
 import os
-import platform
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.models.layers import decoder_of
+from lit_unlearn.running.fingerprints import arithmetic, digest, model_fingerprint, raw, tensors_of
 from lit_unlearn.running.partial_forward import SharedPrefix
 
 
@@ -103,8 +100,8 @@ class StoredStates:
     def _path(self, batch: Batch, place: str) -> Path:
         # The rows are read on the host, which waits for the device: the price of a store alone.
         rows = [batch["input_ids"].cpu(), batch["attention_mask"].cpu()]
-        decides = [self._fingerprint, _arithmetic(batch["input_ids"].device), place, str(list(rows[0].shape))]
-        return self.folder / f"{_digest([*map(str.encode, decides), *map(_raw, rows)])}.safetensors"
+        decides = [self._fingerprint, arithmetic(batch["input_ids"].device), place, str(list(rows[0].shape))]
+        return self.folder / f"{digest([*map(str.encode, decides), *map(raw, rows)])}.safetensors"
 
     def _read(self, path: Path, device: torch.device) -> tuple[Tensor, int | None] | None:
         """The states of a file, and how many parts a layer's output has beside them, if it is a tuple."""
@@ -146,36 +143,9 @@ def states_fingerprint(model: PreTrainedModel, layers: nn.ModuleList, layer: int
         layer: the last layer that is read.
         precision: the Trainer's.
     """
-    above = {id(tensor) for module in layers[layer + 1 :] for tensor in _tensors(module)}
-    tensors = [tensor for tensor in _tensors(decoder_of(model, layers)) if id(tensor) not in above]
-    config = {name: value for name, value in model.config.to_dict().items() if name != "_name_or_path"}
-    attention = str(model.config._attn_implementation)
-    about = [json.dumps(config, default=str, sort_keys=True), attention, precision]
-    return _digest([*map(str.encode, about), *map(_raw, tensors)])
-
-
-def _arithmetic(device: torch.device) -> str:
-    """What else decides the last bits of a result."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-    threads = 0 if device.type == "cuda" else torch.get_num_threads()
-    return f"{torch.__version__} {name} {threads} {torch.get_float32_matmul_precision()}"
-
-
-def _tensors(module: nn.Module) -> list[Tensor]:
-    return [*module.parameters(), *module.buffers()]
-
-
-def _raw(tensor: Tensor) -> Any:
-    """A tensor's bytes, of a sharded one those that this process holds."""
-    tensor = tensor.to_local() if isinstance(tensor, DTensor) else tensor
-    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
-
-
-def _digest(parts: list[Any]) -> str:
-    whole = hashlib.sha256()
-    for part in parts:
-        whole.update(hashlib.sha256(part).digest())
-    return whole.hexdigest()
+    above = {id(tensor) for module in layers[layer + 1 :] for tensor in tensors_of(module)}
+    tensors = [tensor for tensor in tensors_of(decoder_of(model, layers)) if id(tensor) not in above]
+    return model_fingerprint(model.config, tensors, precision)
 
 
 def _sizes(folder: Path) -> Iterator[int]:

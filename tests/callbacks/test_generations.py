@@ -97,7 +97,8 @@ def test_asked_again_after_the_same_steps_it_keeps_the_later_answer(world: Path,
 
 def test_weights_that_stand_in_for_the_trained_are_not_asked(world: Path, tmp_path: Path) -> None:
     alone = fit(world, tmp_path)
-    beside = fit(world, tmp_path, Interpolation([0.01]), PerturbationRobustness())
+    (tmp_path / "beside").mkdir()
+    beside = fit(world, tmp_path / "beside", Interpolation([0.01]), PerturbationRobustness())
     assert beside == alone
 
 

@@ -22,7 +22,7 @@ def test_a_hub_model_is_named_and_no_value_breaks_a_table(world: Path, tmp_path:
     module, trainer = demo_module(world), quiet_trainer(tmp_path, max_steps=1)
     trainer.fit(module, demo_data(world))
     module.model_source = ModelSource("owner/a|b")
-    card = model_card(module, trainer, library="peft")
+    card = model_card(module, trainer, None, library="peft")
     assert card.startswith("---\nlibrary_name: peft\n")
     assert "\nbase_model: owner/a|b\n" in card
     assert "# a|b, unlearned with RMU" in card

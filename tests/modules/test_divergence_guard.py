@@ -95,7 +95,7 @@ def test_a_forget_loss_that_does_not_fall_is_said(world: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("forget", "steps"), [(RMU(6.5), 20), pytest.param(AdaptiveRMU(5.0), 20, marks=pytest.mark.slow), (RMU(6.5), 10)]
+    ("forget", "steps"), [(RMU(28.0), 20), pytest.param(AdaptiveRMU(5.0), 20, marks=pytest.mark.slow), (RMU(28.0), 10)]
 )
 def test_a_run_that_unlearns_is_not_warned_of(world: Path, tmp_path: Path, forget: Loss, steps: int) -> None:
     with warnings.catch_warnings():

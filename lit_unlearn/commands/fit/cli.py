@@ -40,6 +40,9 @@ from lit_unlearn.runs.metrics_csv import MetricsCSV
 
 _PRINTING = (LMEvalHarness, PerturbationRobustness)
 """Callbacks that print tables of their own."""
+_BUILT = ("parser", "_subcommand_parsers", "_subcommand_method_arguments")
+_PARSERS: dict[tuple[object, object], dict[str, Any]] = {}
+"""What `setup_parser` makes, by class of the CLI and of its model."""
 
 
 class UnlearnCLI(LightningCLI):
@@ -68,7 +71,17 @@ class UnlearnCLI(LightningCLI):
         return {name: skipped for name, skipped in LightningCLI.subcommands().items() if name != "predict"}
 
     def setup_parser(self, *args: Any, **kwargs: Any) -> None:
-        """The parsers of all commands, with the meaning that some options have here."""
+        """The parsers of all commands; they take seconds to build, so the runs of one process share them."""
+        kind = (type(self), self._model_class)
+        if kind not in _PARSERS:
+            self._build_parsers(*args, **kwargs)
+            _PARSERS[kind] = {name: getattr(self, name) for name in _BUILT}
+        vars(self).update(_PARSERS[kind])
+        for parser in (self.parser, *self._subcommand_parsers.values()):
+            parser._instantiators = None  # each keeps the CLI that added it, and with it that run's model
+
+    def _build_parsers(self, *args: Any, **kwargs: Any) -> None:
+        """The parsers, with the meaning that some options have here."""
         super().setup_parser(*args, **kwargs)
         for parser in (self._parser("validate"), self._parser("test")):
             parser.set_defaults(verbose=None)

@@ -23,8 +23,9 @@ def saved(parser: LightningArgumentParser, options: Namespace) -> str:
     """The options of a run as its `config.yaml` has them: all that decide its numbers, as its folder does not."""
     kept = options.clone()
     kept.trainer.default_root_dir = None
-    if kept.get("model.prefix_store") is not None:  # which may be gone: those of a sweep go with it
-        kept["model.prefix_store"] = None
+    for store in ("model.prefix_store", "model.answer_store"):  # which may be gone: those of a sweep go with it
+        if kept.get(store) is not None:
+            kept[store] = None
     if kept.get("ckpt_path") == LAST:
         kept.ckpt_path = None
     text: str = parser.dump(kept, skip_unset=False)
@@ -59,8 +60,9 @@ def clean(folder: Path) -> None:
     """Removes what an interruption has left half-written in a folder that nothing else writes into."""
     remove_partial(folder)
     recover(folder / layout.LAST_CHECKPOINT)
-    if checkpoint(folder) is None:
-        (folder / layout.METRICS).unlink(missing_ok=True)
+    if checkpoint(folder) is None:  # it begins again, and so do these
+        for name in (layout.METRICS, layout.RESULTS, layout.GENERATIONS, layout.LM_EVAL):
+            (folder / name).unlink(missing_ok=True)
 
 
 def checkpoint(folder: Path) -> str | None:

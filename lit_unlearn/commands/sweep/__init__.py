@@ -1,4 +1,4 @@
-"""`lit-unlearn sweep`: a fit for each point of a grid, or the best point within limits."""
+"""`lit-unlearn sweep`: a fit for each point of a grid and each seed, or the best point within limits."""
 
 import argparse
 import shlex
@@ -12,7 +12,7 @@ from lit_unlearn.commands.sweep.options import Axis, grid_points, method_point, 
 from lit_unlearn.errors import InputError
 from lit_unlearn.runs import layout
 
-_STORE = "prefixes"  # of the sweep's folder
+_PREFIXES, _ANSWERS = "prefixes", "answers"  # in the sweep's folder, until it is done
 
 
 def main(words: Sequence[str]) -> None:
@@ -38,7 +38,7 @@ def _grid(options: argparse.Namespace, shared: Words, axes: Mapping[str, Axis]) 
 
     if options.limit:
         raise InputError("sweep.limit: a grid has no limits; give --maximize too, to search")
-    words = _with_store(options, shared)
+    words = _with_stores(options, shared)
     points = [Point(*point) for point in grid_points(axes, options.seeds)]
     study = open_study(options.out, shared, kind="a grid", storage=options.storage)
     told = Progress(len(points))
@@ -48,17 +48,18 @@ def _grid(options: argparse.Namespace, shared: Words, axes: Mapping[str, Axis]) 
         words,
         points,
         workers=options.workers,
-        report=lambda point, measured: told(point.folder, measured),
+        report=lambda point, measured: told(point.folder if axes else f"{options.out}/{point.folder}", measured),
     )
     if failed:
-        names = ", ".join(point.folder for point in failed)
+        names = ", ".join(str(options.out / point.folder) for point in failed)
         raise InputError(f"sweep: the fits of {names} failed; see the .log beside each folder, then sweep again")
-    shutil.rmtree(options.out / _STORE, ignore_errors=True)
+    _remove_stores(options.out)
     print(f"All {len(points)} fits are done.")
-    if any(options.out.glob(f"*/*/{layout.RESULTS}")):
-        named, out = method_point(axes), shlex.quote(str(options.out))
+    first, *_ = (options.out / point.folder for point in points)
+    if (first / layout.RESULTS).is_file():
+        out, named = shlex.quote(str(options.out)), method_point(axes)
         method = f"--method {shlex.quote(f'{options.out}/{named}')} " if named else ""
-        print(f"Compare them: lit-unlearn report {method}{out}/*/")
+        print(f"Compare them: lit-unlearn report {method}{out}{'/*/' if axes else ''}")
 
 
 def _search(options: argparse.Namespace, shared: Words, axes: Mapping[str, Axis]) -> None:
@@ -67,7 +68,7 @@ def _search(options: argparse.Namespace, shared: Words, axes: Mapping[str, Axis]
 
     if not axes:
         raise InputError("sweep.over: nothing to search; give at least one option and its values or range")
-    words = _with_store(options, shared)
+    words = _with_stores(options, shared)
     limits = [read_limit(limit) for limit in options.limit]
     kind = f"a search for {options.maximize} within {options.limit} over {options.over}, {options.seeds} seeds each"
     study = open_study(options.out, shared, kind=kind, storage=options.storage, sampler=sampler())
@@ -83,7 +84,7 @@ def _search(options: argparse.Namespace, shared: Words, axes: Mapping[str, Axis]
         workers=options.workers,
         report=Progress(options.trials),
     )
-    shutil.rmtree(options.out / _STORE, ignore_errors=True)
+    _remove_stores(options.out)
     found = best(study)
     if found is None:
         print(f"None of the trials keeps the limits {', '.join(options.limit)}.")
@@ -92,19 +93,24 @@ def _search(options: argparse.Namespace, shared: Words, axes: Mapping[str, Axis]
         print(f"Best within the limits: {values}, with {options.maximize} {100 * (found.value or 0):.1f}")
 
 
-def _with_store(options: argparse.Namespace, shared: Words) -> list[str]:
-    """The options of all fits, with those of the store that they share; it decides nothing but their speed."""
+def _with_stores(options: argparse.Namespace, shared: Words) -> list[str]:
+    """The options of all fits, with those of the stores that they share; these decide nothing but their speed."""
+    words = [*shared.typed]
+    if not shared.has("model.answer_store"):
+        words += ["--model.answer_store", str(options.out / _ANSWERS)]
     if options.store_gib == 0:
-        return [*shared.typed]
+        return words
     if options.store_gib < 0:
         raise InputError(f"sweep.store_gib: {options.store_gib} is no size; give more than 0, or leave it out")
     if shared.has("model.prefix_store"):
         raise InputError("sweep.store_gib: the fits are given a model.prefix_store too; leave out one of the two")
-    store = {"folder": options.out / _STORE, "max_gib": options.store_gib}
-    return [
-        *shared.typed,
-        *(word for name, value in store.items() for word in (f"--model.prefix_store.{name}", str(value))),
-    ]
+    store = {"folder": options.out / _PREFIXES, "max_gib": options.store_gib}
+    return [*words, *(word for name, value in store.items() for word in (f"--model.prefix_store.{name}", str(value)))]
+
+
+def _remove_stores(folder: Path) -> None:
+    for store in (_PREFIXES, _ANSWERS):
+        shutil.rmtree(folder / store, ignore_errors=True)
 
 
 class Progress:
@@ -127,7 +133,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="lit-unlearn sweep",
         description="A fit for each combination of values and each seed, in a folder of its own; done ones are "
-        "skipped. With --maximize, a search. All other options are those of fit.",
+        "skipped. Fits on one device run one after the other in one process of each worker. With --maximize, a search. "
+        "All other options are those of fit.",
         allow_abbrev=False,
     )
     parser.add_argument(

@@ -91,7 +91,7 @@ def read_limit(limit: str) -> Limit:
 
 
 def grid_points(axes: Mapping[str, Axis], seeds: int) -> list[tuple[str, dict[str, str]]]:
-    """Folder and options of every point: each combination of values with each seed.
+    """Folder and options of every point: each combination of values with each seed; without axes the seeds alone.
 
     Raises:
         InputError: an axis is a range, or two points would have one folder.
@@ -106,7 +106,8 @@ def grid_points(axes: Mapping[str, Axis], seeds: int) -> list[tuple[str, dict[st
     points = []
     for values in itertools.product(*(axis.values for axis in axes.values())):
         chosen = dict(zip(axes, values, strict=True))
-        points += [(f"{point_name(chosen)}/seed-{seed}", chosen | {SEED: str(seed)}) for seed in range(seeds)]
+        within = f"{point_name(chosen)}/" if axes else ""
+        points += [(f"{within}seed-{seed}", chosen | {SEED: str(seed)}) for seed in range(seeds)]
     folders = [folder for folder, _ in points]
     if len(set(folders)) < len(folders):
         twice = next(folder for folder in folders if folders.count(folder) > 1)
@@ -142,7 +143,7 @@ def point_name(values: Mapping[str, str]) -> str:
     last = [option.rpartition(".")[2] for option in values]
     names = [name if last.count(name) == 1 else option for name, option in zip(last, values, strict=True)]
     safe = (re.sub(r"[^\w.+-]+", "_", value).strip("_") for value in values.values())
-    whole = ",".join(f"{name}={value}" for name, value in zip(names, safe, strict=True)) or "default"
+    whole = ",".join(f"{name}={value}" for name, value in zip(names, safe, strict=True))
     if len(whole) <= _LONGEST:
         return whole
     return f"{whole[: _LONGEST - 9]}-{hashlib.sha256(repr([*values.items()]).encode()).hexdigest()[:8]}"

@@ -8,9 +8,9 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -19,6 +19,8 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
 from lit_unlearn.commands.options.words import Words
+from lit_unlearn.commands.sweep.devices import on_one_device
+from lit_unlearn.commands.sweep.fit_process import FitProcess
 from lit_unlearn.errors import InputError
 from lit_unlearn.runs import layout
 
@@ -68,11 +70,29 @@ def open_study(
     return study
 
 
+class Ending(Protocol):
+    """A process that runs a fit."""
+
+    def wait(self, timeout: float) -> int:
+        """The status with which the fit ends.
+
+        Raises:
+            TimeoutExpired: it has not ended after so many seconds.
+        """
+
+    def terminate(self) -> None:
+        """Asks the fit to end."""
+
+
 class Fits:
-    """Runs fits as processes of their own, and ends them when the sweep ends."""
+    """Runs fits, one after the other in as few processes as run at a time, and ends them when the sweep ends.
+
+    Fits that Lightning starts further processes for have one of their own. So has what follows a failed fit.
+    """
 
     def __init__(self) -> None:
         self.stopped = threading.Event()
+        self._idle: list[FitProcess] = []
 
     def __call__(
         self,
@@ -102,19 +122,9 @@ class Fits:
         _clear(folder, ours=ours)
         log = folder.with_name(f"{folder.name}.log")
         added = [word for option, value in options.items() for word in (f"--{option}", value)]
-        command = [
-            sys.executable,
-            "-m",
-            "lit_unlearn",
-            "fit",
-            *words,
-            *added,
-            "--trainer.default_root_dir",
-            str(folder),
-        ]
-        with log.open("w", encoding="utf-8") as out, subprocess.Popen(command, stdout=out, stderr=out) as child:
-            started(child.pid)
-            status = self._wait(child)
+        command = ["fit", *words, *added, "--trainer.default_root_dir", str(folder)]
+        run = self._after_others if _shares_process(command) else self._alone
+        status = run(command, log, started)
         if status == 2:
             said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or [""]
             raise InputError(f"sweep: {folder.name}: {said[-1].removeprefix('lit-unlearn: error: ')}")
@@ -135,10 +145,47 @@ class Fits:
             self.stopped.set()
             raise
         finally:
+            self._close()
             if before is not None:
                 signal.signal(signal.SIGTERM, before)
 
-    def _wait(self, child: subprocess.Popen[bytes]) -> int:
+    def _after_others(self, command: Sequence[str], log: Path, started: Callable[[int], None]) -> int:
+        """The status of a command in a process that has run others, if there is one that waits."""
+        process = self._waiting() or FitProcess(log)
+        try:
+            started(process.pid)
+            process.begin(command, log)
+            status = self._wait(process)
+        except BaseException:
+            process.terminate()
+            raise
+        self._idle.append(process)  # where it has ended, the next finds so
+        if self.stopped.is_set():
+            self._close()
+        return status
+
+    def _waiting(self) -> FitProcess | None:
+        """A process that has done what it was asked; None where there is none."""
+        with suppress(IndexError):
+            while (process := self._idle.pop()).ended():
+                process.close()
+            return process
+        return None
+
+    def _close(self) -> None:
+        """Ends the processes that wait."""
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
+
+    def _alone(self, command: Sequence[str], log: Path, started: Callable[[int], None]) -> int:
+        """The status of a command in a process of its own."""
+        words = [sys.executable, "-m", "lit_unlearn", *command]
+        with log.open("w", encoding="utf-8") as out, subprocess.Popen(words, stdout=out, stderr=out) as child:
+            started(child.pid)
+            return self._wait(child)
+
+    def _wait(self, child: Ending) -> int:
         while True:
             try:
                 return child.wait(timeout=0.5)
@@ -156,6 +203,14 @@ def last_accuracies(results: Mapping[str, Any]) -> dict[str, float]:
 def config_hashes(words: Words) -> list[str]:
     """Of each config among the words, what tells it from a changed one."""
     return [file.sha256 for file in words.files]
+
+
+def _shares_process(command: Sequence[str]) -> bool:
+    """Whether a fit can run in a process that runs others; one that will be refused has its own, which says why."""
+    try:
+        return on_one_device(Words.read(command))
+    except InputError:
+        return False
 
 
 def _clear(folder: Path, *, ours: bool) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lit_unlearn.cli import main
+from lit_unlearn.commands.fit import resuming
 from lit_unlearn.runs import folder as run_folder
 from lit_unlearn.runs.folder import RunFolder
 from tests.interrupting import check_same, outcome, write_config
@@ -173,3 +174,13 @@ def test_a_run_that_is_being_written_is_left_alone(
     with RunFolder() as other:
         other.claim("run", [])
         assert refused(started, capsys).startswith("trainer.default_root_dir: another run is writing into run; wait")
+
+
+@pytest.mark.parametrize("resumes", [False, True])
+def test_a_run_that_begins_again_has_nothing_of_its_first_attempt(tmp_path: Path, resumes: bool) -> None:
+    written = ("results.json", "generations.json", "lm_eval.json", "metrics.csv")
+    for name in ("config.yaml", *written, *(["last.ckpt"] if resumes else [])):
+        (tmp_path / name).touch()
+    resuming.clean(tmp_path)
+    assert (tmp_path / "config.yaml").exists()
+    assert [(tmp_path / name).exists() for name in written] == [resumes] * 4

@@ -18,8 +18,8 @@ def test_every_combination_meets_every_seed() -> None:
 
 def test_without_axes_there_are_the_seeds_alone() -> None:
     assert grid_points({}, 2) == [
-        ("default/seed-0", {"seed_everything": "0"}),
-        ("default/seed-1", {"seed_everything": "1"}),
+        ("seed-0", {"seed_everything": "0"}),
+        ("seed-1", {"seed_everything": "1"}),
     ]
 
 

@@ -36,6 +36,7 @@ class Fits(studies.Fits):
         super().__init__()
         self.done: list[str] = []
         self.words: list[str] = []
+        self.folders: list[Path] = []
         self.failing: set[str] = set()
         self.seconds = 0.0
 
@@ -46,7 +47,8 @@ class Fits(studies.Fits):
         time.sleep(self.seconds)
         if name in self.failing:
             raise FitFailed(name)
-        noise = float(options["model.noise_scale"])
+        self.folders.append(folder)
+        noise = float(options.get("model.noise_scale", "0"))
         measured = {"forget": {"accuracy": 0.2 + noise / 10}, "retain": {"accuracy": 0.5 + noise / 10}}
         return {"evaluations": [{"measured": measured}, {"measured": {}, "interpolation": 0.5}]}
 
@@ -97,11 +99,18 @@ def test_more_values_and_seeds_are_added_to_what_is_done(fits: Fits) -> None:
     ]  # fmt: skip
 
 
+def test_without_axes_the_seeds_are_one_row_of_a_report(fits: Fits, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["sweep", "--seeds", "2", "--out", "out", "--model.noise_scale", "1"])
+    assert fits.folders == [Path("out/seed-0"), Path("out/seed-1")]
+    assert "out/seed-1:  forget 20.0  retain 50.0" in capsys.readouterr().out
+
+
 def test_a_store_is_shared_by_fits_and_decides_nothing(fits: Fits) -> None:
     main(SWEEP)
     main(["sweep", "--over", "model.noise_scale=0,1,2", "--seeds", "2", "--out", "out", "--store-gib", "3"])
     assert len(fits.done) == 6
-    assert fits.words == ["--model.prefix_store.folder", "out/prefixes", "--model.prefix_store.max_gib", "3.0"]
+    prefixes = ["--model.prefix_store.folder", "out/prefixes", "--model.prefix_store.max_gib", "3.0"]
+    assert fits.words == ["--model.answer_store", "out/answers", *prefixes]
 
 
 def test_a_failed_fit_does_not_stop_the_others_and_runs_again(fits: Fits, capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,7 +118,7 @@ def test_a_failed_fit_does_not_stop_the_others_and_runs_again(fits: Fits, capsys
     with pytest.raises(SystemExit):
         main(SWEEP)
     assert len(fits.done) == 4
-    assert "the fits of noise_scale=0/seed-1 failed; see the .log" in capsys.readouterr().err
+    assert "the fits of out/noise_scale=0/seed-1 failed; see the .log" in capsys.readouterr().err
     fits.failing, fits.done = set(), []
     main(SWEEP)
     assert fits.done == ["noise_scale=0/seed-1"]
@@ -242,7 +251,7 @@ def test_real_fits_write_into_folders_of_their_own(tmp_path: Path, capsys: pytes
     assert f"Compare them: lit-unlearn report --method {out}/noise_scale=0 {out}/*/" in capsys.readouterr().out
     results = json.loads((tmp_path / "out" / "noise_scale=1.5" / "seed-0" / "results.json").read_text())
     assert results["hyperparameters"]["noise_scale"] == 1.5
-    assert not (tmp_path / "out" / "prefixes").exists()
+    assert not [name for name in ("prefixes", "answers") if (tmp_path / "out" / name).exists()]
     with pytest.raises(SystemExit):
         main(["sweep", *short, *small, "--over", "model.noise_scale=-1", "--out", str(tmp_path / "refused")])
     assert "noise_scale" in capsys.readouterr().err.splitlines()[-1]

@@ -1,0 +1,154 @@
+"""Whether a run has unlearned anything, and what it has done to what should stay: the model before and after it."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities.seed import isolate_rng
+from torch import Tensor
+
+from lit_unlearn.distributed.outside_step import outside_step
+from lit_unlearn.losses import functional
+from lit_unlearn.losses.contract import Batch, Loss
+from lit_unlearn.losses.no_loss import NoLoss
+from lit_unlearn.losses.relearning import Relearning
+from lit_unlearn.losses.retain import RepresentationMSE
+from lit_unlearn.models.first_layers import is_partial
+from lit_unlearn.modules.protocols import HasHoldout, datamodule_of
+from lit_unlearn.running.pair import run_pair
+
+if TYPE_CHECKING:  # which imports this file
+    from lit_unlearn.modules.unlearn import UnlearnModule
+
+BATCHES = 8
+"""Steps whose rows are looked at where none are held out, those that would come next."""
+_MOVED = 0.05
+"""Norms by which states, or nats by which a likelihood, have to change before anything counts as unlearned."""
+NOTHING = "nothing was unlearned: the forget rows are to the model what they were"
+_NAMES = ("rows", "displacement", "nll_before", "nll_after")
+
+
+class Change(NamedTuple):
+    """What a run did to the rows of one stream: means over rows."""
+
+    displacement: float
+    """‖h_updated - h_frozen‖ over ‖h_frozen‖ after the steering layer, each a mean over tokens without the first."""
+    nll_before: float | None
+    """Nats per token; None where only the first layers are loaded."""
+    nll_after: float | None
+
+
+class Forgotten(NamedTuple):
+    """What a run did to both streams."""
+
+    rows: str
+    """`held-out rows` or `trained rows`."""
+    forget: Change
+    retain: Change
+
+    @property
+    def nothing(self) -> bool:
+        """Whether the forget rows are to the model what they were: neither their states nor their likelihood moved."""
+        before, after = self.forget.nll_before, self.forget.nll_after
+        less_likely = before is not None and after is not None and after - before >= _MOVED
+        return self.forget.displacement < _MOVED and not less_likely
+
+    def __str__(self) -> str:
+        """On one line."""
+        parts = [
+            f"{stream} states moved by {change.displacement:.2f} norms"
+            + ("" if change.nll_before is None else f", NLL {change.nll_before:.3f} → {change.nll_after:.3f}")
+            for stream, change in (("forget", self.forget), ("retain", self.retain))
+        ]
+        return f"{self.rows}: {'; '.join(parts)}"
+
+
+class BeforeAndAfter(NamedTuple):
+    """What both models made of a batch."""
+
+    updated: Tensor
+    """`[batch, seq, dim]`, hidden states after the steering layer."""
+    frozen: Tensor
+    nll_before: Tensor | None
+    """`[batch]`, nats per token; None where only the first layers are loaded."""
+    nll_after: Tensor | None
+
+
+def unlearns(loss: Loss) -> bool:
+    """Whether a forget loss is to make the model forget: one that is left out, or undoes it, is not."""
+    return not isinstance(loss, NoLoss | Relearning)
+
+
+def forgotten(module: "UnlearnModule") -> Forgotten | None:
+    """What training has done to held-out rows, or without any to some trained ones; None without a DataModule.
+
+    Args:
+        module: in a Trainer, all processes of which must call it.
+    """
+    looked = _looked_at(module.trainer, module)
+    if looked is None:
+        return None
+    rows, pairs = looked
+    found = [
+        change((pair[stream] for pair in pairs), partial(_before_and_after, module), module.total)
+        for stream in ("forget", "retain")
+    ]
+    return Forgotten(rows, *found)
+
+
+def _looked_at(trainer: L.Trainer, module: L.LightningModule) -> tuple[str, list[dict[str, Batch]]] | None:
+    """The held-out pairs of batches, or without any those of the first steps; None without a DataModule."""
+    data = datamodule_of(trainer)
+    if not isinstance(data, L.LightningDataModule):
+        return None
+    held_out = isinstance(data, HasHoldout) and data.holdout > 0
+
+    with isolate_rng():
+        pairs = data.val_dataloader()[0] if held_out else islice(data.train_dataloader(), BATCHES)
+        found = [module.transfer_batch_to_device(pair, module.device, 0) for pair in pairs]
+    return ("held-out rows" if held_out else "trained rows"), found
+
+
+def _before_and_after(module: "UnlearnModule", batch: Batch) -> BeforeAndAfter:
+    def run() -> BeforeAndAfter:
+        reader = RepresentationMSE()  # which reads the states of both
+        updated, frozen = run_pair(
+            module.updated, module.frozen, module.layers, batch, layer=module.layer, reader=reader
+        )
+        assert frozen is not None
+        if is_partial(module.updated):
+            return BeforeAndAfter(updated.hidden, frozen.hidden, None, None)
+        with module.frozen.running():
+            before = module.nll(batch)
+        return BeforeAndAfter(updated.hidden, frozen.hidden, before, module.nll(batch))
+
+    return outside_step(module.trainer, run)
+
+
+@torch.no_grad()
+def change(
+    batches: Iterable[Batch], both: Callable[[Batch], BeforeAndAfter], total: Callable[[Tensor], Tensor]
+) -> Change:
+    """What a run did to some rows, over all processes.
+
+    Args:
+        batches: this process's.
+        both: runs both models on a batch.
+        total: sums a tensor over processes.
+    """
+    sums, likely = torch.zeros(len(_NAMES), dtype=torch.float64), True
+    for batch in batches:
+        found = both(batch)
+        mask = functional.without_first(batch["loss_mask"], batch["attention_mask"])
+        moved = functional.mean_norm(functional.precise(found.updated) - functional.precise(found.frozen), mask)
+        share = moved / functional.mean_norm(found.frozen, mask).clamp(min=torch.finfo(moved.dtype).tiny)
+        likely = found.nll_before is not None
+        nll = [torch.zeros_like(share) if one is None else one for one in (found.nll_before, found.nll_after)]
+        own = torch.stack([torch.ones_like(share), share, *nll]).double().sum(dim=1)
+        sums = sums.to(own.device) + own
+    rows, displacement, before, after = total(sums).tolist()
+    nll_before, nll_after = (before / rows, after / rows) if likely else (None, None)
+    return Change(displacement / rows, nll_before, nll_after)
