@@ -84,8 +84,9 @@ def test_every_point_is_fitted_once_and_skipped_when_done(fits: Fits, capsys: py
 def test_the_report_of_a_sweep_names_the_point_without_noise_as_the_method(
     fits: Fits, over: str, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Path("an out/point/seed-0").mkdir(parents=True)
-    Path("an out/point/seed-0/results.json").touch()
+    first = Path("an out") / over.removeprefix("model.").partition(",")[0] / "seed-0"
+    first.mkdir(parents=True)
+    (first / "results.json").touch()
     main(["sweep", "--over", over, "--out", "an out"])
     assert capsys.readouterr().out.splitlines()[-1] == f"Compare them: {command}"
 
