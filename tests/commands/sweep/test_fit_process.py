@@ -1,5 +1,6 @@
 """Fits that share a process are those that have one of their own, and none sees what another leaves."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -10,10 +11,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch.optim import AdamW
 
+from lit_unlearn.cli import main
 from lit_unlearn.commands.sweep import fit_process, study
 from lit_unlearn.commands.sweep.fit_process import FitProcess
 from lit_unlearn.commands.sweep.study import FitFailed
+from lit_unlearn.modules.unlearn import UnlearnModule
 from tests.interrupting import check_same, outcome, write_config
 from tests.questions.test_sets import write_questions
 
@@ -80,6 +84,17 @@ class Sweep:
 @pytest.fixture
 def sweep(world: Path, tmp_path: Path) -> Sweep:
     return Sweep(world, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_run_that_has_ended_takes_no_memory(sweep: Sweep) -> None:
+    def held() -> int:
+        gc.collect()
+        return sum(isinstance(found, UnlearnModule | AdamW) for found in gc.get_objects())
+
+    before = held()
+    main(["fit", "-c", str(sweep.config), "--trainer.default_root_dir", str(sweep.folder / "run")])
+    assert held() == before
 
 
 @pytest.mark.slow
