@@ -129,6 +129,22 @@ def test_a_failed_fit_stops_no_other_and_leaves_nothing(sweep: Sweep) -> None:
 
 
 @pytest.mark.slow
+def test_of_a_process_that_is_killed_only_the_fit_that_runs_is_lost(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INTERRUPT", "1")
+    killing = "{class_path: tests.interrupting.Interrupt, init_args: {step: 2, how: SIGKILL}}"
+    with sweep.fits.ending_with_us():
+        sweep("seed-0", seed_everything="0")
+        with pytest.raises(FitFailed, match=r"seed-1 ended with status -9"):
+            sweep("seed-1", **{"seed_everything": "1", "trainer.callbacks+": killing})
+        sweep("seed-2", seed_everything="2")
+    first, second, third = sweep.processes
+    assert first == second != third
+    assert [(sweep.folder / f"seed-{seed}" / "SHA256SUMS").exists() for seed in range(3)] == [True, False, True]
+
+
+@pytest.mark.slow
 def test_a_process_that_is_killed_while_it_waits_is_replaced(sweep: Sweep) -> None:
     with sweep.fits.ending_with_us():
         sweep("seed-0", seed_everything="0")
