@@ -54,7 +54,7 @@ class FitProcess:
         assert self._child.stdout is not None
         # Processes that prepare batches may hold the pipe open when this one is killed, so it is not enough to read.
         until = time.monotonic() + timeout
-        while not select([self._child.stdout], [], [], 0.05)[0]:
+        while not select([self._child.stdout], [], [], 0.2)[0]:
             if self._child.poll() is not None:
                 return self._child.returncode
             if time.monotonic() > until:

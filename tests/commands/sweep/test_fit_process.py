@@ -1,5 +1,6 @@
 """Fits that share a process are those that have one of their own, and none sees what another leaves."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -10,10 +11,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch.optim import AdamW
 
+from lit_unlearn.cli import main
 from lit_unlearn.commands.sweep import fit_process, study
 from lit_unlearn.commands.sweep.fit_process import FitProcess
 from lit_unlearn.commands.sweep.study import FitFailed
+from lit_unlearn.modules.unlearn import UnlearnModule
 from tests.interrupting import check_same, outcome, write_config
 from tests.questions.test_sets import write_questions
 
@@ -83,6 +87,17 @@ def sweep(world: Path, tmp_path: Path) -> Sweep:
 
 
 @pytest.mark.slow
+def test_a_run_that_has_ended_takes_no_memory(sweep: Sweep) -> None:
+    def held() -> int:
+        gc.collect()
+        return sum(isinstance(found, UnlearnModule | AdamW) for found in gc.get_objects())
+
+    before = held()
+    main(["fit", "-c", str(sweep.config), "--trainer.default_root_dir", str(sweep.folder / "run")])
+    assert held() == before
+
+
+@pytest.mark.slow
 def test_a_fit_after_others_is_bit_for_bit_one_of_its_own_process(sweep: Sweep) -> None:
     with sweep.fits.ending_with_us():
         sweep("other", **{"seed_everything": "0", "trainer.deterministic": "true", "model.forget": "SimNPO"})
@@ -111,6 +126,22 @@ def test_a_failed_fit_stops_no_other_and_leaves_nothing(sweep: Sweep) -> None:
     assert (sweep.folder / "seed-0" / "SHA256SUMS").is_file()
     assert "training diverged" in (sweep.folder / "seed-1.log").read_text()
     assert "After 4 steps" in (sweep.folder / "seed-2.log").read_text()
+
+
+@pytest.mark.slow
+def test_of_a_process_that_is_killed_only_the_fit_that_runs_is_lost(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INTERRUPT", "1")
+    killing = "{class_path: tests.interrupting.Interrupt, init_args: {step: 2, how: SIGKILL}}"
+    with sweep.fits.ending_with_us():
+        sweep("seed-0", seed_everything="0")
+        with pytest.raises(FitFailed, match=r"seed-1 ended with status -9"):
+            sweep("seed-1", **{"seed_everything": "1", "trainer.callbacks+": killing})
+        sweep("seed-2", seed_everything="2")
+    first, second, third = sweep.processes
+    assert first == second != third
+    assert [(sweep.folder / f"seed-{seed}" / "SHA256SUMS").exists() for seed in range(3)] == [True, False, True]
 
 
 @pytest.mark.slow
