@@ -10,9 +10,10 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from transformers import PreTrainedTokenizerBase
 
 from lit_unlearn.errors import InputError
+from lit_unlearn.questions.answer_key import LETTERS
 from lit_unlearn.questions.answer_texts import AnswerText, TextRows, collate_texts, encode_texts
 from lit_unlearn.questions.packing import Packed, pack, packed_length
-from lit_unlearn.questions.source import LETTERS, Question, prompt
+from lit_unlearn.questions.source import Question, prompt
 
 _MOST = 8
 """Prompts in one row."""
@@ -23,7 +24,7 @@ class Query(NamedTuple):
 
     input_ids: list[int]
     choices: list[int]
-    """The tokens of " A" to " D"."""
+    """The tokens of its options' letters, " A" and those after it."""
     answer: int
     number: int
     variant: int = 0
@@ -42,7 +43,7 @@ class QueryBatch(TypedDict):
     attention_mask: Tensor
     """`[batch, seq]`, 0 at padding."""
     choices: Tensor
-    """`[batch, 4]`, the tokens of the letters."""
+    """`[batch, options]`, the tokens of the letters; -1 where a question has fewer options than others."""
     answer: Tensor
     """`[batch]`, index of the right option."""
     number: Tensor
@@ -73,18 +74,18 @@ def encode(
         texts: with the right answers' texts.
 
     Raises:
-        InputError: no questions, or the tokenizer's " A" to " D" are not four different tokens.
+        InputError: no questions, or the tokenizer's letters are not different single tokens.
     """
     if not questions:
         raise InputError("questions: none to encode; check their source")
     prompts = [prompt(question) for question in questions]
     # Every prompt ends in the same line, so the tokens after it are the same for all.
-    letters = _letters(prompts[0], tokenizer)
+    letters = _letters(prompts[0], tokenizer, max(len(question.choices) for question in questions))
     answers = encode_texts(questions, tokenizer, max_length=max_length) if texts else [None] * len(questions)
     return [
         Query(
             ids[-max_length:] if max_length else ids,
-            letters,
+            letters[: len(question.choices)],
             question.answer,
             question.number,
             cut=max_length is not None and len(ids) > max_length,
@@ -144,14 +145,15 @@ def query_loader(batches: QueryBatches, *, num_workers: int = 0) -> DataLoader[Q
     return DataLoader(batches, sampler=sampler, batch_size=None, num_workers=num_workers)
 
 
-def _letters(context: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The token of each letter: what the harness' `_encode_pair` leaves after the context's tokens."""
+def _letters(context: str, tokenizer: PreTrainedTokenizerBase, count: int) -> list[int]:
+    """The token of each of so many letters: what the harness' `_encode_pair` leaves after the context's tokens."""
     start = len(tokenizer.encode(context))
-    tokens = {letter: tokenizer.encode(f"{context} {letter}")[start:] for letter in LETTERS}
-    if any(len(ids) != 1 for ids in tokens.values()) or len({ids[0] for ids in tokens.values()}) < len(LETTERS):
+    tokens = {letter: tokenizer.encode(f"{context} {letter}")[start:] for letter in LETTERS[:count]}
+    if any(len(ids) != 1 for ids in tokens.values()) or len({ids[0] for ids in tokens.values()}) < count:
         raise InputError(
-            f"tokenizer {tokenizer.name_or_path!r}: ' A' to ' D' must be four different single tokens, they are "
-            f"{list(tokens.values())}; give the model's own tokenizer, or evaluate with lm_eval, which sums tokens"
+            f"tokenizer {tokenizer.name_or_path!r}: ' A' to ' {LETTERS[count - 1]}' must be {count} different single "
+            f"tokens, they are {list(tokens.values())}; give the model's own tokenizer, ask with `format: cloze`, or "
+            "evaluate with lm_eval, which sums tokens"
         )
     return [ids[0] for ids in tokens.values()]
 
@@ -191,12 +193,13 @@ def _batches(parts: Sequence[list[Query]], max_tokens: int) -> list[list[list[Qu
 def _collate(parts: Sequence[Sequence[Query]], padding_id: int, *, valid: bool) -> QueryBatch:
     queries = [query for part in parts for query in part]
     length = max(len(query.input_ids) for query in queries)
+    options = max(len(query.choices) for query in queries)
     padding = [length - len(query.input_ids) for query in queries]
     rows = [[padding_id] * count + query.input_ids for count, query in zip(padding, queries, strict=True)]
     batch = QueryBatch(
         input_ids=torch.tensor(rows),
         attention_mask=torch.tensor([[0] * count + [1] * (length - count) for count in padding]),
-        choices=torch.tensor([query.choices for query in queries]),
+        choices=torch.tensor([query.choices + [-1] * (options - len(query.choices)) for query in queries]),
         answer=torch.tensor([query.answer for query in queries]),
         number=torch.tensor([query.number for query in queries]),
         variant=torch.tensor([query.variant for query in queries]),

@@ -1,4 +1,4 @@
-"""Scores of the four options of multiple-choice questions, and what they say."""
+"""Scores of the options of multiple-choice questions, and what they say."""
 
 import inspect
 from contextlib import nullcontext
@@ -52,7 +52,7 @@ class Evaluation(TypedDict):
 
 
 def choice_scores(model: PreTrainedModel, batch: QueryBatch) -> Tensor:
-    """Log-probabilities of the four letters after each prompt: float32 `[batch, 4]`.
+    """Log-probabilities of the options' letters after each prompt: float32 `[batch, options]`, -inf where is none.
 
     What prompts of one question have in common at their beginning runs once, in models for which that is the same.
 
@@ -63,12 +63,22 @@ def choice_scores(model: PreTrainedModel, batch: QueryBatch) -> Tensor:
         logits = _last_logits(model, batch)
     else:
         logits = _packed_logits(model, batch["input_ids"], packed)
-    scores: Tensor = logits.float().log_softmax(dim=-1).gather(-1, batch["choices"])
-    return scores
+    return of_letters(logits.float().log_softmax(dim=-1), batch)
+
+
+def of_letters(values: Tensor, batch: QueryBatch) -> Tensor:
+    """The values at the options' letters, `[batch, options]`, -inf where a question has fewer options than others.
+
+    Args:
+        values: `[batch, vocab]`.
+        batch: the questions.
+    """
+    choices = batch["choices"]
+    return values.gather(-1, choices.clamp(min=0)).masked_fill(choices < 0, -torch.inf)
 
 
 def evaluate_choices(scores: Tensor, batch: QueryBatch) -> Evaluation:
-    """What the scores `[batch, 4]` say about the valid rows; of equal scores the first wins, as in the harness.
+    """What the scores `[batch, options]` say about the valid rows; of equal scores the first wins, as in the harness.
 
     Raises:
         InputError: a score is not a number.

@@ -40,7 +40,8 @@ class PerturbationSource:
     """option: a text takes the place of a wrong option; stem: it stands after a drawn word of the question; prefix: on
     a line of its own before the question."""
     count: int = 1
-    """So many texts at once: for different wrong options (at most 3), after different words, on lines of their own."""
+    """So many texts at once: for different wrong options (at most as many as a question has), after different words, on
+    lines of their own."""
     similarity: Similarity | None = None
     """Draws from the n-grams that are most, about averagely (mean) or least similar to their own document; needs `n`
     and `file`."""

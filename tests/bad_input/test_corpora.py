@@ -32,10 +32,13 @@ BAD: dict[str, tuple[str, bytes | str, tuple[str, ...]]] = {
     "UTF-16": ("a.txt", LINE.encode("utf-16"), (UTF8, "0xff", "as UTF-8")),
     "malformed line": ("a.jsonl", f'{LINE}{LINE}{{"text": \n{LINE}', ("a.jsonl, line 3: not JSON", "mend or remove")),
     "missing field": ("a.jsonl", LINE + '{"txt": "a"}\n', ("a.jsonl, line 2: no text", "(fields txt)", "set `column`")),
-    "null": ("a.jsonl", LINE + '{"text": null}\n', ("a.jsonl, line 2: no text", "which holds null")),
+    "null": ("a.jsonl", LINE + '{"text": null}\n', ("a.jsonl, line 2: no text", "holds null", "remove the row")),
+    "null row": ("a.jsonl", LINE + "null\n", ("a.jsonl, line 2: null instead of a record", "remove it")),
+    "pretty-printed": ("a.jsonl", "[\n" + LINE + "]", ("a.jsonl, line 1: the JSON value does not end", "in .json")),
+    "array in one line": ("a.jsonl", f"[{LINE.strip()}]", ("a.jsonl, line 1: a list", "a name that ends in .json")),
     "number": ("a.jsonl", LINE + '{"text": 3}\n', ("a.jsonl, line 2: no text", "which holds 3")),
-    "list": ("a.jsonl", LINE + '["a"]\n', ("a.jsonl, line 2: no text", "(a list)")),
-    "bare text": ("a.jsonl", LINE + '"a"\n', ("a.jsonl, line 2: no text", "(a str)")),
+    "list": ("a.jsonl", LINE + '["a"]\n', ("a.jsonl, line 2: a list", "the text in field 'text'")),
+    "bare text": ("a.jsonl", LINE + '"a"\n', ("a.jsonl, line 2: a str", "the text in field 'text'")),
     "deep": ("a.jsonl", "[" * 100_000, ("a.jsonl, line 1: not JSON", "mend or remove")),
     "long number": ("a.jsonl", '{"text": ' + "9" * 5000 + "}", ("a.jsonl, line 1: not JSON", "mend or remove")),
     "half a surrogate pair": (
@@ -43,7 +46,7 @@ BAD: dict[str, tuple[str, bytes | str, tuple[str, ...]]] = {
         LINE + '{"text": "\\ud800"}',
         ("line 2: half of a surrogate", "mend or remove"),
     ),
-    "number among records": ("a.json", f"[{LINE}, 3]", ("a.json, record 2: no text", "(a int)")),
+    "number among records": ("a.json", f"[{LINE}, 3]", ("a.json, record 2: a int", "the text in field 'text'")),
     "malformed array": ("a.json", f"[{LINE},\n\n3 4]", ("a.json, line 4: not JSON", "mend or remove")),
     "empty array": ("a.json", "[]", ("no rows", "check the source")),
     "no parquet": ("a.parquet", "PAR1xxxx", ("not a parquet file, or not whole", "write it again")),
@@ -53,7 +56,7 @@ BAD: dict[str, tuple[str, bytes | str, tuple[str, ...]]] = {
 }
 TABLES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "no such column": ({"x": ["a"]}, ("a.parquet, row 1: no text", "(fields x)", "set `column`")),
-    "null": ({"text": ["a", None]}, ("a.parquet, row 2: no text", "which holds null")),
+    "null": ({"text": ["a", None]}, ("a.parquet, row 2: no text", "holds null", "remove the row")),
     "numbers": ({"text": [1, 2]}, ("a.parquet, row 1: no text", "which holds 1")),
     "no rows": ({"text": pyarrow.array([], pyarrow.string())}, ("no rows", "check the source")),
 }

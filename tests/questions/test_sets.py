@@ -122,7 +122,7 @@ def test_similar_n_grams_come_from_their_file(tmp_path: Path, similarity: Any) -
         ({"n": 2, "file": "x.json"}, "`similarity` and `file` go together"),
         ({"n": "sentence", "file": "x.json", "similarity": "most"}, "set `n`, e.g. to 4"),
         ({"texts": ["a"], "file": "x.json", "similarity": "most"}, "set `n`, e.g. to 4"),
-        ({"n": 2, "count": 4}, "4 texts at once cannot go to position 'option'; give 1 to 3"),
+        ({"n": 2, "count": 10}, "10 texts at once cannot go to position 'option'; give 1 to 9"),
         ({"n": 2, "count": 0, "position": "stem"}, "position 'stem'; give 1 or more"),
     ],
 )
