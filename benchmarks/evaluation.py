@@ -28,6 +28,7 @@ from lit_unlearn.models import loading
 from lit_unlearn.models.source import ModelSource
 from lit_unlearn.questions.answer_key import LETTERS
 from lit_unlearn.questions.batches import Query
+from lit_unlearn.questions.cloze import Cloze
 from lit_unlearn.questions.prompt_limit import longest_prompt
 from lit_unlearn.questions.scores import choice_scores, evaluate_choices
 from lit_unlearn.questions.sets import (
@@ -109,7 +110,7 @@ def _ways(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     own = [question.question for question in load_questions(source)]
     asked = variants(EvaluationSource({"asked": source}, _WAYS), forget=own, retain=own, tokenizer=tokenizer)
 
-    def queries() -> dict[Variant, list[Query]]:
+    def queries() -> dict[Variant, list[Query | Cloze]]:
         return encoded(asked, tokenizer, max_length=longest_prompt(model.config, tokenizer))
 
     def ours() -> list[int]:

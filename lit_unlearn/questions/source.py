@@ -47,6 +47,9 @@ class QuestionSource:
     """Take so many questions, evenly spread over the set, so that every subject keeps its share; None takes all."""
     subject: str | None = None
     """What the prompt's first line says the questions are about; None takes what the source says."""
+    format: Literal["letters", "cloze"] = "letters"
+    """letters: the options are listed, and the likeliest of their letters is the answer; cloze: they are not, and the
+    likeliest of their texts is the answer, for small and base models."""
     first_answer: Literal[0, 1] = 0
     """What the first option is called where answers are numbers."""
 
