@@ -11,6 +11,7 @@ from typing import IO, Any, cast
 import pyarrow
 import pyarrow.parquet
 
+from lit_unlearn.data.formats import suggested
 from lit_unlearn.errors import InputError
 
 LOCAL_SUFFIXES = (".jsonl", ".json", ".txt", ".jsonl.gz", ".json.gz", ".txt.gz", ".parquet")
@@ -141,10 +142,12 @@ def text_of(record: Any, column: str, place: str) -> str:
     if text is None and column in fields:
         raise InputError(f"{place}: no text in field {column!r}, which holds null; remove the row, or give it a text")
     if not isinstance(text, str):
+        kind = suggested(fields)
+        other = f", or `format` of the source to {kind}" if kind else ""
         holds = f", which holds {json.dumps(text, default=str)[:40]}" if column in fields else ""
         raise InputError(
             f"{place}: no text in field {column!r} (fields {', '.join(map(str, fields))}){holds}; set `column` to the "
-            "field with the text"
+            f"field with the text{other}"
         )
     check_unicode(text, place)
     return text
