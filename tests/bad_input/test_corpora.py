@@ -100,6 +100,42 @@ def test_a_table_without_text_is_refused(case: str, config: Config, inputs: Path
     refused(["fit", "-c", write(inputs / "base.yaml", of(config, inputs / "a.parquet"))], *said)
 
 
+CHAT = {"messages": [{"role": "user", "content": "the of"}, {"role": "assistant", "content": "and in"}]}
+TEMPLATE = "{% for message in messages %}{{ message['content'] + ' ' }}{% endfor %}"
+CONVERSATIONS: dict[str, tuple[Any, dict[str, Any], tuple[str, ...]]] = {
+    "no template": (CHAT, {"format": "messages"}, ("has no chat template", "set `chat_template` of the source")),
+    "no format": (CHAT, {}, ("a.jsonl, line 1: no text", "`format` of the source to messages")),
+    "another format": (CHAT, {"format": "question_answer"}, ("line 1: no field 'question'", "to messages")),
+    "unknown format": (CHAT, {"format": "chat"}, ("format: 'chat'", "'messages'")),
+    "null": ({"messages": None}, {"format": "messages"}, ("line 1: every field is null", "remove the row")),
+    "list": ([CHAT], {"format": "messages"}, ("line 1: a list", "a name that ends in .json")),
+    "cut": (
+        CHAT,
+        {"format": "messages", "chat_template": TEMPLATE, "max_length": 2},
+        ("row 1: no token of the answer is among the 2", "raise `max_length`"),
+    ),
+    "template": (
+        CHAT,
+        {"format": "messages", "chat_template": "{{ messages | length }}"},
+        ("row 1: rendered without its answer", "or set `loss_on: all`"),
+    ),
+    "template that is none": (
+        CHAT,
+        {"format": "messages", "chat_template": "{% if"},
+        ("row 1: the chat template", "set `chat_template` of the source to another"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", some(CONVERSATIONS))
+def test_conversations_that_cannot_be_read_are_refused(
+    case: str, config: Config, inputs: Path, refused: Refused
+) -> None:
+    record, options, said = CONVERSATIONS[case]
+    path = written(inputs / "a.jsonl", json.dumps(record))
+    refused(["fit", "-c", write(inputs / "base.yaml", of(config, path, **options))], *said)
+
+
 @pytest.mark.parametrize("cut", some([slice(-30), slice(30, None)]))
 def test_a_table_that_is_not_whole_is_refused(cut: slice, config: Config, inputs: Path, refused: Refused) -> None:
     path = inputs / "a.parquet"

@@ -1,8 +1,9 @@
 """Rows of conversations: from every kind of file and from the hub, to batches whose losses run over answers."""
 
 import json
+import re
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import datasets
 import pyarrow as pa
@@ -177,3 +178,14 @@ def test_forget_tokens_are_mixed_into_prompts_alone(tmp_path: Path) -> None:
     assert (labels[:, 10:] != IGNORED_LABEL).all()
     assert (labels[:, :10] == IGNORED_LABEL).all()
     assert {place for row in mixed for place in row.inserted} == {*range(1, 9)}
+
+
+def test_the_lines_in_the_documents_are_read(tmp_path: Path) -> None:
+    document = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+    lines = re.findall(r"^\| `(\w+)` \| `(\{.*\})` \|$", document, re.MULTILINE)
+    assert [kind for kind, _ in lines] == [*get_args(Format)]
+    for kind, line in lines:
+        (tmp_path / f"{kind}.jsonl").write_text(line)
+        options: dict[str, Any] = {"min_length": 0} if kind == "text" else {"chat_template": PLAIN}
+        (text,) = load_texts(TextSource(str(tmp_path / f"{kind}.jsonl"), format=cast(Format, kind), **options))["text"]
+        assert text.replace("The virus spreads t", "How does it spread?\nT") == "How does it spread?\nThrough droplets."

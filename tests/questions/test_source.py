@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -252,3 +253,14 @@ def test_a_source_can_be_written_in_yaml() -> None:
 
     parsed = auto_cli(given, args=["--source={path: cais/wmdp, name: wmdp-bio, limit: 9}"])
     assert parsed == QuestionSource("cais/wmdp", "wmdp-bio", limit=9)
+
+
+def test_the_records_in_the_documents_are_read(tmp_path: Path) -> None:
+    document = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+    records = re.findall(r"^\| `(\{\"question\".*\})` \|", document, re.MULTILINE)
+    (line,) = re.findall(r"`(Which\?,[^`]*)`", document)
+    paths = [write(tmp_path / f"{number}.jsonl", record) for number, record in enumerate(records)]
+    paths.append(write(tmp_path / "letters_test.csv", line))
+    assert len(paths) == 5
+    for path in paths:
+        assert load_questions(QuestionSource(path)) == [Question("Which?", (*"abcd",), 3, "letters", 0)]
