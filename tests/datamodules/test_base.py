@@ -251,9 +251,10 @@ def test_a_second_trainer_begins_anew(tmp_path: Path, world: Path) -> None:
 TEMPLATE = "{% for message in messages %}{{ message['content'] + ' ' }}{% endfor %}"
 
 
-def conversations(world: Path, folder: Path, **options: Any) -> dict[str, dict[str, TextSource]]:
+def conversations(world: Path, folder: Path, **options: Any) -> tuple[dict[str, TextSource], dict[str, TextSource]]:
     """Two streams of questions and answers, and one of messages to retain."""
-    streams: dict[str, dict[str, TextSource]] = {"forget": {}, "retain": {}}
+    forget: dict[str, TextSource] = {}
+    retain: dict[str, TextSource] = {}
     for name in ("alchemy", "navigation", "gardening"):
         rows = [line.split() for line in demo_texts(name, 24)]
         if name == "gardening":
@@ -269,8 +270,8 @@ def conversations(world: Path, folder: Path, **options: Any) -> dict[str, dict[s
         source = TextSource(
             str(folder / f"{name}.chat.jsonl"), format=kind, chat_template=TEMPLATE, max_length=30, **options
         )
-        streams["retain" if name == "gardening" else "forget"][name] = source
-    return streams
+        (retain if name == "gardening" else forget)[name] = source
+    return forget, retain
 
 
 @pytest.mark.parametrize("loss_on", ["answer", "all"])
@@ -281,7 +282,7 @@ def test_conversations_are_trained_on_held_out_and_drawn_from(
     streams = conversations(world, tmp_path, loss_on=loss_on)
     asked = EvaluationSource({"retain": write_questions(tmp_path / "q.jsonl")}, {"2": PerturbationSource(n=2)})
     mixing = Mixing(rate=1.0, spans=1, length=1)
-    data = UnlearnDataModule(**streams, evaluation=asked, mixing=mixing, holdout=4, seed=0)
+    data = UnlearnDataModule(*streams, evaluation=asked, mixing=mixing, holdout=4, seed=0)
     losses = Losses()
     module = demo_module(world, forget=forget, retain=retain, whole_model=True)
     quiet = quiet_trainer(
@@ -301,7 +302,7 @@ def test_conversations_are_trained_on_held_out_and_drawn_from(
 def test_training_resumes_only_with_losses_over_the_same_tokens(world: Path, tmp_path: Path) -> None:
     tokenizer = str(world / "model")
     first, second = (
-        ready(UnlearnDataModule(**conversations(world, tmp_path, loss_on=loss_on), tokenizer=tokenizer, seed=0))
+        ready(UnlearnDataModule(*conversations(world, tmp_path, loss_on=loss_on), tokenizer=tokenizer, seed=0))
         for loss_on in ("answer", "all")
     )
     with pytest.raises(InputError, match=r"the rows of forget/alchemy, .* are not those of the run that wrote the che"):
