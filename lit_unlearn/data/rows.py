@@ -123,7 +123,7 @@ def _rendered(source: TextSource, tokenizer: PreTrainedTokenizerBase) -> Dataset
         "conversations",
         conversations._fingerprint,
         tokenizer_fingerprint(tokenizer),
-        tokenizer.special_tokens_map,  # which a template may name
+        {name: str(token) for name, token in tokenizer.special_tokens_map.items()},  # which a template may name
         tokenizer.truncation_side,
         source.max_length,
         rendering.template,

@@ -15,7 +15,8 @@ def test_ids_are_those_of_transformers(template: str) -> None:
     words = with_template(template)
     rendering = Rendering(words, template)
     messages: Any = CHAT
-    expected = words.apply_chat_template(messages, tokenize=True, return_dict=True)["input_ids"]
+    rendered: Any = words.apply_chat_template(messages, tokenize=True, return_dict=True)
+    expected = rendered["input_ids"]
     assert rendering.whole(CHAT, "p") == rendering.answers(CHAT, "p").input_ids == expected
 
 
