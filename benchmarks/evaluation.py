@@ -26,7 +26,9 @@ from benchmarks.measured import Memory, Ratio, ratio
 from benchmarks.shapes import configure, write_model
 from lit_unlearn.models import loading
 from lit_unlearn.models.source import ModelSource
+from lit_unlearn.questions.answer_key import LETTERS
 from lit_unlearn.questions.batches import Query
+from lit_unlearn.questions.cloze import Cloze
 from lit_unlearn.questions.prompt_limit import longest_prompt
 from lit_unlearn.questions.scores import choice_scores, evaluate_choices
 from lit_unlearn.questions.sets import (
@@ -37,7 +39,7 @@ from lit_unlearn.questions.sets import (
     query_loaders,
     variants,
 )
-from lit_unlearn.questions.source import LETTERS, QuestionSource, load_questions, prompt
+from lit_unlearn.questions.source import QuestionSource, load_questions, prompt
 
 OURS, HARNESS = "ours", "lm-eval"
 _CPU = torch.device("cpu")
@@ -108,7 +110,7 @@ def _ways(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     own = [question.question for question in load_questions(source)]
     asked = variants(EvaluationSource({"asked": source}, _WAYS), forget=own, retain=own, tokenizer=tokenizer)
 
-    def queries() -> dict[Variant, list[Query]]:
+    def queries() -> dict[Variant, list[Query | Cloze]]:
         return encoded(asked, tokenizer, max_length=longest_prompt(model.config, tokenizer))
 
     def ours() -> list[int]:
@@ -126,10 +128,10 @@ def _ways(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             Instance("loglikelihood", {}, (prompt(question), f" {letter}"), place)
             for questions in asked.values()
             for question in questions
-            for place, letter in enumerate(LETTERS)
+            for place, letter in enumerate(LETTERS[: len(question.choices)])
         ]
         scores = torch.tensor([score for score, _ in lm.loglikelihood(requests, disable_tqdm=True)])
-        answers: list[int] = scores.view(-1, len(LETTERS)).argmax(dim=-1).tolist()
+        answers: list[int] = scores.view(-1, 4).argmax(dim=-1).tolist()
         return answers
 
     return {
@@ -141,7 +143,7 @@ def _ways(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 def _write_tokenizer(folder: Path, options: argparse.Namespace, vocabulary: int) -> None:
     """A byte-level tokenizer learnt from the questions."""
     questions = load_questions(QuestionSource(options.questions, limit=options.limit))
-    texts = [f"{prompt(question)} {letter}" for question in questions for letter in LETTERS]
+    texts = [f"{prompt(question)} {letter}" for question in questions for letter in LETTERS[:4]]
     learnt = ByteLevelBPETokenizer()
     learnt.train_from_iterator(texts, vocab_size=vocabulary, special_tokens=["<s>"], show_progress=False)
     learnt.save(str(folder / "tokenizer.json"))

@@ -7,7 +7,7 @@ from pathlib import Path
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from lit_unlearn.questions.source import LETTERS
+from lit_unlearn.questions.answer_key import LETTERS
 
 _WORDS = tuple(f"word{number}" for number in range(1000))
 _SPECIAL = {"pad_token": "<pad>", "unk_token": "<unk>"}
@@ -17,7 +17,7 @@ _STEM, _CHOICE = 60, 10
 
 def tokenizer() -> PreTrainedTokenizerFast:
     """A tokenizer of all words that texts are made of, and of the letters of answers."""
-    known = [*_SPECIAL.values(), *LETTERS, *_WORDS]
+    known = [*_SPECIAL.values(), *LETTERS[:4], *_WORDS]
     plain = Tokenizer(models.WordLevel({word: number for number, word in enumerate(known)}, _SPECIAL["unk_token"]))
     plain.pre_tokenizer = pre_tokenizers.Whitespace()
     return PreTrainedTokenizerFast(tokenizer_object=plain, **_SPECIAL)
@@ -36,7 +36,7 @@ def write_questions(path: Path, count: int) -> None:
 
 
 def _question(source: random.Random) -> dict[str, object]:
-    choices = [_words(source, _CHOICE) for _ in LETTERS]
+    choices = [_words(source, _CHOICE) for _ in LETTERS[:4]]
     return {"question": _words(source, _STEM), "choices": choices, "answer": 0, "subject": "words"}
 
 

@@ -1,6 +1,7 @@
 """Questions, tokenizers of the usual kinds that know their words, tiny models, and the harness to compare with."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,8 +11,9 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
+from lit_unlearn.questions.answer_key import LETTERS
 from lit_unlearn.questions.batches import Query
-from lit_unlearn.questions.source import LETTERS, Question, prompt
+from lit_unlearn.questions.source import Question, prompt
 from tests.families import FAMILIES
 
 QUESTIONS = [
@@ -24,6 +26,11 @@ QUESTIONS = [
     )
     for number in range(12)
 ]
+MIXED = [
+    replace(question, choices=(*question.choices, *map(str, range(6)))[: 3 + number % 8], answer=number % 3)
+    for number, question in enumerate(QUESTIONS)
+]
+"""With 3 to 10 options."""
 PROMPTS = [prompt(question) for question in QUESTIONS] + [f"Answer: {letter}" for letter in LETTERS * 9]
 
 

@@ -6,6 +6,7 @@ With NPO the several compute activations again in backward, and the one does not
 import json
 import os
 import socket
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -105,7 +106,12 @@ def train(world: Path, folder: Path, method: str, place: Place = ONE, resumed: P
     """Trains, keeping everything in the folder; every process of the run calls it."""
     kept, every = Kept(), ModelCheckpoint(folder, filename="{step}", every_n_train_steps=HALF, save_top_k=-1)
     questions = {name: write_questions(world / f"{name}.questions.jsonl") for name in ("forget", "retain")}
-    evaluation = EvaluationSource(questions, {"one": PerturbationSource(n=1)}, max_tokens=64)
+    questions["cloze"] = replace(write_questions(world / "cloze.questions.jsonl", 5), format="cloze")
+    perturbations = {
+        "one": PerturbationSource(n=1, sets=["forget", "retain"]),
+        "stem": PerturbationSource(n=1, position="stem", sets=["cloze"]),
+    }
+    evaluation = EvaluationSource(questions, perturbations, max_tokens=64)
     trainer = quiet_trainer(
         folder,
         max_steps=STEPS,

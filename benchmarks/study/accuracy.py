@@ -20,7 +20,7 @@ def accuracy(
 ) -> float:
     """The share, 0 to 1, of questions whose right letter is the likeliest of the four after the prompt."""
     asked = [
-        asking.Question(one["question"], (*one["choices"],), one["answer"], one["subject"], number)  # type: ignore[arg-type]
+        asking.Question(one["question"], (*one["choices"],), one["answer"], one["subject"], number)
         for number, one in enumerate(questions)
     ]
     batches = query_loader(QueryBatches(encode(asked, tokenizer), max_tokens=max_tokens))

@@ -18,6 +18,7 @@ from lit_unlearn.errors import InputError
 from lit_unlearn.modules.hyperparameters import hyperparameters_of
 from lit_unlearn.modules.protocols import datamodule_of
 from lit_unlearn.questions import outcomes
+from lit_unlearn.questions.baselines import Baselines
 from lit_unlearn.questions.outcomes import HeldOut, Outcomes
 from lit_unlearn.questions.prompt_limit import Cut
 from lit_unlearn.questions.sets import Variant
@@ -44,23 +45,35 @@ class HasCutPrompts(Protocol):
         """Of each variant, by its log key."""
 
 
+@runtime_checkable
+class HasBaselines(Protocol):
+    """A DataModule that knows what its question sets give away unread."""
+
+    @property
+    def baselines(self) -> Mapping[str, Baselines]:
+        """Of each set, by its name."""
+
+
 class PerturbationRobustness(L.Callback):
     """Evaluates the questions of the DataModule (`data.evaluation`) before training, at every validation, and after.
 
     For each set: accuracy as asked, under each perturbation and under its control, with standard errors; the drop and
     the share of flipped answers; the commonest letter, its share of all and of the wrong answers; and two measures
-    without a floor, the log-probability of the right answer's letter and, unperturbed, of its text, in nats. Where rows
-    are held out, also their likelihood. It prints a table, logs to any logger and writes `results.json` into the run's
+    without a floor, the log-probability of the right answer's letter and, unperturbed, of its text, in nats. Of a cloze
+    set, the accuracy by the likelihood of the options' texts, summed and per character, and of the right one its
+    log-probability in every variant. Beside every set, the accuracies of rules that read no question. Where rows are
+    held out, also their likelihood. It prints a table, logs to any logger and writes `results.json` into the run's
     folder, with the outcomes of every question and row. It works with any LightningModule whose `validation_step`
     returns `{"correct": bool [rows], "prediction": int [rows], "number": int [rows]}` for the valid rows of a batch of
     questions, and any DataModule whose `evaluation_sets` lists, for each evaluation loader, the `Variant`s into which
-    `variant [rows]` of its batches is an index. `letter_logprob` and `text_logprob`, float `[rows]`, may be among what
-    the module returns; of a batch of held-out rows it may return a `HeldOut`.
+    `variant [rows]` of its batches is an index. `letter_logprob` and `text_logprob`, float `[rows]`, `correct_norm` and
+    `prediction_norm` may be among what the module returns; of a batch of held-out rows it may return a `HeldOut`.
 
-    Logged: `val/SET/accuracy`, `val/SET/PERTURBATION/accuracy`, `…/accuracy_drop`, `…/flip_rate`, `…/commonest_share`,
-    `…/collapse_rate`, `…/letter_logprob`, `val/SET/text_logprob`, the same under `val/SET/PERTURBATION/control/`, and
-    `val/selectivity`, which ModelCheckpoint and EarlyStopping can monitor: the mean accuracy on the sets to retain,
-    perturbed or not, minus that on the sets to forget. The module logs `val/forget_nll` and `val/retain_nll`.
+    Logged: `val/SET/accuracy`, `val/SET/PERTURBATION/accuracy`, `…/accuracy_norm`, `…/accuracy_drop`, `…/flip_rate`,
+    `…/commonest_share`, `…/collapse_rate`, `…/letter_logprob`, `val/SET/text_logprob`, the same under
+    `val/SET/PERTURBATION/control/`, and `val/selectivity`, which ModelCheckpoint and EarlyStopping can monitor: the
+    mean accuracy on the sets to retain, perturbed or not, minus that on the sets to forget. The module logs
+    `val/forget_nll` and `val/retain_nll`.
 
     Args:
         forget: names of the question sets that are to be forgotten.
@@ -121,6 +134,9 @@ class PerturbationRobustness(L.Callback):
             "measured": {str(variant): row for variant, row in measured.items()},
             "outcomes": {str(variant): answers for variant, answers in asked.items()},
         }
+        guesses = _baselines(trainer)
+        if guesses:
+            record["baselines"] = {name: one.numbers() for name, one in guesses.items()}
         if held_out is not None:
             record["held_out"] = held_out
         self.evaluations.append(record)
@@ -130,7 +146,7 @@ class PerturbationRobustness(L.Callback):
             pl_module.log_dict({f"{prefix}/{name}": value for name, value in values.items()}, add_dataloader_idx=False)
         if trainer.is_global_zero:
             condition = "".join(f", {name} {value}" for name, value in self._condition.items())
-            table = [outcomes.accuracy_table(measured)] + (
+            table = [outcomes.accuracy_table(measured, guesses)] + (
                 [] if held_out is None else [outcomes.held_out_line(held_out)]
             )
             print_lines("\n".join([f"\nAfter {trainer.global_step} steps{condition}", *table]))
@@ -199,6 +215,11 @@ def _sets(trainer: L.Trainer) -> list[tuple[Variant, ...]]:
 def _cut_prompts(trainer: L.Trainer) -> Mapping[str, Cut] | None:
     data = datamodule_of(trainer)
     return data.cut_prompts if isinstance(data, HasCutPrompts) else None
+
+
+def _baselines(trainer: L.Trainer) -> Mapping[str, Baselines]:
+    data = datamodule_of(trainer)
+    return data.baselines if isinstance(data, HasBaselines) else {}
 
 
 def _limited(trainer: L.Trainer) -> bool:

@@ -10,10 +10,10 @@ from transformers import PreTrainedTokenizerBase
 
 
 def corpus_fingerprint(rows: Dataset) -> str:
-    """A checksum of tokenised rows, of their ids and where each row ends; nothing else has a say.
+    """A checksum of tokenised rows, of their ids, where each row ends and which are answers; nothing else has a say.
 
     Args:
-        rows: with the column `input_ids`.
+        rows: with the column `input_ids`, and `answer` where that says over which tokens losses run.
 
     Example:
         >>> one = Dataset.from_dict({"input_ids": [[1, 2], [3]]})
@@ -26,7 +26,8 @@ def corpus_fingerprint(rows: Dataset) -> str:
     digest = hashlib.sha256()
     for part in rows.with_format("arrow").iter(batch_size=1000):
         ids = part["input_ids"].combine_chunks()
-        for values in (ids.value_lengths(), ids.flatten()):
+        answers = [part["answer"].combine_chunks().flatten()] if "answer" in rows.column_names else []
+        for values in (ids.value_lengths(), ids.flatten(), *answers):
             digest.update(values.cast(pa.int64()).to_numpy(zero_copy_only=False).tobytes())
     return digest.hexdigest()
 

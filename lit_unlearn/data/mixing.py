@@ -16,7 +16,8 @@ class Mixing:
 
     In a mixed row spans at random places are replaced by n-grams of the forget streams' training rows. Retain losses
     leave the replaced positions out and keep all others: they show the model forget tokens that change nothing around
-    them. Position 0 and special tokens are never replaced, and between two spans at least one token stays.
+    them. Position 0 and special tokens are never replaced, nor, where losses run over answers alone, an answer's tokens
+    and the one before; between two spans at least one token stays.
 
     Raises:
         InputError: a number that cannot be.
@@ -76,6 +77,9 @@ class RowMixing(NamedTuple):
             return row
         ids, inserted = list(row.input_ids), set[int]()
         taken = {0} | {position for position, token in enumerate(ids) if token in self.special}
+        if row.prompt:  # what is retained is the answer; its first token is predicted from the one before
+            answer = {*range(len(ids))} - row.prompt
+            taken |= answer | {place - 1 for place in answer}
         for span in range(self.options.spans):
             n = self.options.lengths[uniform(len(self.options.lengths), *key, span, "length")]
             places = _places(len(ids), n, taken)

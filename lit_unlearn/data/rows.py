@@ -1,15 +1,18 @@
 """Tokenised rows, and how rows become a batch."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from datasets import Dataset
 from datasets.fingerprint import Hasher
 from transformers import PreTrainedTokenizerBase
 
+from lit_unlearn.data.chat import Rendering, chat_template
+from lit_unlearn.data.conversations import Message
 from lit_unlearn.data.fingerprints import tokenizer_fingerprint
-from lit_unlearn.data.text import TextSource, load_texts
+from lit_unlearn.data.text import TextSource, load_conversations, load_texts
+from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.losses.functional import IGNORED_LABEL
 
@@ -23,14 +26,20 @@ class Row(NamedTuple):
     """A number that no other row of the stream has."""
     inserted: frozenset[int] = frozenset()
     """Positions of tokens that are not the stream's own, over which no mean runs."""
+    prompt: frozenset[int] = frozenset()
+    """Positions over which no mean runs and that are not predicted: of a conversation, all but the answers' own."""
 
 
 def tokenised(source: TextSource, tokenizer: PreTrainedTokenizerBase) -> Dataset:
-    """The rows of a source as token ids, cached on disk: a dataset with one column, `input_ids`.
+    """The rows of a source as token ids, cached on disk: a dataset with the column `input_ids`.
+
+    Of conversations whose losses run over the answers alone, also `answer`: 1 at the tokens of answers, 0 at others.
 
     Raises:
-        InputError: the source cannot be read or is empty.
+        InputError: the source cannot be read or is empty, or a conversation cannot be rendered.
     """
+    if source.format != "text":
+        return _rendered(source, tokenizer)
     texts = load_texts(source)
     about = (texts._fingerprint, tokenizer_fingerprint(tokenizer), tokenizer.truncation_side, source.max_length)
     return texts.map(
@@ -43,10 +52,27 @@ def tokenised(source: TextSource, tokenizer: PreTrainedTokenizerBase) -> Dataset
     )
 
 
+def row_of(record: Mapping[str, Any], topic: int, number: int) -> Row:
+    """A row of a tokenised stream.
+
+    Args:
+        record: of the dataset that `tokenised` gives.
+        topic: the row's.
+        number: one that no other row of the stream has.
+
+    Example:
+        >>> row_of({"input_ids": [5, 6, 7], "answer": [0, 0, 1]}, 0, 3).prompt
+        frozenset({0, 1})
+    """
+    prompt = frozenset(place for place, own in enumerate(record.get("answer", ())) if not own)
+    return Row(record["input_ids"], topic, number, prompt=prompt)
+
+
 def collate(rows: Sequence[Row], *, padding_side: str, padding_id: int) -> Batch:
     """Pads rows to the longest of them.
 
-    Neither an inserted token nor the one after it, which is predicted from it, has a label.
+    Neither an inserted token nor the one after it, which is predicted from it, has a label, nor has one of a prompt,
+    but the one after it has.
 
     Args:
         rows: of one stream.
@@ -60,6 +86,9 @@ def collate(rows: Sequence[Row], *, padding_side: str, padding_id: int) -> Batch
         >>> batch = collate([Row([5, 6, 7, 8], 0, 3, frozenset({1}))], padding_side="left", padding_id=0)
         >>> batch["loss_mask"].tolist(), batch["labels"].tolist()
         ([[1, 0, 1, 1]], [[5, -100, -100, 8]])
+        >>> batch = collate([Row([5, 6, 7, 8], 0, 3, prompt=frozenset({0, 1}))], padding_side="left", padding_id=0)
+        >>> batch["loss_mask"].tolist(), batch["labels"].tolist()
+        ([[0, 0, 1, 1]], [[-100, -100, 7, 8]])
     """
     length = max(len(row.input_ids) for row in rows)
     ids = [_pad(row.input_ids, padding_id, length, padding_side) for row in rows]
@@ -79,9 +108,51 @@ def collate(rows: Sequence[Row], *, padding_side: str, padding_id: int) -> Batch
 
 
 def _own(row: Row, before: int) -> list[int]:
-    """1 where neither the row's token nor so many before it are inserted."""
+    """1 where neither the row's token nor so many before it are inserted, and it is of no prompt."""
     places = range(len(row.input_ids))
-    return [int(row.inserted.isdisjoint(range(place - before, place + 1))) for place in places]
+    return [
+        int(place not in row.prompt and row.inserted.isdisjoint(range(place - before, place + 1))) for place in places
+    ]
+
+
+def _rendered(source: TextSource, tokenizer: PreTrainedTokenizerBase) -> Dataset:
+    """The rows of a source of conversations."""
+    conversations = load_conversations(source)
+    rendering = Rendering(tokenizer, chat_template(source.chat_template, tokenizer, source.path))
+    about = (
+        "conversations",
+        conversations._fingerprint,
+        tokenizer_fingerprint(tokenizer),
+        {name: str(token) for name, token in tokenizer.special_tokens_map.items()},  # which a template may name
+        tokenizer.truncation_side,
+        source.max_length,
+        rendering.template,
+        source.loss_on,
+    )
+    return conversations.map(
+        lambda messages, index: _cut(rendering, messages, source, f"{source.path}, row {index + 1}"),
+        input_columns=["messages"],
+        with_indices=True,
+        remove_columns=conversations.column_names,
+        new_fingerprint=Hasher.hash(about),
+        desc=f"Rendering {source.path}",
+    )
+
+
+def _cut(rendering: Rendering, messages: Sequence[Message], source: TextSource, place: str) -> dict[str, list[int]]:
+    """A row that is not too long."""
+    left = rendering.tokenizer.truncation_side == "left"
+    kept = slice(-source.max_length, None) if left else slice(source.max_length)
+    if source.loss_on == "all":
+        return {"input_ids": rendering.whole(messages, place)[kept]}
+    ids, answer = rendering.answers(messages, place)
+    # The first token of a row is predicted from nothing.
+    if not any(answer[kept][1:]):
+        raise InputError(
+            f"{place}: no token of the answer is among the {source.max_length} that are kept of {len(ids)}; raise "
+            "`max_length` of the source, or remove the row"
+        )
+    return {"input_ids": ids[kept], "answer": answer[kept]}
 
 
 def _pad(values: list[int], filler: int, length: int, side: str) -> list[int]:

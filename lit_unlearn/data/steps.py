@@ -10,7 +10,7 @@ from lit_unlearn import randomness
 from lit_unlearn.data.mixing import RowMixing
 from lit_unlearn.data.order import by_length, lengths
 from lit_unlearn.data.preferred_answers import PreferredAnswers
-from lit_unlearn.data.rows import Row, collate
+from lit_unlearn.data.rows import Row, collate, row_of
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch
 
@@ -123,7 +123,7 @@ class PairedSteps(Dataset[dict[str, Batch]]):
         found: list[Row] = []
         for place in range(begin, begin + size):
             turn, index = self._index(place, rows, tag)
-            row = Row(rows[index]["input_ids"], topic, offset + index)
+            row = row_of(rows[index], topic, offset + index)
             found.append(row if mixing is None else mixing(row, turn))
         return collate(found, padding_side=self.padding[0], padding_id=self.padding[1])
 

@@ -1,19 +1,24 @@
-"""Text sources: hub datasets and local files."""
+"""Text sources: hub datasets and local files, of plain texts or of conversations."""
 
 import glob
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
-from datasets import Dataset, Features, Value, load_dataset
+from datasets import Dataset, Features, List, Value, load_dataset
 from datasets.exceptions import DatasetsError
 
-from lit_unlearn.data.files import LOCAL_SUFFIXES, read_files
+from lit_unlearn.data.conversations import conversation, plain
+from lit_unlearn.data.files import LOCAL_SUFFIXES, kind, read_files, read_records
+from lit_unlearn.data.formats import FIELDS, Format, suggested
 from lit_unlearn.errors import InputError
 
 _TEXT_TYPES = (Value("string"), Value("large_string"))
+_CONVERSATIONS = Features(
+    {"text": Value("string"), "messages": List({"role": Value("string"), "content": Value("string")})}
+)
 
 
 @dataclass(frozen=True)
@@ -28,13 +33,30 @@ class TextSource:
     split: str = "train"
     """Split of the hub dataset."""
     column: str = "text"
-    """The field or column that holds the text."""
+    """The field or column that holds the text, of format text."""
     min_length: int = 50
-    """Rows with no more characters than this are dropped, as published: headings and blank lines."""
+    """Rows of format text with no more characters than this are dropped, as published: headings and blank lines."""
     max_length: int = 512
     """Rows are cut after this many tokens."""
+    format: Format = "text"
+    """What a record holds: a text, chat `messages`, or `prompt` and `completion`, or `question` and `answer`. All but
+    text are rendered with a chat template."""
+    chat_template: str | None = None
+    """The chat template, as text or as the path of a .jinja file; None takes that of the model's tokenizer."""
+    loss_on: Literal["answer", "all"] = "answer"
+    """Of a conversation, the losses run over the assistant's answers alone, or over all tokens."""
 
     def __post_init__(self) -> None:
+        if self.format == "text" and self.chat_template is not None:
+            raise InputError(
+                f"{self.path}: chat_template is for conversations; set `format` to messages, prompt_completion or "
+                "question_answer, or remove it"
+            )
+        if self.format != "text" and self.column != "text":
+            raise InputError(
+                f"{self.path}: column is for format text; {self.format} has field {' and '.join(FIELDS[self.format])}: "
+                "remove it, and rename the fields if need be"
+            )
         if self.max_length < 1 or self.min_length < 0:
             raise InputError(
                 f"{self.path}: max_length {self.max_length} and min_length {self.min_length} cannot be; give 1 or more "
@@ -52,7 +74,9 @@ class TextSource:
             >>> TextSource("folder/texts.jsonl").shown().split(",")[0]
             "TextSource(path='texts.jsonl'"
         """
-        return str(replace(self, path=Path(self.path).name) if self.is_local() else self)
+        template = self.chat_template
+        named = template and (Path(template).name if template.endswith(".jinja") else template)
+        return str(replace(self, path=Path(self.path).name if self.is_local() else self.path, chat_template=named))
 
 
 class HubError(InputError):
@@ -83,11 +107,13 @@ def check_hub_name(path: str, suffixes: Sequence[str]) -> None:
 
 
 def load_texts(source: TextSource) -> Dataset:
-    """The rows of a source that are long enough: a dataset with one column, `text`.
+    """The rows of a source that are long enough: a dataset with one column, `text`; conversations as plain text.
 
     Raises:
         InputError: the source is not there, not readable or empty; a local file's error names the line.
     """
+    if source.format != "text":
+        return load_conversations(source).select_columns(["text"])
     texts = _from_files(source) if source.is_local() else _from_hub(source)
     texts = texts.filter(
         _long_enough,
@@ -103,6 +129,18 @@ def load_texts(source: TextSource) -> Dataset:
     return texts
 
 
+def load_conversations(source: TextSource) -> Dataset:
+    """The rows of a source of another format than text: columns `messages` and, as plain text, `text`.
+
+    Raises:
+        InputError: the source is not there, not readable or empty; a local file's error names the line.
+    """
+    rows = _from_files(source) if source.is_local() else _from_hub(source)
+    if len(rows) == 0:
+        raise InputError(f"{source.path}: no rows; check the source")
+    return rows
+
+
 def _from_files(source: TextSource) -> Dataset:
     paths = _paths(source.path)
     # Size and time are part of the cache's key: a changed file is read again.
@@ -110,8 +148,8 @@ def _from_files(source: TextSource) -> Dataset:
     try:
         dataset = Dataset.from_generator(
             _records,
-            features=Features({"text": Value("string")}),
-            gen_kwargs={"paths": tuple(paths), "column": source.column, "stamps": stamps},
+            features=Features({"text": Value("string")}) if source.format == "text" else _CONVERSATIONS,
+            gen_kwargs={"paths": tuple(paths), "column": source.column, "stamps": stamps, "kind": source.format},
         )
     except Exception as error:
         if isinstance(error.__cause__, InputError):
@@ -128,13 +166,27 @@ def _paths(path: str) -> list[str]:
     return paths
 
 
-def _records(paths: Sequence[str], column: str, stamps: Any) -> Iterator[dict[str, str]]:
+def _records(paths: Sequence[str], column: str, stamps: Any, kind: Format) -> Iterator[dict[str, Any]]:
     del stamps
-    texts = read_files(paths, column)
-    first = next(texts, None)
+    if kind == "text":
+        rows: Iterator[dict[str, Any]] = ({"text": text} for text in read_files(paths, column))
+    else:
+        rows = (_row(record, kind, place) for path in paths for place, record in _conversations(path))
+    first = next(rows, None)
     if first is None:
         raise InputError(f"{', '.join(paths)}: no rows; check the source")
-    yield from ({"text": text} for text in itertools.chain([first], texts))
+    yield from itertools.chain([first], rows)
+
+
+def _conversations(path: str) -> Iterator[tuple[str, Any]]:
+    if kind(path) == "txt":
+        raise InputError(f"{path}: a text file has no fields; set `format: text`, or give .jsonl, .json or .parquet")
+    return read_records(path)
+
+
+def _row(record: Any, kind: Format, place: str) -> dict[str, Any]:
+    messages = conversation(record, kind, place)
+    return {"text": plain(messages), "messages": messages}
 
 
 def _from_hub(source: TextSource) -> Dataset:
@@ -144,14 +196,30 @@ def _from_hub(source: TextSource) -> Dataset:
     except (OSError, ValueError, DatasetsError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise HubError(source.path, reason) from error
+    if source.format != "text":
+        return _conversations_of(dataset, source)
     columns = [name for name, feature in dataset.features.items() if feature in _TEXT_TYPES]
     if source.column not in columns:
+        other = suggested(dataset.features)
         raise InputError(
             f"{source.path}: no column {source.column!r} of text; set `column` to the one with the text "
-            f"({', '.join(columns) or 'it has none'})"
+            f"({', '.join(columns) or 'it has none'})" + (f", or `format` of the source to {other}" if other else "")
         )
     texts = dataset.select_columns([source.column])
     return cast(Dataset, texts if source.column == "text" else texts.rename_column(source.column, "text"))
+
+
+def _conversations_of(dataset: Dataset, source: TextSource) -> Dataset:
+    """The conversations of a hub dataset."""
+    return cast(
+        Dataset,
+        dataset.map(
+            lambda record, index: _row(record, source.format, f"{source.path}, row {index + 1}"),
+            with_indices=True,
+            remove_columns=dataset.column_names,
+            features=_CONVERSATIONS,
+        ),
+    )
 
 
 def _long_enough(texts: Sequence[str | None], indices: Sequence[int], *, path: str, min_length: int) -> list[bool]:

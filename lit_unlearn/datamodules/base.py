@@ -27,10 +27,13 @@ from lit_unlearn.losses.contract import Batch
 from lit_unlearn.models.loading import load_config
 from lit_unlearn.models.source import ModelSource, source_of
 from lit_unlearn.models.tokenizer import load_tokenizer
+from lit_unlearn.questions.baselines import Baselines, baselines
 from lit_unlearn.questions.batches import Query
+from lit_unlearn.questions.cloze import Cloze
 from lit_unlearn.questions.perturbation import Control, Perturbation
 from lit_unlearn.questions.prompt_limit import Cut, cut_prompts, longest_prompt
 from lit_unlearn.questions.sets import (
+    DEFAULT,
     EvaluationSource,
     Variant,
     asked_together,
@@ -176,6 +179,12 @@ class UnlearnDataModule(L.LightningDataModule):
         """How many prompts of each variant, by its log key, are longer than the model's limit."""
         return self._cut
 
+    @property
+    def baselines(self) -> dict[str, Baselines]:
+        """Of each evaluation set, by its name, the accuracies of rules that read no question."""
+        clean = {variant: asked for variant, asked in self._asked.items() if variant.perturbation == DEFAULT}
+        return {variant.questions: baselines(asked) for variant, asked in clean.items()}
+
     def perturbations(self) -> dict[Variant, Perturbation | Control]:
         """What perturbs the questions of each perturbed set and of each control."""
         if self.evaluation is None:
@@ -281,12 +290,12 @@ class UnlearnDataModule(L.LightningDataModule):
             return {}
         return variants(self.evaluation, **self._texts(), tokenizer=self._tokenizer)
 
-    def _encoded(self) -> tuple[dict[Variant, list[Query]], dict[str, Cut]]:
+    def _encoded(self) -> tuple[dict[Variant, list[Query | Cloze]], dict[str, Cut]]:
         """The queries of every evaluation set, and how many of them are cut."""
         if self.evaluation is None:
             return {}, {}
         limit = longest_prompt(self._model_config(), self._tokenizer)
-        queries = encoded(self._asked, self._tokenizer, max_length=limit)
+        queries = encoded(self._asked, self._tokenizer, max_length=limit, cloze=self.evaluation.cloze)
         named = {str(variant): found for variant, found in queries.items()}
         return queries, cut_prompts(named, limit, allowed=self.evaluation.allow_cut_prompts)
 

@@ -15,12 +15,14 @@ class Batch(TypedDict):
     attention_mask: Tensor
     """`[batch, seq]`, 1 at real tokens."""
     labels: Tensor
-    """`[batch, seq]`, `input_ids` with -100 at padding, at tokens that forget-token mixing inserted, and at those right
-    after them; position t is predicted from t - 1, if that is a real token."""
+    """`[batch, seq]`, `input_ids` with -100 at padding, at tokens that forget-token mixing inserted and those right
+    after them, and at prompts where losses run over answers alone; position t is predicted from t - 1, if that is a
+    real token."""
     loss_mask: Tensor
-    """`[batch, seq]`, 1 at the positions over which a mean runs: the real tokens, but for inserted ones. Hidden states
-    and logits of position t are left out if and only if t is inserted: the logits at t - 1, which predict it, count. A
-    likelihood counts neither an inserted token nor one predicted from it, as `labels` has it."""
+    """`[batch, seq]`, 1 at the positions over which a mean runs: the real tokens, but for inserted ones and, where
+    losses run over answers alone, prompts. Hidden states and logits of position t are left out if and only if t is one
+    of those: the logits at t - 1, which predict it, count. A likelihood counts neither an inserted token nor one
+    predicted from it, but the first token of an answer, as `labels` has it."""
     topic: Tensor
     """`[batch]`, the index of each row's topic."""
     row: Tensor

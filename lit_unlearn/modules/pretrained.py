@@ -23,7 +23,14 @@ from lit_unlearn.models.sharded_loading import load
 from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.weight_files import WeightFiles
 from lit_unlearn.modules.protocols import HasVocabulary, datamodule_of
-from lit_unlearn.questions.scores import Evaluation, choice_scores, evaluate_choices, text_scores
+from lit_unlearn.questions.scores import (
+    Evaluation,
+    choice_scores,
+    evaluate_choices,
+    evaluate_options,
+    option_scores,
+    text_scores,
+)
 from lit_unlearn.running.partial_forward import run_layers
 
 
@@ -104,7 +111,9 @@ class PretrainedModule(L.LightningModule):
         return run()
 
     def answers(self, batch: Any) -> Evaluation:
-        """What the model answers to questions."""
+        """What the model answers to questions, asked for a letter or (cloze) for the likeliest text."""
+        if "option" in batch:
+            return evaluate_options(option_scores(self.updated, self.layers, batch), batch)
         evaluation = evaluate_choices(choice_scores(self.updated, batch), batch)
         if "texts" in batch:
             evaluation["text_logprob"] = text_scores(self.updated, self.layers, batch)[batch["valid"]]

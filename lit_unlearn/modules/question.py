@@ -99,7 +99,7 @@ class QuestionModule(PretrainedModule):
         return {"pretrained": source.name, "revision": source.revision, "precision": str(self.trainer.precision)}
 
     def _evaluate(self, stage: str, batch: Any) -> Evaluation | HeldOut:
-        if "choices" in batch:
+        if "number" in batch:  # of questions; a pair of held-out batches has streams
             return self.answers(batch)
         found = self.held_out(batch)
         self._log_held_out(stage, {}, found, rows=len(batch["forget"]["row"]))

@@ -516,7 +516,7 @@ class UnlearnModule(PretrainedModule):
         self.log("train/tokens_per_second", self.total(self._measurements.throughput.rate()), prog_bar=True)
 
     def _evaluate(self, stage: str, batch: Any) -> Evaluation | HeldOut | None:
-        if "choices" in batch:
+        if "number" in batch:  # of questions; a pair of held-out batches has streams
             return self.answers(batch)
         found = None if is_partial(self.updated) else self.held_out(batch)
         self._log_held_out(stage, self._held_out_losses(batch), found, rows=len(batch["forget"]["row"]))

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple, NotRequired, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict, TypeVar
 
 import torch
 from torch import Tensor
@@ -10,10 +10,13 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from transformers import PreTrainedTokenizerBase
 
 from lit_unlearn.errors import InputError
+from lit_unlearn.questions.answer_key import LETTERS
 from lit_unlearn.questions.answer_texts import AnswerText, TextRows, collate_texts, encode_texts
-from lit_unlearn.questions.packing import Packed, pack, packed_length
-from lit_unlearn.questions.source import LETTERS, Question, prompt
+from lit_unlearn.questions.packing import Packed, alike, pack, packed_length
+from lit_unlearn.questions.shares import Size, each, fitting, place
+from lit_unlearn.questions.source import Question, prompt
 
+AnyBatch = TypeVar("AnyBatch")
 _MOST = 8
 """Prompts in one row."""
 
@@ -23,7 +26,7 @@ class Query(NamedTuple):
 
     input_ids: list[int]
     choices: list[int]
-    """The tokens of " A" to " D"."""
+    """The tokens of its options' letters, " A" and those after it."""
     answer: int
     number: int
     variant: int = 0
@@ -42,7 +45,7 @@ class QueryBatch(TypedDict):
     attention_mask: Tensor
     """`[batch, seq]`, 0 at padding."""
     choices: Tensor
-    """`[batch, 4]`, the tokens of the letters."""
+    """`[batch, options]`, the tokens of the letters; -1 where a question has fewer options than others."""
     answer: Tensor
     """`[batch]`, index of the right option."""
     number: Tensor
@@ -73,18 +76,18 @@ def encode(
         texts: with the right answers' texts.
 
     Raises:
-        InputError: no questions, or the tokenizer's " A" to " D" are not four different tokens.
+        InputError: no questions, or the tokenizer's letters are not different single tokens.
     """
     if not questions:
         raise InputError("questions: none to encode; check their source")
     prompts = [prompt(question) for question in questions]
     # Every prompt ends in the same line, so the tokens after it are the same for all.
-    letters = _letters(prompts[0], tokenizer)
+    letters = _letters(prompts[0], tokenizer, max(len(question.choices) for question in questions))
     answers = encode_texts(questions, tokenizer, max_length=max_length) if texts else [None] * len(questions)
     return [
         Query(
             ids[-max_length:] if max_length else ids,
-            letters,
+            letters[: len(question.choices)],
             question.answer,
             question.number,
             cut=max_length is not None and len(ids) > max_length,
@@ -113,47 +116,51 @@ class QueryBatches(Dataset[QueryBatch]):
     ) -> None:
         self.padding_id = padding_id
         self.share = share
-        self._batches = _batches(_together(queries, max_tokens), max_tokens)
+        self._batches = fitting(_together(queries, max_tokens), max_tokens, size=_size)
         # What fills up a batch without a text: under FSDP every process runs the model as often as every other.
         self._filler = next((query.text for query in queries if query.text is not None), None)
 
     def __len__(self) -> int:
         """Batches of each process."""
-        return -(-len(self._batches) // self.share[1])
+        return each(len(self._batches), self.share)
 
     def __getitem__(self, index: int) -> QueryBatch:
-        rank, world = self.share
-        place = range(rank, world * len(self), world)[index]
-        if place < len(self._batches):
-            return self._collate(self._batches[place], valid=True)
-        return self._collate([self._batches[-1][-1][:1]], valid=False)
+        found = place(index, len(self._batches), self.share)
+        if found is None:
+            return self._collate([self._batches[-1][-1][:1]], valid=False)
+        return self._collate(self._batches[found], valid=True)
 
     def _collate(self, parts: Sequence[Sequence[Query]], *, valid: bool) -> QueryBatch:
         batch = _collate(parts, self.padding_id, valid=valid)
         if self._filler is not None:
             every = enumerate(query.text for part in parts for query in part)
-            texts = {row: text for row, text in every if text is not None}
-            batch["texts"] = collate_texts(texts or {-1: self._filler}, padding_id=self.padding_id)
+            texts = {row: text for row, text in every if text is not None} or {-1: self._filler}
+            batch["texts"] = collate_texts([*texts.values()], [*texts], padding_id=self.padding_id)
         return batch
 
 
-def query_loader(batches: QueryBatches, *, num_workers: int = 0) -> DataLoader[QueryBatch]:
+def query_loader(batches: Dataset[AnyBatch], *, num_workers: int = 0) -> DataLoader[AnyBatch]:
     """The batches of one process, in their order."""
     # A DistributedSampler of one replica: Lightning would share the batches of any other out once more.
-    sampler: DistributedSampler[QueryBatch] = DistributedSampler(batches, num_replicas=1, rank=0, shuffle=False)
+    sampler: DistributedSampler[AnyBatch] = DistributedSampler(batches, num_replicas=1, rank=0, shuffle=False)
     return DataLoader(batches, sampler=sampler, batch_size=None, num_workers=num_workers)
 
 
-def _letters(context: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The token of each letter: what the harness' `_encode_pair` leaves after the context's tokens."""
+def _letters(context: str, tokenizer: PreTrainedTokenizerBase, count: int) -> list[int]:
+    """The token of each of so many letters: what the harness' `_encode_pair` leaves after the context's tokens."""
     start = len(tokenizer.encode(context))
-    tokens = {letter: tokenizer.encode(f"{context} {letter}")[start:] for letter in LETTERS}
-    if any(len(ids) != 1 for ids in tokens.values()) or len({ids[0] for ids in tokens.values()}) < len(LETTERS):
+    tokens = {letter: tokenizer.encode(f"{context} {letter}")[start:] for letter in LETTERS[:count]}
+    if any(len(ids) != 1 for ids in tokens.values()) or len({ids[0] for ids in tokens.values()}) < count:
         raise InputError(
-            f"tokenizer {tokenizer.name_or_path!r}: ' A' to ' D' must be four different single tokens, they are "
-            f"{list(tokens.values())}; give the model's own tokenizer, or evaluate with lm_eval, which sums tokens"
+            f"tokenizer {tokenizer.name_or_path!r}: ' A' to ' {LETTERS[count - 1]}' must be {count} different single "
+            f"tokens, they are {list(tokens.values())}; give the model's own tokenizer, ask with `format: cloze`, or "
+            "evaluate with lm_eval, which sums tokens"
         )
     return [ids[0] for ids in tokens.values()]
+
+
+def _size(part: Sequence[Query]) -> Size:
+    return Size(len(part), max(len(query.input_ids) for query in part))
 
 
 def _together(queries: Sequence[Query], max_tokens: int) -> list[list[Query]]:
@@ -165,38 +172,20 @@ def _together(queries: Sequence[Query], max_tokens: int) -> list[list[Query]]:
         at_once = min(_MOST, max(1, max_tokens // max(len(row.input_ids) for row in rows)))
         for start in range(0, len(rows), at_once):
             part = rows[start : start + at_once]
-            parts += [part] if _alike(part) else [[row] for row in part]
+            parts += [part] if alike([row.input_ids for row in part]) else [[row] for row in part]
     return sorted(parts, key=lambda part: -packed_length([query.input_ids for query in part]))
-
-
-def _alike(part: Sequence[Query]) -> bool:
-    """Whether the rows have so much in common that it is worth a long row, whose attention takes more."""
-    prompts = [row.input_ids for row in part]
-    return 3 * packed_length(prompts) <= 2 * sum(map(len, prompts))
-
-
-def _batches(parts: Sequence[list[Query]], max_tokens: int) -> list[list[list[Query]]]:
-    """As many parts at once as the tokens allow, at least one."""
-    batches: list[list[list[Query]]] = []
-    rows = longest = 0
-    for part in parts:
-        rows, longest = rows + len(part), max(longest, *(len(query.input_ids) for query in part))
-        if not batches or rows * longest > max_tokens:
-            batches.append([])
-            rows, longest = len(part), max(len(query.input_ids) for query in part)
-        batches[-1].append(part)
-    return batches
 
 
 def _collate(parts: Sequence[Sequence[Query]], padding_id: int, *, valid: bool) -> QueryBatch:
     queries = [query for part in parts for query in part]
     length = max(len(query.input_ids) for query in queries)
+    options = max(len(query.choices) for query in queries)
     padding = [length - len(query.input_ids) for query in queries]
     rows = [[padding_id] * count + query.input_ids for count, query in zip(padding, queries, strict=True)]
     batch = QueryBatch(
         input_ids=torch.tensor(rows),
         attention_mask=torch.tensor([[0] * count + [1] * (length - count) for count in padding]),
-        choices=torch.tensor([query.choices for query in queries]),
+        choices=torch.tensor([query.choices + [-1] * (options - len(query.choices)) for query in queries]),
         answer=torch.tensor([query.answer for query in queries]),
         number=torch.tensor([query.number for query in queries]),
         variant=torch.tensor([query.variant for query in queries]),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lit_unlearn.errors import InputError
+from lit_unlearn.questions.baselines import Baselines
 from lit_unlearn.questions.prompt_limit import Cut
 from lit_unlearn.questions.sets import DEFAULT, Variant
 from lit_unlearn.questions.statistics import Estimate, accuracy, drop, flip_rate, mean
@@ -17,20 +18,24 @@ Outcomes = dict[str, list[float]]
 """Of one variant, by question: `correct` (0 or 1), `prediction` and `number`, which are integers.
 
 Where the module says so, also `letter_logprob` and `text_logprob` in nats: log-probabilities of the right answer's
-letter over the whole vocabulary, and of its text after the question without options.
+letter over the whole vocabulary, and of its text after the question without options; and of a cloze set `correct_norm`
+and `prediction_norm`, of the option that is likeliest per character.
 """
 Measured = dict[str, float | str | None]
-"""Of one variant: `accuracy`, `letter_logprob` and `text_logprob`, of a perturbed one also `accuracy_drop` and
-`flip_rate`, each with `…_error`; `commonest`, the letter that is predicted most often (of equally many the first),
-`commonest_share` of all answers, and `collapse_rate`, the share of wrong answers that are that letter (None: none is
-wrong).
+"""Of one variant: `accuracy`, `letter_logprob` and `text_logprob`, of a cloze set `accuracy_norm` (the harness'
+acc_norm), of a perturbed one also `accuracy_drop` and `flip_rate`, each with `…_error`; `commonest`, the letter that is
+predicted most often (of equally many the first), `commonest_share` of all answers, and `collapse_rate`, the share of
+wrong answers that are that letter (None: none is wrong).
 
 Where cut prompts are counted, also `cut` and `cut_share`: those that lost their beginning.
 """
 HeldOut = dict[str, dict[str, list[float]]]
 """Of each stream's held-out rows: `row`, their numbers, and `nll`, nats per token."""
 LOGPROBS = ("letter_logprob", "text_logprob")
-_LOGGED = ("accuracy", "accuracy_drop", "flip_rate", "commonest_share", "collapse_rate", *LOGPROBS)
+_COUNTED = ("correct", "prediction", "number")
+_NORM = ("correct_norm", "prediction_norm")
+_LOGGED = ("accuracy", "accuracy_norm", "accuracy_drop", "flip_rate", "commonest_share", "collapse_rate", *LOGPROBS)
+_WHERE_ANY = ("per character", "log p letter", "log p text")
 _DIGITS = 6
 """Decimals that are kept of what is not counted."""
 
@@ -43,11 +48,11 @@ def joined(batches: Sequence[Mapping[str, Tensor]]) -> Outcomes:
     Raises:
         InputError: `correct`, `prediction` or `number` is missing.
     """
-    names = ("correct", "prediction", "number")
-    missing = [name for name in names if name not in batches[0]]
+    missing = [name for name in _COUNTED if name not in batches[0]]
     if missing:
-        raise InputError(f"validation_step: no {missing[0]!r} for questions; return {', '.join(names)}, [rows] each")
-    counted = {name: torch.cat([batch[name] for batch in batches]).int().tolist() for name in (*names, "variant")}
+        raise InputError(f"validation_step: no {missing[0]!r} for questions; return {', '.join(_COUNTED)}, [rows] each")
+    names = [*_COUNTED, "variant", *(name for name in _NORM if all(name in batch for batch in batches))]
+    counted = {name: torch.cat([batch[name] for batch in batches]).int().tolist() for name in names}
     told = [name for name in LOGPROBS if all(name in batch for batch in batches)]
     return counted | {name: _rounded(torch.cat([batch[name] for batch in batches])) for name in told}
 
@@ -142,13 +147,18 @@ def log_values(measured: Mapping[Variant, Measured], *, forget: Sequence[str]) -
     return values
 
 
-def accuracy_table(measured: Mapping[Variant, Measured]) -> str:
+def accuracy_table(measured: Mapping[Variant, Measured], guesses: Mapping[str, Baselines] | None = None) -> str:
     """The numbers in percent, log-probabilities in nats, with standard errors, as text.
 
-    Log-probabilities and cut prompts have a column where there are any.
+    Accuracies per character, log-probabilities and cut prompts have a column where there are any.
+
+    Args:
+        measured: of each variant.
+        guesses: of each set, by its name, the accuracies of rules that read no question; rows at the end.
     """
     columns = {
         "accuracy": [_percent(row, "accuracy") for row in measured.values()],
+        "per character": [_percent(row, "accuracy_norm") for row in measured.values()],
         "drop": [_percent(row, "accuracy_drop") for row in measured.values()],
         "flipped": [_percent(row, "flip_rate") for row in measured.values()],
         "commonest": [f"{row['commonest']} {_percent(row, 'commonest_share')}" for row in measured.values()],
@@ -156,14 +166,15 @@ def accuracy_table(measured: Mapping[Variant, Measured]) -> str:
         "log p letter": [_nats(row, "letter_logprob") for row in measured.values()],
         "log p text": [_nats(row, "text_logprob") for row in measured.values()],
     }
-    shown = {name: cells for name, cells in columns.items() if any(cells) or "log p" not in name}
+    shown = {name: cells for name, cells in columns.items() if any(cells) or name not in _WHERE_ANY}
     if any(row.get("cut") for row in measured.values()):
         shown["cut prompts"] = [
             f"{row.get('cut') or 0:.0f} ({_percent(row, 'cut_share')} %)" for row in measured.values()
         ]
     rows = zip(*shown.values(), strict=True)
     lines = [["questions", *shown], *([str(variant), *row] for variant, row in zip(measured, rows, strict=True))]
-    return "\n".join(aligned(lines, numbers=True))
+    unread = [[name, cell, *[""] * (len(shown) - 1)] for name, cell in _guessed(guesses or {})]
+    return "\n".join(aligned(lines + unread, numbers=True))
 
 
 def held_out_line(found: HeldOut) -> str:
@@ -176,6 +187,8 @@ def held_out_line(found: HeldOut) -> str:
 def _measure(variant: Variant, asked: Mapping[Variant, Mapping[str, Sequence[float]]]) -> Measured:
     correct, prediction = _tensors(asked[variant])
     row = _pair("accuracy", accuracy(correct)) | _commonest(correct, prediction)
+    if "correct_norm" in asked[variant]:
+        row |= _pair("accuracy_norm", accuracy(torch.tensor(asked[variant]["correct_norm"])))
     for name in LOGPROBS:
         if name in asked[variant]:
             row |= _pair(name, mean(torch.tensor(asked[variant][name])))
@@ -184,6 +197,16 @@ def _measure(variant: Variant, asked: Mapping[Variant, Mapping[str, Sequence[flo
         row |= _pair("accuracy_drop", drop(clean_correct, correct))
         row |= _pair("flip_rate", flip_rate(clean_prediction, prediction))
     return row
+
+
+def _guessed(guesses: Mapping[str, Baselines]) -> list[tuple[str, str]]:
+    """The names and accuracies of rules that read no question."""
+    rules = [
+        (f"{name}: {rule}", _pair("accuracy", estimate))
+        for name, one in guesses.items()
+        for rule, estimate in (("longest option", one.longest), (f"always {one.letter}", one.always))
+    ]
+    return [(name, _percent(row, "accuracy")) for name, row in rules]
 
 
 def _cut(cut: Cut | None) -> Measured:

@@ -29,44 +29,71 @@ class Packed(TypedDict):
 _PADDING = (0, -1, 0, 0)
 
 
-def common(one: Sequence[int], other: Sequence[int]) -> int:
-    """With how many tokens of `one` `other` begins, its last token left out, whose states are asked for.
+def common(one: Sequence[int], other: Sequence[int], *, asked: int = 1) -> int:
+    """With how many tokens of `one` `other` begins, its last tokens left out, whose states are asked for.
+
+    Args:
+        one: a prompt.
+        other: another.
+        asked: how many tokens of it are left out.
 
     Example:
-        >>> common([5, 6, 7], [5, 6, 8, 9]), common([5, 6], [5, 6])
-        (2, 1)
+        >>> common([5, 6, 7], [5, 6, 8, 9]), common([5, 6], [5, 6]), common([5, 6, 7], [5, 6, 8], asked=2)
+        (2, 1, 1)
     """
-    limit = min(len(one), len(other) - 1)
+    limit = min(len(one), len(other) - asked)
     return next((place for place in range(limit) if one[place] != other[place]), limit)
 
 
-def packed_length(prompts: Sequence[Sequence[int]]) -> int:
+def packed_length(prompts: Sequence[Sequence[int]], asked: Sequence[int] | None = None) -> int:
     """Tokens of a row of prompts.
+
+    Args:
+        prompts: as token ids.
+        asked: of each, of how many last tokens the states are asked for; None is of one.
 
     Example:
         >>> packed_length([[5, 6, 7], [5, 6, 8, 9]])
         5
     """
-    return sum(len(prompt) - common(prompts[0], prompt) * (index > 0) for index, prompt in enumerate(prompts))
+    return sum(map(len, prompts)) - sum(_shared(prompts, asked))
 
 
-def pack(rows: Sequence[Sequence[Sequence[int]]], width: int) -> Packed:
+def alike(prompts: Sequence[Sequence[int]], asked: Sequence[int] | None = None) -> bool:
+    """Whether prompts have so much in common that it is worth a long row, whose attention takes more.
+
+    Args:
+        prompts: as token ids.
+        asked: as in `packed_length`.
+    """
+    return 3 * packed_length(prompts, asked) <= 2 * sum(map(len, prompts))
+
+
+def pack(rows: Sequence[Sequence[Sequence[int]]], width: int, asked: Sequence[Sequence[int]] | None = None) -> Packed:
     """Packs prompts.
 
     Args:
         rows: the prompts of each row, as token ids.
         width: of the batch's `input_ids`, in which all prompts stand one below the other, padded to the left.
+        asked: of each prompt, of how many last tokens the states are asked for, which are its own; None is of one.
     """
     packed: list[list[tuple[int, int, int, int]]] = []
     last: list[int] = []
-    length = max(map(packed_length, rows))
-    for row in rows:
+    counts: Sequence[Sequence[int] | None] = asked or [None] * len(rows)
+    length = max(packed_length(row, count) for row, count in zip(rows, counts, strict=True))
+    for row, count in zip(rows, counts, strict=True):
         tokens: list[tuple[int, int, int, int]] = []
-        for index, prompt in enumerate(row):
-            shared = common(row[0], prompt) if index else 0
+        for prompt, shared in zip(row, _shared(row, count), strict=True):
             begin = width * (len(last) + 1) - len(prompt)
             tokens += [(begin + place, len(last), place, shared) for place in range(shared, len(prompt))]
             last.append(length * len(packed) + len(tokens) - 1)
         packed.append(tokens + [_PADDING] * (length - len(tokens)))
     token, prompt_of, position, shared_by = torch.tensor(packed).unbind(dim=-1)
     return Packed(token=token, prompt=prompt_of, position=position, shared=shared_by, last=torch.tensor(last))
+
+
+def _shared(prompts: Sequence[Sequence[int]], asked: Sequence[int] | None) -> list[int]:
+    """How many tokens of the first prompt each other takes as its own; of the first itself none."""
+    counts = asked or [1] * len(prompts)
+    first, *others = prompts
+    return [0, *(common(first, other, asked=count) for other, count in zip(others, counts[1:], strict=True))]

@@ -7,6 +7,7 @@ from typing import ClassVar, Protocol
 
 from lit_unlearn.data.draws import sample
 from lit_unlearn.errors import InputError
+from lit_unlearn.questions.answer_key import LETTERS
 from lit_unlearn.questions.inserts import Around
 from lit_unlearn.questions.source import Question
 
@@ -17,7 +18,7 @@ class Place(Protocol):
     around: ClassVar[Around]
     """What stands around a text there."""
     most: ClassVar[int | None]
-    """How many texts it takes at once; None is any number."""
+    """How many texts it takes at once, whatever the question; None is any number."""
 
     def put(self, question: Question, texts: Sequence[str], *, seed: int) -> Question:
         """The question with the texts in it."""
@@ -34,14 +35,23 @@ class Option:
     """
 
     around: ClassVar[Around] = Around("A. ", "\nA")
-    most: ClassVar[int | None] = 3
+    most: ClassVar[int | None] = len(LETTERS) - 1
 
     def put(self, question: Question, texts: Sequence[str], *, seed: int) -> Question:
-        """The question with wrong options replaced."""
+        """The question with wrong options replaced.
+
+        Raises:
+            InputError: it has fewer wrong options than there are texts.
+        """
         wrong = [index for index in range(len(question.choices)) if index != question.answer]
+        if len(texts) > len(wrong):
+            raise InputError(
+                f"perturbation.count: {len(texts)} texts at once cannot go to position 'option' of question "
+                f"{question.number}, which has {len(wrong)} wrong options; give 1 to {len(wrong)}"
+            )
         new = dict(zip(sample(wrong, len(texts), "option", seed, question.number), texts, strict=True))
-        a, b, c, d = (new.get(index, choice) for index, choice in enumerate(question.choices))
-        return replace(question, choices=(a, b, c, d))
+        choices = tuple(new.get(index, choice) for index, choice in enumerate(question.choices))
+        return replace(question, choices=choices)
 
 
 @dataclass(frozen=True)

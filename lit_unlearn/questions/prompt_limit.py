@@ -8,6 +8,7 @@ from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.batches import Query
+from lit_unlearn.questions.cloze import Cloze
 
 _CONFIGURED = ("n_positions", "max_position_embeddings", "n_ctx")
 _UNKNOWN = 2048
@@ -46,7 +47,7 @@ def longest_prompt(config: PretrainedConfig | None, tokenizer: PreTrainedTokeniz
     return _UNKNOWN if limit is None or limit == VERY_LARGE_INTEGER else int(limit)
 
 
-def cut_prompts(queries: Mapping[str, Sequence[Query]], limit: int, *, allowed: bool) -> dict[str, Cut]:
+def cut_prompts(queries: Mapping[str, Sequence[Query | Cloze]], limit: int, *, allowed: bool) -> dict[str, Cut]:
     """How many prompts of each set are cut.
 
     Args:

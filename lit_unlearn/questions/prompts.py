@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from lit_unlearn.questions.answer_key import LETTERS
 from lit_unlearn.questions.generations import Generation
 from lit_unlearn.questions.sets import DEFAULT, Variant
-from lit_unlearn.questions.source import LETTERS, Question, prompt
+from lit_unlearn.questions.source import Question, prompt
 
 
 def from_questions(asked: Mapping[Variant, Sequence[Question]], count: int) -> list[Generation]:

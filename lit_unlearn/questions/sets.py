@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from lit_unlearn.data.draws import Item
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.batches import Query, QueryBatch, QueryBatches, encode, query_loader
+from lit_unlearn.questions.cloze import Cloze, ClozeBatch, ClozeBatches, encode_cloze
 from lit_unlearn.questions.inserts import GivenText, Inserts, NGram, Sentence
 from lit_unlearn.questions.perturbation import Control, Perturbation
 from lit_unlearn.questions.places import Option, Place, Prefix, Stem, check_count
@@ -40,7 +41,8 @@ class PerturbationSource:
     """option: a text takes the place of a wrong option; stem: it stands after a drawn word of the question; prefix: on
     a line of its own before the question."""
     count: int = 1
-    """So many texts at once: for different wrong options (at most 3), after different words, on lines of their own."""
+    """So many texts at once: for different wrong options (at most as many as a question has), after different words, on
+    lines of their own."""
     similarity: Similarity | None = None
     """Draws from the n-grams that are most, about averagely (mean) or least similar to their own document; needs `n`
     and `file`."""
@@ -87,6 +89,18 @@ class EvaluationSource:
                     f"data.evaluation.perturbations.{label}.sets: there is no question set {unknown[0]!r}; choose from "
                     f"{', '.join(self.questions) or 'none'}"
                 )
+            alone = [name for name in self.cloze if source.sets is None or name in source.sets]
+            if alone and source.position == "option":
+                raise InputError(
+                    f"data.evaluation.perturbations.{label}.position: 'option' cannot perturb {alone[0]!r}, a cloze "
+                    "set: its options are scored one by one, so that a forget token in a wrong one cannot harm the "
+                    "others; take stem or prefix, or list only sets of letters in `sets`"
+                )
+
+    @property
+    def cloze(self) -> tuple[str, ...]:
+        """Names of the sets whose options are scored as texts."""
+        return tuple(name for name, source in self.questions.items() if source.format == "cloze")
 
 
 class Variant(NamedTuple):
@@ -164,30 +178,38 @@ def asked_together(asked: Iterable[Variant]) -> list[tuple[Variant, ...]]:
 
 
 def encoded(
-    asked: Mapping[Variant, Sequence[Question]], tokenizer: PreTrainedTokenizerBase, *, max_length: int
-) -> dict[Variant, list[Query]]:
-    """The queries of each variant; those of unperturbed questions with the right answers' texts.
+    asked: Mapping[Variant, Sequence[Question]],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    max_length: int,
+    cloze: Collection[str] = (),
+) -> dict[Variant, list[Query | Cloze]]:
+    """The queries of each variant; where letters are asked for, those of unperturbed ones with the answers' texts.
 
     Args:
         asked: the questions of each variant.
         tokenizer: the model's.
         max_length: from `longest_prompt`; longer prompts lose their beginning.
+        cloze: names of the sets whose options are scored as texts.
     """
     parts = [
         (variant, questions[start : start + _AT_ONCE])
         for variant, questions in asked.items()
         for start in range(0, len(questions), _AT_ONCE)
     ]
-    queries: dict[Variant, list[Query]] = {variant: [] for variant in asked}
+    queries: dict[Variant, list[Query | Cloze]] = {variant: [] for variant in asked}
     for variant, part in _shown(parts, "Tokenising questions"):
-        texts = variant.perturbation == DEFAULT
-        queries[variant] += encode(part, tokenizer, max_length=max_length, texts=texts)
+        if variant.questions in cloze:
+            queries[variant] += encode_cloze(part, tokenizer, max_length=max_length)
+        else:
+            texts = variant.perturbation == DEFAULT
+            queries[variant] += encode(part, tokenizer, max_length=max_length, texts=texts)
     return queries
 
 
 def query_loaders(
-    queries: Mapping[Variant, Sequence[Query]], *, max_tokens: int, share: tuple[int, int] = (0, 1)
-) -> list[DataLoader[QueryBatch]]:
+    queries: Mapping[Variant, Sequence[Query | Cloze]], *, max_tokens: int, share: tuple[int, int] = (0, 1)
+) -> list[DataLoader[QueryBatch] | DataLoader[ClozeBatch]]:
     """A loader for each question set, all its variants together, in the order of `asked_together`.
 
     Args:
@@ -196,16 +218,20 @@ def query_loaders(
         share: (rank, number of processes).
     """
     return [
-        query_loader(
-            QueryBatches(_numbered([queries[variant] for variant in variants]), max_tokens=max_tokens, share=share)
-        )
-        for variants in asked_together(queries)
+        _loader([queries[variant] for variant in variants], max_tokens, share) for variants in asked_together(queries)
     ]
 
 
-def _numbered(variants: Sequence[Sequence[Query]]) -> list[Query]:
-    """All queries, which know their variant."""
-    return [query._replace(variant=index) for index, queries in enumerate(variants) for query in queries]
+def _loader(
+    variants: Sequence[Sequence[Query | Cloze]], max_tokens: int, share: tuple[int, int]
+) -> DataLoader[QueryBatch] | DataLoader[ClozeBatch]:
+    """Of all variants of a set, which are of one kind; each query knows its variant."""
+    numbered = [query._replace(variant=index) for index, queries in enumerate(variants) for query in queries]
+    cloze = [query for query in numbered if isinstance(query, Cloze)]
+    if cloze:
+        return query_loader(ClozeBatches(cloze, max_tokens=max_tokens, share=share))
+    letters = [query for query in numbered if isinstance(query, Query)]
+    return query_loader(QueryBatches(letters, max_tokens=max_tokens, share=share))
 
 
 def _check_tokens(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> None:

@@ -32,10 +32,13 @@ BAD: dict[str, tuple[str, bytes | str, tuple[str, ...]]] = {
     "UTF-16": ("a.txt", LINE.encode("utf-16"), (UTF8, "0xff", "as UTF-8")),
     "malformed line": ("a.jsonl", f'{LINE}{LINE}{{"text": \n{LINE}', ("a.jsonl, line 3: not JSON", "mend or remove")),
     "missing field": ("a.jsonl", LINE + '{"txt": "a"}\n', ("a.jsonl, line 2: no text", "(fields txt)", "set `column`")),
-    "null": ("a.jsonl", LINE + '{"text": null}\n', ("a.jsonl, line 2: no text", "which holds null")),
+    "null": ("a.jsonl", LINE + '{"text": null}\n', ("a.jsonl, line 2: no text", "holds null", "remove the row")),
+    "null row": ("a.jsonl", LINE + "null\n", ("a.jsonl, line 2: null instead of a record", "remove it")),
+    "pretty-printed": ("a.jsonl", "[\n" + LINE + "]", ("a.jsonl, line 1: the JSON value does not end", "in .json")),
+    "array in one line": ("a.jsonl", f"[{LINE.strip()}]", ("a.jsonl, line 1: a list", "a name that ends in .json")),
     "number": ("a.jsonl", LINE + '{"text": 3}\n', ("a.jsonl, line 2: no text", "which holds 3")),
-    "list": ("a.jsonl", LINE + '["a"]\n', ("a.jsonl, line 2: no text", "(a list)")),
-    "bare text": ("a.jsonl", LINE + '"a"\n', ("a.jsonl, line 2: no text", "(a str)")),
+    "list": ("a.jsonl", LINE + '["a"]\n', ("a.jsonl, line 2: a list", "the text in field 'text'")),
+    "bare text": ("a.jsonl", LINE + '"a"\n', ("a.jsonl, line 2: a str", "the text in field 'text'")),
     "deep": ("a.jsonl", "[" * 100_000, ("a.jsonl, line 1: not JSON", "mend or remove")),
     "long number": ("a.jsonl", '{"text": ' + "9" * 5000 + "}", ("a.jsonl, line 1: not JSON", "mend or remove")),
     "half a surrogate pair": (
@@ -43,7 +46,7 @@ BAD: dict[str, tuple[str, bytes | str, tuple[str, ...]]] = {
         LINE + '{"text": "\\ud800"}',
         ("line 2: half of a surrogate", "mend or remove"),
     ),
-    "number among records": ("a.json", f"[{LINE}, 3]", ("a.json, record 2: no text", "(a int)")),
+    "number among records": ("a.json", f"[{LINE}, 3]", ("a.json, record 2: a int", "the text in field 'text'")),
     "malformed array": ("a.json", f"[{LINE},\n\n3 4]", ("a.json, line 4: not JSON", "mend or remove")),
     "empty array": ("a.json", "[]", ("no rows", "check the source")),
     "no parquet": ("a.parquet", "PAR1xxxx", ("not a parquet file, or not whole", "write it again")),
@@ -53,7 +56,7 @@ BAD: dict[str, tuple[str, bytes | str, tuple[str, ...]]] = {
 }
 TABLES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "no such column": ({"x": ["a"]}, ("a.parquet, row 1: no text", "(fields x)", "set `column`")),
-    "null": ({"text": ["a", None]}, ("a.parquet, row 2: no text", "which holds null")),
+    "null": ({"text": ["a", None]}, ("a.parquet, row 2: no text", "holds null", "remove the row")),
     "numbers": ({"text": [1, 2]}, ("a.parquet, row 1: no text", "which holds 1")),
     "no rows": ({"text": pyarrow.array([], pyarrow.string())}, ("no rows", "check the source")),
 }
@@ -95,6 +98,42 @@ def test_a_table_without_text_is_refused(case: str, config: Config, inputs: Path
     columns, said = TABLES[case]
     pyarrow.parquet.write_table(pyarrow.table(columns), inputs / "a.parquet")
     refused(["fit", "-c", write(inputs / "base.yaml", of(config, inputs / "a.parquet"))], *said)
+
+
+CHAT = {"messages": [{"role": "user", "content": "the of"}, {"role": "assistant", "content": "and in"}]}
+TEMPLATE = "{% for message in messages %}{{ message['content'] + ' ' }}{% endfor %}"
+CONVERSATIONS: dict[str, tuple[Any, dict[str, Any], tuple[str, ...]]] = {
+    "no template": (CHAT, {"format": "messages"}, ("has no chat template", "set `chat_template` of the source")),
+    "no format": (CHAT, {}, ("a.jsonl, line 1: no text", "`format` of the source to messages")),
+    "another format": (CHAT, {"format": "question_answer"}, ("line 1: no field 'question'", "to messages")),
+    "unknown format": (CHAT, {"format": "chat"}, ("format: 'chat'", "'messages'")),
+    "null": ({"messages": None}, {"format": "messages"}, ("line 1: every field is null", "remove the row")),
+    "list": ([CHAT], {"format": "messages"}, ("line 1: a list", "a name that ends in .json")),
+    "cut": (
+        CHAT,
+        {"format": "messages", "chat_template": TEMPLATE, "max_length": 2},
+        ("row 1: no token of the answer is among the 2", "raise `max_length`"),
+    ),
+    "template": (
+        CHAT,
+        {"format": "messages", "chat_template": "{{ messages | length }}"},
+        ("row 1: rendered without its answer", "or set `loss_on: all`"),
+    ),
+    "template that is none": (
+        CHAT,
+        {"format": "messages", "chat_template": "{% if"},
+        ("row 1: the chat template", "set `chat_template` of the source to another"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", some(CONVERSATIONS))
+def test_conversations_that_cannot_be_read_are_refused(
+    case: str, config: Config, inputs: Path, refused: Refused
+) -> None:
+    record, options, said = CONVERSATIONS[case]
+    path = written(inputs / "a.jsonl", json.dumps(record))
+    refused(["fit", "-c", write(inputs / "base.yaml", of(config, path, **options))], *said)
 
 
 @pytest.mark.parametrize("cut", some([slice(-30), slice(30, None)]))

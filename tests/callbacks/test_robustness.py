@@ -95,6 +95,36 @@ def test_validate_evaluates_without_training(world: Path, tmp_path: Path) -> Non
     assert len(json.loads((tmp_path / "results.json").read_text())["evaluations"]) == 1
 
 
+def test_a_cloze_set_is_evaluated_beside_one_of_letters(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = evaluation(tmp_path)
+    questions = {**asked.questions, "retain": replace(asked.questions["retain"], format="cloze")}
+    perturbations = {"stem": PerturbationSource(n=1, position="stem", sets=["retain"])}
+    asked = replace(asked, questions=questions, perturbations=perturbations)
+    trainer = quiet_trainer(tmp_path, callbacks=[PerturbationRobustness()])
+    (*_, logged) = trainer.validate(demo_module(world), demo_data(world, evaluation=asked), verbose=False)
+    (record,) = json.loads((tmp_path / "results.json").read_text())["evaluations"]
+    for variant in ("retain", "retain/stem", "retain/stem/control"):
+        own, measured = record["outcomes"][variant], record["measured"][variant]
+        assert own.keys() == {"correct", "prediction", "number", "correct_norm", "prediction_norm", "text_logprob"}
+        assert own["number"] == list(range(6))
+        assert measured["accuracy"] == sum(own["correct"]) / 6
+        assert measured["accuracy_norm"] == sum(own["correct_norm"]) / 6
+        assert measured["accuracy_norm_error"] is not None
+        assert logged[f"val/{variant}/accuracy_norm"] == pytest.approx(measured["accuracy_norm"])
+    assert "letter_logprob" in record["outcomes"]["forget"]
+    assert "correct_norm" not in record["outcomes"]["forget"]
+    # Of the, of, and, in the first and the third are the longest; the answers are A, B, C, D, A, B.
+    expected = {"longest_option": (3 / 2) / 6, "best_letter": "A", "best_letter_accuracy": 2 / 6}
+    for name in ("forget", "retain"):
+        assert {key: record["baselines"][name][key] for key in expected} == pytest.approx(expected)
+    printed = capsys.readouterr().out
+    assert "retain: longest option" in printed
+    assert "forget: always A" in printed
+    assert "per character" in printed
+
+
 class Guesser(L.LightningModule):
     """A user's own module, which always answers A."""
 

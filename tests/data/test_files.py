@@ -111,11 +111,40 @@ def test_a_malformed_json_array_is_named_with_the_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", ['{"body": "x"}', '{"text": 3}', '{"text": null}', '{"text": ["x"]}', '"a string"', "17", '["x"]']
+    ("bad", "said"),
+    [
+        ('{"body": "x"}', r"no text in field 'text' \(fields body\); set `column`"),
+        ('{"text": 3}', r"no text in field 'text' .*which holds 3; set `column`"),
+        ('{"text": ["x"]}', r"no text in field 'text' .*set `column`"),
+        ('{"text": null}', r"no text in field 'text', which holds null; remove the row"),
+        ("null", r"null instead of a record; remove it"),
+        ('"a string"', r"a str; write an object with the text in field 'text'$"),
+        ("17", r"a int; write an object"),
+        ('["x"]', r"a list; write an object .*; if the file is one JSON array, give it a name that ends in \.json"),
+    ],
 )
-def test_a_json_line_without_text_is_named(tmp_path: Path, bad: str) -> None:
+def test_a_json_line_without_text_is_named(tmp_path: Path, bad: str, said: str) -> None:
     path = write(tmp_path / "a.jsonl", '{"text": "good"}\n' + bad + "\n")
-    with pytest.raises(InputError, match=r"a\.jsonl, line 2: no text in field 'text' .*set `column`"):
+    with pytest.raises(InputError, match=rf"a\.jsonl, line 2: {said}"):
+        read(path)
+
+
+@pytest.mark.parametrize("indent", [1, None])
+def test_values_of_a_json_file_may_span_lines(tmp_path: Path, indent: int | None) -> None:
+    values = [json.dumps({"text": text}, indent=indent) for text in TEXTS]
+    assert read(write(tmp_path / "a.json", "\n" + "\n\n".join(values) + "\n")) == TEXTS
+    bad = write(tmp_path / "b.json", '{\n"text": "a"\n}\n\n{\n"text": b\n}')
+    with pytest.raises(InputError, match=r"b\.json, line 6: not JSON"):
+        read(bad)
+    null = write(tmp_path / "c.json", '{\n"text": "a"\n}\n\n{\n"text": null\n}')
+    with pytest.raises(InputError, match=r"c\.json, line 5: no text"):
+        read(null)
+
+
+@pytest.mark.parametrize("content", [array(TEXTS), '{\n"text": "a"\n}', '{"text": "a",\n"b": 1}'])
+def test_json_lines_that_span_lines_are_refused_with_the_remedy(tmp_path: Path, content: str) -> None:
+    path = write(tmp_path / "a.jsonl", content)
+    with pytest.raises(InputError, match=r"a\.jsonl, line 1: the JSON value does not end .*ends in \.json"):
         read(path)
 
 

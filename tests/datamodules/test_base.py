@@ -1,6 +1,8 @@
 """The DataModule: its options, its order and holdout, and its use outside this package."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import pytest
@@ -8,9 +10,23 @@ import torch
 from torch.utils.data import DistributedSampler
 from transformers import AutoModelForCausalLM
 
-from lit_unlearn import InputError, UnlearnDataModule
+from lit_unlearn import (
+    NPO,
+    RMU,
+    InputError,
+    LogitKL,
+    PerturbationRobustness,
+    RepresentationMSE,
+    TextSource,
+    UnlearnDataModule,
+)
+from lit_unlearn.data.mixing import Mixing
 from lit_unlearn.data.steps import StepSampler
+from lit_unlearn.questions.sets import EvaluationSource, PerturbationSource
 from tests.data.running import Model, Seen, data_module, ready, seen, small, sources, texts, trainer
+from tests.questions.test_sets import write_questions
+from tests.tiny_world import texts as demo_texts
+from tests.training import Losses, demo_module, quiet_trainer
 
 KEYS = {"input_ids", "attention_mask", "labels", "loss_mask", "topic", "row"}
 
@@ -230,3 +246,64 @@ def test_a_second_trainer_begins_anew(tmp_path: Path, world: Path) -> None:
     for module in modules:
         trainer(tmp_path, max_steps=5).fit(module, datamodule=data)
     assert modules[0].seen == modules[1].seen
+
+
+TEMPLATE = "{% for message in messages %}{{ message['content'] + ' ' }}{% endfor %}"
+
+
+def conversations(world: Path, folder: Path, **options: Any) -> tuple[dict[str, TextSource], dict[str, TextSource]]:
+    """Two streams of questions and answers, and one of messages to retain."""
+    forget: dict[str, TextSource] = {}
+    retain: dict[str, TextSource] = {}
+    for name in ("alchemy", "navigation", "gardening"):
+        rows = [line.split() for line in demo_texts(name, 24)]
+        if name == "gardening":
+            chats = [[{"role": "user", "content": " ".join(row[:5])}] for row in rows]
+            records: list[Any] = [
+                {"messages": [*chat, {"role": "assistant", "content": " ".join(row[5:])}]}
+                for chat, row in zip(chats, rows, strict=True)
+            ]
+        else:
+            records = [{"question": " ".join(row[:5]), "answer": " ".join(row[5:])} for row in rows]
+        (folder / f"{name}.chat.jsonl").write_text("\n".join(map(json.dumps, records)))
+        kind: Any = "messages" if name == "gardening" else "question_answer"
+        source = TextSource(
+            str(folder / f"{name}.chat.jsonl"), format=kind, chat_template=TEMPLATE, max_length=30, **options
+        )
+        (retain if name == "gardening" else forget)[name] = source
+    return forget, retain
+
+
+@pytest.mark.parametrize("loss_on", ["answer", "all"])
+@pytest.mark.parametrize(("forget", "retain"), [(RMU(6.5), RepresentationMSE()), (NPO(0.1), LogitKL())])
+def test_conversations_are_trained_on_held_out_and_drawn_from(
+    world: Path, tmp_path: Path, forget: Any, retain: Any, loss_on: str
+) -> None:
+    streams = conversations(world, tmp_path, loss_on=loss_on)
+    asked = EvaluationSource({"retain": write_questions(tmp_path / "q.jsonl")}, {"2": PerturbationSource(n=2)})
+    mixing = Mixing(rate=1.0, spans=1, length=1)
+    data = UnlearnDataModule(*streams, evaluation=asked, mixing=mixing, holdout=4, seed=0)
+    losses = Losses()
+    module = demo_module(world, forget=forget, retain=retain, whole_model=True)
+    quiet = quiet_trainer(
+        tmp_path, callbacks=[losses, PerturbationRobustness()], val_check_interval=3, check_val_every_n_epoch=None
+    )
+    quiet.fit(module, data)
+    assert len(losses.values) == 3
+    assert all(value == value for value in losses.values)
+    held_out = json.loads((tmp_path / "results.json").read_text())["evaluations"][-1]["held_out"]
+    assert [len(held_out[side]["nll"]) for side in ("forget", "retain")] == [8, 4]
+    for pair in data.train_dataloader():
+        for rows in pair.values():
+            prompt = (rows["attention_mask"] == 1) & (rows["loss_mask"] == 0)
+            assert (prompt.sum(dim=1) >= 5).all() if loss_on == "answer" else (prompt.sum(dim=1) <= 1).all()
+
+
+def test_training_resumes_only_with_losses_over_the_same_tokens(world: Path, tmp_path: Path) -> None:
+    tokenizer = str(world / "model")
+    first, second = (
+        ready(UnlearnDataModule(*conversations(world, tmp_path, loss_on=loss_on), tokenizer=tokenizer, seed=0))
+        for loss_on in ("answer", "all")
+    )
+    with pytest.raises(InputError, match=r"the rows of forget/alchemy, .* are not those of the run that wrote the che"):
+        second.load_state_dict(first.state_dict())

@@ -69,7 +69,8 @@ def test_the_layout_is_that_of_the_harness() -> None:
     ours = load_yaml(folder() / "_questions_yaml")
     assert ours.keys() - theirs.keys() == {"description"}
     assert theirs.keys() - ours.keys() == {"dataset_path"}
-    assert all(ours[name] == theirs[name] for name in ours.keys() & theirs.keys())
+    of_any_count = {"doc_to_text", "doc_to_choice"}  # whose rendering is compared below
+    assert all(ours[name] == theirs[name] for name in ours.keys() & theirs.keys() - of_any_count)
     group = load_yaml(HARNESS / "_mmlu.yaml")
     assert (
         load_yaml(folder() / "mmlu_perturbed" / "_mmlu_perturbed.yaml")["aggregate_metric_list"]
@@ -111,6 +112,21 @@ def test_local_files_may_be_json_lines_under_a_pattern(tmp_path: Path) -> None:
     (tmp_path / "own.jsonl").write_text(json.dumps(record))
     (doc,) = own("mmlu_perturbed_local", questions=f"{tmp_path}/*.jsonl", seed=1).test_docs()
     assert doc == record | {"choices": ["SARS-CoV-2", "2", "3", "4"], "number": 0}
+
+
+def test_local_questions_may_have_3_to_10_options(tmp_path: Path) -> None:
+    records = [
+        {"question": "Which?", "options": [*letters], "answer": letters[-1], "subject": "letters"}
+        for letters in ("abc", "abcdefghij")
+    ]
+    (tmp_path / "own.json").write_text(json.dumps(records, indent=1))
+    task = own("mmlu_local", questions=f"{tmp_path}/own.json")
+    questions = load_questions(QuestionSource(f"{tmp_path}/own.json"))
+    for doc, question in zip(task.test_docs(), questions, strict=True):
+        assert task.fewshot_context(doc, 0) == prompt(question)
+        requests = task.construct_requests(doc, prompt(question))
+        letters = "ABCDEFGHIJ"[: len(question.choices)]
+        assert [request.args[1] for request in requests] == [f" {letter}" for letter in letters]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +183,7 @@ def test_without_local_files_questions_and_retain_text_are_the_hubs(
         asked.append((path, name, split))
         return Dataset.from_dict({"text": [f"in the garden {'the ' * 20}"] * 3})
 
-    monkeypatch.setattr("lit_unlearn.questions.source.load_dataset", questions)
+    monkeypatch.setattr("lit_unlearn.questions.records.load_dataset", questions)
     monkeypatch.setattr("lit_unlearn.data.text.load_dataset", texts)
     documents._texts.cache_clear()
     task = own("mmlu_perturbed_control_virology", tokenizer=str(world / "model"))
@@ -186,7 +202,7 @@ def test_without_local_files_questions_and_retain_text_are_the_hubs(
     ("task", "metadata", "match"),
     [
         ("mmlu_local", {}, r"metadata.questions: none given; local tasks need a folder"),
-        ("mmlu_local", {"questions": "mmlu.txt"}, r"mmlu.txt is neither a folder nor .csv or .jsonl files"),
+        ("mmlu_local", {"questions": "mmlu.txt"}, r"mmlu.txt is neither a folder nor ends in .csv"),
         ("mmlu_perturbed_virology", {"questions": "nowhere"}, r"nowhere/virology_test.csv: no such file"),
         ("mmlu_perturbed_local", {"tokens": ["a"], "n": 2}, r"give each either `texts` or `n`"),
         ("mmlu_perturbed_local", {"tokens": 3}, r"metadata.tokens: 3 cannot be used; give texts"),

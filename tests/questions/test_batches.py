@@ -6,23 +6,26 @@ from torch.utils.data import DistributedSampler
 from transformers import PreTrainedTokenizerFast
 
 from lit_unlearn import InputError
+from lit_unlearn.questions.answer_key import LETTERS
 from lit_unlearn.questions.batches import QueryBatches, encode, query_loader
-from lit_unlearn.questions.source import LETTERS, prompt
-from tests.asking import QUESTIONS, TOKENIZERS, harness, queries_of, random_model, word_level
+from lit_unlearn.questions.source import prompt
+from tests.asking import MIXED, QUESTIONS, TOKENIZERS, harness, queries_of, random_model, word_level
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 def test_tokens_are_the_harness_own(name: str) -> None:
     tokenizer = TOKENIZERS[name]()
     lm = harness(random_model("llama"), tokenizer)
-    for question, query in zip(QUESTIONS, encode(QUESTIONS, tokenizer), strict=True):
-        for letter, token in zip(LETTERS, query.choices, strict=True):
+    assert {len(query.choices) for query in encode(MIXED, tokenizer)} == {*range(3, 11)}
+    asked = [*QUESTIONS, *MIXED]
+    for question, query in zip(asked, [*encode(QUESTIONS, tokenizer), *encode(MIXED, tokenizer)], strict=True):
+        for letter, token in zip(LETTERS[: len(question.choices)], query.choices, strict=True):
             assert lm._encode_pair(prompt(question), f" {letter}") == (query.input_ids, [token])
         assert (query.answer, query.number) == (question.answer, question.number)
 
 
-def test_letters_must_be_four_different_tokens() -> None:
-    with pytest.raises(InputError, match=r"' A' to ' D' must be four different single tokens, they are \[\[1\], \[1\]"):
+def test_letters_must_be_different_tokens() -> None:
+    with pytest.raises(InputError, match=r"' A' to ' D' must be 4 different single tokens, they are \[\[1\], \[1\]"):
         encode(QUESTIONS, PreTrainedTokenizerFast(tokenizer_object=unknowing(), unk_token="<unk>"))
     bytes_alone = Tokenizer(models.BPE())
     bytes_alone.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -5,7 +5,9 @@ import torch
 
 from lit_unlearn import InputError
 from lit_unlearn.questions import outcomes
+from lit_unlearn.questions.baselines import Baselines
 from lit_unlearn.questions.sets import DEFAULT, Variant
+from lit_unlearn.questions.statistics import Estimate
 
 CLEAN = Variant("retain", DEFAULT, False)
 PERTURBED = Variant("retain", "1 token", False)
@@ -108,6 +110,21 @@ def test_held_out_rows_count_once_and_are_told_in_a_line() -> None:
     }
     told = "held-out rows, NLL in nats per token: forget 2.500 ± 0.645, retain 1.000 ± 0.500"
     assert outcomes.held_out_line(found) == told
+
+
+def test_a_cloze_set_has_two_accuracies_and_every_set_its_baselines() -> None:
+    norm = {"correct_norm": [1, 1, 1, 1], "prediction_norm": [0, 1, 2, 3]}
+    measured = outcomes.measure(ASKED | {CLEAN: ASKED[CLEAN] | norm})
+    assert (measured[CLEAN]["accuracy"], measured[CLEAN]["accuracy_norm"]) == (0.75, 1.0)
+    assert measured[CLEAN]["accuracy_norm_error"] == 0.0
+    assert "accuracy_norm" not in measured[FORGET]
+    assert outcomes.log_values(measured, forget=["forget"])["retain/accuracy_norm"] == 1.0
+    guesses = {"retain": Baselines(Estimate(0.5, 0.25), "B", Estimate(0.25, None))}
+    lines = outcomes.accuracy_table(measured, guesses).splitlines()
+    assert lines[0].split()[:4] == ["questions", "accuracy", "per", "character"]
+    assert lines[1].split()[:7] == ["retain", "75.0", "±", "25.0", "100.0", "±", "0.0"]
+    assert lines[-2].split() == ["retain:", "longest", "option", "50.0", "±", "25.0"]
+    assert lines[-1].split() == ["retain:", "always", "B", "25.0"]
 
 
 def test_the_table_is_in_percent_with_errors() -> None:

@@ -91,5 +91,5 @@ def test_longer_n_grams_of_a_seed_begin_alike() -> None:
 
 
 def test_a_place_that_cannot_take_so_many_texts_is_refused() -> None:
-    with pytest.raises(InputError, match="4 texts at once cannot go to position 'option'"):
-        Perturbation(GivenText(("a",)), count=4)
+    with pytest.raises(InputError, match="10 texts at once cannot go to position 'option'"):
+        Perturbation(GivenText(("a",)), count=10)

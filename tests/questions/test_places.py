@@ -76,10 +76,19 @@ def test_where_texts_go_depends_on_seed_and_number_alone(place: Place) -> None:
 
 def test_a_place_takes_only_so_many_texts() -> None:
     for place, count, match in (
-        (Option(), 4, r"count: 4 texts at once cannot go to position 'option'; give 1 to 3"),
-        (Option(), 0, r"count: 0 texts .* give 1 to 3"),
+        (Option(), 10, r"count: 10 texts at once cannot go to position 'option'; give 1 to 9"),
+        (Option(), 0, r"count: 0 texts .* give 1 to 9"),
         (Stem(), 0, r"position 'stem'; give 1 or more"),
     ):
         with pytest.raises(InputError, match=match):
             check_count(place, count)
-    check_count(Prefix(), 9)
+    check_count(Prefix(), 10)
+
+
+def test_a_question_takes_as_many_texts_as_it_has_wrong_options() -> None:
+    five = replace(QUESTIONS[0], choices=("a", "b", "c", "d", "e"), answer=4)
+    assert sorted(Option().put(five, ["1", "2", "3", "4"], seed=0).choices) == ["1", "2", "3", "4", "e"]
+    three = replace(QUESTIONS[0], choices=("a", "b", "c"), answer=0, number=7)
+    match = r"count: 3 texts at once cannot go to position 'option' of question 7, which has 2 wrong .*; give 1 to 2"
+    with pytest.raises(InputError, match=match):
+        Option().put(three, ["1", "2", "3"], seed=0)

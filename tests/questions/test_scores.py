@@ -8,34 +8,38 @@ import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from lit_unlearn import InputError
 from lit_unlearn.models.layers import decoder_layers
+from lit_unlearn.questions.answer_key import LETTERS
 from lit_unlearn.questions.batches import Query, QueryBatch, QueryBatches, encode, query_loader
 from lit_unlearn.questions.scores import choice_scores, evaluate_choices, text_scores
-from lit_unlearn.questions.source import LETTERS, cloze_prompt, prompt
-from tests.asking import QUESTIONS, TOKENIZERS, harness, queries_of, random_model, word_level
+from lit_unlearn.questions.source import Question, cloze_prompt, prompt
+from tests.asking import MIXED, QUESTIONS, TOKENIZERS, harness, queries_of, random_model, word_level
 from tests.families import FAMILIES, each_family
 
 
-def harness_scores(lm: HFLM) -> Tensor:
-    """Log-probabilities `[questions, 4]`."""
+def harness_scores(lm: HFLM, asked: Sequence[Question] = QUESTIONS) -> Tensor:
+    """Log-probabilities `[questions, options]`, -inf where there is no option."""
     requests = [
         Instance(request_type="loglikelihood", doc={}, arguments=(prompt(question), f" {letter}"), idx=0)
-        for question in QUESTIONS
-        for letter in LETTERS
+        for question in asked
+        for letter in LETTERS[: len(question.choices)]
     ]
-    return torch.tensor([score for score, _ in lm.loglikelihood(requests, disable_tqdm=True)]).view(-1, 4)
+    scores = torch.tensor([score for score, _ in lm.loglikelihood(requests, disable_tqdm=True)])
+    rows = scores.split([len(question.choices) for question in asked])
+    return pad_sequence(list(rows), batch_first=True, padding_value=-torch.inf)
 
 
 @torch.no_grad()
 def our_scores(model: PreTrainedModel, queries: Sequence[Query], *, max_tokens: int) -> Tensor:
-    """Log-probabilities `[questions, 4]` in the order of the questions' numbers."""
+    """Log-probabilities `[questions, options]` in the order of the questions' numbers."""
     rows: dict[int, Tensor] = {}
     for batch in query_loader(QueryBatches(queries, max_tokens=max_tokens)):
         rows.update(zip(batch["number"].tolist(), choice_scores(model, batch), strict=True))
-    return torch.stack([rows[number] for number in sorted(rows)])
+    return pad_sequence([rows[number] for number in sorted(rows)], batch_first=True, padding_value=-torch.inf)
 
 
 @torch.no_grad()
@@ -65,6 +69,20 @@ def test_scores_and_predictions_are_the_harness_own(family: str, max_length: int
     torch.testing.assert_close(scores, expected, atol=1e-4, rtol=0)
     assert scores.argmax(dim=-1).tolist() == expected.argmax(dim=-1).tolist()
     assert scores.std(dim=0).min() > 0.1  # the prompts differ to the model
+
+
+def test_scores_of_3_to_10_options_are_the_harness_own() -> None:
+    model, tokenizer = random_model("llama"), word_level()
+    expected = harness_scores(harness(model, tokenizer, max_length=200), MIXED)
+    queries = encode(MIXED, tokenizer, max_length=200)
+    for max_tokens in (1, 300, 10_000):
+        scores = our_scores(model, queries, max_tokens=max_tokens)
+        torch.testing.assert_close(scores, expected, atol=1e-4, rtol=0)
+    assert scores.isinf().sum(dim=1).tolist() == [10 - len(question.choices) for question in MIXED]
+    batch = next(iter(query_loader(QueryBatches(queries, max_tokens=10_000))))
+    found = evaluate_choices(choice_scores(model, batch), batch)
+    assert found["prediction"].tolist() == expected[found["number"]].argmax(dim=-1).tolist()
+    assert found["letter_logprob"].isfinite().all()
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)

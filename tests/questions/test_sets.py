@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +7,8 @@ import pytest
 
 from lit_unlearn import InputError
 from lit_unlearn.data.fingerprints import tokenizer_fingerprint
+from lit_unlearn.questions.batches import Query
+from lit_unlearn.questions.cloze import Cloze
 from lit_unlearn.questions.sets import (
     DEFAULT,
     EvaluationSource,
@@ -48,6 +51,32 @@ def test_every_perturbation_comes_with_its_control(tmp_path: Path) -> None:
         *("forget", "forget/one", "forget/one/control", "forget/covid", "forget/covid/control"),
         *("retain", "retain/one", "retain/one/control", "retain/covid", "retain/covid/control"),
     ]
+
+
+def test_a_cloze_set_is_perturbed_in_stem_or_prefix_alone(tmp_path: Path) -> None:
+    sets = {name: write_questions(tmp_path / f"{name}.jsonl") for name in ("forget", "retain")}
+    sets["retain"] = replace(sets["retain"], format="cloze")
+    one = PerturbationSource(n=1)
+    match = r"perturbations\.one\.position: 'option' cannot perturb 'retain', a cloze set: .* take stem or prefix, or"
+    with pytest.raises(InputError, match=match):
+        EvaluationSource(sets, {"one": one})
+    EvaluationSource(sets, {"one": replace(one, sets=["forget"])})
+    evaluation = EvaluationSource(sets, {"one": replace(one, position="stem"), "two": replace(one, position="prefix")})
+    found = variants(evaluation, forget=texts("alchemy", 20), retain=texts("gardening", 20), tokenizer=tokenizer())
+    queries = encoded(found, tokenizer(), max_length=99, cloze=evaluation.cloze)
+    kinds = {variant.questions: {type(query) for query in own} for variant, own in queries.items()}
+    assert kinds == {"forget": {Query}, "retain": {Cloze}}
+    for label in ("one", "two"):
+        perturbed = queries[Variant("retain", label, False)]
+        assert isinstance(perturbed[0], Cloze)
+        clean = queries[Variant("retain", DEFAULT, False)][0]
+        assert isinstance(clean, Cloze)
+        assert [option.answer for option in perturbed[0].options] == [option.answer for option in clean.options]
+        both = zip(perturbed[0].options, clean.options, strict=True)
+        assert {len(option.input_ids) - len(before.input_ids) for option, before in both} == {1}
+    loaders = query_loaders(queries, max_tokens=64)
+    variants_asked = [sorted({v for batch in loader for v in batch["variant"].tolist()}) for loader in loaders]
+    assert variants_asked == [[0, 1, 2, 3, 4]] * 2
 
 
 def test_only_the_named_sets_are_perturbed(tmp_path: Path) -> None:
@@ -122,7 +151,7 @@ def test_similar_n_grams_come_from_their_file(tmp_path: Path, similarity: Any) -
         ({"n": 2, "file": "x.json"}, "`similarity` and `file` go together"),
         ({"n": "sentence", "file": "x.json", "similarity": "most"}, "set `n`, e.g. to 4"),
         ({"texts": ["a"], "file": "x.json", "similarity": "most"}, "set `n`, e.g. to 4"),
-        ({"n": 2, "count": 4}, "4 texts at once cannot go to position 'option'; give 1 to 3"),
+        ({"n": 2, "count": 10}, "10 texts at once cannot go to position 'option'; give 1 to 9"),
         ({"n": 2, "count": 0, "position": "stem"}, "position 'stem'; give 1 or more"),
     ],
 )

@@ -1,19 +1,23 @@
 """Questions from files and hub sets, and the harness' own rendering of them."""
 
+import gzip
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import datasets
 import lm_eval
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from jsonargparse import auto_cli
 from lm_eval.api import task as harness
 
 from lit_unlearn import InputError
-from lit_unlearn.questions import source as questions_module
+from lit_unlearn.questions import records as records_module
 from lit_unlearn.questions.source import Question, QuestionSource, load_questions, prompt
 
 TASKS = Path(lm_eval.__file__).parent / "tasks"
@@ -58,7 +62,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, records: list[dict[str, Any]]) -> lis
         asked.append((path, name, split))
         return datasets.Dataset.from_list(records)
 
-    monkeypatch.setattr(questions_module, "load_dataset", load_dataset)
+    monkeypatch.setattr(records_module, "load_dataset", load_dataset)
     return asked
 
 
@@ -103,6 +107,68 @@ def test_json_lines_take_letters_indices_and_a_given_subject(tmp_path: Path) -> 
     assert {question.subject for question in found} == {"moon alchemy"}
 
 
+def stored(path: Path, records: list[dict[str, Any]]) -> str:
+    """Records in a file of the kind that its name says."""
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(records), path)
+        return str(path)
+    lines = [json.dumps(record) for record in records]
+    text = json.dumps(records, indent=1) if ".json" in path.suffixes else "\n".join(lines)
+    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.parquet", "a.jsonl.gz", "a.json.gz"])
+def test_every_kind_of_file_holds_the_same_questions(tmp_path: Path, name: str) -> None:
+    records = [GOOD, GOOD | {"question": "p", "choices": [*"abcdefghij"], "answer": 9}]
+    found = load_questions(QuestionSource(stored(tmp_path / name, records)))
+    assert found == [Question("q", (*"abcd",), 1, "s", 0), Question("p", (*"abcdefghij",), 9, "s", 1)]
+
+
+def test_a_csv_may_be_compressed_and_mix_numbers_of_options(tmp_path: Path) -> None:
+    (tmp_path / "s_test.csv.gz").write_bytes(gzip.compress(b"q,a,b,c,c\nq,a,b,c,d,e,f,g,h,i,j,J\n"))
+    found = load_questions(QuestionSource(str(tmp_path / "s_test.csv.gz")))
+    assert found == [Question("q", (*"abc",), 2, "s", 0), Question("q", (*"abcdefghij",), 9, "s", 1)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "answer"),
+    [
+        ({"choices": [*"xyz"], "answer": "B"}, 1),
+        ({"choices": [*"xyz"], "answer": " c "}, 2),
+        ({"options": [*"xyz"], "answer_index": 2}, 2),
+        ({"choices": None, "options": [*"xyz"], "answer": "I don't read this", "answer_index": 1}, 1),
+        ({"options": [*"xyz"], "answer": "C", "answer_index": 2}, 2),
+        ({"choices": {"text": [*"xyz"], "label": [*"ABC"]}, "answerKey": "C"}, 2),
+        ({"choices": {"text": [*"xyz"], "label": [*"123"]}, "answerKey": "1"}, 0),
+        ({"choices": {"text": [*"xyz"]}, "answerKey": "1"}, 1),
+    ],
+)
+@pytest.mark.parametrize("hub", [False, True])
+def test_fields_that_data_sets_have(
+    tmp_path: Path, fields: dict[str, Any], answer: int, hub: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = {"question": "q", "subject": "s", **fields}
+    serve(monkeypatch, [record])
+    source = QuestionSource("a/b" if hub else write(tmp_path / "a.jsonl", record))
+    assert load_questions(source) == [Question("q", (*"xyz",), answer, "s", 0)]
+
+
+def test_answers_count_from_one_only_where_the_source_says_so(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", GOOD, GOOD | {"answer": 4}, GOOD | {"answer": "B"})
+    found = load_questions(QuestionSource(path, first_answer=1))
+    assert [question.answer for question in found] == [0, 3, 1]
+    with pytest.raises(InputError, match=r"line 2: the answer is 4; write .* 0 to 3, or set `first_answer: 1`"):
+        load_questions(QuestionSource(path))
+    with pytest.raises(InputError, match=r"line 1: the answer is 0; write a letter A to D or an index 1 to 4$"):
+        load_questions(QuestionSource(write(tmp_path / "b.jsonl", GOOD | {"answer": 0}), first_answer=1))
+
+
+def test_all_options_are_in_the_prompt() -> None:
+    ten = Question("q", (*"abcdefghij",), 9, "s", 0)
+    assert prompt(ten).endswith("\n\nq\nA. a\nB. b\nC. c\nD. d\nE. e\nF. f\nG. g\nH. h\nI. i\nJ. j\nAnswer:")
+
+
 @pytest.mark.parametrize(
     ("limit", "numbers"), [(2, [0, 5]), (4, [0, 2, 5, 7]), (99, list(range(10))), (None, list(range(10)))]
 )
@@ -118,9 +184,9 @@ def test_a_limit_spreads_over_the_set_and_keeps_numbers(tmp_path: Path, limit: i
         ("[1]", r"a list; write an object"),
         (GOOD | {"question": " \n"}, r"the question is empty"),
         (GOOD | {"question": None}, r"the question is empty"),
-        (GOOD | {"choices": ["a", "b", "c"]}, r"the choices are \['a', 'b', 'c'\]; write four texts"),
+        (GOOD | {"choices": ["a", "b"]}, r"the choices are \['a', 'b'\]; write 3 to 10 texts"),
         (GOOD | {"choices": "abcd"}, r"the choices are 'abcd'"),
-        (GOOD | {"choices": ["a", "b", "c", 4]}, r"write four texts"),
+        (GOOD | {"choices": ["a", "b", "c", 4]}, r"write 3 to 10 texts"),
         (GOOD | {"answer": 4}, r"the answer is 4; write a letter A to D or an index 0 to 3"),
         (GOOD | {"answer": -1}, r"the answer is -1"),
         (GOOD | {"answer": "E"}, r"the answer is 'E'"),
@@ -138,7 +204,7 @@ def test_a_malformed_line_is_named(tmp_path: Path, bad: Any, message: str) -> No
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ("q,a,b,c,B", r"line 3: 5 columns; write six"),
+        ("q,a,b,B", r"line 3: 4 columns; write question, 3 to 10 options, answer"),
         ("q,a,b,c,d,E", r"line 3: the answer is 'E'"),
         (",a,b,c,d,A", r"line 3: the question is empty"),
         ('"q,a,b,c,d,A', r"line 3: not CSV"),
@@ -169,7 +235,7 @@ def test_a_hub_set_out_of_reach_says_what_to_do(monkeypatch: pytest.MonkeyPatch)
     def load_dataset(*args: Any, **options: Any) -> None:
         raise ValueError("BuilderConfig 'anatomie' not found.\nmore")
 
-    monkeypatch.setattr(questions_module, "load_dataset", load_dataset)
+    monkeypatch.setattr(records_module, "load_dataset", load_dataset)
     with pytest.raises(InputError, match=r"^cais/mmlu: .*'anatomie' not found.*set `name` and `split`") as caught:
         load_questions(QuestionSource("cais/mmlu", "anatomie"))
     assert "\n" not in str(caught.value)
@@ -187,3 +253,14 @@ def test_a_source_can_be_written_in_yaml() -> None:
 
     parsed = auto_cli(given, args=["--source={path: cais/wmdp, name: wmdp-bio, limit: 9}"])
     assert parsed == QuestionSource("cais/wmdp", "wmdp-bio", limit=9)
+
+
+def test_the_records_in_the_documents_are_read(tmp_path: Path) -> None:
+    document = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+    records = re.findall(r"^\| `(\{\"question\".*\})` \|", document, re.MULTILINE)
+    (line,) = re.findall(r"`(Which\?,[^`]*)`", document)
+    paths = [write(tmp_path / f"{number}.jsonl", record) for number, record in enumerate(records)]
+    paths.append(write(tmp_path / "letters_test.csv", line))
+    assert len(paths) == 5
+    for path in paths:
+        assert load_questions(QuestionSource(path)) == [Question("Which?", (*"abcd",), 3, "letters", 0)]

@@ -8,11 +8,12 @@ from transformers import PreTrainedTokenizerBase
 
 from lit_unlearn.commands.analysis.opened_runs import Run
 from lit_unlearn.commands.analysis.pairs import perturbed_to_retain, queries, shared_end, spread
+from lit_unlearn.questions.answer_key import LETTERS
 from lit_unlearn.questions.batches import Query
 from lit_unlearn.questions.perturbation import Control, Perturbation
 from lit_unlearn.questions.places import Place
 from lit_unlearn.questions.sets import DEFAULT, Variant
-from lit_unlearn.questions.source import LETTERS, Question, prompt
+from lit_unlearn.questions.source import Question, prompt
 
 PERTURBED, CONTROL, AS_ASKED = FORMS = ("perturbed", "control", "as asked")
 """How each question is asked."""

@@ -19,7 +19,7 @@ from lit_unlearn.commands.report.style import accuracy_axis, legend, line_style,
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.questions.batches import Query, QueryBatch, QueryBatches, query_loader
-from lit_unlearn.questions.scores import evaluate_choices
+from lit_unlearn.questions.scores import evaluate_choices, of_letters
 from lit_unlearn.questions.sets import DEFAULT
 from lit_unlearn.questions.source import Question
 from lit_unlearn.questions.statistics import Estimate, accuracy
@@ -83,8 +83,9 @@ def by_layer(
 def _correct(model: PreTrainedModel, layers: nn.ModuleList, batch: QueryBatch) -> Tensor:
     """Whether each query of a batch is answered rightly after each layer: bool `[layers, rows]`, on the CPU."""
     moved = {name: value.to(model.device) for name, value in cast(dict[str, Tensor], batch).items()}
+    asked = cast(QueryBatch, moved)
     answers = [
-        evaluate_choices(logits.float().gather(-1, moved["choices"]), cast(QueryBatch, moved))["correct"]
+        evaluate_choices(of_letters(logits.float(), asked), asked)["correct"]
         for logits in logit_lens(model, layers, cast(Batch, moved))
     ]
     return torch.stack(answers).cpu()

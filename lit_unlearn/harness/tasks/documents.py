@@ -18,6 +18,7 @@ from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.questions.inserts import GivenText, Inserts
 from lit_unlearn.questions.perturbation import Control, Perturbation
+from lit_unlearn.questions.records import LOCAL_SUFFIXES
 from lit_unlearn.questions.sets import PerturbationSource, inserts
 from lit_unlearn.questions.source import Question, QuestionSource, load_questions
 
@@ -62,7 +63,7 @@ def local(*, variant: Variant, questions: str | None = None, **metadata: Any) ->
 
     Args:
         variant: `default`, `perturbed` or `control`.
-        questions: a folder, of which every *_test.csv is taken, or .csv or .jsonl files; a glob is allowed.
+        questions: a folder, of which every *_test.csv is taken, or files as in QuestionSource; a glob is allowed.
         metadata: see `perturbation`.
 
     Raises:
@@ -71,12 +72,14 @@ def local(*, variant: Variant, questions: str | None = None, **metadata: Any) ->
     if not isinstance(questions, str):
         given = "none given" if questions is None else f"{questions!r} is no path"
         raise InputError(
-            f"metadata.questions: {given}; local tasks need a folder of MMLU's .csv files, or .csv or .jsonl files: "
+            f"metadata.questions: {given}; local tasks need a folder of MMLU's .csv files, or files of questions: "
             """--metadata '{"questions": "FOLDER"}'"""
         )
     path = f"{questions}/*_test.csv" if Path(questions).is_dir() else questions
     if not QuestionSource(path).is_local():
-        raise InputError(f"metadata.questions: {questions} is neither a folder nor .csv or .jsonl files; give one")
+        raise InputError(
+            f"metadata.questions: {questions} is neither a folder nor ends in {', '.join(LOCAL_SUFFIXES)}; give one"
+        )
     asked = load_questions(QuestionSource(path))
     return {"test": _documents(map(_change(variant, metadata), asked)), "dev": _documents([])}
 

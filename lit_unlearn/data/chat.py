@@ -1,0 +1,123 @@
+"""Conversations as token ids by a chat template, and which of them are the assistant's answers."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+from lit_unlearn.data.conversations import Message
+from lit_unlearn.errors import InputError
+
+_MARKED = re.compile(r"\{%-?\s*generation\s*-?%\}")
+"""What says in a template where answers begin."""
+_EXAMPLE = "{% for message in messages %}{{ message['content'] + '\\n' }}{% endfor %}"
+
+
+class Rendered(NamedTuple):
+    """A conversation as token ids."""
+
+    input_ids: list[int]
+    answer: list[int]
+    """1 at the tokens of answers, 0 at those of prompts."""
+
+
+def chat_template(given: str | None, tokenizer: PreTrainedTokenizerBase, path: str) -> str:
+    """The template of a source.
+
+    Args:
+        given: its text, or the path of a .jinja file; None is the tokenizer's own.
+        tokenizer: the model's.
+        path: of the source, for errors.
+
+    Raises:
+        InputError: there is none.
+    """
+    if given is None:
+        try:
+            return str(tokenizer.get_chat_template())
+        except ValueError as error:
+            raise InputError(
+                f"{path}: the tokenizer {tokenizer.name_or_path!r} has no chat template; take an instruction-tuned "
+                f"model, or set `chat_template` of the source to a .jinja file or a template such as {_EXAMPLE!r}"
+            ) from error
+    if not given.endswith(".jinja"):
+        if "{" not in given:
+            raise InputError(f"{path}: chat_template {given!r} is neither a template nor a file that ends in .jinja")
+        return given
+    try:
+        return Path(given).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: chat_template {given} cannot be read ({error}); give another file") from error
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """Renders conversations with a chat template.
+
+    The template's own marks say which tokens are an answer's, where it has them and the tokenizer says where in a text
+    its tokens are. Else an answer's are those by which the conversation up to it, rendered, is longer than that before
+    it, if the one begins with the other.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    template: str
+
+    def whole(self, messages: Sequence[Message], place: str) -> list[int]:
+        """The token ids of a conversation.
+
+        Args:
+            messages: of the conversation.
+            place: of its record, for errors.
+
+        Raises:
+            InputError: the template refuses it.
+        """
+        ids: list[int] = self._applied(messages, place)["input_ids"]
+        return ids
+
+    def answers(self, messages: Sequence[Message], place: str) -> Rendered:
+        """The token ids of a conversation and which are the answers'; the arguments are those of `whole`.
+
+        Raises:
+            InputError: the template refuses it, or does not say which tokens are the answers'.
+        """
+        if not any(message["role"] == "assistant" for message in messages):
+            raise InputError(f"{place}: no message has the role assistant; add its answer, or set `loss_on: all`")
+        if self.tokenizer.is_fast and _MARKED.search(self.template):
+            found = self._applied(messages, place, return_assistant_tokens_mask=True)
+            return Rendered(found["input_ids"], found["assistant_masks"])
+        return self._compared(messages, place)
+
+    def _compared(self, messages: Sequence[Message], place: str) -> Rendered:
+        """With the answers' tokens as those that a rendering without the answer does not have."""
+        ids = self.whole(messages, place)
+        answer = [0] * len(ids)
+        for index, message in enumerate(messages):
+            if message["role"] != "assistant":
+                continue
+            before = self._applied(messages[:index], place, add_generation_prompt=True)["input_ids"] if index else []
+            upto = self.whole(messages[: index + 1], place)
+            if len(before) >= len(upto) or ids[: len(before)] != before or ids[: len(upto)] != upto:
+                raise InputError(
+                    f"{place}: rendered without its answer the conversation is not the beginning of that with it, so "
+                    "that this chat template does not tell the answer's tokens; mark them in it by {% generation %}, "
+                    "or set `loss_on: all`"
+                )
+            answer[len(before) : len(upto)] = [1] * (len(upto) - len(before))
+        return Rendered(ids, answer)
+
+    def _applied(self, messages: Sequence[Message], place: str, **options: Any) -> Any:
+        conversation: Any = [{**message} for message in messages]
+        try:
+            return self.tokenizer.apply_chat_template(
+                conversation, chat_template=self.template, tokenize=True, return_dict=True, **options
+            )
+        except TemplateError as error:
+            raise InputError(
+                f"{place}: the chat template refuses this conversation ({str(error).strip().splitlines()[0]}); correct "
+                "its messages, or set `chat_template` of the source to another"
+            ) from error

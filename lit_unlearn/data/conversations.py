@@ -1,0 +1,94 @@
+"""Records as conversations: chat messages, prompts with completions, questions with answers."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypedDict
+
+from lit_unlearn.data.files import check_unicode, fields_of
+from lit_unlearn.data.formats import FIELDS, Format, suggested
+from lit_unlearn.errors import InputError
+
+
+class Message(TypedDict):
+    """One turn of a conversation."""
+
+    role: str
+    """`system`, `user`, `assistant`, or another that the chat template knows."""
+    content: str
+
+
+def conversation(record: Any, kind: Format, place: str) -> list[Message]:
+    """The messages of a record.
+
+    Args:
+        record: with the format's fields: `messages`; `prompt` and `completion`, each a text or messages; or `question`
+            and `answer`.
+        kind: the format, other than text.
+        place: of the record, for errors.
+
+    Raises:
+        InputError: the record is not of the format.
+
+    Example:
+        >>> conversation({"question": "Half of 4?", "answer": "2"}, "question_answer", "a.jsonl, line 1")
+        [{'role': 'user', 'content': 'Half of 4?'}, {'role': 'assistant', 'content': '2'}]
+    """
+    names = FIELDS[kind]
+    fields = fields_of(record, place, wanted=f"an object with {' and '.join(names)}")
+    if fields and all(value is None for value in fields.values()):
+        raise InputError(f"{place}: every field is null; remove the row")
+    missing = [name for name in names if name not in fields]
+    if missing:
+        kinds = suggested(fields) or "what the records hold: text, messages, prompt_completion or question_answer"
+        found = ", ".join(map(str, fields)) or "none"
+        raise InputError(f"{place}: no field {missing[0]!r} (fields {found}); set `format` of the source to {kinds}")
+    if kind == "messages":
+        return _messages(fields["messages"], "messages", place)
+    turns = zip(names, ("user", "assistant"), strict=True)
+    return [message for name, role in turns for message in _turns(fields[name], name, role, kind, place)]
+
+
+def plain(messages: Iterable[Message]) -> str:
+    r"""A conversation as text, without roles: what n-grams are drawn from.
+
+    Example:
+        >>> plain([{"role": "user", "content": "Half of 4?"}, {"role": "assistant", "content": "2"}])
+        'Half of 4?\n2'
+    """
+    return "\n".join(message["content"] for message in messages)
+
+
+def _turns(value: Any, name: str, role: str, kind: Format, place: str) -> list[Message]:
+    """The messages of one field: of a text one; prompts and completions may also be messages."""
+    if isinstance(value, str):
+        return [_message(role, value, f"field {name!r}", place)]
+    if kind == "prompt_completion" and isinstance(value, list):
+        return _messages(value, name, place)
+    raise InputError(f"{place}: field {name!r} holds {_shown(value)}; write a text, or remove the row")
+
+
+def _messages(value: Any, name: str, place: str) -> list[Message]:
+    if not isinstance(value, Sequence) or isinstance(value, str) or not value:
+        raise InputError(
+            f"{place}: field {name!r} holds {_shown(value)}; write a list of messages, each with role and content, or "
+            "remove the row"
+        )
+    messages = []
+    for number, message in enumerate(value, start=1):
+        role, content = (message.get(key) for key in ("role", "content")) if isinstance(message, Mapping) else (0, 0)
+        where = f"message {number} of field {name!r}"
+        if not isinstance(role, str) or not isinstance(content, str):
+            raise InputError(f"{place}: {where} is {_shown(message)}; write texts in its fields role and content")
+        messages.append(_message(role, content, where, place))
+    return messages
+
+
+def _message(role: str, content: str, where: str, place: str) -> Message:
+    if not content.strip():
+        raise InputError(f"{place}: {where} is empty; give it a text, or remove the row")
+    check_unicode(content, place)
+    return Message(role=role, content=content)
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, default=str)[:60]

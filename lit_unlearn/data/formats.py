@@ -1,0 +1,23 @@
+"""What a record of texts may hold, and in which fields."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+Format = Literal["text", "messages", "prompt_completion", "question_answer"]
+FIELDS: dict[str, tuple[str, ...]] = {
+    "messages": ("messages",),
+    "prompt_completion": ("prompt", "completion"),
+    "question_answer": ("question", "answer"),
+}
+"""The fields of a record in every format but text."""
+
+
+def suggested(fields: Iterable[str]) -> str | None:
+    """The format whose fields are among a record's.
+
+    Example:
+        >>> suggested(["prompt", "completion", "id"]), suggested(["text"])
+        ('prompt_completion', None)
+    """
+    known = {*fields}
+    return next((kind for kind, names in FIELDS.items() if known.issuperset(names)), None)

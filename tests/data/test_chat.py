@@ -1,0 +1,81 @@
+"""Conversations are rendered as transformers renders them, and an answer's tokens are its own."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lit_unlearn import InputError
+from lit_unlearn.data.chat import Rendering, chat_template
+from tests.data.chats import CHAT, LAST_FIRST, MARKED, PLAIN, ROLES, STRICT, decoded, with_template
+
+
+@pytest.mark.parametrize("template", [PLAIN, ROLES, MARKED])
+def test_ids_are_those_of_transformers(template: str) -> None:
+    words = with_template(template)
+    rendering = Rendering(words, template)
+    messages: Any = CHAT
+    rendered: Any = words.apply_chat_template(messages, tokenize=True, return_dict=True)
+    expected = rendered["input_ids"]
+    assert rendering.whole(CHAT, "p") == rendering.answers(CHAT, "p").input_ids == expected
+
+
+@pytest.mark.parametrize(
+    ("template", "answers"),
+    [
+        (PLAIN, "a with was under"),
+        (ROLES, "a with was . under ."),  # without the role's line, which asks for the answer; with the turn's end
+        (MARKED, "a with was under"),  # as the template marks them, without the turn's end
+    ],
+)
+def test_answers_are_the_assistants_turns(template: str, answers: str) -> None:
+    words = with_template(template)
+    ids, answer = Rendering(words, template).answers(CHAT, "p")
+    assert len(ids) == len(answer)
+    assert decoded(words, [token for token, own in zip(ids, answer, strict=True) if own]) == answers
+
+
+def test_a_mark_and_a_comparison_find_the_same_tokens() -> None:
+    marked = PLAIN.replace(
+        "{{ message['content'] + '\n' }}",
+        "{% if message['role'] == 'assistant' %}{% generation %}{{ message['content'] }}{% endgeneration %}{{ '\n' }}"
+        "{% else %}{{ message['content'] + '\n' }}{% endif %}",
+    )
+    words = with_template(None)
+    assert Rendering(words, marked).answers(CHAT, "p") == Rendering(words, PLAIN).answers(CHAT, "p")
+
+
+def test_a_template_that_does_not_tell_the_answer_is_refused() -> None:
+    rendering = Rendering(with_template(None), LAST_FIRST)
+    with pytest.raises(InputError, match=r"a, row 1: .* mark them in it by \{% generation %\}, or set `loss_on: all`"):
+        rendering.answers(CHAT, "a, row 1")
+    assert len(rendering.whole(CHAT, "a, row 1")) == 10
+
+
+def test_a_conversation_that_cannot_be_rendered_is_refused() -> None:
+    with pytest.raises(InputError, match=r"a, row 1: the chat template refuses this conversation \(no system role\)"):
+        Rendering(with_template(None), STRICT).whole(CHAT, "a, row 1")
+    with pytest.raises(InputError, match=r"a, row 1: no message has the role assistant; add its answer, or set"):
+        Rendering(with_template(None), PLAIN).answers(CHAT[:2], "a, row 1")
+
+
+def test_the_template_is_the_tokenizers_or_the_given_one(tmp_path: Path) -> None:
+    file = tmp_path / "own.jinja"
+    file.write_text(ROLES)
+    words = with_template(PLAIN)
+    assert chat_template(None, words, "a") == PLAIN
+    assert chat_template(MARKED, words, "a") == MARKED
+    assert chat_template(str(file), words, "a") == ROLES
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, r"a: the tokenizer '' has no chat template; take an instruction-tuned model, or set `chat_template`"),
+        ("chatml", r"a: chat_template 'chatml' is neither a template nor a file that ends in \.jinja"),
+        ("no.jinja", r"a: chat_template no\.jinja cannot be read .*give another file"),
+    ],
+)
+def test_without_a_template_it_is_said_what_to_do(given: str | None, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        chat_template(given, with_template(None), "a")
