@@ -1,5 +1,7 @@
 """Conversations are rendered as transformers renders them, and an answer's tokens are its own."""
 
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,8 @@ import pytest
 
 from lit_unlearn import InputError
 from lit_unlearn.data.chat import Rendering, chat_template
-from tests.data.chats import CHAT, LAST_FIRST, MARKED, PLAIN, ROLES, STRICT, decoded, with_template
+from tests.asking import TOKENIZERS
+from tests.data.chats import CHAT, LAST_FIRST, MARKED, PLAIN, PUBLISHED, ROLES, STRICT, decoded, with_template
 
 
 @pytest.mark.parametrize("template", [PLAIN, ROLES, MARKED])
@@ -33,6 +36,21 @@ def test_answers_are_the_assistants_turns(template: str, answers: str) -> None:
     ids, answer = Rendering(words, template).answers(CHAT, "p")
     assert len(ids) == len(answer)
     assert decoded(words, [token for token, own in zip(ids, answer, strict=True) if own]) == answers
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("tokens", ["byte_level_bos", "sentence_piece"])
+def test_families_templates_tell_every_answer(name: str, tokens: str) -> None:
+    words = TOKENIZERS[tokens]()
+    ids, answer = Rendering(words, PUBLISHED[name]).answers(CHAT[1:], "p")
+    tokens_of = zip(words.convert_ids_to_tokens(ids), answer, strict=True)
+    runs = ["".join(token for token, _ in run) for own, run in groupby(tokens_of, itemgetter(1)) if own]
+    told = [run.replace("▁", " ").replace("Ġ", " ") for run in runs]
+    assert len(told) == 2
+    for text, own, other in zip(told, ("a with was", "under"), ("and in is", "near"), strict=True):
+        assert own in text
+        assert other not in text
+        assert "user" not in text
 
 
 def test_a_mark_and_a_comparison_find_the_same_tokens() -> None:
