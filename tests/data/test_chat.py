@@ -73,6 +73,10 @@ def test_a_template_that_does_not_tell_the_answer_is_refused() -> None:
 def test_a_conversation_that_cannot_be_rendered_is_refused() -> None:
     with pytest.raises(InputError, match=r"a, row 1: the chat template refuses this conversation \(no system role\)"):
         Rendering(with_template(None), STRICT).whole(CHAT, "a, row 1")
+    with pytest.raises(
+        InputError, match=r"a, row 1: the chat template refuses this conversation \(can only concatenate"
+    ):
+        Rendering(with_template(None), "{{ messages[0]['content'] + 1 }}").whole(CHAT, "a, row 1")
     with pytest.raises(InputError, match=r"a, row 1: no message has the role assistant; add its answer, or set"):
         Rendering(with_template(None), PLAIN).answers(CHAT[:2], "a, row 1")
 
