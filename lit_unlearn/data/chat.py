@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from lit_unlearn.data.conversations import Message
@@ -116,8 +115,9 @@ class Rendering:
             return self.tokenizer.apply_chat_template(
                 conversation, chat_template=self.template, tokenize=True, return_dict=True, **options
             )
-        except TemplateError as error:
+        except Exception as error:  # whatever the template's own code raises
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(
-                f"{place}: the chat template refuses this conversation ({str(error).strip().splitlines()[0]}); correct "
-                "its messages, or set `chat_template` of the source to another"
+                f"{place}: the chat template refuses this conversation ({reason}); correct its messages, or set "
+                "`chat_template` of the source to another"
             ) from error

@@ -13,7 +13,7 @@ from lit_unlearn.errors import InputError
 from lit_unlearn.questions.answer_key import LETTERS
 from lit_unlearn.questions.answer_texts import AnswerText, TextRows, collate_texts, encode_texts
 from lit_unlearn.questions.packing import Packed, alike, pack, packed_length
-from lit_unlearn.questions.shares import Size, each, fitting, place
+from lit_unlearn.questions.shares import Size, batch_at, batches_each, fitting
 from lit_unlearn.questions.source import Question, prompt
 
 AnyBatch = TypeVar("AnyBatch")
@@ -122,10 +122,10 @@ class QueryBatches(Dataset[QueryBatch]):
 
     def __len__(self) -> int:
         """Batches of each process."""
-        return each(len(self._batches), self.share)
+        return batches_each(len(self._batches), self.share)
 
     def __getitem__(self, index: int) -> QueryBatch:
-        found = place(index, len(self._batches), self.share)
+        found = batch_at(index, len(self._batches), self.share)
         if found is None:
             return self._collate([self._batches[-1][-1][:1]], valid=False)
         return self._collate(self._batches[found], valid=True)

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.answer_texts import AnswerText, TextRows, collate_texts, encode_options
 from lit_unlearn.questions.packing import Packed, alike, pack
-from lit_unlearn.questions.shares import Size, each, fitting, place
+from lit_unlearn.questions.shares import Size, batch_at, batches_each, fitting
 from lit_unlearn.questions.source import Question
 
 
@@ -97,10 +97,10 @@ class ClozeBatches(Dataset[ClozeBatch]):
 
     def __len__(self) -> int:
         """Batches of each process."""
-        return each(len(self._batches), self.share)
+        return batches_each(len(self._batches), self.share)
 
     def __getitem__(self, index: int) -> ClozeBatch:
-        found = place(index, len(self._batches), self.share)
+        found = batch_at(index, len(self._batches), self.share)
         if found is None:
             return _collate(self._batches[-1][-1:], self.padding_id, valid=False)
         return _collate(self._batches[found], self.padding_id, valid=True)

@@ -38,7 +38,7 @@ def fitting(parts: Sequence[Item], max_tokens: int, *, size: Callable[[Item], Si
     return batches
 
 
-def each(count: int, share: tuple[int, int]) -> int:
+def batches_each(count: int, share: tuple[int, int]) -> int:
     """Batches of each process.
 
     Args:
@@ -46,13 +46,13 @@ def each(count: int, share: tuple[int, int]) -> int:
         share: (rank, number of processes).
 
     Example:
-        >>> each(5, (1, 2))
+        >>> batches_each(5, (1, 2))
         3
     """
     return -(-count // share[1])
 
 
-def place(index: int, count: int, share: tuple[int, int]) -> int | None:
+def batch_at(index: int, count: int, share: tuple[int, int]) -> int | None:
     """Which batch is a process's index-th; None is one that only fills up.
 
     Args:
@@ -64,9 +64,9 @@ def place(index: int, count: int, share: tuple[int, int]) -> int | None:
         IndexError: the process has no such batch.
 
     Example:
-        >>> [place(index, 5, (1, 2)) for index in range(3)]
+        >>> [batch_at(index, 5, (1, 2)) for index in range(3)]
         [1, 3, None]
     """
     rank, world = share
-    found = range(rank, world * each(count, share), world)[index]
+    found = range(rank, world * batches_each(count, share), world)[index]
     return found if found < count else None

@@ -1,5 +1,7 @@
 """Conversations are rendered as transformers renders them, and an answer's tokens are its own."""
 
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,8 @@ import pytest
 
 from lit_unlearn import InputError
 from lit_unlearn.data.chat import Rendering, chat_template
-from tests.data.chats import CHAT, LAST_FIRST, MARKED, PLAIN, ROLES, STRICT, decoded, with_template
+from tests.asking import TOKENIZERS
+from tests.data.chats import CHAT, LAST_FIRST, MARKED, PLAIN, PUBLISHED, ROLES, STRICT, decoded, with_template
 
 
 @pytest.mark.parametrize("template", [PLAIN, ROLES, MARKED])
@@ -35,6 +38,21 @@ def test_answers_are_the_assistants_turns(template: str, answers: str) -> None:
     assert decoded(words, [token for token, own in zip(ids, answer, strict=True) if own]) == answers
 
 
+@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("tokens", ["byte_level_bos", "sentence_piece"])
+def test_families_templates_tell_every_answer(name: str, tokens: str) -> None:
+    words = TOKENIZERS[tokens]()
+    ids, answer = Rendering(words, PUBLISHED[name]).answers(CHAT[1:], "p")
+    tokens_of = zip(words.convert_ids_to_tokens(ids), answer, strict=True)
+    runs = ["".join(token for token, _ in run) for own, run in groupby(tokens_of, itemgetter(1)) if own]
+    told = [run.replace("▁", " ").replace("Ġ", " ") for run in runs]
+    assert len(told) == 2
+    for text, own, other in zip(told, ("a with was", "under"), ("and in is", "near"), strict=True):
+        assert own in text
+        assert other not in text
+        assert "user" not in text
+
+
 def test_a_mark_and_a_comparison_find_the_same_tokens() -> None:
     marked = PLAIN.replace(
         "{{ message['content'] + '\n' }}",
@@ -55,6 +73,10 @@ def test_a_template_that_does_not_tell_the_answer_is_refused() -> None:
 def test_a_conversation_that_cannot_be_rendered_is_refused() -> None:
     with pytest.raises(InputError, match=r"a, row 1: the chat template refuses this conversation \(no system role\)"):
         Rendering(with_template(None), STRICT).whole(CHAT, "a, row 1")
+    with pytest.raises(
+        InputError, match=r"a, row 1: the chat template refuses this conversation \(can only concatenate"
+    ):
+        Rendering(with_template(None), "{{ messages[0]['content'] + 1 }}").whole(CHAT, "a, row 1")
     with pytest.raises(InputError, match=r"a, row 1: no message has the role assistant; add its answer, or set"):
         Rendering(with_template(None), PLAIN).answers(CHAT[:2], "a, row 1")
 

@@ -31,6 +31,9 @@ ODD = [
     replace(QUESTIONS[1], choices=("salt salt salt salt", "word", "SARS-CoV-2."), answer=0, number=1),
 ]
 
+ASKED = [*MIXED, replace(QUESTIONS[0], choices=("SARS-CoV-2.", "word 3 word", "salt SARS-CoV-2. word"), number=12)]
+"""With 3 to 10 options, of one and of several tokens after one another."""
+
 
 def harness_scores(lm: HFLM, asked: Sequence[Question]) -> Tensor:
     """Log-probabilities `[questions, options]`, -inf where there is no option."""
@@ -67,8 +70,8 @@ def evaluated(model: PreTrainedModel, queries: Sequence[Cloze]) -> dict[str, Ten
 @pytest.mark.parametrize("max_length", [200, 12])  # 12 cuts all rows, as the harness does
 def test_scores_are_the_harness_own(name: str, max_length: int) -> None:
     model, tokenizer = random_model("llama"), TOKENIZERS[name]()
-    expected = harness_scores(harness(model, tokenizer, max_length=max_length), MIXED)
-    queries = encode_cloze(MIXED, tokenizer, max_length=max_length)
+    expected = harness_scores(harness(model, tokenizer, max_length=max_length), ASKED)
+    queries = encode_cloze(ASKED, tokenizer, max_length=max_length)
     assert {query.cut for query in queries} == {max_length == 12}
     for max_tokens in (1, 300, 100_000):
         torch.testing.assert_close(our_scores(model, queries, max_tokens=max_tokens), expected, atol=1e-3, rtol=0)
@@ -106,7 +109,7 @@ def test_accuracies_are_those_of_the_harness_own_task(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("family", each_family())
 def test_padding_packing_and_batch_size_do_not_matter(family: str) -> None:
-    model, queries = random_model(family), encode_cloze(MIXED, word_level())
+    model, queries = random_model(family), encode_cloze(ASKED, word_level())
     batch = ClozeBatches(queries, max_tokens=100_000)[0]
     assert "packed" in batch
     with torch.no_grad():
@@ -129,7 +132,7 @@ def test_the_prompt_runs_once_for_all_options() -> None:
 
 @pytest.mark.parametrize("world", [1, 2, 3, 5])
 def test_processes_share_every_question_once_in_equally_many_batches(world: int) -> None:
-    queries = [query._replace(variant=variant) for variant in range(2) for query in encode_cloze(MIXED, word_level())]
+    queries = [query._replace(variant=variant) for variant in range(2) for query in encode_cloze(ASKED, word_level())]
     shares = [ClozeBatches(queries, max_tokens=400, share=(rank, world)) for rank in range(world)]
     assert len({len(share) for share in shares}) == 1
     batches = [batch for share in shares for batch in query_loader(share)]
@@ -139,7 +142,7 @@ def test_processes_share_every_question_once_in_equally_many_batches(world: int)
         for batch in batches
         for name in zip(*(batch[key][batch["valid"]].tolist() for key in ("number", "variant")), strict=True)
     ]
-    assert sorted(asked) == [(number, variant) for number in range(12) for variant in range(2)]
+    assert sorted(asked) == [(number, variant) for number in range(13) for variant in range(2)]
     sizes = [(batch["texts"]["input_ids"].numel(), len(batch["number"])) for batch in batches]
     assert all(tokens <= 400 or questions == 1 for tokens, questions in sizes)
     for batch in batches:
@@ -159,7 +162,7 @@ def test_an_option_per_row_pads_to_the_left_and_names_its_question() -> None:
 
 def test_of_equal_scores_the_first_wins_and_an_empty_option_never_does_per_character() -> None:
     batch = ClozeBatches(encode_cloze(ODD[:1], word_level()), max_tokens=1)[0]
-    found = evaluate_options(torch.tensor([[-1.0, -2.0, -2.0, -9.0]]), batch)
+    found = evaluate_options(torch.tensor([[-0.1, -2.0, -2.0, -9.0]]), batch)
     assert (found["prediction"].item(), found["prediction_norm"].item()) == (0, 1)
     assert (found["correct"].item(), found["correct_norm"].item()) == (False, True)
     assert found["text_logprob"].tolist() == [-2.0]

@@ -251,8 +251,10 @@ def test_a_source_can_be_written_in_yaml() -> None:
     def given(source: QuestionSource) -> QuestionSource:
         return source
 
-    parsed = auto_cli(given, args=["--source={path: cais/wmdp, name: wmdp-bio, limit: 9}"])
-    assert parsed == QuestionSource("cais/wmdp", "wmdp-bio", limit=9)
+    parsed = auto_cli(
+        given, args=["--source={path: cais/wmdp, name: wmdp-bio, limit: 9, format: cloze, first_answer: 1}"]
+    )
+    assert parsed == QuestionSource("cais/wmdp", "wmdp-bio", limit=9, format="cloze", first_answer=1)
 
 
 def test_the_records_in_the_documents_are_read(tmp_path: Path) -> None:
