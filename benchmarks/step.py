@@ -336,7 +336,7 @@ def _timed(step: Callable[[], object], device: torch.device) -> Seconds:
 
 
 def _median(taken: Sequence[Seconds], clock: str) -> float:
-    return statistics.median(getattr(one, clock) for one in taken)
+    return float(statistics.median(getattr(one, clock) for one in taken))
 
 
 def _times_ours(taken: Mapping[str, Sequence[Seconds]], clock: str) -> dict[str, Ratio]:

@@ -6,6 +6,8 @@ is passed once forward and once backward, and `[tokens, dim]` is kept.
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -39,6 +41,7 @@ class Sizes(NamedTuple):
 
 _CPU = Sizes(made=2**23, tokens=128, read=2**18)
 _GPU = Sizes(made=2**26, tokens=128, read=2**24)
+_as_on_gpu = ContextVar("as on a GPU", default=False)
 
 
 def by_token(measure: Measure, counted: Tensor, logits: Logits) -> Tensor:
@@ -54,6 +57,16 @@ def by_token(measure: Measure, counted: Tensor, logits: Logits) -> Tensor:
     return found.new_zeros(counted.shape).index_put(index, found)
 
 
+@contextmanager
+def as_on_gpu() -> Iterator[None]:
+    """Within this context tensors of a CPU are read in a GPU's pieces: those of a plan have no values."""
+    before = _as_on_gpu.set(True)
+    try:
+        yield
+    finally:
+        _as_on_gpu.reset(before)
+
+
 class _Pieces:
     """Some tokens in pieces, in each of which the head runs once.
 
@@ -67,7 +80,7 @@ class _Pieces:
         self.index = index
         self.logits = logits
         self._measure = measure
-        self._sizes = _CPU if logits.states.device.type == "cpu" else _GPU
+        self._sizes = _CPU if logits.states.device.type == "cpu" and not _as_on_gpu.get() else _GPU
         each = max(self._sizes.made // logits.shape[-1], self._sizes.tokens)
         self._count = logits.agreed(max(1, math.ceil(len(index[0]) / each)))
 
