@@ -231,8 +231,8 @@ def test_a_recipe_asks_before_on_the_way_and_after(world: Path) -> None:
     options = [*small_world(world, wmdp=True), *own, "--trainer.default_root_dir=run"]
     main(fit(["rmu.yaml", "questions.yaml"], *options))
     evaluations = results("run")["evaluations"]
-    assert [record["step"] for record in evaluations] == [0, 1, 2, 2, 2, 2]
-    assert [record.get("interpolation") for record in evaluations] == [None, None, None, 0.5, 0.7, 0.9]
+    assert [record["step"] for record in evaluations] == [0, 1, 2, 2, 2, 2, 2]
+    assert [record.get("interpolation") for record in evaluations] == [None, None, None, 0.3, 0.5, 0.7, 0.9]
     assert list(evaluations[0]["measured"]) == EVALUATED
     assert Path("run/export/model.safetensors").is_file()
 
@@ -245,7 +245,7 @@ def test_the_full_report_asks_the_demo_in_every_way() -> None:
     options = ["--data.questions=8", "--trainer.max_steps=2", "--trainer.val_check_interval=2"]
     main(fit(["demo.yaml", "demo_full.yaml"], *options, "--trainer.default_root_dir=run"))
     evaluations = results("run")["evaluations"]
-    assert len(evaluations) == 5
+    assert len(evaluations) == 6
     assert len(evaluations[0]["measured"]) == 2 + 2 * 11
     assert len(json.loads(Path("run/generations.json").read_text(encoding="utf-8"))) >= 2 + 2 * 13
 
