@@ -25,7 +25,7 @@ from lit_unlearn import (
     SimNPO,
     UnlearnModule,
 )
-from lit_unlearn.losses import functional
+from lit_unlearn.losses import by_token
 from lit_unlearn.losses.contract import Loss
 from tests.batches import pairs
 from tests.families import each_family, write_family
@@ -157,7 +157,7 @@ def test_noise_below_the_first_trained_layer_equals_two_full_models(tmp_path: Pa
 
 @pytest.mark.parametrize("family", each_family())
 def test_losses_on_logits_equal_two_full_models(tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(functional, "_PIECE", 64)  # logits in several pieces
+    monkeypatch.setattr(by_token, "_CPU", by_token.Sizes(made=0, tokens=5, read=300))  # logits in several pieces
     assert_equals_two_full_models(
         write_family(tmp_path, family),
         pairs(5, side="left", even=family in NO_PADDING_IN_FLOAT64),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
@@ -87,6 +88,22 @@ def processes(mesh: DeviceMesh, replicas: int) -> DeviceMesh:
     return init_device_mesh(mesh.device_type, shape, mesh_dim_names=("replicate", "shard"))
 
 
+def most_calls(module: nn.Module | None, calls: int) -> int:
+    """How often each process has to call a module of which the processes call their own numbers of times.
+
+    Where its weights are sharded a call is a collective one, and all processes must ask.
+
+    Args:
+        module: the module.
+        calls: that this process has to make.
+    """
+    if module is None or not _is_sharded(module):
+        return calls
+    most = torch.tensor(calls, device=next(module.parameters()).device)
+    torch.distributed.all_reduce(most, torch.distributed.ReduceOp.MAX)
+    return int(most)
+
+
 def gathered(value: Any) -> Tensor:
     """A tensor or what all processes together hold of one, detached; where it is sharded, all of them must call it."""
     tensor: Tensor = value.full_tensor() if isinstance(value, DTensor) else value
@@ -117,6 +134,11 @@ def plain_name(name: str) -> str:
         'model.layers.5.mlp.down_proj.weight'
     """
     return name.replace("_fsdp_wrapped_module.", "")
+
+
+def _is_sharded(module: nn.Module) -> bool:
+    wrapped = isinstance(module, FullyShardedDataParallel)
+    return wrapped or any(isinstance(parameter, DTensor) for parameter in module.parameters())
 
 
 def _owned(module: nn.Module) -> set[int]:

@@ -3,23 +3,18 @@
 Shapes: `hidden` `[batch, seq, dim]`, `mask` `[batch, seq]` (1 where a token counts), results `[batch]`. A row without
 any counted token gives 0. Sums run in float32, or in float64 where the input is.
 
-Logits are read a few tokens at a time, forward and backward, so that no tensor `[batch, seq, vocab]` is ever held.
+Logits are read a few tokens at a time (`by_token`), so that no tensor `[batch, seq, vocab]` is ever held.
 """
-
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div, logsigmoid, pad
-from torch.utils.checkpoint import checkpoint
 
+from lit_unlearn.losses.by_token import Measure, by_token
 from lit_unlearn.losses.contract import Logits
 
 IGNORED_LABEL = -100
 """Label of a position that predicts nothing, as in transformers and `cross_entropy`."""
-
-_PIECE = 2**13
-"""Logits held at once per position of the longest row: 32 KiB in float32, 24 MiB for 768 tokens."""
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
@@ -90,11 +85,8 @@ def negative_log_likelihood(logits: Logits, labels: Tensor, *, mean: bool = True
         0.6931
     """
     predicted = labels[:, 1:] != IGNORED_LABEL
-
-    def losses(rows: Tensor, positions: Tensor) -> Tensor:
-        return cross_entropy(precise(logits[rows, positions]), labels[rows, positions + 1], reduction="none")
-
-    values = _by_token(losses, predicted, logits)
+    losses = Measure(_cross_entropy, lambda rows, positions: labels[rows, positions + 1])
+    values = by_token(losses, predicted, logits)
     return masked_mean(values, predicted) if mean else values.sum(dim=-1)
 
 
@@ -103,19 +95,15 @@ def kl_divergence(logits: Logits, target: Logits, mask: Tensor) -> Tensor:
 
     Args:
         logits: `[batch, seq, vocab]`.
-        target: likewise.
+        target: likewise, without gradient.
         mask: `[batch, seq]`.
 
     Example:
         >>> kl_divergence(torch.zeros(1, 1, 2), torch.tensor([[[0.0, 3.0]]]).log1p(), torch.tensor([[1]]))
         tensor([0.1927])
     """
-
-    def divergences(rows: Tensor, positions: Tensor) -> Tensor:
-        ours, theirs = _log_probabilities(logits[rows, positions]), _log_probabilities(target[rows, positions])
-        return kl_div(ours, theirs, reduction="none", log_target=True).sum(dim=-1)
-
-    return masked_mean(_by_token(divergences, mask.bool(), logits), mask)
+    divergences = Measure(_divergence, lambda rows, positions: target[rows, positions])
+    return masked_mean(by_token(divergences, mask.bool(), logits), mask)
 
 
 def mean_squared_log_ratio(logits: Logits, target: Logits, mask: Tensor) -> Tensor:
@@ -123,19 +111,15 @@ def mean_squared_log_ratio(logits: Logits, target: Logits, mask: Tensor) -> Tens
 
     Args:
         logits: `[batch, seq, vocab]`.
-        target: likewise.
+        target: likewise, without gradient.
         mask: `[batch, seq]`.
 
     Example:
         >>> mean_squared_log_ratio(torch.zeros(1, 1, 2), torch.ones(1, 1, 2), torch.tensor([[1]]))
         tensor([0.])
     """
-
-    def distances(rows: Tensor, positions: Tensor) -> Tensor:
-        ours, theirs = _log_probabilities(logits[rows, positions]), _log_probabilities(target[rows, positions])
-        return (ours - theirs).square().mean(dim=-1)
-
-    return masked_mean(_by_token(distances, mask.bool(), logits), mask)
+    distances = Measure(_squared_log_ratio, lambda rows, positions: target[rows, positions])
+    return masked_mean(by_token(distances, mask.bool(), logits), mask)
 
 
 def preference_loss(margin: Tensor, beta: float) -> Tensor:
@@ -164,22 +148,17 @@ def precise(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def _by_token(values: Callable[[Tensor, Tensor], Tensor], counted: Tensor, logits: Logits) -> Tensor:
-    """The values of the counted tokens, `[batch, seq]`, and 0 elsewhere.
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    return cross_entropy(precise(logits), labels, reduction="none")
 
-    Args:
-        values: takes rows and positions of some tokens, `[tokens]` each, and returns their values `[tokens]`. It runs
-            once more in backward, so that what it computes from logits need not be kept.
-        counted: bool `[batch, seq]`.
-        logits: what the values are made of.
-    """
-    # As many pieces in every process, whatever its tokens: under FSDP2 each is a collective call.
-    pieces = max(1, len(counted) * logits.shape[-1] // _PIECE)
-    index = counted.nonzero(as_tuple=True)
-    parts = zip(*(axis.tensor_split(pieces) for axis in index), strict=True)
-    # In eval mode nothing is drawn, so no generator's state need be kept.
-    found = torch.cat([checkpoint(values, *part, use_reentrant=False, preserve_rng_state=False) for part in parts])
-    return found.new_zeros(counted.shape).index_put(index, found)
+
+def _divergence(logits: Tensor, target: Tensor) -> Tensor:
+    ours, theirs = _log_probabilities(logits), _log_probabilities(target)
+    return kl_div(ours, theirs, reduction="none", log_target=True).sum(dim=-1)
+
+
+def _squared_log_ratio(logits: Tensor, target: Tensor) -> Tensor:
+    return (_log_probabilities(logits) - _log_probabilities(target)).square().mean(dim=-1)
 
 
 def _log_probabilities(logits: Tensor) -> Tensor:

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from lit_unlearn.distributed.sharding import most_calls
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch, Outputs
+from lit_unlearn.losses.lazy_logits import LazyLogits
 from lit_unlearn.models.layers import decoder_of
 from lit_unlearn.running.hooks import (
     Answer,
@@ -26,7 +28,6 @@ from lit_unlearn.running.hooks import (
     replaced_input,
     returning,
 )
-from lit_unlearn.running.lazy_logits import LazyLogits
 
 
 def only_layers(layers: nn.ModuleList, first: int, last: int, *, like: Sequence[Any]) -> AbstractContextManager[None]:
@@ -103,12 +104,8 @@ def run_layers(
         within = stack.enter_context(recorded_start(layers[start])) if resumed else []
         decoder = decoder_of(model, layers)
         result = decoder(**_inputs(decoder, batch), use_cache=False)
-    vocab = model.config.get_text_config().vocab_size
-    logits = (
-        LazyLogits(partial(output_head, model, decoder, result, context), hidden_states(result), vocab)
-        if needs_logits
-        else None
-    )
+    head = partial(output_head, model, decoder, result, context)
+    logits = _lazy_logits(model, layers, head, hidden_states(result)) if needs_logits else None
     # Where `layer` lies below the prefix's end, what it returned is in the prefix.
     example = _only(left) if prefix is None or left else prefix.example
     return Outputs(hidden_states(example), logits), SharedPrefix(_only(entered), example, within)
@@ -171,6 +168,16 @@ def positions(attention_mask: Tensor) -> Tensor:
                 [0, 1, 2, 2]])
     """
     return (attention_mask.long().cumsum(dim=-1) - 1).clamp(min=0)
+
+
+def _lazy_logits(
+    model: PreTrainedModel, layers: nn.ModuleList, head: Callable[[Tensor], Tensor], states: Tensor
+) -> LazyLogits:
+    """The logits of final states; what a head may read are parameters outside the layers."""
+    within = {id(parameter) for parameter in layers.parameters()}
+    trained = any(parameter.requires_grad for parameter in model.parameters() if id(parameter) not in within)
+    agreed = partial(most_calls, model.get_output_embeddings())
+    return LazyLogits(head, states, model.config.get_text_config().vocab_size, trained=trained, agreed=agreed)
 
 
 def _only(seen: Sequence[Any]) -> Any:

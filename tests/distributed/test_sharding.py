@@ -1,10 +1,13 @@
 """Over which processes a model is sharded, as one of many sees it; `test_world_size.py` has real ones."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
+import torch.multiprocessing as mp
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
@@ -14,7 +17,10 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from lit_unlearn import InputError
 from lit_unlearn.distributed.checks import check_mesh
-from lit_unlearn.distributed.sharding import processes
+from lit_unlearn.distributed.sharding import gathered, most_calls, processes
+from lit_unlearn.losses import by_token
+from lit_unlearn.losses.functional import negative_log_likelihood
+from lit_unlearn.losses.lazy_logits import LazyLogits
 from lit_unlearn.models.sharded_loading import rows
 
 
@@ -74,3 +80,45 @@ def test_processes_that_cannot_hold_the_copies_are_told(mesh: Callable[..., Devi
 def test_tensor_parallelism_is_refused(mesh: Callable[..., DeviceMesh]) -> None:
     with pytest.raises(InputError, match="tensor parallelism is not supported; set tensor_parallel_size to 1"):
         check_mesh(Strategy(mesh(0, 4, 2)), 1)
+
+
+def test_a_module_that_is_whole_is_called_as_often_as_this_process_needs_it() -> None:
+    assert most_calls(nn.Linear(2, 3), 4) == 4
+    assert most_calls(None, 4) == 4
+
+
+LENGTHS = (3, 17)
+"""Tokens of each process's row: with 5 at a time the head is called once, or four times."""
+
+
+def likelihood(head: nn.Module, rank: int, agreed: Callable[[int], int]) -> torch.Tensor:
+    source = torch.Generator().manual_seed(rank)
+    states = torch.randn(1, LENGTHS[rank], 4, generator=source)
+    labels = torch.randint(6, (1, LENGTHS[rank]), generator=source)
+    return negative_log_likelihood(LazyLogits(head, states, 6, trained=True, agreed=agreed), labels).sum()
+
+
+def head_of_two() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Linear(4, 6, bias=False)
+
+
+def train_in_two(rank: int, folder: str) -> None:
+    by_token._CPU = by_token.Sizes(made=0, tokens=5, read=100)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    head = head_of_two()
+    fully_shard(head, mesh=init_device_mesh("cpu", (2,)), reshard_after_forward=True)
+    likelihood(head, rank, partial(most_calls, head)).backward()
+    (gradient,) = [gathered(parameter.grad) for parameter in head.parameters()]
+    torch.save(gradient, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_a_sharded_head_is_called_as_often_by_all_whatever_their_tokens(tmp_path: Path) -> None:
+    mp.spawn(train_in_two, (str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call, attr-defined]
+    head = head_of_two()
+    mean = sum(likelihood(head, rank, lambda calls: calls) for rank in range(2)) / 2
+    (expected,) = torch.autograd.grad(mean, [*head.parameters()])  # type: ignore[arg-type]
+    for rank in range(2):
+        torch.testing.assert_close(torch.load(tmp_path / f"{rank}.pt"), expected)

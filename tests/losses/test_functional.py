@@ -1,6 +1,5 @@
 import math
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
@@ -164,61 +163,6 @@ def test_logits_at_masked_positions_do_not_matter(distance: Callable[..., Tensor
     logits, target, masked = random_hidden(0), random_hidden(1), MASK[:, :, None] == 0
     rows = distance(logits.masked_fill(masked, garbage), target.masked_fill(masked, garbage), MASK)
     torch.testing.assert_close(rows, distance(logits, target, MASK), rtol=0, atol=0)
-
-
-class Watched:
-    """Logits that remember how many tokens were asked for at once."""
-
-    def __init__(self, logits: Tensor) -> None:
-        self.logits = logits
-        self.asked: list[int] = []
-
-    @property
-    def shape(self) -> torch.Size:
-        return self.logits.shape
-
-    def __getitem__(self, index: Any) -> Tensor:
-        found = self.logits[index]
-        self.asked.append(len(found))
-        return found
-
-
-READERS = [
-    lambda logits: functional.negative_log_likelihood(logits, LABELS),
-    lambda logits: functional.kl_divergence(logits, random_hidden(1), MASK),
-    lambda logits: functional.mean_squared_log_ratio(logits, random_hidden(1), MASK),
-]
-
-
-@pytest.mark.parametrize("reader", READERS)
-def test_logits_are_read_a_few_tokens_at_a_time_forward_and_backward(
-    monkeypatch: pytest.MonkeyPatch, reader: Callable[[Any], Tensor]
-) -> None:
-    whole = random_hidden(0).requires_grad_()
-    expected = reader(whole)
-    (gradient,) = torch.autograd.grad(expected.sum(), whole)
-    monkeypatch.setattr(functional, "_PIECE", 4)  # 4 rows of 5 logits each: 5 pieces
-    pieces = random_hidden(0).requires_grad_()
-    watched = Watched(pieces)
-    rows = reader(watched)
-    forward = len(watched.asked)
-    rows.sum().backward()
-    assert (forward, len(watched.asked)) == (5, 10)
-    assert max(watched.asked) <= 2
-    assert pieces.grad is not None
-    torch.testing.assert_close(rows, expected, rtol=0, atol=1e-12)
-    torch.testing.assert_close(pieces.grad, gradient, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("reader", READERS)
-def test_as_many_pieces_are_read_whatever_the_tokens(
-    monkeypatch: pytest.MonkeyPatch, reader: Callable[[Any], Tensor]
-) -> None:
-    monkeypatch.setattr(functional, "_PIECE", 1)
-    watched = Watched(random_hidden(0))
-    reader(watched)
-    assert len(watched.asked) == 20  # more than there are tokens
-    assert sum(watched.asked) in (int(MASK.sum()), int((LABELS[:, 1:] != -100).sum()))
 
 
 @pytest.mark.parametrize(("margin", "loss"), [(0.0, 20 * math.log(2)), (3.0, 20 * math.log1p(math.exp(-0.3)))])

@@ -13,9 +13,14 @@ from tests.losses.golden_curves import FILE, METHODS, curve
 CURVES: dict[str, list[float]] = json.loads(FILE.read_text(encoding="utf-8"))
 
 
+ROUNDED = {"NPO + KL": 1e-6, "DPO + KL + RNA": 1e-6}
+"""Norms of transformers round to float32 in a float64 run too, which turns another order of the same products (the
+divergence's gradient is a small difference of probabilities) into up to 1e-7 after some steps."""
+
+
 @pytest.mark.parametrize("name", only(METHODS, "RMU + RNA", "NPO + KL"))
 def test_the_loss_curve_of_a_method_is_its_golden_one(name: str) -> None:
-    assert curve(name) == pytest.approx(CURVES[name], rel=1e-9)
+    assert curve(name) == pytest.approx(CURVES[name], rel=ROUNDED.get(name, 1e-9))
 
 
 def test_every_loss_has_a_golden_curve() -> None:

@@ -8,6 +8,7 @@ import transformers
 from torch import nn
 
 from lit_unlearn import DPO, NPO, RSV, InputError, LogitKL
+from lit_unlearn.losses.lazy_logits import LazyLogits
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.models.trainable import choose_trainable, default_trainable
 from lit_unlearn.running.frozen import FrozenModel
@@ -62,6 +63,20 @@ def test_logits_are_the_models_own_at_any_index(config: str) -> None:
     torch.testing.assert_close(logits[1:, :2], whole[1:, :2], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(logits[0, 1], whole[0, 1], rtol=1e-5, atol=1e-5)
     assert logits[:0].shape == (0, *whole.shape[1:])
+
+
+@pytest.mark.parametrize(
+    ("trained", "outside"),
+    [("lm_head.weight", True), ("model.embed_tokens.weight", True), ("model.layers.2.mlp.down_proj.weight", False)],
+)
+@pytest.mark.parametrize("tied", [False, True])
+def test_logits_say_whether_their_head_may_be_trained(trained: str, outside: bool, tied: bool) -> None:
+    model = built("MistralConfig", {"tie_word_embeddings": tied})
+    model.get_parameter(trained).requires_grad_()
+    batch = padded(random_rows(3, seed=0), "right")
+    logits = run_layers(model, decoder_layers(model), batch, layer=1, needs_logits=True, start=0)[0].logits
+    assert isinstance(logits, LazyLogits)
+    assert logits.trained == outside
 
 
 @pytest.mark.parametrize("name", [*each_family(), *HEADS])

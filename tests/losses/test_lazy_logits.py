@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lit_unlearn.running.lazy_logits import LazyLogits
+from lit_unlearn.losses.lazy_logits import LazyLogits
 
 STATES = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0))
 HEAD = torch.randn(4, 7, generator=torch.Generator().manual_seed(1))
