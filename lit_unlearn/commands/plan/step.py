@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from lit_unlearn.commands.plan.ledger import COPIES, GRADIENTS, OPTIMIZER, PARTS, TRAINED, WEIGHTS, Ledger, size
 from lit_unlearn.commands.plan.shapes import Shapes, moved
 from lit_unlearn.distributed.sharding import left_whole, outside_layers
+from lit_unlearn.losses.by_token import as_on_gpu
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.models import loading
 from lit_unlearn.models.precision import weights_dtype
@@ -94,7 +95,7 @@ def simulate(
         part.leave_out(model)
     module.adopt(model, precision)
     ledger = Ledger()
-    with Shapes(), ledger:
+    with Shapes(), ledger, as_on_gpu():
         moved(module)
         ledger.label(_tensors(module.frozen), COPIES)
         ledger.label(_tensors(model), WEIGHTS)  # what both share is the updated model's
