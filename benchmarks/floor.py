@@ -15,6 +15,8 @@ class Reads(NamedTuple):
     logits: bool
     frozen_forget: bool
     frozen_retain: bool = True
+    preferred: bool = False
+    """Preferred answers, as many rows of as many tokens as those of the forget stream, by the same models."""
 
 
 class Operations(NamedTuple):
@@ -29,7 +31,7 @@ class Operations(NamedTuple):
 def operations(config: MistralConfig, reads: Reads, *, rows: int, tokens: int, layer: int) -> Operations:
     """Floating-point operations of one step's matrix products and attention, at 2 per multiplication and addition.
 
-    The updated model runs forward on both streams up to what is read. The frozen one differs from it from the first
+    The updated model runs forward on all streams up to what is read. The frozen one differs from it from the first
     trained matrix on and runs from there. Backward goes down to that matrix: a product for each trained one, and for
     each activation on the way. Attention is causal: half of the scores. Nothing is computed twice.
 
@@ -48,12 +50,13 @@ def operations(config: MistralConfig, reads: Reads, *, rows: int, tokens: int, l
     mlp_in, mlp_out = 4 * n * d * ff, 2 * n * d * ff
     head = 2 * n * d * config.vocab_size if reads.logits else 0
     above = last - max(0, layer - 2)
-    frozen = reads.frozen_forget + reads.frozen_retain
+    streams = 2 + reads.preferred
+    frozen = reads.frozen_forget * (1 + reads.preferred) + reads.frozen_retain
     forward = projections + mlp_in + mlp_out
     updated = (last + 1) * forward + 3 * mlp_out + above * forward + 2 * head
-    products = 2 * updated + frozen * (mlp_out + above * forward + head)
+    products = streams * updated + frozen * (mlp_out + above * forward + head)
     scores = 2 * n * tokens * heads  # two products of 2 · n · tokens · heads each, of which causality takes half
-    attention = 2 * (last + 1 + 2 * above) * scores + frozen * above * scores
+    attention = streams * (last + 1 + 2 * above) * scores + frozen * above * scores
     return Operations(products, attention)
 
 

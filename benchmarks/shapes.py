@@ -45,16 +45,17 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
 """What the configurations of Mistral-7B-v0.1 and Llama-3-8B say; `small` is to try a command out."""
 
 
-def configure(hidden: int, layers: int) -> MistralConfig:
-    """Mistral-7B's proportions at another width: MLP, heads and vocabulary shrink with it.
+def configure(hidden: int, layers: int, vocabulary: int | None = None) -> MistralConfig:
+    """Mistral-7B's proportions at another width: MLP and heads shrink with it.
 
     Args:
         hidden: width, a multiple of 128.
         layers: decoder layers.
+        vocabulary: size of the vocabulary; None lets it shrink too.
     """
     heads = 32 if hidden >= WHOLE else hidden // 32
     return MistralConfig(
-        vocab_size=32000 * hidden // WHOLE,
+        vocab_size=vocabulary or 32000 * hidden // WHOLE,
         hidden_size=hidden,
         intermediate_size=hidden * 7 // 2,
         num_hidden_layers=layers,

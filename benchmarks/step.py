@@ -1,37 +1,55 @@
 """A training step of lit-unlearn beside the published way: `python -m benchmarks.step [--json OUT]`.
 
-For each width and method: (a) ours, without noise too, and as a further run on rows that another one has left in a
-`PrefixStore`; (b) the published way, two whole models with a gradient for every weight; (c) the
-same with both models cut off after the steering layer. Times are taken in turn, in one process; peak memory is each
-one's own, in a process of its own.
+For each width, vocabulary and method: (a) ours, without noise too, and as a further run on rows that another one has
+left in a `PrefixStore`; (b) the published way, two whole models with a gradient for every weight; (c) the
+same with both models cut off after the steering layer. Times are taken in turn, in one process, by the wall clock and
+by the processor's, which does not count what others do on the machine; peak memory is each one's own, in a process of
+its own.
 """
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from transformers import MistralConfig
 from transformers.utils.logging import disable_progress_bar
 
 from benchmarks.floor import Products, Reads, operations, synchronise
 from benchmarks.measured import Memory, Ratio, ratio
 from benchmarks.published import BETA, Published
 from benchmarks.shapes import configure, write_model
-from lit_unlearn import NPO, RMU, RSV, AdaptiveRMU, LogitKL, RepresentationMSE, UnlearnModule
+from lit_unlearn import (
+    DPO,
+    NLL,
+    NPO,
+    RMU,
+    RSV,
+    AdaptiveRMU,
+    GradientAscent,
+    LogitKL,
+    LogitMSE,
+    RepresentationMSE,
+    SimNPO,
+    UnlearnModule,
+)
 from lit_unlearn.losses.contract import Batch, Loss
 from lit_unlearn.models import loading
 from lit_unlearn.models.source import ModelSource
 from lit_unlearn.running.prefix_store import PrefixStore
 
 OURS, PLAIN, FURTHER, PUBLISHED, TRUNCATED = "ours", "ours without RNA", "ours, a further", "published", "truncated"
+CONTENDERS = [OURS, PLAIN, FURTHER, PUBLISHED, TRUNCATED]
 PRODUCTS = "matrix products"
 _QUIET = 4
 """So many first steps, all on the same rows, are without noise: losses before and after updates must agree."""
@@ -40,10 +58,12 @@ _TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
 
 
 class Method(NamedTuple):
-    """A method as it is published, with RNA."""
+    """A method as it is published, with RNA where the retain loss reads the frozen model."""
 
     forget: Callable[[], Loss]
     retain: Callable[[], Loss]
+    published: tuple[str, str]
+    """The losses' names in `benchmarks.published`."""
     scale: float
     """c, or beta of Adaptive RMU."""
     retain_weight: float
@@ -56,12 +76,48 @@ class Method(NamedTuple):
         return [OURS, PLAIN, FURTHER, PUBLISHED] + ([] if self.reads.logits else [TRUNCATED])
 
 
-METHODS = {
-    "RMU": Method(partial(RMU, 6.5, seed=0), RepresentationMSE, 6.5, 1200, 0.03, Reads(False, False)),
-    "AdaptiveRMU": Method(partial(AdaptiveRMU, 3.0, seed=0), RepresentationMSE, 3.0, 1200, 0.08, Reads(False, True)),
-    "RSV": Method(partial(RSV, 10.0, seed=0), RepresentationMSE, 10.0, 1200, 0.09, Reads(False, True)),
-    "NPO": Method(partial(NPO, BETA, length_normalized=True), LogitKL, 0.0, 50, 0.03, Reads(True, True)),
+FORGET: dict[str, tuple[Callable[[], Loss], bool, bool]] = {
+    "NPO": (partial(NPO, BETA, length_normalized=True), True, False),
+    "SimNPO": (partial(SimNPO, BETA), False, False),
+    "DPO": (partial(DPO, BETA, length_normalized=True), True, True),
+    "GradDiff": (GradientAscent, False, False),
 }
+"""Losses on logits; whether they read the frozen model and preferred answers."""
+RETAIN: dict[str, tuple[Callable[[], Loss], float, float]] = {
+    "KL": (LogitKL, 50, 0.03),
+    "MSE": (LogitMSE, 50, 0.03),
+    "NLL": (NLL, 5, 0.0),
+}
+"""Losses on logits, their weight and the noise in the frozen model."""
+
+
+def _on_hidden(forget: Callable[[], Loss], name: str, scale: float, noise: float, *, frozen: bool) -> Method:
+    return Method(forget, RepresentationMSE, (name, "hidden"), scale, 1200, noise, Reads(False, frozen))
+
+
+def _on_logits(forget: str, retain: str) -> Method:
+    (made, frozen, preferred), (kept, weight, noise) = FORGET[forget], RETAIN[retain]
+    return Method(made, kept, (forget, retain), 0.0, weight, noise, Reads(True, frozen, retain != "NLL", preferred))
+
+
+METHODS = {
+    "RMU": _on_hidden(partial(RMU, 6.5, seed=0), "RMU", 6.5, 0.03, frozen=False),
+    "AdaptiveRMU": _on_hidden(partial(AdaptiveRMU, 3.0, seed=0), "AdaptiveRMU", 3.0, 0.08, frozen=True),
+    "RSV": _on_hidden(partial(RSV, 10.0, seed=0), "RSV", 10.0, 0.09, frozen=True),
+    **{f"{forget}+{retain}": _on_logits(forget, retain) for forget in FORGET for retain in RETAIN},
+}
+
+
+class Seconds(NamedTuple):
+    """What a step takes."""
+
+    wall: float
+    processor: float
+    """Of this process alone."""
+
+
+_CLOCKS = Seconds._fields
+_RATIOS = ("times_ours", "processor_times_ours")
 Step = Callable[[int], Tensor]
 """Takes a step's number, makes the step and returns its loss."""
 
@@ -75,38 +131,44 @@ def main(words: Sequence[str] | None = None) -> None:
         print(json.dumps(_memory(options)))
         return
     found = []
-    for hidden in options.hidden:
+    for hidden, vocabulary in product(options.hidden, options.vocabulary):
+        config = configure(hidden, options.layers, vocabulary)
         with tempfile.TemporaryDirectory() as folder:
-            write_model(Path(folder), configure(hidden, options.layers), _dtype(options), torch.device(options.device))
+            write_model(Path(folder), config, _dtype(options), torch.device(options.device))
             for method in options.methods:
-                measured = measure(method, hidden, Path(folder), options)
+                measured = measure(method, config, Path(folder), options)
                 print(_shown(measured), flush=True)
                 found.append(measured)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))
 
 
-def measure(name: str, hidden: int, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Everything about one method at one width."""
-    method, config = METHODS[name], configure(hidden, options.layers)
+def measure(name: str, config: MistralConfig, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Everything about one method and model."""
+    method = METHODS[name]
     shape = {"rows": options.batch, "tokens": options.tokens}
     products = Products(config, **shape, dtype=_dtype(options), device=torch.device(options.device))
     taken = times(name, folder, options, products)
-    rate = products.operations / float(torch.tensor(taken.pop(PRODUCTS)).median())
+    rate = products.operations / _median(taken.pop(PRODUCTS), _CLOCKS[0])
     floor = sum(operations(config, method.reads, **shape, layer=options.layer)) / rate
-    memory = {one: _memory_apart(one, name, folder, options) for one in method.contenders}
-    middle = {one: float(torch.tensor(values).median()) for one, values in taken.items()}
+    memory = {one: _memory_apart(one, name, folder, options) for one in taken}
+    middle = {one: _median(values, _CLOCKS[0]) for one, values in taken.items()}
+    tokens = (2 + method.reads.preferred) * options.batch * options.tokens
     return {
         "method": name,
-        "hidden": hidden,
+        "hidden": config.hidden_size,
+        "vocabulary": config.vocab_size,
+        "noise": method.noise,
         "layers": options.layers,
         "layer": options.layer,
         **shape,
         "threads": options.threads,
         "device": options.device,
         "milliseconds": {one: 1000 * value for one, value in middle.items()},
-        "tokens_per_second": {one: 2 * options.batch * options.tokens / value for one, value in middle.items()},
-        "times_ours": {one: ratio(taken[one], taken[OURS]) for one in taken if one != OURS},
+        "processor_milliseconds": {one: 1000 * _median(values, _CLOCKS[1]) for one, values in taken.items()},
+        "tokens_per_second": {one: tokens / value for one, value in middle.items()},
+        "times_ours": _times_ours(taken, _CLOCKS[0]),
+        "processor_times_ours": _times_ours(taken, _CLOCKS[1]),
         "floor_milliseconds": 1000 * floor,
         "ours_over_floor": middle[OURS] / floor,
         "matmul_gflops": rate / 1e9,
@@ -115,14 +177,17 @@ def measure(name: str, hidden: int, folder: Path, options: argparse.Namespace) -
     }
 
 
-def times(name: str, folder: Path, options: argparse.Namespace, products: Callable[[], None]) -> dict[str, list[float]]:
+def times(
+    name: str, folder: Path, options: argparse.Namespace, products: Callable[[], None]
+) -> dict[str, list[Seconds]]:
     """Seconds of each contender's steps and of matrix products, taken in turn."""
-    steps = {one: contender(one, name, folder, options)[0] for one in METHODS[name].contenders}
+    chosen = [one for one in METHODS[name].contenders if one in options.contenders]
+    steps = {one: contender(one, name, folder, options)[0] for one in chosen}
     for number in range(_QUIET):
         check_same(name, {one: float(step(number)) for one, step in steps.items()}, _TOLERANCE[_dtype(options)])
-    for number in range(_QUIET, _QUIET + options.rounds):
+    for number in range(_QUIET, _QUIET + options.rounds if FURTHER in steps else 0):
         steps[FURTHER](number)  # leaves in its store what another run's would have left
-    taken: dict[str, list[float]] = {one: [] for one in (*steps, PRODUCTS)}
+    taken: dict[str, list[Seconds]] = {one: [] for one in (*steps, PRODUCTS)}
     for number in range(_QUIET, _QUIET + options.rounds):
         for one, step in steps.items():
             taken[one].append(_timed(partial(step, number), torch.device(options.device)))
@@ -143,7 +208,7 @@ def contender(one: str, name: str, folder: Path, options: argparse.Namespace) ->
     )
     published = Published(
         folder,
-        name,
+        *method.published,
         layer=options.layer,
         truncated=one == TRUNCATED,
         direction=None if direction is None else direction[0],
@@ -154,8 +219,7 @@ def contender(one: str, name: str, folder: Path, options: argparse.Namespace) ->
     )
 
     def step(number: int) -> Tensor:
-        forget, retain = _rows(folder, number, options)
-        return published.step(forget, retain, noise=method.noise * (number >= _QUIET))
+        return published.step(*_rows(folder, number, options), noise=method.noise * (number >= _QUIET))
 
     return step, None
 
@@ -183,7 +247,8 @@ def _our_step(module: UnlearnModule, noise: float, options: argparse.Namespace) 
 
     def step(number: int) -> Tensor:
         module.noise_scale = noise * (number >= _QUIET)
-        forget, retain = (_batch(ids) for ids in _rows(Path(module.pretrained), number, options))
+        forget, retain, preferred = (_batch(ids) for ids in _rows(Path(module.pretrained), number, options))
+        forget["preferred"] = preferred
         loss = module.losses({"forget": forget, "retain": retain}).total
         optimizer.zero_grad()
         loss.backward()
@@ -194,10 +259,10 @@ def _our_step(module: UnlearnModule, noise: float, options: argparse.Namespace) 
 
 
 def _rows(folder: Path, number: int, options: argparse.Namespace) -> Iterator[Tensor]:
-    """Token ids of a step's forget and retain rows, without padding."""
+    """Token ids of a step's forget and retain rows and of preferred answers, without padding."""
     vocabulary = loading.load_config(ModelSource(str(folder))).get_text_config().vocab_size
-    for stream in (0, 1):
-        source = torch.Generator().manual_seed(2 * max(number, _QUIET) + stream)
+    for stream in range(3):
+        source = torch.Generator().manual_seed(3 * max(number, _QUIET) + stream)
         ids = torch.randint(vocabulary, (options.batch, options.tokens), generator=source)
         yield ids.to(options.device)
 
@@ -262,12 +327,22 @@ def _needed(module: UnlearnModule) -> int:
     return sum(parameter.nbytes for part in parts for parameter in part.parameters())
 
 
-def _timed(step: Callable[[], object], device: torch.device) -> float:
+def _timed(step: Callable[[], object], device: torch.device) -> Seconds:
     synchronise(device)
-    begin = time.perf_counter()
+    begin = time.perf_counter(), time.process_time()
     step()
     synchronise(device)
-    return time.perf_counter() - begin
+    return Seconds(time.perf_counter() - begin[0], time.process_time() - begin[1])
+
+
+def _median(taken: Sequence[Seconds], clock: str) -> float:
+    return float(statistics.median(getattr(one, clock) for one in taken))
+
+
+def _times_ours(taken: Mapping[str, Sequence[Seconds]], clock: str) -> dict[str, Ratio]:
+    """How many times as long as ours the others take."""
+    seconds = {one: [getattr(round, clock) for round in rounds] for one, rounds in taken.items()}
+    return {one: ratio(values, seconds[OURS]) for one, values in seconds.items() if one != OURS}
 
 
 def _width(folder: Path) -> int:
@@ -280,18 +355,19 @@ def _dtype(options: argparse.Namespace) -> torch.dtype:
 
 
 def _shown(found: Mapping[str, Any]) -> str:
-    """A table of one method at one width."""
+    """A table of one method and model."""
     size = f"2 × {found['rows']} × {found['tokens']} tokens"
     head = (
-        f"{found['method']} + RNA, hidden {found['hidden']}, {found['layers']} layers, steering layer "
-        f"{found['layer']}, {size}, {found['device']}, {found['threads']} threads"
+        f"{found['method']}{' + RNA' if found['noise'] else ''}, hidden {found['hidden']}, {found['layers']} layers, "
+        f"steering layer {found['layer']}, {size}, {found['device']}, {found['threads']} threads"
     )
-    lines = [head, f"  {'':18}{'ms':>10}{'tokens/s':>12}{'peak MiB':>10}  times as long as ours"]
+    columns = f"{'vocabulary':>10}{'ms':>10}{'CPU ms':>10}{'tokens/s':>10}{'peak MiB':>10}"
+    lines = [head, f"  {'':18}{columns}  times as long as ours; by CPU time"]
     for one, value in found["milliseconds"].items():
-        times = Ratio(*found["times_ours"][one]) if one in found["times_ours"] else None
-        longer = f"{times.value:.2f} [{times.low:.2f}, {times.high:.2f}]" if times else ""
-        speed, peak = found["tokens_per_second"][one], found["peak_mib"][one]
-        lines.append(f"  {one:18}{value:10.0f}{speed:12.0f}{peak:10.0f}  {longer}")
+        longer = "; ".join(_interval(found[clock][one]) for clock in _RATIOS) if one != OURS else ""
+        numbers = found["vocabulary"], value, found["processor_milliseconds"][one], found["tokens_per_second"][one]
+        written = "".join(f"{number:10,.0f}" for number in (*numbers, found["peak_mib"][one]))
+        lines.append(f"  {one:18}{written}  {longer}")
     lines.append(
         f"  floor {found['floor_milliseconds']:.0f} ms at {found['matmul_gflops']:.1f} GFLOP/s: ours takes "
         f"{found['ours_over_floor']:.2f} times that; its weights take {found['resident_over_needed']:.3f} times what "
@@ -300,16 +376,25 @@ def _shown(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _interval(times: Sequence[float]) -> str:
+    value, low, high = times
+    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
+
+
 def parsed(words: Sequence[str] | None) -> argparse.Namespace:
     """The options of the command."""
     parser = argparse.ArgumentParser(description="A training step of lit-unlearn beside the published way.")
     parser.add_argument("--hidden", type=int, nargs="+", default=[256], help="widths; 4096 is the 7B shape")
+    parser.add_argument(
+        "--vocabulary", type=int, nargs="+", default=[None], help="sizes; Mistral's, shrunk with the width, if left out"
+    )
     parser.add_argument("--layers", type=int, default=32)
     parser.add_argument("--layer", type=int, default=7, help="steering layer")
     parser.add_argument("--batch", type=int, default=4, help="rows of each stream")
     parser.add_argument("--tokens", type=int, default=512, help="of each row")
     parser.add_argument("--rounds", type=int, default=5, help="steps of each that are timed")
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=["RMU", "AdaptiveRMU", "RSV", "NPO+KL"])
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=CONTENDERS, help="ours is among them")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="on cuda weights are bf16, else float32")
     parser.add_argument("--json", type=Path, help="file to write")

@@ -60,7 +60,7 @@ def test_a_run_is_measured_phase_by_phase(folder: Path, tmp_path: Path) -> None:
 
 def test_the_plan_is_that_of_the_options(folder: Path) -> None:
     kept, again = (
-        foretell(folder, scale.parsed([*SMALL, "--method", "NPO", *words]))
+        foretell(folder, scale.parsed([*SMALL, "--method", "NPO+KL", *words]))
         for words in ([], ["--activation-checkpointing"])
     )
     assert again.memory["step"] < kept.memory["step"]
@@ -105,13 +105,13 @@ def test_a_part_that_fails_otherwise_ends_it(folder: Path, monkeypatch: pytest.M
 
 @pytest.mark.slow
 def test_the_command_measures_beside_the_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = run(tmp_path, "--method", "NPO", "--activation-checkpointing")
+    found = run(tmp_path, "--method", "NPO+KL", "--activation-checkpointing")
     assert [*found["phases"]] == FIT + ASKED
     assert found["left_out"] == {}
     # What torch takes for itself, once, is not small beside a model of 0.05 GiB.
     assert 0.9 < found["phases"]["step"]["measured_over_foretold"] < 1.7
     assert 0.9 < found["phases"]["load"]["measured_over_foretold"] < 1.7
-    assert "NPO + RNA, steering layer 7, 2 × 2 × 128 tokens, bf16-mixed, activation checkpointing" in (
+    assert "NPO+KL + RNA, steering layer 7, 2 × 2 × 128 tokens, bf16-mixed, activation checkpointing" in (
         capsys.readouterr().out
     )
 

@@ -10,6 +10,7 @@ from benchmarks.floor import operations
 from benchmarks.measured import Memory, ratio
 from benchmarks.published import Published
 from benchmarks.shapes import configure, write_model
+from benchmarks.step import METHODS
 from lit_unlearn import UnlearnModule
 from lit_unlearn.commands.plan.step import count_flops
 from tests.fast import only
@@ -17,33 +18,48 @@ from tests.fast import only
 SMALL = ["--hidden", "128", "--layers", "5", "--layer", "3", "--batch", "2", "--tokens", "32"]
 
 
-@pytest.mark.parametrize("name", step.METHODS)
+@pytest.mark.parametrize("name", METHODS)
 def test_a_step_makes_no_product_that_it_could_do_without(name: str, tmp_path: Path) -> None:
-    """But for the logits, which are computed again in backward to save memory, those of the frozen model as well."""
-    config, reads = configure(128, 5), step.METHODS[name].reads
+    config, reads = configure(128, 5), METHODS[name].reads
     write_model(tmp_path, config, torch.float32, torch.device("cpu"))
     run, _ = step.contender("ours", name, tmp_path, step.parsed(SMALL))
     with count_flops() as counted:
         run(5)
     made = counted.get_flop_counts()["Global"][torch.ops.aten.mm]
-    tokens, last = 2 * 32, 2  # a row's last token predicts nothing: for it a likelihood takes no logits, 3 times
-    again = 2 * 128 * config.vocab_size * ((tokens - last) - 3 * last + 2 * tokens) if reads.logits else 0
-    assert made == operations(config, reads, rows=2, tokens=32, layer=3).products + again
+    forget, retain = METHODS[name].published
+    # A row's last token predicts nothing: a likelihood takes no logits for it.
+    passes = {"NPO": 3, "SimNPO": 2, "DPO": 6, "GradDiff": 2}.get(forget, 0) + (2 if retain == "NLL" else 0)
+    saved = passes * 2 * 128 * config.vocab_size * 2
+    assert made == operations(config, reads, rows=2, tokens=32, layer=3).products - saved
 
 
 @pytest.mark.slow
 def test_the_benchmark_measures_each_beside_ours(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    step.main([*SMALL, "--rounds", "2", "--methods", "RMU", "NPO", "--json", str(tmp_path / "out.json")])
+    step.main(
+        [
+            *SMALL,
+            "--rounds",
+            "2",
+            "--vocabulary",
+            "3000",
+            "--methods",
+            "RMU",
+            "NPO+KL",
+            "--json",
+            str(tmp_path / "out.json"),
+        ]
+    )
     rmu, npo = json.loads((tmp_path / "out.json").read_text())
     assert [*rmu["milliseconds"]] == ["ours", "ours without RNA", "ours, a further", "published", "truncated"]
     assert [*npo["milliseconds"]] == ["ours", "ours without RNA", "ours, a further", "published"]
     for found in (rmu, npo):
+        assert found["vocabulary"] == 3000
         assert found["resident_over_needed"] < 1.05
         assert all(value > 0 for group in ("milliseconds", "peak_mib") for value in found[group].values())
     assert "RMU + RNA, hidden 128, 5 layers, steering layer 3, 2 × 2 × 32 tokens" in capfd.readouterr().out
 
 
-@pytest.mark.parametrize("name", only(step.METHODS, "RMU", "NPO"))
+@pytest.mark.parametrize("name", only(METHODS, "RMU", "NPO+KL", "DPO+NLL", "GradDiff+MSE"))
 def test_what_is_measured_is_the_same(name: str, tmp_path: Path) -> None:
     write_model(tmp_path, configure(128, 5), torch.float32, torch.device("cpu"))
     times = step.times(name, tmp_path, step.parsed([*SMALL, "--rounds", "1"]), lambda: None)
