@@ -45,7 +45,7 @@ LETTER = Measure(
     head="forget: log p letter",
     described="log p of the right letter on questions to forget",
     missing="no log p of the right letter",
-    unit="log p",
+    unit="log p of the letter",
     rises=False,
 )
 NLL = Measure(

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 import torch
 
-from lit_unlearn.commands.report.forgetting import TEXT, Measure, measured
+from lit_unlearn.commands.report.forgetting import MEASURES, TEXT, Measure, measured
 from lit_unlearn.commands.report.numerals import rounded
 from lit_unlearn.commands.report.runs import ReportedModel, between, forget_sets, method_of, retained
 from lit_unlearn.questions.interpolation_curve import beyond, reaches
@@ -87,15 +87,13 @@ def _compared(
     numbers = measured([*pair.model, *pair.method], measure, forget)
     if numbers is None:
         return Compared(None, {variant: Repair(NONE, reason=measure.missing) for variant in variants})
-    own, others = np.split(numbers, 2)
     resampling = Resampling(len(pair.model))
-    difference = resampling.interval(own - others, measure.questions)
-    equal = difference.low <= 0 <= difference.high
+    unequal = _unequal(pair, [measure, *(one for one in MEASURES.values() if one is not measure)], forget, resampling)
     curves = _beyond_curve(pair, measured([*pair.model, *_flat(pair)], measure, forget), variants, resampling, measure)
-    if equal:
+    if not unequal:
         base = models[0]
         return Compared(True, {name: _recovery(base, pair, name, curves.get(name)) for name in variants})
-    none = Repair(NONE, reason=_unequal(own.mean(), others.mean(), measure))
+    none = Repair(NONE, reason=unequal)
     found = {name: Repair(BEYOND, curves[name], curve=curves[name]) if name in curves else none for name in variants}
     return Compared(False, found)
 
@@ -112,11 +110,23 @@ def interpolation_curve(method: ReportedModel) -> list[ReportedModel]:
     return [method._replace(records=[found[share] for found in curves]) for share in shares]
 
 
-def _unequal(own: float, others: float, measure: Measure) -> str:
-    """How a model that has forgotten differently from the method has."""
-    more = (own > others) == measure.rises
-    told = " against ".join(_told_apart(own, others))
-    return f"forgets {'more' if more else 'less'} ({measure.unit} {told})"
+def _unequal(pair: _Pair, measures: Sequence[Measure], forget: Sequence[str], resampling: Resampling) -> str:
+    """How the model has forgotten differently from the method, on the first measure on which it has; else empty.
+
+    What one measure finds equal another may not: letters stay where one is always answered, texts where nothing is left
+    to forget.
+    """
+    for measure in measures:
+        numbers = measured([*pair.model, *pair.method], measure, forget)
+        if numbers is None:
+            continue
+        own, others = np.split(numbers, 2)
+        difference = resampling.interval(own - others, measure.questions)
+        if not difference.low <= 0 <= difference.high:
+            more = (difference.value > 0) == measure.rises
+            told = " against ".join(_told_apart(own.mean(), others.mean()))
+            return f"forgets {'more' if more else 'less'} ({measure.unit} {told})"
+    return ""
 
 
 def _told_apart(first: float, second: float) -> list[str]:

@@ -101,7 +101,7 @@ def test_a_model_that_has_diverged_has_no_measure(tmp_path: Path) -> None:
     assert repair_shown(found) == "n/a: no log p of the right text"
 
 
-def test_the_letter_can_decide(tmp_path: Path) -> None:
+def test_every_measure_that_there_is_must_be_equal(tmp_path: Path) -> None:
     start = forgetting(BASE, -0.1, letter=-0.1)
     method, other = (
         forgetting(evaluation(9, forget=25, retain=97, perturbed=right, control=93), text, letter=-7)
@@ -109,7 +109,23 @@ def test_the_letter_can_decide(tmp_path: Path) -> None:
     )
     paths = [write_run(tmp_path / name, start, one, forget=["forget"]) for name, one in (("a", method), ("b", other))]
     models = load(paths, method=paths[0])
-    assert [compare(models, measure).rows[2].equal for measure in (TEXT, LETTER)] == [False, True]
+    for measure in (TEXT, LETTER):
+        found = compare(models, measure).rows[2]
+        assert found.equal is False
+        assert repair_shown(found.repairs[VARIANT]) == "n/a: forgets more (log p −20.0 against −10.0)"
+
+
+def test_the_measure_that_decides_is_looked_at_first(tmp_path: Path) -> None:
+    start = forgetting(BASE, -0.1, letter=-0.1)
+    runs = [
+        forgetting(evaluation(9, forget=25, retain=97, perturbed=right, control=93), text, letter=letter)
+        for right, text, letter in ((50, -10, -7), (70, -20, -3))
+    ]
+    paths = [write_run(tmp_path / name, start, one, forget=["forget"]) for name, one in zip("ab", runs, strict=True)]
+    models = load(paths, method=paths[0])
+    told = [repair_shown(compare(models, one).rows[2].repairs[VARIANT]) for one in (TEXT, LETTER)]
+    assert told[0] == "n/a: forgets more (log p −20.0 against −10.0)"
+    assert told[1] == "n/a: forgets less (log p of the letter −3.0 against −7.0)"
 
 
 def of_rows(perturbed: int, nll: float, **more: int) -> dict[str, Any]:
