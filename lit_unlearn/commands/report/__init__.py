@@ -95,9 +95,9 @@ def _parser() -> CommandParser:
         "--forgetting",
         choices=MEASURES,
         default=TEXT.name,
-        help="the measure of forgetting at which the method's interpolation curve is read, and which every run must have: "
-        "log-probability of the right answer's text or of its letter on forget questions, or NLL of held-out forget rows "
-        "(default: text)",
+        help="the measure of forgetting at which the method's interpolation curve is read, and which every run must "
+        "have: log-probability of the right answer's text or of its letter on forget questions, or NLL of held-out "
+        "forget rows (default: text)",
     )
     parser.add_argument(
         "--include",
