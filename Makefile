@@ -60,7 +60,8 @@ demo: $(INSTALLED)
 	$(SWEEP) --out $(DEMO)/half-lr --model.optimizer.lr 1.5e-4 & \
 	$(SWEEP) --out $(DEMO)/rmu-mixing -c demo_mixing.yaml && wait $$!
 	rm -r $(DEMO)/answers
-	$(BIN)/lit-unlearn report --method $(DEMO)/rmu $(DEMO)/rmu-rna $(DEMO)/half-lr $(DEMO)/rmu-mixing --out $(DEMO)/report
+	$(BIN)/lit-unlearn report --method $(DEMO)/rmu $(DEMO)/rmu-rna $(DEMO)/half-lr $(DEMO)/rmu-mixing --forgetting nll \
+		--out $(DEMO)/report
 	@echo "Next: change a number, e.g. .venv/bin/lit-unlearn fit -c demo.yaml --model.forget.coefficient 8"
 
 # Every protocol, sweep and analysis on the demo world, and their page; what is done is not run again.

@@ -7,6 +7,7 @@ from benchmarks.study.fits import chosen, fitted
 from benchmarks.study.settings import Setting
 from lit_unlearn.commands.report import compare, load, markdown
 from lit_unlearn.commands.report.cells import cell, shown
+from lit_unlearn.commands.report.forgetting import NLL
 from lit_unlearn.commands.report.forgetting_robustness import Front, Placed, front, fronts
 from lit_unlearn.commands.report.runs import ReportedModel
 from lit_unlearn.commands.report.style import encoded
@@ -20,7 +21,7 @@ RELEARNT = (0, 10, 20, 30, 60)
 def section(setting: Setting, runs: Path) -> str:
     """A setting's tables."""
     models = named(setting, runs)
-    parts = _compact(models, setting) if setting.tables else [markdown(models, compare(models))]
+    parts = _compact(models, setting) if setting.tables else [markdown(models, compare(models, NLL))]
     if setting.relearns:
         parts.append(_relearnt(setting, runs))
     return "\n".join([f"### {setting.title}\n", *parts])
@@ -44,7 +45,7 @@ def picture(settings: Sequence[Setting], runs: Path) -> bytes:
 
 
 def _panel(setting: Setting, models: Sequence[ReportedModel]) -> Front:
-    perturbed, _ = fronts(models, compare(models))
+    perturbed, _ = fronts(models, compare(models, NLL))
     _, method, *others = perturbed.points
     points: dict[str, Placed] = {"the method alone": perturbed.points[method]}
     points |= {_label(name): perturbed.points[name] for name in others}
