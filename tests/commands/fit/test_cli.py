@@ -115,7 +115,7 @@ COMMAND_LINE = {
     "--modle.layer=3": "modle.layer: there is no such option; did you mean model.layer?",
     "--zzz=3": "zzz: there is no such option; `lit-unlearn fit --help` lists all options",
     "--model.forget.coeficient=3": "model.forget.coeficient: RMU has no such option; did you mean coefficient?",
-    "--model.forget.zzz=3": "model.forget.zzz: RMU has no such option; its options are coefficient, seed",
+    "--model.forget.zzz=3": "model.forget.zzz: RMU has no such option; its options are coefficient, unit, seed",
     "--model.retain.zzz=3": "model.retain.zzz: RepresentationMSE has no such option; it takes none;",
     "--model.optimizer.lrr=3": "model.optimizer.lrr: AdamW has no such option; did you mean lr?",
     "--model.forget=RMUU": "model.forget: there is no class 'RMUU'; did you mean RMU?",
@@ -267,7 +267,11 @@ def test_a_run_says_what_concerns_the_user_only(typed: Run) -> None:
     assert str(Path("runs") / typed.folder.name / "export") in typed.out
     for noise in ("litlogger", "model summary", "LeafSpec", "Total length of"):
         assert noise not in typed.out + typed.err
-    assert [line for line in typed.err.splitlines() if "it/s" not in line and line.strip()] == []
+    told = [line for line in typed.err.splitlines() if "it/s" not in line and line.strip()]
+    warned = [line for line in told if "UserWarning" in line]  # each with the line of code that warns
+    assert len(told) == 2 * len(warned) == 4
+    assert "is 0.49 mean norms of the retain states" in warned[0]
+    assert "nothing was unlearned" in warned[1]
 
 
 def test_a_runs_config_repeats_it(
