@@ -14,7 +14,7 @@ def shown(found: Mapping[str, Any]) -> str:
         f"  {'':18}{'s':>9}{'GiB':>8}{'plan':>8}{'ratio':>7}",
     ]
     for name, phase in found["phases"].items():
-        plan, ratio = phase["foretold_gib"], phase["measured_over_foretold"]
+        plan, ratio = phase["predicted_gib"], phase["measured_over_predicted"]
         beside = f"{'-':>8}{'-':>7}" if plan is None else f"{plan:8.2f}{ratio:7.2f}"
         lines.append(f"  {name:18}{phase['seconds']:9.2f}{phase['gib']:8.2f}{beside}{_rates(phase)}")
     return "\n".join([*lines, *(f"  {part} left out: {reason}" for part, reason in found["left_out"].items())])

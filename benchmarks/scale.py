@@ -1,7 +1,7 @@
 """A whole run at a published shape: `python -m benchmarks.scale --shape llama-3-8b --method RMU --device cuda`.
 
 Load, steps, export and questions, through a Trainer as `fit` and `validate` have it, on random bf16 weights and
-generated texts; beside each peak of memory what `lit-unlearn plan` foretells. `fit` and `evaluation` are processes of
+generated texts; beside each peak of memory what `lit-unlearn plan` predicts. `fit` and `evaluation` are processes of
 their own. What does not fit is named and left out.
 """
 
@@ -22,9 +22,9 @@ from transformers.utils.logging import disable_progress_bar
 
 from benchmarks import whole_run
 from benchmarks.checkpoint import holds, write_checkpoint
-from benchmarks.foretold import Foretold, foretell, free_disk, free_memory, too_large
 from benchmarks.phase_table import shown
 from benchmarks.phases import Phase
+from benchmarks.predicted import Predicted, free_disk, free_memory, predict, too_large
 from benchmarks.shapes import SHAPES, published
 from benchmarks.step import METHODS
 from lit_unlearn.commands.log_filter import quiet
@@ -106,15 +106,15 @@ def measure(folder: Path, options: argparse.Namespace, words: Sequence[str]) -> 
     }
 
 
-def _plan(folder: Path, options: argparse.Namespace) -> Foretold:
+def _plan(folder: Path, options: argparse.Namespace) -> Predicted:
     try:
         with quiet():
-            return foretell(folder, options)
+            return predict(folder, options)
     except InputError as error:
         raise SystemExit(str(error)) from None
 
 
-def _too_large(folder: Path, plan: Foretold, options: argparse.Namespace) -> Iterator[tuple[str, str]]:
+def _too_large(folder: Path, plan: Predicted, options: argparse.Namespace) -> Iterator[tuple[str, str]]:
     """The parts for which there is no room, and why."""
     free = free_memory(torch.device(options.device))
     rooms = {
@@ -157,14 +157,14 @@ def _run_part(folder: Path, options: argparse.Namespace) -> None:
     options.json.write_text(json.dumps(found))
 
 
-def _described(name: str, phase: Phase, plan: Foretold, options: argparse.Namespace) -> dict[str, float | None]:
-    """A phase's numbers; no plan foretells the memory of an export."""
-    seconds, foretold = median(phase.seconds), plan.memory.get(name)
+def _described(name: str, phase: Phase, plan: Predicted, options: argparse.Namespace) -> dict[str, float | None]:
+    """A phase's numbers; no plan predicts the memory of an export."""
+    seconds, predicted = median(phase.seconds), plan.memory.get(name)
     found = {
         "seconds": seconds,
         "gib": phase.peak / 2**30,
-        "foretold_gib": None if foretold is None else foretold / 2**30,
-        "measured_over_foretold": None if foretold is None else phase.peak / foretold,
+        "predicted_gib": None if predicted is None else predicted / 2**30,
+        "measured_over_predicted": None if predicted is None else phase.peak / predicted,
     }
     if name == "step":
         found |= {"tokens_per_second": 2 * options.rows * options.tokens / seconds}

@@ -147,7 +147,7 @@ def query_loader(batches: Dataset[AnyBatch], *, num_workers: int = 0) -> DataLoa
 
 
 def _letters(context: str, tokenizer: PreTrainedTokenizerBase, count: int) -> list[int]:
-    """The token of each of so many letters: what the harness' `_encode_pair` leaves after the context's tokens."""
+    """The token of each letter: what the harness' `_encode_pair` leaves after the context's tokens."""
     start = len(tokenizer.encode(context))
     tokens = {letter: tokenizer.encode(f"{context} {letter}")[start:] for letter in LETTERS[:count]}
     if any(len(ids) != 1 for ids in tokens.values()) or len({ids[0] for ids in tokens.values()}) < count:

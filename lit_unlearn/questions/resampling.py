@@ -7,7 +7,7 @@ import numpy as np
 from lit_unlearn.questions.statistics import Interval
 
 _COUNTS = 2**22
-"""So many counts are held at a time: 32 MiB as integers, and as much again as floats."""
+"""Counts held at a time: 32 MiB as integers, and as much again as floats."""
 
 
 class Resampling:

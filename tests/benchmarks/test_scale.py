@@ -8,7 +8,7 @@ import torch
 
 from benchmarks import scale, whole_run
 from benchmarks.checkpoint import holds, write_checkpoint
-from benchmarks.foretold import foretell
+from benchmarks.predicted import predict
 from benchmarks.shapes import published
 from lit_unlearn.models import loading
 from lit_unlearn.models.source import ModelSource
@@ -60,7 +60,7 @@ def test_a_run_is_measured_phase_by_phase(folder: Path, tmp_path: Path) -> None:
 
 def test_the_plan_is_that_of_the_options(folder: Path) -> None:
     kept, again = (
-        foretell(folder, scale.parsed([*SMALL, "--method", "NPO+KL", *words]))
+        predict(folder, scale.parsed([*SMALL, "--method", "NPO+KL", *words]))
         for words in ([], ["--activation-checkpointing"])
     )
     assert again.memory["step"] < kept.memory["step"]
@@ -85,7 +85,7 @@ def test_what_does_not_fit_is_named_and_left_out(
     monkeypatch.setattr(scale, "free_memory", lambda device: 2**20)
     scale.main([*SMALL, "--folder", str(folder)])
     shown = capsys.readouterr().out
-    assert "fit left out: 0.12 GiB are foretold, 0.00 GiB are free" in shown
+    assert "fit left out: 0.12 GiB are predicted, 0.00 GiB are free" in shown
     assert "evaluation left out" in shown
     assert "step" not in shown
 
@@ -109,8 +109,8 @@ def test_the_command_measures_beside_the_plan(tmp_path: Path, capsys: pytest.Cap
     assert [*found["phases"]] == FIT + ASKED
     assert found["left_out"] == {}
     # What torch takes for itself, once, is not small beside a model of 0.05 GiB.
-    assert 0.9 < found["phases"]["step"]["measured_over_foretold"] < 1.7
-    assert 0.9 < found["phases"]["load"]["measured_over_foretold"] < 1.7
+    assert 0.9 < found["phases"]["step"]["measured_over_predicted"] < 1.7
+    assert 0.9 < found["phases"]["load"]["measured_over_predicted"] < 1.7
     assert "NPO+KL + RNA, steering layer 7, 2 × 2 × 128 tokens, bf16-mixed, activation checkpointing" in (
         capsys.readouterr().out
     )
@@ -120,7 +120,7 @@ def test_the_command_measures_beside_the_plan(tmp_path: Path, capsys: pytest.Cap
 def test_the_command_measures_a_gpu(tmp_path: Path) -> None:
     found = run(tmp_path, "--device", "cuda")
     assert [*found["phases"]] == FIT + ASKED
-    assert 0.5 < found["phases"]["step"]["measured_over_foretold"] < 2
+    assert 0.5 < found["phases"]["step"]["measured_over_predicted"] < 2
 
 
 def run(folder: Path, *words: str) -> dict[str, Any]:

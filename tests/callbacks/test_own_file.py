@@ -1,4 +1,4 @@
-"""No callback writes over what another run has left, and a run goes on with its own."""
+"""No callback overwrites what another run has left, and a resumed run keeps writing its own file."""
 
 import json
 from pathlib import Path

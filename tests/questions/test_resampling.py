@@ -28,7 +28,7 @@ def test_several_seeds_are_drawn_with_the_questions() -> None:
     assert (found.low, found.high) == pytest.approx(np.quantile(expected, [0.025, 0.975]), abs=0.06)
 
 
-def test_a_set_is_drawn_once_for_all_and_another_set_anew() -> None:
+def test_a_set_is_drawn_once_for_all_and_another_set_again() -> None:
     values = np.random.default_rng(0).normal(size=(1, 1, 30))
     draws = Resampling(1, samples=50)
     first, again, other = (draws.means(values, name) for name in ("a", "a", "b"))

@@ -19,7 +19,7 @@ RECOVERY: Final = "recovery"
 BEYOND: Final = "beyond_interpolation"
 NONE: Final = "none"
 SHARES = 4
-"""So many interpolated weights make a curve at least."""
+"""Least number of interpolated weights that make a curve."""
 
 
 class Repair(NamedTuple):

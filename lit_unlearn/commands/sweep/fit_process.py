@@ -49,7 +49,7 @@ class FitProcess:
         """The status with which the command ends.
 
         Raises:
-            TimeoutExpired: it has not ended after so many seconds.
+            TimeoutExpired: it has not ended after `timeout` seconds.
         """
         assert self._child.stdout is not None
         # Processes that prepare batches may hold the pipe open when this one is killed, so it is not enough to read.

@@ -77,7 +77,7 @@ class Ending(Protocol):
         """The status with which the fit ends.
 
         Raises:
-            TimeoutExpired: it has not ended after so many seconds.
+            TimeoutExpired: it has not ended after `timeout` seconds.
         """
 
     def terminate(self) -> None:

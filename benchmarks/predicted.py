@@ -1,4 +1,4 @@
-"""What `lit-unlearn plan` foretells of a run, to stand beside what is measured."""
+"""What `lit-unlearn plan` predicts of a run, to stand beside what is measured."""
 
 import argparse
 import re
@@ -13,7 +13,7 @@ from lit_unlearn.commands.plan.ledger import COPIES, TRAINED, WEIGHTS
 from lit_unlearn.commands.plan.step import StepRows, simulate
 
 
-class Foretold(NamedTuple):
+class Predicted(NamedTuple):
     """Bytes and operations of a run."""
 
     memory: dict[str, int]
@@ -24,7 +24,7 @@ class Foretold(NamedTuple):
     """Of a step."""
 
 
-def foretell(folder: Path, options: argparse.Namespace) -> Foretold:
+def predict(folder: Path, options: argparse.Namespace) -> Predicted:
     """The plan of a run.
 
     Args:
@@ -46,7 +46,7 @@ def foretell(folder: Path, options: argparse.Namespace) -> Foretold:
     loaded = sum(step.peak[part] for part in (WEIGHTS, TRAINED, COPIES))
     whole = dict.fromkeys(("load, whole model", "evaluation"), model.exported)
     memory = {"load": loaded, "step": sum(step.peak.values()), **whole}
-    return Foretold(memory, model.exported, step.forward + step.backward)
+    return Predicted(memory, model.exported, step.forward + step.backward)
 
 
 def too_large(needed: int, there: int) -> str | None:
@@ -54,9 +54,9 @@ def too_large(needed: int, there: int) -> str | None:
 
     Example:
         >>> too_large(3 * 2**30, 2 * 2**30)
-        '3.00 GiB are foretold, 2.00 GiB are free'
+        '3.00 GiB are predicted, 2.00 GiB are free'
     """
-    return None if needed <= there else f"{needed / 2**30:.2f} GiB are foretold, {there / 2**30:.2f} GiB are free"
+    return None if needed <= there else f"{needed / 2**30:.2f} GiB are predicted, {there / 2**30:.2f} GiB are free"
 
 
 def free_memory(device: torch.device) -> int:
