@@ -119,6 +119,7 @@ def _before_and_after(module: "UnlearnModule", batch: Batch) -> BeforeAndAfter:
             module.updated, module.frozen, module.layers, batch, layer=module.layer, reader=reader
         )
         assert frozen is not None
+        updated, frozen = module.in_state_units(updated), module.in_state_units(frozen)
         if is_partial(module.updated):
             return BeforeAndAfter(updated.hidden, frozen.hidden, None, None)
         with module.frozen.running():

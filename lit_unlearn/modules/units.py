@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import lightning as L
 import torch
@@ -26,6 +26,8 @@ BATCHES = 8
 """Steps whose retain rows are measured, the first of training."""
 
 
+_SMALLEST = 1e-3
+"""Share of the median dimension that a dimension which is all but 0 counts as, so that nothing is divided by 0."""
 _EXPECTED = (0.5, 20.0)
 """Norms within which a length is worth trying; published: about 2.75, counted as here."""
 
@@ -34,9 +36,26 @@ class Units(NamedTuple):
     """Sizes of the frozen model's hidden states on retain rows, each row's first token left out."""
 
     norm: float
-    """Mean norm after the steering layer."""
+    """Mean norm after the steering layer, as losses read the states."""
     rms: float
     """Root mean square of a dimension after the layer at which noise enters."""
+    dimensions: tuple[float, ...] | None = None
+    """Root mean square of each dimension after the steering layer; None where losses read states as they are."""
+    noise_dimensions: tuple[float, ...] | None = None
+    """Likewise after the layer at which noise enters."""
+
+    @classmethod
+    def ones(cls, dim: int) -> Self:
+        """Those of a model that has not been measured, where values do not matter.
+
+        Args:
+            dim: width of the hidden states.
+        """
+        return cls(1.0, 1.0, (1.0,) * dim, (1.0,) * dim)
+
+    def summary(self) -> dict[str, float]:
+        """The two numbers that a record of a run shows."""
+        return {"norm": self.norm, "rms": self.rms}
 
 
 def lengths(module: nn.Module) -> Iterator[Length]:
@@ -85,7 +104,8 @@ def measure_units(module: "UnlearnModule") -> Units:
             return steered, steered
         return steered, outside_step(module.trainer, partial(after, module.noise_layer, batch))
 
-    return measured(first_retain_batches(module.trainer, module), states, module.total)
+    batches = partial(first_retain_batches, module.trainer, module)
+    return measured(batches, states, module.total, by_dimension=module.state_unit == "rms")
 
 
 def first_retain_batches(trainer: L.Trainer, module: L.LightningModule) -> Iterator[Batch]:
@@ -97,8 +117,8 @@ def first_retain_batches(trainer: L.Trainer, module: L.LightningModule) -> Itera
     data = datamodule_of(trainer)
     if not isinstance(data, L.LightningDataModule):
         raise InputError(
-            "model.noise_unit and model.forget.unit: rms and norm are measured on the first rows of a DataModule, and "
-            "this Trainer has none; give it one, or set both to absolute"
+            "model.noise_unit, model.state_unit and model.forget.unit: rms and norm are measured on the first rows of "
+            "a DataModule, and this Trainer has none; give it one, or set them to absolute"
         )
     with isolate_rng():
         for pair in islice(data.train_dataloader(), BATCHES):
@@ -107,30 +127,59 @@ def first_retain_batches(trainer: L.Trainer, module: L.LightningModule) -> Itera
 
 @torch.no_grad()
 def measured(
-    batches: Iterable[Batch], states: Callable[[Batch], tuple[Tensor, Tensor]], total: Callable[[Tensor], Tensor]
+    batches: Callable[[], Iterable[Batch]],
+    states: Callable[[Batch], tuple[Tensor, Tensor]],
+    total: Callable[[Tensor], Tensor],
+    *,
+    by_dimension: bool = False,
 ) -> Units:
     """The units over some batches, the same on all processes.
 
     Args:
-        batches: this process's.
+        batches: this process's; called again where the norm is one of states in units of their dimensions.
         states: the frozen model's hidden states `[batch, seq, dim]` after the steering layer and after the layer at
             which noise enters.
         total: sums a tensor over processes.
+        by_dimension: losses read states in root mean squares of each dimension.
 
     Raises:
         InputError: no row has a token beside its first, or a state is not finite.
     """
-    sums = torch.zeros(4, dtype=torch.float64)
+    squares = _dimension_squares(batches(), states, total)
+    steered, noisy = (squares[line].clamp(min=_SMALLEST**2 * squares[line].median()) for line in (0, 1))
+    scale = steered.sqrt() if by_dimension else torch.ones_like(steered)
+    norms = torch.zeros(2, dtype=torch.float64)
+    for batch in batches():
+        hidden, counted = states(batch)[0], _counted(batch)
+        lengths = (hidden[counted].double() / scale.to(hidden.device)).norm(dim=-1)
+        norms = norms.to(lengths.device) + torch.stack([lengths.sum(), counted.sum().double()])
+    norm, tokens = total(norms).tolist()
+    dimensions = (tuple(steered.sqrt().tolist()), tuple(noisy.sqrt().tolist())) if by_dimension else (None, None)
+    return Units(norm / tokens, float(squares[1].mean().sqrt()), *dimensions)
+
+
+def _dimension_squares(
+    batches: Iterable[Batch], states: Callable[[Batch], tuple[Tensor, Tensor]], total: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Mean squares of each dimension, float64 `[2, dim]` on the CPU, of the states that `states` returns.
+
+    Raises:
+        InputError: no token is counted, or a state is not finite.
+    """
+    sums, tokens = torch.zeros(2, 1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
     for batch in batches:
-        steered, noisy = (hidden.double() for hidden in states(batch))
-        counted = functional.without_first(batch["loss_mask"], batch["attention_mask"]).bool()
-        norms, squares = steered[counted].norm(dim=-1).sum(), noisy[counted].square().sum()
-        numbers = counted.sum(), counted.sum() * noisy.shape[-1]
-        sums = sums.to(norms.device) + torch.stack([norms, squares, *(one.double() for one in numbers)])
-    norms, squares, tokens, values = total(sums).tolist()
-    if tokens == 0 or not torch.tensor([norms, squares]).isfinite().all():
+        both, counted = states(batch), _counted(batch)
+        own = torch.stack([hidden[counted].double().square().sum(dim=0) for hidden in both])
+        sums, tokens = sums.to(own.device) + own, tokens.to(own.device) + counted.sum()
+    found = total(torch.cat([sums.flatten(), tokens])).cpu()
+    if found[-1] == 0 or not found.isfinite().all():
         raise InputError(
-            f"model: the units norm and rms cannot be measured on {tokens:g} tokens of the first retain rows; check "
-            "the rows and the model, or set model.forget.unit and model.noise_unit to absolute"
+            f"model: the units norm and rms cannot be measured on {found[-1]:g} tokens of the first retain rows; check "
+            "the rows and the model, or set model.forget.unit, model.noise_unit and model.state_unit to absolute"
         )
-    return Units(norms / tokens, (squares / values) ** 0.5)
+    return found[:-1].reshape(2, -1) / found[-1]
+
+
+def _counted(batch: Batch) -> Tensor:
+    """`[batch, seq]`, which tokens are measured."""
+    return functional.without_first(batch["loss_mask"], batch["attention_mask"]).bool()

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from lit_unlearn import randomness
 from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.distributed.sharding import named_parameters, units
+from lit_unlearn.errors import InputError
 from lit_unlearn.losses import functional
 from lit_unlearn.losses.checks import check_numbers, check_options, check_streams, check_topics
 from lit_unlearn.losses.contract import Batch, Loss, Outputs, PerTopic
@@ -92,6 +93,10 @@ class UnlearnModule(PretrainedModule):
             model's retain states after the noise layer, each row's first token left out, measured on the first rows
             before training.
         noise_layer: index of the layer after which the noise enters the frozen model; None is the steering layer.
+        state_unit: of the hidden states that losses on representations read: `absolute`, as published, or `rms`: each
+            dimension in root mean squares of the frozen model's retain states, measured likewise. A few dimensions hold
+            most of the squares in many pretrained models, and with them the losses; in this unit all count alike, and
+            noise in rms is in those of each dimension.
         first_token: count the hidden states of each row's first token in losses on representations, as published. In
             many pretrained models it is an attention sink, whose norm is far above all others: False leaves it out.
         attention_dropout: share of the attention weights that is dropped in training, in the updated model from the
@@ -134,6 +139,7 @@ class UnlearnModule(PretrainedModule):
         noise_scale: float = 0.0,
         noise_unit: Literal["absolute", "rms"] = "absolute",
         noise_layer: int | None = None,
+        state_unit: Literal["absolute", "rms"] = "absolute",
         first_token: bool = True,
         attention_dropout: float = 0.0,
         activation_checkpointing: bool = False,
@@ -167,6 +173,7 @@ class UnlearnModule(PretrainedModule):
         self.model_units: Units | None = None
         """The model's own units, once they are measured; None where no option needs them."""
         self.noise_layer = layer if noise_layer is None else noise_layer
+        self.state_unit = state_unit
         self.first_token = first_token
         self.attention_dropout = attention_dropout
         self.activation_checkpointing = activation_checkpointing
@@ -349,8 +356,8 @@ class UnlearnModule(PretrainedModule):
         if self.attention_dropout > 0:
             tried = partial(dropout.check_acts, self.updated, self.layers, self._acting(), self.device)
             outside_step(self.trainer, tried)
-        if self.model_units is None and self._needs_units():
-            self._take(measure_units(self))
+        if self.model_units is None and self.needs_units():
+            self.take_units(measure_units(self))
         for logger in self.trainer.loggers:
             logger.log_hyperparams(self.hyperparameters())
 
@@ -405,7 +412,7 @@ class UnlearnModule(PretrainedModule):
         check_resumable(checkpoint, self._own, optimizer, scheduled=self.lr_scheduler is not None)
         self._measurements.latest = measured_in(checkpoint)
         if (units := units_in(checkpoint)) is not None:
-            self._take(units)
+            self.take_units(units)
 
     def forgotten(self) -> Forgotten | None:
         """What training has done so far to held-out rows, or to trained ones; None without a DataModule.
@@ -465,7 +472,21 @@ class UnlearnModule(PretrainedModule):
                 recompute=training and self.activation_checkpointing,
                 stored=self._stored if training else None,
             )
+        updated = self.in_state_units(updated)
+        frozen = None if frozen is None else self.in_state_units(frozen)
         return loss(updated, frozen, self._with_counted_states(batch)), updated
+
+    def in_state_units(self, outputs: Outputs) -> Outputs:
+        """Outputs with their hidden states in the unit in which losses read them.
+
+        Raises:
+            InputError: the unit has not been measured.
+        """
+        if self.state_unit == "absolute":
+            return outputs
+        units = self._measured_units("model.state_unit")
+        scale = torch.tensor(units.dimensions, device=outputs.hidden.device)
+        return outputs._replace(hidden=outputs.hidden / scale)
 
     def _with_counted_states(self, batch: Batch) -> Batch:
         """The batch, which says what losses on representations count where that is not what all losses count."""
@@ -483,19 +504,34 @@ class UnlearnModule(PretrainedModule):
 
     def _noise(self, batch: Batch) -> Noise:
         row, position = batch["row"], positions(batch["attention_mask"])
-        step, scale = self.global_step, self.noise_scale
-        if self.noise_unit == "rms":
-            assert self.model_units is not None
-            scale *= self.model_units.rms
+        step, scale = self.global_step, self._noise_scale(row.device)
         return lambda hidden: (
             scale * randomness.gaussian_noise(row, position, hidden.shape[-1], seed=self.seed, step=step)
         )
 
-    def _needs_units(self) -> bool:
-        return (self.noise_unit == "rms" and self.noise_scale > 0) or any(lengths(self))
+    def _noise_scale(self, device: torch.device) -> float | Tensor:
+        """The noise's standard deviation, of all dimensions or float32 `[dim]`."""
+        if self.noise_unit == "absolute":
+            return self.noise_scale
+        units = self._measured_units("model.noise_unit")
+        if units.noise_dimensions is None:
+            return self.noise_scale * units.rms
+        return self.noise_scale * torch.tensor(units.noise_dimensions, device=device)
 
-    def _take(self, units: Units) -> None:
-        """Makes lengths and noise of the units."""
+    def needs_units(self) -> bool:
+        """Whether an option is in the model's own units."""
+        noisy = self.noise_unit == "rms" and self.noise_scale > 0
+        return noisy or self.state_unit == "rms" or any(lengths(self))
+
+    def _measured_units(self, option: str) -> Units:
+        if self.model_units is None:
+            raise InputError(
+                f"{option}: rms is known once it is measured, at the start of a fit; set it to absolute, or fit"
+            )
+        return self.model_units
+
+    def take_units(self, units: Units) -> None:
+        """Makes lengths, noise and the states that losses read of the units."""
         self.model_units = units
         for length in lengths(self):
             length.norm = units.norm

@@ -3,16 +3,17 @@
 import json
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
-from lit_unlearn import RMU, RSV, AdaptiveRMU, InputError, UnlearnModule
+from lit_unlearn import RMU, RSV, AdaptiveRMU, InputError, RepresentationMSE, UnlearnModule
 from lit_unlearn.data.rows import Row, collate
-from lit_unlearn.losses.contract import Batch, Loss
+from lit_unlearn.losses.contract import Batch, Loss, Outputs
+from lit_unlearn.losses.units import Length
 from lit_unlearn.modules.units import Units, measured
 from lit_unlearn.running.hooks import captured_output, hidden_states
 from tests.training import Losses, demo_data, demo_module, quiet_trainer
@@ -32,11 +33,36 @@ def test_the_first_token_and_padding_are_left_out(side: str) -> None:
         hidden[0, 1:], hidden[1, 1] = torch.tensor([[3.0, 4.0], [0.0, 1.0]]), torch.tensor([2.0, 0.0])
     else:
         hidden[0, 1:], hidden[1, 2] = torch.tensor([[3.0, 4.0], [0.0, 1.0]]), torch.tensor([2.0, 0.0])
-    found = measured([batch], lambda _: (hidden, 2 * hidden), one_process)
+    found = measured(lambda: [batch], lambda _: (hidden, 2 * hidden), one_process)
     assert found == pytest.approx(Units(norm=(5 + 1 + 2) / 3, rms=(4 * (25 + 1 + 4) / 6) ** 0.5))
-    # Another process with as many tokens of twice the size.
-    doubled = measured([batch], lambda _: (hidden, hidden), lambda sums: sums + sums * torch.tensor([2, 4, 1, 1]))
-    assert doubled == pytest.approx(Units(norm=1.5 * (5 + 1 + 2) / 3, rms=(2.5 * (25 + 1 + 4) / 6) ** 0.5))
+    # Another process with as many tokens of twice the size, of which the mean squares and norms are known.
+    doubled = measured(lambda: [batch, batch], lambda _: (hidden, hidden), one_process)
+    assert doubled == pytest.approx(Units(norm=(5 + 1 + 2) / 3, rms=((25 + 1 + 4) / 6) ** 0.5))
+
+
+def test_the_sums_are_those_of_all_processes() -> None:
+    batch = collate([Row([5, 6, 7], 0, 0)], padding_side="right", padding_id=0)
+    hidden = torch.tensor([[[9.0, 9.0], [3.0, 4.0], [0.0, 1.0]]])
+    # Each sum is over two processes of which the other has these tokens once more, at three times their size.
+    squares = torch.tensor([10.0, 10.0, 10.0, 10.0, 2.0], dtype=torch.float64)
+    norms = torch.tensor([4.0, 2.0], dtype=torch.float64)
+    found = measured(lambda: [batch], lambda _: (hidden, hidden), lambda sums: sums * {5: squares, 2: norms}[len(sums)])
+    assert found == pytest.approx(Units(norm=4 * (5 + 1) / (2 * 2), rms=(10 * (25 + 1) / (2 * 2 * 2)) ** 0.5))
+
+
+def test_each_dimension_has_a_root_mean_square_of_its_own() -> None:
+    batch = collate([Row([5, 6, 7], 0, 0)], padding_side="right", padding_id=0)
+    hidden = torch.tensor([[[9.0, 9.0, 9.0], [300.0, 4.0, 0.0], [-400.0, 2.0, 0.0]]])
+    found = measured(lambda: [batch], lambda _: (hidden, 2 * hidden), one_process, by_dimension=True)
+    assert found.dimensions is not None
+    assert found.noise_dimensions == pytest.approx([2 * value for value in found.dimensions])
+    rms = (12.5e4**0.5, 10**0.5)
+    # What is 0 in all states counts as a thousandth of the median dimension.
+    assert found.dimensions == pytest.approx([*rms, 1e-3 * rms[1]])
+    assert found.norm == pytest.approx(
+        sum(((x / rms[0]) ** 2 + (y / rms[1]) ** 2) ** 0.5 for x, y in ((300, 4), (400, 2))) / 2
+    )
+    assert set(found.summary()) == {"norm", "rms"}
 
 
 @pytest.mark.parametrize("value", [1.0, torch.nan])
@@ -45,7 +71,7 @@ def test_units_that_cannot_be_measured_are_refused(value: float) -> None:
     batch = collate([Row(ids, 0, 0) for ids in rows], padding_side="right", padding_id=0)
     hidden = torch.full((1, len(rows[0]), 2), value)
     with pytest.raises(InputError, match=r"units norm and rms cannot be measured on \d tokens of the first retain"):
-        measured([batch], lambda _: (hidden, hidden), one_process)
+        measured(lambda: [batch], lambda _: (hidden, hidden), one_process)
 
 
 def losses(world: Path, folder: Path, forget: Loss, **options: Any) -> tuple[UnlearnModule, list[float]]:
@@ -65,6 +91,53 @@ def test_training_in_units_is_training_with_the_products(
     plain, expected = losses(world, tmp_path, kind(2.0 * module.model_units.norm), **absolute)
     assert plain.model_units is None
     assert found == pytest.approx(expected, rel=1e-6)
+
+
+class Scaled(Loss):
+    """Another loss, of states in given units."""
+
+    needs_frozen = True
+
+    def __init__(self, inner: Loss, scale: tuple[float, ...]) -> None:
+        super().__init__()
+        self.inner, self.scale = inner, torch.tensor(scale)
+
+    def forward(self, updated: Outputs, frozen: Outputs | None, batch: Batch) -> Tensor:
+        both = [out and out._replace(hidden=out.hidden / self.scale) for out in (updated, frozen)]
+        assert both[0] is not None
+        return cast(Tensor, self.inner(both[0], both[1], batch))
+
+
+@pytest.mark.parametrize("forget", [RMU(2.0, unit="norm"), AdaptiveRMU(1.5), RSV(2.0, unit="norm")], ids=repr)
+def test_states_in_units_of_their_dimensions(world: Path, tmp_path: Path, forget: Loss) -> None:
+    module, found = losses(world, tmp_path, forget, state_unit="rms")
+    units = module.model_units
+    assert units is not None
+    assert units.dimensions is not None
+    assert units.norm == pytest.approx(len(units.dimensions) ** 0.5, rel=0.1)
+    for length in forget.modules():
+        if isinstance(length, Length):
+            length.unit, length.values = "absolute", 2.0 * units.norm
+    _, expected = losses(
+        world, tmp_path, Scaled(forget, units.dimensions), retain=Scaled(RepresentationMSE(), units.dimensions)
+    )
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_noise_in_rms_is_in_that_of_each_dimension_where_states_are(world: Path, tmp_path: Path) -> None:
+    module, _ = losses(world, tmp_path, RMU(2.0, unit="norm"), state_unit="rms", **IN_UNITS)
+    units = module.model_units
+    assert units is not None
+    batch = collate([Row([5] * 400, 0, 0)], padding_side="right", padding_id=0)
+    hidden = torch.zeros(1, 400, len(units.noise_dimensions or ()))
+    found = module._noise(batch)(hidden).square().mean(dim=(0, 1)).sqrt()
+    torch.testing.assert_close(found, 0.6 * torch.tensor(units.noise_dimensions), rtol=0.2, atol=0)
+
+
+def test_states_in_a_unit_that_is_not_measured_are_refused(world: Path) -> None:
+    module = demo_module(world, forget=RMU(2.0), state_unit="rms")
+    with pytest.raises(InputError, match=r"model.state_unit: rms is known once it is measured, at the start of a fit"):
+        module.in_state_units(Outputs(torch.zeros(1, 1, 4), None))
 
 
 def test_the_norm_is_that_of_the_models_states(world: Path, tmp_path: Path) -> None:
@@ -106,7 +179,7 @@ def test_rows_without_a_datamodule_are_refused(world: Path, tmp_path: Path) -> N
     data.trainer = quiet_trainer(tmp_path)
     data.trainer.strategy.connect(module)
     data.setup("fit")
-    with pytest.raises(InputError, match=r"model.noise_unit and model.forget.unit: .* this Trainer has none"):
+    with pytest.raises(InputError, match=r"model.noise_unit, model.state_unit and .* this Trainer has none"):
         quiet_trainer(tmp_path).fit(module, data.train_dataloader())
 
 

@@ -28,7 +28,7 @@ class SaveConfig(SaveConfigCallback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Adds the model's units to `run.json`, which are measured after the rest is written."""
         if trainer.is_global_zero and isinstance(pl_module, UnlearnModule) and pl_module.model_units is not None:
-            record.add(trainer, {"units": pl_module.model_units._asdict()})
+            record.add(trainer, {"units": pl_module.model_units.summary()})
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Saves it."""

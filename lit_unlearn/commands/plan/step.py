@@ -19,6 +19,7 @@ from lit_unlearn.losses.by_token import as_on_gpu
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.models import loading
 from lit_unlearn.models.precision import weights_dtype
+from lit_unlearn.modules.units import Units
 from lit_unlearn.modules.unlearn import UnlearnModule
 
 _aten = torch.ops.aten
@@ -94,6 +95,8 @@ def simulate(
         model = module.without_weights(dtype)
         part.leave_out(model)
     module.adopt(model, precision)
+    if module.needs_units():
+        module.take_units(Units.ones(cast(Tensor, model.get_input_embeddings().weight).shape[-1]))
     ledger = Ledger()
     with Shapes(), ledger, as_on_gpu():
         moved(module)

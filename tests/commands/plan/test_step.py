@@ -109,3 +109,11 @@ def test_dropout_runs_without_values(llama: Path) -> None:
     _, with_dropout = planned(module_of(llama, attention_dropout=0.1))
     _, without = planned(module_of(llama))
     assert with_dropout.peak[KEPT] > without.peak[KEPT]
+
+
+def test_options_in_the_models_own_units_are_planned(llama: Path) -> None:
+    in_units = {"forget": RMU(2.0, unit="norm"), "noise_scale": 0.6, "noise_unit": "rms", "state_unit": "rms"}
+    _, absolute = planned(module_of(llama))
+    _, step = planned(module_of(llama, **in_units))
+    assert (step.forward, step.backward) == (absolute.forward, absolute.backward)
+    assert step.peak[TRAINED] == absolute.peak[TRAINED]
