@@ -26,6 +26,7 @@ commands:
   configs        list the shipped configs and scripts, or show one: lit-unlearn configs launch/slurm.sh
   forget-tokens  n-grams that perturb, by their similarity to their document: lit-unlearn forget-tokens -c rmu.yaml
   plan           memory, time and what will fail here, before a fit: lit-unlearn plan -c rmu.yaml
+  scale          settings that fit a model and its texts: lit-unlearn scale -c local.yaml
   sweep          a fit for each of many points: lit-unlearn sweep -c CONFIG --over OPTION=V1,V2 --out FOLDER
   analyse        theory and finished runs: lit-unlearn analyse maxlogit RUN..., and more by `lit-unlearn analyse -h`
   verify         whether exports and finished runs are as they were written: lit-unlearn verify FOLDER...
@@ -146,6 +147,12 @@ def _sweep(words: list[str]) -> None:
     sweep(words[1:])
 
 
+def _scale(words: list[str]) -> None:
+    from lit_unlearn.commands.scale import main as scale
+
+    scale(words[1:])
+
+
 def _plan(words: list[str]) -> None:
     from lit_unlearn.commands.plan import main as plan
 
@@ -199,6 +206,7 @@ _COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "verify": _verify,
     "report": _report,
     "plan": _plan,
+    "scale": _scale,
     "sweep": _sweep,
     "forget-tokens": _forget_tokens,
 }

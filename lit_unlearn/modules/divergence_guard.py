@@ -50,11 +50,16 @@ class DivergenceGuard(L.Callback):
     When training ends it warns if no trained parameter has changed, or if the forget loss has not fallen: its mean over
     the last 10 steps is not below that over the first 10.
 
+    Args:
+        tells: whether it says and warns anything at the end; a guard that is given to the Trainer takes the place of
+            the module's.
+
     Raises:
         Diverged: a value is not finite: the step, the stream, the rows, and the last losses that were.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, tells: bool = True) -> None:
+        self._tells = tells
         self._folder = Path()
         self._step = 0
         self._waiting: _Seen | None = None
@@ -92,6 +97,8 @@ class DivergenceGuard(L.Callback):
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Says what has changed; warns if nothing was unlearned."""
+        if not self._tells:
+            return
         module = cast("UnlearnModule", pl_module)
         if self._last and not trainer.strategy.reduce_boolean_decision(_changed(pl_module), all=False):
             rank_zero_warn(

@@ -314,8 +314,9 @@ class UnlearnModule(PretrainedModule):
         return self
 
     def configure_callbacks(self) -> list[L.Callback]:
-        """What watches every training."""
-        return [DivergenceGuard()]
+        """What watches every training, unless the Trainer has a guard of its own."""
+        given = any(isinstance(one, DivergenceGuard) for one in self.trainer.callbacks)  # type: ignore[attr-defined]
+        return [] if given else [DivergenceGuard()]
 
     def training_step(self, batch: dict[str, Batch], batch_idx: int) -> dict[str, Tensor]:
         """The loss of one pair of a forget and a retain batch, a mean over rows; and each row's, `[batch]`."""

@@ -16,11 +16,13 @@ class ConfigCLI(UnlearnCLI):
 
     Args:
         words: of `fit`.
+        trainer: further options of the Trainer.
     """
 
     model: UnlearnModule
 
-    def __init__(self, words: Words) -> None:
+    def __init__(self, words: Words, **trainer: Any) -> None:
+        self._trainer_options = trainer
         super().__init__(words, RunFolder(), alone=False)
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
@@ -35,6 +37,7 @@ class ConfigCLI(UnlearnCLI):
                 enable_checkpointing=False,
                 enable_progress_bar=False,
                 enable_model_summary=False,
+                **self._trainer_options,
             )
         except ValueError as error:
             raise InputError(f"trainer: {error}") from error

@@ -1,0 +1,267 @@
+"""Finds the settings: a layer by its states, lengths in their units, learning rate and retain weight by trying."""
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import yaml
+from tqdm import tqdm
+from transformers.utils.logging import disable_progress_bar, enable_progress_bar
+
+from lit_unlearn.commands.fit.config_cli import ConfigCLI
+from lit_unlearn.commands.options.words import Words
+from lit_unlearn.commands.scale.layers import LayerStates, candidates, chosen_layer, measure_layers
+from lit_unlearn.commands.scale.probe import Probe, Watch, run
+from lit_unlearn.commands.scale.settings import Settings, fitting
+from lit_unlearn.datamodules import UnlearnDataModule
+from lit_unlearn.errors import InputError
+from lit_unlearn.losses.contract import Batch
+from lit_unlearn.models import loading
+from lit_unlearn.models.layers import decoder_layers, published_layers
+from lit_unlearn.models.precision import weights_dtype
+
+BATCHES = 8
+"""Steps whose retain rows are measured after every layer."""
+RAMP = 60
+"""Steps in which the learning rate grows from its smallest to its largest."""
+SMALLEST, LARGEST = 1e-6, 3e-2
+FALLEN = {False: 0.5, True: 0.3}
+"""Share of the first forget loss after which the ramp ends, by whether the loss reads logits."""
+EARLY = 0.4
+"""Share of a run's steps in which its learning rate has to move weights as far as the ramp did."""
+
+
+class Aim(NamedTuple):
+    """What the settings are to reach.
+
+    Raises:
+        InputError: see `checked`.
+    """
+
+    steps: int
+    """Of the run."""
+    forget: float
+    """Nats per token by which held-out forget rows shall become less likely, at least."""
+    retain: float
+    """Nats per token by which held-out retain rows may, at most."""
+    probes: int
+    """Runs that are tried, at most."""
+
+    def checked(self) -> "Aim":
+        """Itself.
+
+        Raises:
+            InputError: a number cannot be.
+        """
+        for name, value, least in (("steps", self.steps, 1), ("probes", self.probes, 1)):
+            if value < least:
+                raise InputError(f"scale.{name}: {value} cannot be; give {least} or more")
+        for name, nats in (("forget", self.forget), ("retain", self.retain)):
+            if not 0 < nats < float("inf"):
+                raise InputError(f"scale.{name}: {nats} nats cannot be; give more than 0")
+        return self
+
+
+class Found(NamedTuple):
+    """What was measured and what follows from it."""
+
+    model: str
+    method: str
+    aim: Aim
+    layers: list[LayerStates]
+    ramp: Probe
+    probes: list[Probe]
+    settings: Settings
+    best: Probe
+
+    @property
+    def reached(self) -> bool:
+        """Whether the settings reach what is asked for."""
+        return reaches(self.best, self.aim)
+
+    @property
+    def trained_layers(self) -> range:
+        """Indices of the layers whose MLP output projections the published recipe trains."""
+        return published_layers(self.settings.layer)
+
+    def as_json(self) -> dict[str, Any]:
+        """All numbers: nats per token, norms, seconds."""
+        return {
+            "model": self.model,
+            "method": self.method,
+            "aim": self.aim._asdict(),
+            "candidates": list(candidates(len(self.layers))),
+            "layers": [one._asdict() | {"sink": one.sink, "reach": one.reach} for one in self.layers],
+            "ramp": _plain(self.ramp),
+            "probes": [_plain(one) for one in self.probes],
+            "settings": self.settings.overlay(),
+            "best": self.probes.index(self.best),
+            "reached": self.reached,
+        }
+
+
+def find(words: Words, aim: Aim, *, layer: int | None = None) -> Found:
+    """Measures the model and tries settings on it.
+
+    Args:
+        words: of `fit`: the model, the data, the losses.
+        aim: what to reach.
+        layer: the steering layer; None chooses it.
+
+    Raises:
+        InputError: an option, the model or the data cannot be used.
+    """
+    config = ConfigCLI(words)
+    _check(config)
+    states = _layer_states(config)
+    if layer is not None and not 0 <= layer < len(states):
+        raise InputError(f"scale.layer: there is no layer {layer}; the model has 0 to {len(states) - 1}")
+    settings = fitting(config.model, states, chosen_layer(states) if layer is None else layer, aim.steps)
+    with _tried(words) as tried, tqdm(total=1 + aim.probes, desc="short trainings") as bar:
+        ramp = tried(
+            settings._replace(learning_rate=SMALLEST),
+            RAMP,
+            Watch(
+                growth=(LARGEST / SMALLEST) ** (1 / (RAMP - 1)),
+                stop_at=FALLEN[config.model.forget.needs_logits],
+                measures=False,
+            ),
+        )
+        bar.update()
+        settings = settings._replace(learning_rate=_rounded(ramp.moved / (EARLY * aim.steps)))
+        probes: list[Probe] = []
+        all_settings: list[Settings] = []
+        for _ in range(aim.probes):
+            known = next(((one.forget.before, one.retain.before) for one in probes if one.forget and one.retain), None)
+            probes.append(tried(settings, aim.steps, Watch(before=known)))
+            all_settings.append(settings)
+            bar.update()
+            if reaches(probes[-1], aim):
+                break
+            settings = after(settings, probes[-1], aim)
+    best = max(range(len(probes)), key=lambda place: _worth(probes[place], aim))
+    return Found(
+        config.model.model_source.name,
+        type(config.model.forget).__name__,
+        aim,
+        states,
+        ramp,
+        probes,
+        all_settings[best],
+        probes[best],
+    )
+
+
+def reaches(probe: Probe, aim: Aim) -> bool:
+    """Whether a training forgot enough and cost no more than it may."""
+    if probe.diverged or probe.forget is None or probe.retain is None:
+        return False
+    return probe.forget.rise >= aim.forget and probe.retain.rise <= aim.retain
+
+
+def after(settings: Settings, probe: Probe, aim: Aim) -> Settings:
+    """What to try after a training that forgot too little or cost too much.
+
+    Example:
+        >>> settings = Settings(layer=7, learning_rate=1e-3, retain_weight=100.0, steps=120)
+        >>> little = Probe(1e-3, 100.0, [5.0], [0.0], Likelihood(3.0, 3.1), Likelihood(3.0, 3.0), 1.0, 0.1)
+        >>> after(settings, little, Aim(120, 1.2, 0.02, 3)).learning_rate
+        0.002
+        >>> dear = little._replace(forget=Likelihood(3.0, 5.0), retain=Likelihood(3.0, 3.1))
+        >>> after(settings, dear, Aim(120, 1.2, 0.02, 3)).retain_weight
+        300.0
+    """
+    if probe.diverged or probe.forget is None or probe.retain is None:
+        return settings.slower(4.0)
+    dear = probe.retain.rise > aim.retain
+    if dear and probe.forget.rise > 2 * aim.forget:
+        return settings.slower(1.5).weighed(2.0)
+    if dear:
+        return settings.weighed(3.0)
+    return settings.slower(0.5)
+
+
+def _worth(probe: Probe, aim: Aim) -> tuple[bool, float]:
+    """First those that cost no more than they may, then by how much is forgotten."""
+    if probe.diverged or probe.forget is None or probe.retain is None:
+        return False, float("-inf")
+    kept = probe.retain.rise <= aim.retain
+    return kept, probe.forget.rise if kept else -probe.retain.rise
+
+
+def _layer_states(config: ConfigCLI) -> list[LayerStates]:
+    module, data, trainer = config.model, cast(UnlearnDataModule, config.datamodule), config.trainer
+    trainer.strategy.connect(module)  # whose tokenizer the data takes
+    data.trainer = trainer
+    data.prepare_data()
+    data.setup("fit")
+    model = loading.load_model(module.model_source, weights_dtype(str(trainer.precision)))
+    model.to(trainer.strategy.root_device)  # type: ignore[arg-type]
+
+    def batches() -> Iterator[Batch]:
+        for pair in islice(data.train_dataloader(), BATCHES):
+            yield module.transfer_batch_to_device(pair["retain"], trainer.strategy.root_device, 0)
+
+    return measure_layers(model, decoder_layers(model, module.decoder_layers), batches())
+
+
+@contextmanager
+def _tried(words: Words) -> Iterator[Any]:
+    """A function that trains with some settings; what the trainings share is computed once."""
+    with tempfile.TemporaryDirectory(prefix="lit-unlearn-scale-") as folder:
+
+        def tried(settings: Settings, steps: int, watch: Watch) -> Probe:
+            overlay = Path(folder) / "overlay.yaml"
+            model: dict[str, Any] = {"whole_model": True}
+            if not words.has("model.prefix_store") and "prefix_store" not in words.section("model"):
+                model["prefix_store"] = {"folder": f"{folder}/states"}
+            options = settings.overlay()
+            options["model"] |= model
+            overlay.write_text(yaml.safe_dump(options))
+            return run(Words.read([*words.typed, "-c", str(overlay)], command="fit"), steps, watch)
+
+        with _silent():
+            yield tried
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """What each training says of itself is left out."""
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.disable(before)
+        enable_progress_bar()
+
+
+def _check(config: ConfigCLI) -> None:
+    data, module = config.datamodule, config.model
+    if not isinstance(data, UnlearnDataModule):
+        raise InputError(
+            f"scale: data: {type(data).__name__} holds no rows out; take UnlearnDataModule or one that extends it"
+        )
+    if not data.holdout:
+        raise InputError(
+            "scale: data.holdout: nothing is held out, so nobody could see what a setting does; hold some rows out, "
+            "such as --data.holdout 0.1"
+        )
+    if module.lora is not None:
+        raise InputError("scale: model.lora: adapters are not scaled yet; leave lora out")
+
+
+def _rounded(value: float) -> float:
+    """To two digits."""
+    return float(f"{value:.1e}")
+
+
+def _plain(probe: Probe) -> dict[str, Any]:
+    return probe._asdict() | {
+        name: one and one._asdict() for name, one in (("forget", probe.forget), ("retain", probe.retain))
+    }
