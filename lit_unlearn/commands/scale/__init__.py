@@ -9,8 +9,9 @@ from lit_unlearn.commands.log_filter import quiet
 from lit_unlearn.commands.options.command_parser import CommandParser
 from lit_unlearn.commands.options.words import Words
 from lit_unlearn.commands.scale import text
+from lit_unlearn.commands.scale.aim import Aim
 from lit_unlearn.commands.scale.figure import draw
-from lit_unlearn.commands.scale.find import Aim, Found, find
+from lit_unlearn.commands.scale.find import Found, find
 from lit_unlearn.errors import InputError
 from lit_unlearn.runs.atomic_files import check_makable, write_whole
 from lit_unlearn.runs.folder import RunFolder

@@ -14,6 +14,7 @@ from transformers.utils.logging import disable_progress_bar, enable_progress_bar
 
 from lit_unlearn.commands.fit.config_cli import ConfigCLI
 from lit_unlearn.commands.options.words import Words
+from lit_unlearn.commands.scale.aim import Aim, following, reaches, worth
 from lit_unlearn.commands.scale.layers import LayerStates, candidates, chosen_layer, measure_layers
 from lit_unlearn.commands.scale.probe import Probe, Watch, run
 from lit_unlearn.commands.scale.settings import Settings, fitting
@@ -33,37 +34,6 @@ FALLEN = {False: 0.5, True: 0.3}
 """Share of the first forget loss after which the ramp ends, by whether the loss reads logits."""
 EARLY = 0.4
 """Share of a run's steps in which its learning rate has to move weights as far as the ramp did."""
-
-
-class Aim(NamedTuple):
-    """What the settings are to reach.
-
-    Raises:
-        InputError: see `checked`.
-    """
-
-    steps: int
-    """Of the run."""
-    forget: float
-    """Nats per token by which held-out forget rows shall become less likely, at least."""
-    retain: float
-    """Nats per token by which held-out retain rows may, at most."""
-    probes: int
-    """Runs that are tried, at most."""
-
-    def checked(self) -> "Aim":
-        """Itself.
-
-        Raises:
-            InputError: a number cannot be.
-        """
-        for name, value, least in (("steps", self.steps, 1), ("probes", self.probes, 1)):
-            if value < least:
-                raise InputError(f"scale.{name}: {value} cannot be; give {least} or more")
-        for name, nats in (("forget", self.forget), ("retain", self.retain)):
-            if not 0 < nats < float("inf"):
-                raise InputError(f"scale.{name}: {nats} nats cannot be; give more than 0")
-        return self
 
 
 class Found(NamedTuple):
@@ -142,8 +112,8 @@ def find(words: Words, aim: Aim, *, layer: int | None = None) -> Found:
             bar.update()
             if reaches(probes[-1], aim):
                 break
-            settings = after(settings, probes[-1], aim)
-    best = max(range(len(probes)), key=lambda place: _worth(probes[place], aim))
+            settings = following(settings, probes, aim)
+    best = max(range(len(probes)), key=lambda place: worth(probes[place], aim))
     return Found(
         config.model.model_source.name,
         type(config.model.forget).__name__,
@@ -154,43 +124,6 @@ def find(words: Words, aim: Aim, *, layer: int | None = None) -> Found:
         all_settings[best],
         probes[best],
     )
-
-
-def reaches(probe: Probe, aim: Aim) -> bool:
-    """Whether a training forgot enough and cost no more than it may."""
-    if probe.diverged or probe.forget is None or probe.retain is None:
-        return False
-    return probe.forget.rise >= aim.forget and probe.retain.rise <= aim.retain
-
-
-def after(settings: Settings, probe: Probe, aim: Aim) -> Settings:
-    """What to try after a training that forgot too little or cost too much.
-
-    Example:
-        >>> settings = Settings(layer=7, learning_rate=1e-3, retain_weight=100.0, steps=120)
-        >>> little = Probe(1e-3, 100.0, [5.0], [0.0], Likelihood(3.0, 3.1), Likelihood(3.0, 3.0), 1.0, 0.1)
-        >>> after(settings, little, Aim(120, 1.2, 0.02, 3)).learning_rate
-        0.002
-        >>> dear = little._replace(forget=Likelihood(3.0, 5.0), retain=Likelihood(3.0, 3.1))
-        >>> after(settings, dear, Aim(120, 1.2, 0.02, 3)).retain_weight
-        300.0
-    """
-    if probe.diverged or probe.forget is None or probe.retain is None:
-        return settings.slower(4.0)
-    dear = probe.retain.rise > aim.retain
-    if dear and probe.forget.rise > 2 * aim.forget:
-        return settings.slower(1.5).weighed(2.0)
-    if dear:
-        return settings.weighed(3.0)
-    return settings.slower(0.5)
-
-
-def _worth(probe: Probe, aim: Aim) -> tuple[bool, float]:
-    """First those that cost no more than they may, then by how much is forgotten."""
-    if probe.diverged or probe.forget is None or probe.retain is None:
-        return False, float("-inf")
-    kept = probe.retain.rise <= aim.retain
-    return kept, probe.forget.rise if kept else -probe.retain.rise
 
 
 def _layer_states(config: ConfigCLI) -> list[LayerStates]:

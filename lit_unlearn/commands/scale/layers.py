@@ -87,7 +87,7 @@ def chosen_layer(states: Sequence[LayerStates]) -> int:
     Example:
         >>> plain, sink = (LayerStates(1.0, first, 0.5, 0.1, (1.0,), None) for first in (2.0, 99.0))
         >>> chosen_layer([plain] * 9), chosen_layer([plain] * 9 + [sink] * 23), chosen_layer([sink] * 16)
-        (2, 8, 4)
+        (3, 8, 4)
     """
     places = list(candidates(len(states)))
     free = [place for place in places if not states[place].sink]

@@ -8,8 +8,9 @@ from lit_unlearn.losses.units import Length
 from lit_unlearn.models.layers import published_layers
 from lit_unlearn.modules.unlearn import UnlearnModule
 
-LENGTH = 2.0
-"""Mean norms to which or by which forget states are steered; published: about 2.75, counted likewise."""
+LENGTH = 4.0
+"""Mean norms to which or by which forget states are steered, in units of their dimensions, where all dimensions count
+alike; published: about 2.75 of states as they are, most of whose norm is in a few dimensions."""
 WITHIN = 0.75
 """Share of what the trained matrices can add at most that is asked of them."""
 NOISE = 0.6

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import yaml
 
-from lit_unlearn.commands.scale.find import Found, reaches
+from lit_unlearn.commands.scale.aim import reaches
+from lit_unlearn.commands.scale.find import Found
 from lit_unlearn.commands.scale.layers import SINK, candidates
 from lit_unlearn.commands.scale.probe import Probe
 from lit_unlearn.commands.scale.settings import LENGTH, reach
