@@ -1,5 +1,6 @@
 """The figure of `scale`: norms by layer, and what the trainings did."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -45,11 +46,22 @@ def _draw_trainings(axes: Axes, found: Found) -> None:
         label = f"lr {probe.learning_rate:.2g}, retain weight {probe.retain_weight:g}"
         style = {**line_style(place), "linestyle": "none", "marker": "*" if probe is found.best else "o"}
         axes.plot([probe.retain.rise], [probe.forget.rise], label=label, **style)
-    axes.axhline(found.aim.forget, color="0.6", linewidth=0.8)
-    axes.axvline(found.aim.retain, color="0.6", linewidth=0.8)
-    axes.set(
-        xlabel="retain NLL, rise in nats per token",
-        ylabel="forget NLL, rise",
-        title="held-out rows; asked for: upper left",
-    )
-    axes.legend(frameon=False, fontsize="small")
+    seen = [(one.retain.rise, one.forget.rise) for one in found.probes if one.retain and one.forget]
+    costs, gains = zip((0.0, 0.0), (2 * found.aim.retain, 1.5 * found.aim.forget), *seen, strict=True)
+    axes.set(xlim=_around(costs), ylim=_around(gains))
+    axes.axhspan(found.aim.forget, axes.get_ylim()[1], xmax=_place(axes, found.aim.retain), color="0.92", zorder=0)
+    axes.set(xlabel="retain NLL, rise in nats per token", ylabel="forget NLL, rise in nats per token")
+    axes.set_title("held-out rows; grey: what is asked for", fontsize="medium")
+    axes.legend(frameon=False, fontsize="small", loc="lower right")
+
+
+def _around(values: Sequence[float]) -> tuple[float, float]:
+    """Limits of an axis with all values well inside."""
+    margin = 0.08 * (max(values) - min(values))
+    return min(values) - margin, max(values) + margin
+
+
+def _place(axes: Axes, value: float) -> float:
+    """Where a value is on the x axis, from 0 to 1."""
+    left, right = axes.get_xlim()
+    return (value - left) / (right - left)
