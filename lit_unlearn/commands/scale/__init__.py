@@ -72,5 +72,5 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--retain", type=float, default=0.02, help="nats per token that held-out retain rows may lose (default: 0.02)"
     )
-    parser.add_argument("--probes", type=int, default=4, help="short trainings at most (default: 4)")
+    parser.add_argument("--probes", type=int, default=5, help="short trainings at most (default: 5)")
     return parser

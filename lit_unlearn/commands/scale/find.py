@@ -32,8 +32,6 @@ RAMP = 60
 SMALLEST, LARGEST = 1e-6, 3e-2
 FALLEN = {False: 0.5, True: 0.3}
 """Share of the first forget loss after which the ramp ends, by whether the loss reads logits."""
-EARLY = 0.4
-"""Share of a run's steps in which its learning rate has to move weights as far as the ramp did."""
 
 
 class Found(NamedTuple):
@@ -102,7 +100,7 @@ def find(words: Words, aim: Aim, *, layer: int | None = None) -> Found:
             ),
         )
         bar.update()
-        settings = settings._replace(learning_rate=_rounded(ramp.moved / (EARLY * aim.steps)))
+        settings = settings._replace(learning_rate=_rounded(ramp.moved / aim.steps))
         probes: list[Probe] = []
         all_settings: list[Settings] = []
         for _ in range(aim.probes):

@@ -43,7 +43,8 @@ class Settings(NamedTuple):
     def weighed(self, by: float) -> "Settings":
         """With the retain weight multiplied by a factor."""
         weight = self.retain_weight
-        return self._replace(retain_weight=[by * one for one in weight] if isinstance(weight, list) else by * weight)
+        found = [float(f"{by * one:.3g}") for one in (weight if isinstance(weight, list) else [weight])]
+        return self._replace(retain_weight=found if isinstance(weight, list) else found[0])
 
     def overlay(self) -> dict[str, Any]:
         """As options of `fit`."""

@@ -1,9 +1,11 @@
 """What is measured of every layer, against the model run by hand."""
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
+from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from lit_unlearn.commands.scale.layers import LayerStates, candidates, chosen_layer, measure_layers
@@ -48,7 +50,7 @@ def test_the_first_token_stands_apart_and_padding_does_not_count(side: str, tmp_
 def test_a_norm_after_the_mlp_bounds_what_it_adds(family: str, shift: float, tmp_path: Path) -> None:
     model = load(write_family(tmp_path, family))
     layer = decoder_layers(model)[0]
-    weight = layer.post_feedforward_layernorm.weight
+    weight = cast(Tensor, layer.get_submodule("post_feedforward_layernorm").weight)
     with torch.no_grad():
         weight.copy_(torch.linspace(0.1, 3.0, len(weight)))
     found = measure_layers(model, decoder_layers(model), [batch()])[0]

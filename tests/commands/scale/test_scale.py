@@ -1,0 +1,95 @@
+"""The command: what it refuses, and that the config which it writes is what it has tried."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lit_unlearn import InputError
+from lit_unlearn.cli import main
+from lit_unlearn.commands.fit.config_cli import ConfigCLI
+from lit_unlearn.commands.options.words import Words
+from lit_unlearn.losses.rmu import RMU
+
+QUICK = ["--steps", "8", "--probes", "2", "--forget", "0.001", "--retain", "50"]
+
+
+def own(world: Path, folder: Path) -> str:
+    """A config of the demo's texts, with rows held out."""
+    sources = {name: {"path": str(world / f"{name}.jsonl")} for name in ("alchemy", "gardening")}
+    data = {"forget": {"alchemy": sources["alchemy"]}, "retain": {"gardening": sources["gardening"]}, "holdout": 8}
+    model = {"pretrained": str(world / "model"), "layer": 1, "noise_scale": 0.1}
+    options = {"model": model, "data": {"class_path": "UnlearnDataModule", "init_args": data}}
+    path = folder / "own.yaml"
+    path.write_text(yaml.safe_dump(options))
+    return str(path)
+
+
+@pytest.mark.slow
+def test_what_is_written_is_what_was_tried(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["-c", "local.yaml", "-c", own(world, tmp_path), "--trainer.precision", "32-true"]
+    with suppress(SystemExit):  # whether 8 steps reach it does not matter here
+        main(["scale", *words, *QUICK, "--out", "found", "--write", "mine.yaml"])
+    told = capsys.readouterr().out
+    assert Path("mine.yaml").read_text() == Path("found/overlay.yaml").read_text()
+    assert {path.name for path in Path("found").iterdir()} >= {"overlay.yaml", "scale.json", "scale.png"}
+    found = json.loads(Path("found/scale.json").read_text())
+    best = found["probes"][found["best"]]
+    assert best["forget"]["after"] != best["forget"]["before"]
+    assert len(best["forget_loss"]) == 8
+    assert ("reached *" in told) is found["reached"]
+
+    config = ConfigCLI(Words.read([*words, "-c", "mine.yaml"], command="fit"))
+    module, forget = config.model, config.model.forget
+    assert isinstance(forget, RMU)
+    assert (forget.coefficient.values, forget.coefficient.unit) == (4.0, "norm")
+    assert (module.state_unit, module.first_token, module.noise_unit) == ("rms", False, "rms")
+    assert module.retain_weight.values == best["retain_weight"]
+    options = module._optimizer().defaults
+    assert options["lr"] == best["learning_rate"]
+    assert (options["weight_decay"], options["eps"]) == (0, 1e-8)  # the config's own are kept
+
+    main(["fit", *words, "-c", "mine.yaml", "--trainer.callbacks", "null", "--trainer.val_check_interval", "null"])
+    losses = [line.split(",") for line in next(Path("runs").glob("local-*/metrics.csv")).read_text().splitlines()]
+    column = losses[0].index("train/forget_loss")
+    logged = [float(line[column]) for line in losses[1:] if line[column]]
+    assert logged == pytest.approx(best["forget_loss"], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_what_is_not_reached_is_said(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["-c", "local.yaml", "-c", own(world, tmp_path), "--steps", "2", "--probes", "1", "--forget", "90"]
+    with pytest.raises(SystemExit) as status:
+        main(["scale", *words, "--out", "found"])
+    assert status.value.code == 1
+    assert "No setting that was tried reaches that" in capsys.readouterr().out
+    assert not json.loads(Path("found/scale.json").read_text())["reached"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--data.holdout", "0"], r"scale: data.holdout: nothing is held out"),
+        (["--layer", "99"], r"scale.layer: there is no layer 99; the model has 0 to 9"),
+        (["--write", "mine.txt"], r"--write: mine.txt is no name of a config"),
+        (["--steps", "0"], r"scale.steps: 0 cannot be; give 1 or more"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_leaves_nothing(
+    words: list[str], told: str, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = own(world, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((InputError, SystemExit)):
+        main(["scale", "-c", "local.yaml", "-c", config, *words, "--debug"])
+    with pytest.raises(InputError, match=told):
+        main(["scale", "-c", "local.yaml", "-c", config, *words, "--debug"])
+    assert [path.name for path in tmp_path.iterdir()] == ["own.yaml"]
