@@ -37,10 +37,12 @@ class WeightFiles:
     """A model's configuration and safetensors, in one file or several, in a folder or the hub's cache.
 
     Args:
+        pretrained: hub name or folder of the model.
         paths: of the files, by their names.
     """
 
-    def __init__(self, paths: dict[str, Path]) -> None:
+    def __init__(self, pretrained: str, paths: dict[str, Path]) -> None:
+        self.pretrained = pretrained
         self.paths = paths
 
     @classmethod
@@ -54,7 +56,7 @@ class WeightFiles:
         paths = {CONFIG_NAME: _needed(pretrained, CONFIG_NAME, revision)}
         paths |= {name: _needed(pretrained, name, revision) for name in _weights(pretrained, revision)}
         generation = _fetched(pretrained, GENERATION_CONFIG_NAME, revision)
-        return cls(paths if generation is None else {**paths, GENERATION_CONFIG_NAME: generation})
+        return cls(pretrained, paths if generation is None else {**paths, GENERATION_CONFIG_NAME: generation})
 
     @property
     def size(self) -> int:
