@@ -48,11 +48,19 @@ class FileLayout:
         found: dict[str, Tensor] = {}
         for name in names:
             for stored, tensor in self._reverted(name, value).items():
-                own = self.files.names_of(stored, tuple(tensor.shape), prefix=self._shape.base_model_prefix)
-                found |= dict.fromkeys(own, tensor)
+                found |= dict.fromkeys(self._names(name, stored, tensor), tensor)
         if not found:
             raise not_as_in_memory(self.files, names[0])
         return found
+
+    def _names(self, name: str, stored: str, tensor: Tensor) -> list[str]:
+        """Names in the files of a tensor, which may lack the model's prefix there."""
+        try:
+            return self.files.names_of(stored, tuple(tensor.shape), prefix=self._shape.base_model_prefix)
+        except InputError as error:
+            if stored == name:
+                raise
+            raise not_as_in_memory(self.files, name) from error  # that tensor holds other parameters as well
 
     def _reverted(self, name: str, value: Tensor) -> dict[str, Tensor]:
         """What transformers' reversed conversion makes of one parameter."""
