@@ -4,7 +4,9 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from lit_unlearn import RMU, ExportPretrained, InputError, Lora, RepresentationMSE, UnlearnModule
+from lit_unlearn.distributed.fsdp1 import FSDP1
 from lit_unlearn.models.first_layers import FirstLayers
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.models.loading import load_config, load_model
@@ -97,6 +100,15 @@ def test_an_exported_adapter_is_unlearned_again(world: Path, tmp_path: Path) -> 
     again = UnlearnModule(str(folder), RMU(6.5), RepresentationMSE(), layer=2, lora=Lora(r=2))
     with pytest.raises(InputError, match=r"^ExportPretrained.adapter: .*export is an adapter itself, and one of an ad"):
         quiet_trainer(tmp_path / "2", callbacks=[ExportPretrained(adapter=True)]).fit(again, demo_data(world))
+
+
+def test_an_export_under_fsdp1_is_refused(adapter: Path) -> None:
+    module = UnlearnModule(str(adapter), RMU(6.5), RepresentationMSE(), layer=2)
+    trainer: Any = SimpleNamespace(strategy=Mock(spec=FSDP1))
+    with pytest.raises(
+        InputError, match=r"is an adapter, and the layers it was merged into cannot .* take trainer/fsdp2"
+    ):
+        ExportPretrained().setup(trainer, module, "fit")
 
 
 def test_an_adapter_that_cannot_be_merged_is_refused(adapter: Path, tmp_path: Path, world: Path) -> None:
