@@ -27,7 +27,7 @@ class ModelSource:
     """Hub name or folder; `demo` becomes the folder of the embedded model, an adapter's folder the model it adapts."""
     _: KW_ONLY
     revision: str = "main"
-    """Branch, tag or commit on the hub."""
+    """Branch, tag or commit on the hub; of an adapter's folder that of its model, by default what the adapter names."""
     attn_implementation: str | None = None
     """As in transformers; None takes its choice."""
     trust_remote_code: bool = False
@@ -40,7 +40,7 @@ class ModelSource:
             base, revision = _adapted_model(Path(self.pretrained) / ADAPTER_CONFIG)
             object.__setattr__(self, "adapter", self.pretrained)
             object.__setattr__(self, "pretrained", base)
-            object.__setattr__(self, "revision", revision)
+            object.__setattr__(self, "revision", revision if self.revision == "main" else self.revision)
         if self.pretrained == "demo":
             object.__setattr__(self, "pretrained", str(CHECKPOINT))
 

@@ -69,6 +69,7 @@ def test_the_first_layers_of_it_are_merged_too(adapter: Path) -> None:
 def test_a_source_says_what_it_is(adapter: Path, world: Path) -> None:
     source = ModelSource(str(adapter))
     assert (source.pretrained, source.adapter, source.given) == (str(world / "model"), str(adapter), str(adapter))
+    assert ModelSource(str(adapter), revision="v2").revision == "v2"
     assert len(load_tokenizer(source)) == len(load_tokenizer(ModelSource(str(world / "model"))))
 
 
