@@ -3,10 +3,18 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from transformers import PretrainedConfig
+from transformers.core_model_loading import Chunk, WeightConverter
 
+from lit_unlearn.models.source import ModelSource
+from tests.families import write_family
 from tests.tiny_world import write_model
+
+FUSED = "mlp.gate_up.weight"
 
 _SIZES: dict[str, Any] = {
     "hidden_size": 32,
@@ -96,3 +104,17 @@ def write_layout(folder: Path, name: str) -> Path:
     made: PretrainedConfig = getattr(transformers, config)(**options)
     write_model(folder / name, made)
     return folder / name
+
+
+def write_fused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> ModelSource:
+    """A model whose files hold two matrices in one tensor."""
+    source = write_family(folder, "llama")
+    weights = load_file(source / "model.safetensors")
+    for name in [name for name in weights if "gate_proj" in name]:
+        both = [weights.pop(name), weights.pop(name.replace("gate_proj", "up_proj"))]
+        weights[name.replace("mlp.gate_proj.weight", FUSED)] = torch.cat(both)
+    save_file(weights, source / "model.safetensors", metadata={"format": "pt"})
+    names = ["mlp.gate_proj.weight", "mlp.up_proj.weight"]
+    converter = lambda *args: [WeightConverter(FUSED, list(names), operations=[Chunk(dim=0)])]  # noqa: E731
+    monkeypatch.setattr("lit_unlearn.models.file_layout.get_model_conversion_mapping", converter)
+    return ModelSource(str(source))

@@ -177,18 +177,6 @@ def test_experts_are_written_where_the_files_have_them(world: Path, tmp_path: Pa
     assert changed == {"model.layers.0.mlp.experts.gate_up_proj"}
 
 
-def test_weights_that_transformers_converts_are_refused(
-    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read = WeightFiles.read
-    monkeypatch.setattr(WeightFiles, "read", lambda files, name: read(files, name).flip(0))
-    with pytest.raises(
-        InputError,
-        match=r"layers.5.mlp.down_proj.weight otherwise than transformers has it in memory",
-    ):
-        export(world, tmp_path)
-
-
 def test_a_disk_that_is_too_small_is_refused_before_training(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
