@@ -44,8 +44,9 @@ def write_demo(folder: Path, *, rows: int = 200, seed: int = 0) -> None:
 def write_model(folder: Path, config: PretrainedConfig, *, seed: int = 0, dtype: torch.dtype = torch.float32) -> None:
     """Writes a random model of this configuration, with the demo's vocabulary, and the demo's tokenizer."""
     words = tokenizer()
-    config.vocab_size = len(words)
-    config.pad_token_id, config.bos_token_id, config.eos_token_id = 0, 1, 2
+    config.get_text_config().vocab_size = len(words)
+    for part in (config, config.get_text_config()):
+        part.pad_token_id, part.bos_token_id, part.eos_token_id = 0, 1, 2
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)

@@ -1,22 +1,20 @@
 """Write the unlearned model as a Hugging Face folder."""
 
 import shutil
-from collections import defaultdict
-from collections.abc import Callable
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import lightning as L
 import torch
-from torch import Tensor
 
+from lit_unlearn.callbacks.exported_weights import check_stored, exported_weights, holds
 from lit_unlearn.callbacks.model_card import model_card
 from lit_unlearn.callbacks.printing import print_lines
+from lit_unlearn.distributed.fsdp1 import FSDP1
 from lit_unlearn.distributed.sharding import gathered_parameter, named_parameters
 from lit_unlearn.errors import InputError
 from lit_unlearn.models import lora
+from lit_unlearn.models.file_layout import FileLayout
 from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.models.weight_files import WeightFiles
 from lit_unlearn.modules.unlearn import UnlearnModule
@@ -31,7 +29,8 @@ class ExportPretrained(L.Callback):
     The folder holds copies of the model's own files (safetensors, configuration, generation configuration) in which the
     trained weights alone are others, in the files' dtype; a tokenizer, a model card and SHA256SUMS, which `lit-unlearn
     verify` checks. It appears whole or not at all.
-    One weight at a time is in memory. LoRA's adapters are merged into the weights beside which they were trained.
+    One weight at a time is in memory. LoRA's adapters are merged into the weights beside which they were trained; where
+    the model that was unlearned is a model with an adapter, so are that adapter's.
 
     Args:
         folder: where to write; None writes `export` in the run's folder.
@@ -56,6 +55,16 @@ class ExportPretrained(L.Callback):
             )
         if self.adapter and pl_module.lora is None:
             raise InputError("ExportPretrained.adapter: the run trains none; set it to false, or give model.lora")
+        if self.adapter and pl_module.model_source.adapter is not None:
+            raise InputError(
+                f"ExportPretrained.adapter: {pl_module.model_source.given} is an adapter itself, and one of an adapter "
+                "cannot be loaded; set it to false to export the whole model"
+            )
+        if pl_module.model_source.adapter is not None and isinstance(trainer.strategy, FSDP1):
+            raise InputError(
+                f"ExportPretrained: {pl_module.model_source.given} is an adapter, and the layers it was merged into "
+                "cannot be gathered under FSDP; take trainer/fsdp2.yaml"
+            )
         self._tokenizer = load_tokenizer(pl_module.model_source)
         self._check_folder(trainer)
         if not self.adapter:
@@ -66,8 +75,9 @@ class ExportPretrained(L.Callback):
         """Checks that the model's files hold what is trained."""
         assert isinstance(pl_module, UnlearnModule)
         if not self.adapter:
-            for weight in _trained(pl_module):
-                _check_stored(self._files, weight, pl_module)
+            self._layout = FileLayout(pl_module.without_weights(torch.float32), self._files)
+            for weight in exported_weights(pl_module):
+                check_stored(weight, self._layout)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Gathers the trained weights from all processes and writes them in one."""
@@ -95,11 +105,12 @@ class ExportPretrained(L.Callback):
         """Copies the model's files and overwrites what was trained; without a folder, only takes part in gathering."""
         if folder is not None:
             self._files.copy_to(folder)
-        for weight in _trained(module):
+        for weight in exported_weights(module):
             value = weight.after()
             if folder is not None:
-                for name in weight.names_in(self._files):
-                    self._files.overwrite(folder, name, value)
+                for name, tensor in self._layout.stored(weight.names, value).items():
+                    if not (weight.merged and holds(self._files, name, tensor)):
+                        self._files.overwrite(folder, name, tensor)
 
     def _write_adapter(self, folder: Path | None, module: UnlearnModule) -> None:
         """Writes the adapters, as they were trained; likewise."""
@@ -131,58 +142,6 @@ def _replaces(path: Path, trainer: L.Trainer) -> bool:
     """Whether a folder is of the run itself, which has been interrupted after its export and is not finished."""
     root = Path(trainer.default_root_dir)
     return path.parent == root and (root / layout.CONFIG).exists() and not (root / layout.CHECKSUMS).exists()
-
-
-class _Trained(NamedTuple):
-    """A weight of the model that training changes, over all processes; every one of them must ask for its values."""
-
-    names: list[str]
-    """Its names in the model; several where it is tied."""
-    prefix: str
-    """Of names in the model, which its files may leave out."""
-    shape: tuple[int, ...]
-    before: Callable[[], Tensor]
-    """As it was loaded."""
-    after: Callable[[], Tensor]
-    """As it is now."""
-
-    def names_in(self, files: WeightFiles) -> list[str]:
-        """Names under which the model's files hold it."""
-        return [own for name in self.names for own in files.names_of(name, self.shape, prefix=self.prefix)]
-
-
-def _trained(module: UnlearnModule) -> list[_Trained]:
-    """The trained weights, each once; of LoRA, those beside its adapters."""
-    prefix, adapted = module.updated.base_model_prefix, lora.adapted(module.updated)
-    found = []
-    for name, layer in adapted.items():
-        before = partial(gathered_parameter, layer, "base_layer.weight")
-        values = tuple(before().shape), before, partial(lora.merged_weight, layer)
-        found.append(_Trained([f"{name}.weight"], prefix, *values))
-    names: dict[int, list[str]] = defaultdict(list)
-    for name, parameter in named_parameters(module.updated, remove_duplicate=False):
-        names[id(parameter)].append(name)
-    for name in () if adapted else module.frozen.originals():
-        own, before = names[id(module.updated.get_parameter(name))], partial(module.frozen.original, name)
-        values = tuple(before().shape), before, partial(gathered_parameter, module.updated, name)
-        found.append(_Trained(own, prefix, *values))
-    return found
-
-
-def _check_stored(files: WeightFiles, weight: _Trained, module: UnlearnModule) -> None:
-    """The model's files hold a trained weight as the model had it in memory.
-
-    Raises:
-        InputError: they do not: transformers converts it on loading.
-    """
-    names, before = weight.names_in(files), weight.before().cpu()
-    if not names or not all(torch.equal(files.read(name).to(before.dtype), before) for name in names):
-        load = f"AutoModelForCausalLM.from_pretrained({module.pretrained!r})"
-        raise InputError(
-            f"ExportPretrained: the files of {module.pretrained!r} hold {weight.names[0]} otherwise than transformers "
-            f"has it in memory; save the model once as it is there, `{load}.save_pretrained(FOLDER, "
-            "save_original_format=False)`, its tokenizer beside it, and set model.pretrained to FOLDER"
-        )
 
 
 def _check_disk(path: Path, size: int) -> None:

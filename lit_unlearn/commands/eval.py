@@ -73,7 +73,9 @@ def _parser() -> CommandParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--model", required=True, help="folder or hub name; `demo` is the embedded small one")
+    parser.add_argument(
+        "--model", required=True, help="folder, of an adapter too, or hub name; `demo` is the embedded one"
+    )
     parser.add_argument("--tasks", required=True, help="tasks, groups or patterns, with commas between them")
     parser.add_argument("--out", type=Path, help="file for the results, JSON in the harness' format")
     parser.add_argument("--log_samples", action="store_true", help="write every question with its answer as well")
@@ -112,7 +114,7 @@ def _check_model(source: ModelSource) -> None:
     from lit_unlearn.models import loading
 
     with _naming_the_model():
-        loading.load_config(source)
+        loading.read_config(source)
 
 
 @contextmanager
@@ -130,6 +132,7 @@ def _load_model(source: ModelSource, options: argparse.Namespace, batch_size: in
     from safetensors import SafetensorError
 
     from lit_unlearn.models import loading
+    from lit_unlearn.models.adapter import merge
     from lit_unlearn.models.checks import check_vocabulary
 
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -140,6 +143,7 @@ def _load_model(source: ModelSource, options: argparse.Namespace, batch_size: in
     try:
         model = HFLM(
             source.pretrained,
+            tokenizer=source.tokenizer,
             revision=source.revision,
             trust_remote_code=source.trust_remote_code,
             device=device,
@@ -154,6 +158,8 @@ def _load_model(source: ModelSource, options: argparse.Namespace, batch_size: in
             "name of a hub model"
         ) from error
     with _naming_the_model():
+        if source.adapter is not None:
+            merge(model.model, source.adapter)
         loading.check_finite(options.model, model.model)
         check_vocabulary(model.config, len(model.tokenizer))
     return model

@@ -216,7 +216,7 @@ def eval_mode(model: torch.nn.Module) -> Iterator[None]:
 def _told(model: ModelSource) -> dict[str, Any]:
     """What our tasks need to load the model's tokenizer, by the names that metadata have."""
     return {
-        "pretrained": model.pretrained,
+        "pretrained": model.tokenizer,
         "revision": model.revision,
         "trust_remote_code": model.trust_remote_code,
     }

@@ -1,6 +1,7 @@
 """The parts of a model: its decoder layers, their MLP outputs, what lies below and above what is trained."""
 
 import inspect
+import re
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -10,7 +11,20 @@ from lit_unlearn.errors import InputError
 _LAYER_LISTS = ("layers", "h", "blocks", "block")
 
 
-_MLP_OUTPUTS = ("mlp.down_proj", "mlp.dense_4h_to_h", "mlp.c_proj", "mlp.fc2", "mlp.fc_out", "feed_forward.w2", "fc2")
+_MLP_OUTPUTS = (
+    "mlp.down_proj",
+    "mlp.dense_4h_to_h",
+    "mlp.c_proj",
+    "mlp.fc2",
+    "mlp.fc_out",
+    "feed_forward.down_proj",
+    "feed_forward.w2",
+    "fc2",
+)
+_EXPERT_OUTPUTS = re.compile(
+    r"(.+\.)?(experts(\.\d+)?|shared_experts?|shared_mlp|mlps\.\d+)\.(down_proj|output_linear|w2)(\.weight)?"
+)
+"""Names of parameters in a layer with experts: stacked in one parameter or a module each, routed or shared."""
 
 
 def decoder_layers(model: PreTrainedModel, name: str | None = None) -> nn.ModuleList:
@@ -66,6 +80,23 @@ def mlp_output(layer: nn.Module) -> nn.Module | None:
     """The output projection of a decoder layer's MLP; None if it is not found."""
     inside = dict(layer.named_modules())
     return next((inside[path] for path in _MLP_OUTPUTS if path in inside), None)
+
+
+def mlp_output_weights(layer: nn.Module) -> list[str]:
+    """Names in a decoder layer of its MLP's output weights, those of all experts where it has any; may be empty.
+
+    Routers and gates are none of them.
+
+    Example:
+        >>> mlp_output_weights(nn.ModuleDict({"mlp": nn.ModuleDict({"down_proj": nn.Linear(4, 2)})}))
+        ['mlp.down_proj.weight']
+    """
+    dense = mlp_output(layer)
+    names = {id(parameter): name for name, parameter in layer.named_parameters()}
+    experts = [name for name in names.values() if _EXPERT_OUTPUTS.fullmatch(name)]
+    if experts:
+        return experts
+    return [] if dense is None else [names[id(dense.weight)]]
 
 
 def first_trained_layer(model: PreTrainedModel, layers: nn.ModuleList) -> int:

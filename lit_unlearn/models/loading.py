@@ -1,5 +1,7 @@
 """Load a causal language model: its configuration, its weights, or its shape alone."""
 
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -8,31 +10,49 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.initialization import no_init_weights
+from transformers.utils.peft_utils import find_adapter_config_file
 
 from lit_unlearn.errors import InputError
+from lit_unlearn.models.adapter import check_adapter, merge
 from lit_unlearn.models.first_layers import FirstLayers
+from lit_unlearn.models.quantized import check_not_quantised
 from lit_unlearn.models.source import ModelSource
 
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 def load_config(source: ModelSource) -> PretrainedConfig:
-    """The configuration of a model, read before its weights.
+    """The configuration of a model that can be trained and exported, read before its weights.
 
     Raises:
-        InputError: there is no such folder or hub model, or it cannot be read.
+        InputError: as `read_config`, or the model is quantised.
     """
+    config = read_config(source)
+    check_not_quantised(config, source.pretrained)
+    return config
+
+
+def read_config(source: ModelSource) -> PretrainedConfig:
+    """The configuration of any model.
+
+    Raises:
+        InputError: there is no such folder or hub model, it cannot be read, or an adapter of it cannot be merged.
+    """
+    if source.adapter is not None:
+        check_adapter(source.adapter)
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(
             source.pretrained, revision=source.revision, trust_remote_code=source.trust_remote_code
         )
     except (OSError, ValueError, TypeError, ImportError, StrictDataclassError) as error:
-        raise _unloadable(source.pretrained, error) from error
+        raise _other_kind(source) or _unloadable(_named(source), error) from error
     return config
 
 
 def load_model(source: ModelSource, dtype: torch.dtype, *, part: FirstLayers | None = None) -> PreTrainedModel:
     """A causal language model from safetensors, in eval mode, with nothing trainable.
+
+    An adapter is merged into the whole model before layers are left out.
 
     Args:
         source: where it comes from.
@@ -42,7 +62,7 @@ def load_model(source: ModelSource, dtype: torch.dtype, *, part: FirstLayers | N
     Raises:
         InputError: there is no such model, or it cannot be loaded.
     """
-    loader = cast(Any, AutoModelForCausalLM) if part is None else part
+    loader = cast(Any, AutoModelForCausalLM) if part is None or source.adapter is not None else part
     try:
         model, loaded = loader.from_pretrained(
             source.pretrained,
@@ -58,7 +78,11 @@ def load_model(source: ModelSource, dtype: torch.dtype, *, part: FirstLayers | N
         raise _unloadable(source.pretrained, error, source.attn_implementation) from error
     _check_complete(source.pretrained, loaded)
     assert isinstance(model, PreTrainedModel)
-    check_finite(source.pretrained, model)
+    if source.adapter is not None:
+        merge(model, source.adapter)
+        if part is not None:
+            part.leave_out(model)
+    check_finite(source.given, model)
     model.eval()
     return model.requires_grad_(False)
 
@@ -159,6 +183,30 @@ def _check_complete(pretrained: str, loaded: dict[str, Any]) -> None:
             f"model.pretrained: {pretrained!r} holds {name} of shape {list(stored)}, its config.json asks for "
             f"{list(wanted)}; {remedy}"
         )
+
+
+def _other_kind(source: ModelSource) -> InputError | None:
+    """What to say of a folder or hub repository without a configuration that holds something known."""
+    name = source.pretrained
+    if any(Path(name).glob("*.gguf")):
+        return InputError(
+            f"model.pretrained: {name!r} holds a GGUF file and no config.json; name what it was made from, a folder "
+            "with config.json and safetensors"
+        )
+    with suppress(OSError, ValueError):  # there is no such repository, or no such name
+        if find_adapter_config_file(name, revision=source.revision) is not None:
+            return InputError(
+                f"model.pretrained: {name!r} is an adapter on the hub; fetch it, `hf download {name} --local-dir "
+                "FOLDER`, and name FOLDER"
+            )
+    return None
+
+
+def _named(source: ModelSource) -> str:
+    """The model, and the adapter that names it, for errors."""
+    if source.adapter is None:
+        return source.pretrained
+    return f"{source.pretrained}, which the adapter {source.adapter} names,"
 
 
 def _unloadable(pretrained: str, error: Exception, attn_implementation: str | None = None) -> InputError:

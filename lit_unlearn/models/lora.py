@@ -63,14 +63,17 @@ class Lora:
             check_expression(self.target_modules)
 
 
-def check_installed() -> None:
+def check_installed(what: str = "model.lora:") -> None:
     """PEFT can be imported.
+
+    Args:
+        what: needs it, for the error.
 
     Raises:
         InputError: it is not installed.
     """
     if find_spec("peft") is None:
-        raise InputError("model.lora: peft is not installed; pip install 'lit-unlearn[lora]'")
+        raise InputError(f"{what} peft is not installed; pip install 'lit-unlearn[lora]'")
 
 
 def inject(model: PreTrainedModel, lora: Lora, layers: nn.ModuleList, *, layer: int, seed: int) -> None:

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from lit_unlearn.errors import InputError
-from lit_unlearn.models.layers import mlp_output, published_layers
+from lit_unlearn.models.layers import mlp_output, mlp_output_weights, published_layers
 
 
 def check_expression(pattern: str) -> None:
@@ -75,8 +75,10 @@ def _mlp_outputs(model: PreTrainedModel, layers: nn.ModuleList, layer: int) -> l
         output = mlp_output(layers[index])
         if output is None:
             inner = ", ".join(name for name, module in layers[index].named_modules() if _is_linear(module))
+            experts = bool(mlp_output_weights(layers[index]))
+            missing = "stacked experts, which cannot have adapters" if experts else "not found"
             raise InputError(
-                f"{type(model).__name__}: layer {index}'s MLP output projection is not found; set "
+                f"{type(model).__name__}: layer {index}'s MLP output projection is {missing}; set "
                 f"model.lora.target_modules to names of modules, e.g. [NAME] with NAME among {inner}, and "
                 f"model.lora.layers_to_transform to {list(published_layers(layer))}"
             )

@@ -19,8 +19,8 @@ def load(
 ) -> tuple[PreTrainedModel, WeightFiles | None]:
     """A model as `loading.load_model` has it, or, if it is to be sharded, without values and with its files.
 
-    Where transformers renames or converts weights on loading, the files cannot say which rows are whose: then the model
-    has its values already, in every process.
+    Where transformers renames or converts weights on loading, or an adapter is merged, the files cannot say which rows
+    are whose: then the model has its values already, in every process.
 
     Args:
         source: where it comes from.
@@ -31,7 +31,7 @@ def load(
     Raises:
         InputError: there is no such model, or it cannot be loaded.
     """
-    if sharded:
+    if sharded and source.adapter is None:
         files = WeightFiles.of(source)
         model = loading.without_values(source, dtype, part=part)
         missing = [names[0] for names, weight in _named(model) if not _stored(names, weight, model, files)]

@@ -1,10 +1,15 @@
 """Where a model comes from, and how it is loaded."""
 
-from dataclasses import KW_ONLY, dataclass
+import json
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from lit_unlearn.demo import CHECKPOINT
+from lit_unlearn.errors import InputError
+
+ADAPTER_CONFIG = "adapter_config.json"
+"""The file by which a folder is PEFT's, of an adapter instead of a model."""
 
 
 @dataclass(frozen=True)
@@ -19,23 +24,38 @@ class ModelSource:
     """
 
     pretrained: str
-    """Hub name or folder; `demo` becomes the folder of the embedded model."""
+    """Hub name or folder; `demo` becomes the folder of the embedded model, an adapter's folder the model it adapts."""
     _: KW_ONLY
     revision: str = "main"
-    """Branch, tag or commit on the hub."""
+    """Branch, tag or commit on the hub; of an adapter's folder that of its model, by default what the adapter names."""
     attn_implementation: str | None = None
     """As in transformers; None takes its choice."""
     trust_remote_code: bool = False
     """Run code that comes with the model."""
+    adapter: str | None = field(default=None, init=False)
+    """The folder of an adapter that is merged into the model, where such a folder was given."""
 
     def __post_init__(self) -> None:
+        if (Path(self.pretrained) / ADAPTER_CONFIG).is_file():
+            base, revision = _adapted_model(Path(self.pretrained) / ADAPTER_CONFIG)
+            object.__setattr__(self, "adapter", self.pretrained)
+            object.__setattr__(self, "pretrained", base)
+            object.__setattr__(self, "revision", revision if self.revision == "main" else self.revision)
         if self.pretrained == "demo":
             object.__setattr__(self, "pretrained", str(CHECKPOINT))
 
     @property
     def given(self) -> str:
         """As the user gave it: `demo`, a hub name, or a folder."""
+        if self.adapter is not None:
+            return self.adapter
         return "demo" if self.pretrained == str(CHECKPOINT) else self.pretrained
+
+    @property
+    def tokenizer(self) -> str:
+        """Hub name or folder that holds the tokenizer: the adapter's, where one lies beside it."""
+        beside = self.adapter is not None and (Path(self.adapter) / "tokenizer_config.json").is_file()
+        return self.adapter if beside and self.adapter is not None else self.pretrained
 
     @property
     def name(self) -> str:
@@ -67,3 +87,18 @@ def source_of(module: object) -> ModelSource | None:
     names = ("pretrained", "revision", "trust_remote_code")
     given = {name: getattr(module, name) for name in names if hasattr(module, name)}
     return None if given.get("pretrained") is None else ModelSource(**given)
+
+
+def _adapted_model(path: Path) -> tuple[str, str]:
+    """Hub name or folder, and revision, of the model that an adapter's configuration names."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        base, revision = config["base_model_name_or_path"], config.get("revision") or "main"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"model.pretrained: {path} cannot be read ({error!r}); save the adapter again") from error
+    if not isinstance(base, str) or (Path(base) / ADAPTER_CONFIG).is_file():
+        raise InputError(
+            f"model.pretrained: {path} names {base!r} as base_model_name_or_path, which is not a model; write the hub "
+            "name or the folder of the model that it adapts there"
+        )
+    return base, revision

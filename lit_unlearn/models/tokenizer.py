@@ -7,12 +7,12 @@ from lit_unlearn.models.source import ModelSource
 
 
 def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model, or one that lies alone in a folder.
+    """The tokenizer of a model, or one that lies alone in a folder; that beside an adapter comes first.
 
     Raises:
         InputError: there is none.
     """
-    name = source.pretrained
+    name = source.tokenizer
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             name, revision=source.revision, trust_remote_code=source.trust_remote_code

@@ -9,12 +9,12 @@ from transformers import PreTrainedModel
 
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.checks import check_reached
-from lit_unlearn.models.layers import mlp_output, published_layers
+from lit_unlearn.models.layers import mlp_output_weights, published_layers
 from lit_unlearn.models.lora import Lora, inject
 
 
 def default_trainable(model: PreTrainedModel, layers: nn.ModuleList, layer: int) -> list[str]:
-    """Names of the MLP output projections of layers l-2..l, what the published recipe trains.
+    """Names of the MLP output projections of layers l-2..l, what the published recipe trains. Experts have one each.
 
     Raises:
         InputError: a layer's MLP output projection is not found; the message says what to set.
@@ -22,14 +22,15 @@ def default_trainable(model: PreTrainedModel, layers: nn.ModuleList, layer: int)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     chosen = []
     for index in published_layers(layer):
-        output = mlp_output(layers[index])
-        if output is None:
-            inner = ", ".join(name for name, _ in layers[index].named_parameters())
+        inside = dict(layers[index].named_parameters())
+        outputs = mlp_output_weights(layers[index])
+        if not outputs:
             raise InputError(
                 f"{type(model).__name__}: layer {index}'s MLP output projection is not found; set model.trainable to "
-                rf"regular expressions over parameter names, e.g. '.*\.{index}\.NAME' with NAME among {inner}"
+                rf"""regular expressions over parameter names, e.g. --model.trainable "['.*\.{index}\.NAME']" with """
+                f"NAME among {', '.join(inside)}"
             )
-        chosen.append(names[id(output.weight)])
+        chosen += [names[id(inside[output])] for output in outputs]
     return chosen
 
 

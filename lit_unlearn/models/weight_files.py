@@ -2,8 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from transformers.utils.hub import cached_file
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.source import ModelSource
 
+_Fetched = Callable[[str], Path | None]
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 """Those of weights that can be written, by their names in safetensors."""
 
@@ -37,24 +38,30 @@ class WeightFiles:
     """A model's configuration and safetensors, in one file or several, in a folder or the hub's cache.
 
     Args:
+        pretrained: hub name or folder of the model.
         paths: of the files, by their names.
     """
 
-    def __init__(self, paths: dict[str, Path]) -> None:
+    def __init__(self, pretrained: str, paths: dict[str, Path]) -> None:
+        self.pretrained = pretrained
         self.paths = paths
 
     @classmethod
-    def of(cls, source: ModelSource) -> "WeightFiles":
-        """Those of a model, fetched from the hub where it is not here.
+    def of(cls, source: ModelSource, *, fetch: bool = True) -> "WeightFiles":
+        """Those of a model.
+
+        Args:
+            source: of the model.
+            fetch: from the hub, what is not here.
 
         Raises:
             InputError: the model has none, or they cannot be had.
         """
-        pretrained, revision = source.pretrained, source.revision
-        paths = {CONFIG_NAME: _needed(pretrained, CONFIG_NAME, revision)}
-        paths |= {name: _needed(pretrained, name, revision) for name in _weights(pretrained, revision)}
-        generation = _fetched(pretrained, GENERATION_CONFIG_NAME, revision)
-        return cls(paths if generation is None else {**paths, GENERATION_CONFIG_NAME: generation})
+        fetched = partial(_fetched, source.pretrained, revision=source.revision, fetch=fetch)
+        needed = [CONFIG_NAME, *_weights(source.pretrained, fetched)]
+        paths = {name: _needed(source.pretrained, name, fetched) for name in needed}
+        generation = fetched(GENERATION_CONFIG_NAME)
+        return cls(source.pretrained, paths if generation is None else {**paths, GENERATION_CONFIG_NAME: generation})
 
     @property
     def size(self) -> int:
@@ -111,11 +118,11 @@ class WeightFiles:
             file.write(values.view(torch.uint8).numpy().data)
 
 
-def _weights(pretrained: str, revision: str) -> list[str]:
+def _weights(pretrained: str, fetched: _Fetched) -> list[str]:
     """Names of the files with the weights, and of their index where there is one."""
-    if _fetched(pretrained, SAFE_WEIGHTS_NAME, revision) is not None:
+    if fetched(SAFE_WEIGHTS_NAME) is not None:
         return [SAFE_WEIGHTS_NAME]
-    index = _fetched(pretrained, SAFE_WEIGHTS_INDEX_NAME, revision)
+    index = fetched(SAFE_WEIGHTS_INDEX_NAME)
     if index is None:
         raise InputError(
             f"model.pretrained: {pretrained!r} has no safetensors, so no copy with other weights can be made; save it "
@@ -136,9 +143,9 @@ def _weights(pretrained: str, revision: str) -> list[str]:
     return [SAFE_WEIGHTS_INDEX_NAME, *shards]
 
 
-def _needed(pretrained: str, name: str, revision: str) -> Path:
+def _needed(pretrained: str, name: str, fetched: _Fetched) -> Path:
     """A file that every model must have."""
-    path = _fetched(pretrained, name, revision)
+    path = fetched(name)
     if path is None:
         raise InputError(
             f"model.pretrained: {name} of {pretrained!r} is not here and cannot be fetched; give a complete folder, or "
@@ -147,10 +154,11 @@ def _needed(pretrained: str, name: str, revision: str) -> Path:
     return path
 
 
-def _fetched(pretrained: str, name: str, revision: str) -> Path | None:
+def _fetched(pretrained: str, name: str, *, revision: str, fetch: bool) -> Path | None:
     """A file in the folder or the hub's cache; None where there is no such file."""
+    options = {"revision": revision, "local_files_only": not fetch, "_raise_exceptions_for_missing_entries": False}
     try:
-        path = cached_file(pretrained, name, revision=revision, _raise_exceptions_for_missing_entries=False)
+        path = cached_file(pretrained, name, **options)
     except OSError as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(

@@ -253,10 +253,14 @@ class UnlearnModule(PretrainedModule):
             fill(self.updated, self.frozen.own(), files, dtype)
 
     def needs_whole_model(self, data: object, callbacks: Iterable[object]) -> bool:
-        """Whether a loss, questions of the data or a callback reads logits, or the whole model is asked for."""
+        """Whether a loss, questions of the data or a callback reads logits, or the whole model is asked for.
+
+        An adapter is merged into all layers, so that an export holds all of them.
+        """
         asks = isinstance(data, HasEvaluation) and data.evaluation is not None
         reads = any(isinstance(callback, SaysNeedsLogits) and callback.needs_logits for callback in callbacks)
-        return self.whole_model or self._needs_logits() or asks or reads
+        adapted = self.model_source.adapter is not None
+        return self.whole_model or adapted or self._needs_logits() or asks or reads
 
     @property
     def needs_preferred(self) -> bool:

@@ -124,6 +124,15 @@ def with_code(model: Path) -> None:
     (model / "own.py").write_text("from pathlib import Path\nPath('pwned').touch()\n")
 
 
+def quantised(method: str | None, **options: Any) -> Change:
+    return configured(quantization_config={"quant_method": method} | options)
+
+
+def gguf(model: Path) -> None:
+    removed("config.json", WEIGHTS)(model)
+    (model / "model.gguf").write_bytes(b"GGUF")
+
+
 CONFIGURATION = ("model.pretrained: ", "cannot be loaded", "give a folder with config.json and safetensors")
 BAD: dict[str, tuple[Change, tuple[str, ...]]] = {
     "no configuration": (removed("config.json"), CONFIGURATION),
@@ -162,6 +171,16 @@ BAD: dict[str, tuple[Change, tuple[str, ...]]] = {
     "a pickle of weights": (pickled(torch_file), ("has no safetensors", "save it once")),
     "a pickle that runs": (pickled(lambda model: pickle.dumps(Runs())), ("has no safetensors", "save it once")),
     "code of its own": (with_code, ("contains custom code", "set model.trust_remote_code to true once you have read")),
+    "quantised by GPTQ": (quantised("gptq", bits=4), ("is quantised (gptq)", "model that it was quantised from")),
+    "quantised by bitsandbytes": (
+        quantised(None, load_in_4bit=True),
+        ("is quantised (bitsandbytes)", "quantised from"),
+    ),
+    "quantised to fp8": (
+        quantised("fp8"),
+        ("is quantised (fp8)", "write it as bf16 once, python -c", "dequantize=True"),
+    ),
+    "GGUF": (gguf, ("holds a GGUF file", "name what it was made from")),
     "no tokenizer": (removed("tokenizer.json", "tokenizer_config.json"), ("has no tokenizer", "give a hub name or f")),
     "a malformed tokenizer": (written("tokenizer.json", "{"), ("has no tokenizer that can be loaded", "give a hub")),
     "more tokens than embeddings": (with_tokens, ("data.tokenizer: it has 160 tokens", "for 158", "model's own")),
@@ -201,7 +220,7 @@ def test_a_name_that_is_no_model_is_refused(name: str, config: Config, inputs: P
     "case",
     [
         *("a pickle of weights", "a pickle that runs", "an empty index", "NaN in a trained weight", "no tokenizer"),
-        *("cut weights", "more tokens than embeddings"),
+        *("cut weights", "more tokens than embeddings", "GGUF"),
     ],
 )
 @pytest.mark.parametrize("command", ["validate", "eval", "forget-tokens"])

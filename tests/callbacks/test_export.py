@@ -9,14 +9,15 @@ import lightning as L
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, MixtralConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lit_unlearn import RMU, ExportPretrained, InputError, RepresentationMSE, UnlearnModule
 from lit_unlearn.models.first_layers import is_partial
 from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.weight_files import WeightFiles
 from tests.families import FAMILIES, write_family
-from tests.tiny_world import tokenizer, write_model
+from tests.hub_layouts import write_layout
+from tests.tiny_world import tokenizer
 from tests.training import demo_data, demo_module, quiet_trainer
 
 
@@ -159,34 +160,21 @@ def test_names_without_the_models_prefix_stay_those_of_the_files(world: Path, tm
     assert sorted(changed) == [f"h.{layer}.mlp.c_proj.weight" for layer in (1, 2, 3)]
 
 
-def test_weights_that_transformers_puts_together_are_refused_with_a_remedy(world: Path, tmp_path: Path) -> None:
-    source, own = tmp_path / "mixtral", tmp_path / "own"
-    sizes: dict[str, Any] = {
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-    }
-    write_model(source, MixtralConfig(**sizes, num_key_value_heads=2, num_local_experts=2))
-    options: dict[str, Any] = {"layer": 0, "trainable": [r".*layers\.0\.mlp\.experts\.down_proj"]}
-    with pytest.raises(InputError, match=r"experts.down_proj otherwise than transformers has it in memory; save"):
-        trained_on(world, tmp_path, source, **options)
-    assert not (tmp_path / "export").exists()
+def test_experts_are_written_where_the_files_have_them(world: Path, tmp_path: Path) -> None:
+    source, own = write_layout(tmp_path, "mixtral"), tmp_path / "own"
+    options: dict[str, Any] = {"layer": 0, "trainable": [r".*layers\.0\.mlp\.experts\.gate_up_proj"]}
+    trained_on(world, tmp_path / "hub", source, **options)
+    before, after = (load_file(folder / "model.safetensors") for folder in (source, tmp_path / "hub" / "export"))
+    experts = "model.layers.0.block_sparse_moe.experts"
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert changed == {f"{experts}.{expert}.{matrix}.weight" for expert in range(4) for matrix in ("w1", "w3")}
+
     AutoModelForCausalLM.from_pretrained(source).save_pretrained(own, save_original_format=False)
     tokenizer().save_pretrained(own)
-    trained_on(world, tmp_path, own, **options)
-    before, after = (load_file(folder / "model.safetensors") for folder in (own, tmp_path / "export"))
-    changed = [name for name, value in after.items() if not torch.equal(value, before[name])]
-    assert changed == ["model.layers.0.mlp.experts.down_proj"]
-
-
-def test_weights_that_transformers_converts_are_refused(
-    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read = WeightFiles.read
-    monkeypatch.setattr(WeightFiles, "read", lambda files, name: read(files, name).flip(0))
-    with pytest.raises(InputError, match=r"layers.5.mlp.down_proj.weight otherwise than transformers has it in memory"):
-        export(world, tmp_path)
+    trained_on(world, tmp_path / "memory", own, **options)
+    before, after = (load_file(folder / "model.safetensors") for folder in (own, tmp_path / "memory" / "export"))
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert changed == {"model.layers.0.mlp.experts.gate_up_proj"}
 
 
 def test_a_disk_that_is_too_small_is_refused_before_training(

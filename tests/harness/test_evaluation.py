@@ -17,10 +17,14 @@ from lit_unlearn import InputError, cli
 from lit_unlearn.data.text import TextSource, load_texts
 from lit_unlearn.harness import evaluation
 from lit_unlearn.harness.tasks import folder
+from lit_unlearn.models.loading import load_model
+from lit_unlearn.models.source import ModelSource
+from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.questions.batches import QueryBatches, encode, query_loader
 from lit_unlearn.questions.scores import choice_scores, evaluate_choices
 from lit_unlearn.questions.sets import EvaluationSource, PerturbationSource, Variant, variants
 from lit_unlearn.questions.source import QuestionSource
+from tests.adapters import write_adapter
 from tests.asking import QUESTIONS, random_model, word_level
 from tests.harness.test_tasks import write_mmlu
 
@@ -197,6 +201,21 @@ def command(world: Path, tmp_path: Path, *words: str) -> None:
     metadata = json.dumps({"questions": str(write_mmlu(tmp_path / "mmlu"))})
     given = ["--model", str(world / "model"), "--tasks", "mmlu_local", "--metadata", metadata, *words]
     cli.main(["eval", "--device", "cpu", "--batch_size", "8", *given])
+
+
+def test_an_adapters_folder_is_asked_as_the_model_with_the_adapter_merged(world: Path, tmp_path: Path) -> None:
+    adapter = write_adapter(world / "model", tmp_path / "adapter")
+    merged = load_model(ModelSource(str(adapter)), torch.float32)
+    merged.save_pretrained(tmp_path / "merged")
+    load_tokenizer(ModelSource(str(world / "model"))).save_pretrained(tmp_path / "merged")
+    asked = {}
+    for model in (world / "model", adapter, tmp_path / "merged"):
+        out = tmp_path / f"{model.name}.json"
+        command(world, tmp_path, "--model", str(model), "--log_samples", "--out", str(out))
+        samples = json.loads(out.read_text())["samples"]["mmlu_local"]
+        asked[model.name] = [sample["filtered_resps"] for sample in samples]
+    assert asked["adapter"] == asked["merged"]
+    assert asked["adapter"] != asked["model"]
 
 
 def test_eval_prints_a_table_and_writes_the_harness_format(

@@ -26,6 +26,7 @@ from lit_unlearn.running.frozen import FrozenModel
 from lit_unlearn.running.pair import run_pair
 from tests.batches import pairs
 from tests.families import each_family, write_family
+from tests.hub_layouts import write_layout
 from tests.plain import full_forward
 from tests.training import Losses, demo_data, demo_module, quiet_trainer
 
@@ -323,6 +324,17 @@ def test_modules_that_cannot_have_adapters_are_refused(world: Path, options: dic
         inject(model, Lora(**options), decoder_layers(model), layer=7, seed=0)
     assert "\n" not in str(error.value)
     assert not adapted(model)
+
+
+def test_experts_have_no_adapters(tmp_path: Path) -> None:
+    model = load_model(ModelSource(str(write_layout(tmp_path, "mixtral"))), torch.float32)
+    message = (
+        r"layer 0's MLP output projection is stacked experts, which cannot have adapters; set model.lora.target_mod"
+    )
+    with pytest.raises(InputError, match=message):
+        inject(model, Lora(r=4), decoder_layers(model), layer=2, seed=0)
+    inject(model, Lora(r=4, target_modules=["q_proj"]), decoder_layers(model), layer=2, seed=0)
+    assert len(adapted(model)) == 4
 
 
 def test_an_adapter_of_a_shared_weight_is_refused(world: Path) -> None:

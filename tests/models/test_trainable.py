@@ -1,17 +1,21 @@
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 import torch
+import transformers
+import yaml
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from lit_unlearn.errors import InputError
 from lit_unlearn.models import loading
-from lit_unlearn.models.layers import decoder_layers
+from lit_unlearn.models.layers import decoder_layers, mlp_output_weights
 from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.trainable import choose_trainable, default_trainable, use_master_weights
 from tests.families import LAYER_LISTS, write_family
+from tests.hub_layouts import LAYOUTS
 
 OUTPUTS = {"gpt_neox": "mlp.dense_4h_to_h", "gpt2": "mlp.c_proj"}
 
@@ -49,8 +53,41 @@ def test_an_mlp_output_that_is_not_found_can_be_chosen_as_the_message_says(model
     ) as error:
         default_trainable(model, layers, 2)
     assert "mlp.outward.weight" in str(error.value)
-    suggested = str(error.value).split("'")[2].replace("NAME", r"mlp\.outward\.weight")
-    assert choose_trainable(model, [suggested]) == ["model.layers.1.mlp.outward.weight"]
+    hint = str(error.value).partition("e.g. ")[2].replace("NAME", r"mlp\.outward\.weight")
+    option, pasted = shlex.split(hint)[:2]  # as a shell reads it
+    assert option == "--model.trainable"
+    assert choose_trainable(model, yaml.safe_load(pasted)) == ["model.layers.1.mlp.outward.weight"]
+
+
+EXPERTS = {
+    "mixtral": [f"model.layers.{layer}.mlp.experts.down_proj" for layer in (0, 1)],
+    "qwen2_moe": [
+        f"model.layers.{layer}.mlp.{output}"
+        for layer in (0, 1)
+        for output in ("experts.down_proj", "shared_expert.down_proj.weight")
+    ],
+    "jamba": ["model.layers.0.feed_forward.down_proj.weight", "model.layers.1.feed_forward.experts.down_proj"],
+    "deepseek_v3": [
+        "model.layers.0.mlp.down_proj.weight",
+        "model.layers.1.mlp.experts.down_proj",
+        "model.layers.1.mlp.shared_experts.down_proj.weight",
+    ],
+    "granitemoe": [f"model.layers.{layer}.block_sparse_moe.experts.down_proj" for layer in (0, 1)],
+}
+
+
+@pytest.mark.parametrize("family", EXPERTS)
+def test_the_outputs_of_all_experts_are_trained_and_no_router(family: str) -> None:
+    config, options, _ = LAYOUTS[family]
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(getattr(transformers, config)(**options))
+    assert default_trainable(model, decoder_layers(model), 1) == EXPERTS[family]
+
+
+def test_experts_that_are_a_module_each_are_found() -> None:
+    expert = nn.ModuleDict({"w1": nn.Linear(4, 8), "w2": nn.Linear(8, 4, bias=False)})
+    layer = nn.ModuleDict({"moe": nn.ModuleDict({"gate": nn.Linear(4, 1), "experts": nn.ModuleList([expert])})})
+    assert mlp_output_weights(layer) == ["moe.experts.0.w2.weight"]
 
 
 def test_exactly_what_matches_is_trainable(model: PreTrainedModel) -> None:

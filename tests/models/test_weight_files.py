@@ -49,6 +49,7 @@ def test_files_in_the_hubs_cache_are_found_without_a_network(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     files = WeightFiles.of(ModelSource("some/model"))
     assert files.paths == {path.name: path for path in snapshot.iterdir()}
+    assert WeightFiles.of(ModelSource("some/model"), fetch=False).paths == files.paths
     assert files.places.keys() == model.state_dict().keys()
     (tmp_path / "copy").mkdir()
     files.copy_to(tmp_path / "copy")

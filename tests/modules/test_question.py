@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from transformers import AutoModelForCausalLM, MistralConfig
 
 from lit_unlearn import ExportPretrained, InputError, PerturbationRobustness, QuestionModule
 from lit_unlearn.callbacks import Interpolation
+from lit_unlearn.models.loading import load_model
 from lit_unlearn.models.source import ModelSource
 from lit_unlearn.questions.sets import EvaluationSource, PerturbationSource
+from tests.adapters import write_adapter
 from tests.questions.test_sets import write_questions
 from tests.tiny_world import write_model
 from tests.training import demo_data, demo_module, quiet_trainer
@@ -48,6 +51,19 @@ def test_it_answers_as_the_unlearning_module_does_before_training(world: Path, t
     assert alone["evaluations"] == validated(with_losses, world, tmp_path, "losses")["evaluations"]
     predictions = alone["evaluations"][0]["outcomes"]["retain/1 token"]["prediction"]
     assert len(set(predictions)) > 1
+
+
+def test_an_adapters_folder_answers_as_the_model_with_the_adapter_merged(world: Path, tmp_path: Path) -> None:
+    adapter = write_adapter(world / "model", tmp_path / "adapter")
+    load_model(ModelSource(str(adapter)), torch.float32).save_pretrained(tmp_path / "merged")
+    for path in (world / "model").glob("tokenizer*"):
+        shutil.copy(path, tmp_path / "merged")
+    found = {
+        name: validated(QuestionModule(str(tmp_path / name)), world, tmp_path, f"{name} run")
+        for name in ("adapter", "merged")
+    }
+    assert found["adapter"]["evaluations"] == found["merged"]["evaluations"]
+    assert found["adapter"]["hyperparameters"]["pretrained"] == "adapter"
 
 
 def test_results_name_the_model(world: Path, tmp_path: Path) -> None:

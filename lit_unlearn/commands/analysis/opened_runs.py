@@ -133,10 +133,10 @@ def open_runs(paths: Sequence[Path], words: Sequence[str] = ()) -> list[Run]:
     for run, name in zip(runs, names, strict=True):
         run.name = name
         _ = run.export
-        if (run.module.pretrained, run.module.revision) != (runs[0].module.pretrained, runs[0].module.revision):
+        own, first = run.module.model_source, runs[0].module.model_source
+        if (own.given, own.revision) != (first.given, first.revision):
             raise InputError(
-                f"{run.path}: began with {run.module.pretrained}, {runs[0].path} with {runs[0].module.pretrained}; "
-                "give runs of one model"
+                f"{run.path}: began with {own.given}, {runs[0].path} with {first.given}; give runs of one model"
             )
     return runs
 

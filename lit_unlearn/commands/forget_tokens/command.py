@@ -127,7 +127,8 @@ def _facts(
 def _weights(config: ConfigCLI) -> list[Any]:
     """What tells a model's weights from others that were at the same place before."""
     source = config.model.model_source
-    files = sorted(Path(source.pretrained).glob("*.safetensors"))
+    folders = [source.pretrained] if source.adapter is None else [source.pretrained, source.adapter]
+    files = [path for folder in folders for path in sorted(Path(folder).glob("*.safetensors"))]
     loaded = loading.load_config(source)
     return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files] + [
         getattr(loaded, "_commit_hash", None)  # of a hub model

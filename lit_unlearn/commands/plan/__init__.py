@@ -150,7 +150,7 @@ def _title(config: PlanCLI, rows: StepRows, flops: float) -> str:
     module = config.model
     losses = f"{type(module.forget).__name__} + {type(module.retain).__name__}"
     tokens = f"{rows.batch} rows of up to {rows.forget} forget and {rows.retain} retain tokens in a process"
-    return f"{module.pretrained}: {losses}, {config.precision}, {tokens}, {flops / 1e12:.3g} TFLOP per batch"
+    return f"{module.model_source.given}: {losses}, {config.precision}, {tokens}, {flops / 1e12:.3g} TFLOP per batch"
 
 
 def _layout(one: Layout) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from lit_unlearn.commands.plan import hub
 from lit_unlearn.commands.plan.check import Check
 from lit_unlearn.commands.plan.config import PlanCLI, devices
 from lit_unlearn.commands.plan.disk import Written, run_folder
+from lit_unlearn.commands.plan.export_check import check_export
 from lit_unlearn.commands.plan.strategies import Layout
 from lit_unlearn.commands.plan.table import unit
 from lit_unlearn.runs.atomic_files import existing
@@ -41,6 +42,7 @@ def checks(config: PlanCLI, layout: Layout, files: Sequence[Written], flops: flo
         *_disk(files),
         _folder(run_folder(config)),
         hub.check_model(config.model.model_source),
+        *check_export(config),
         *hub.check_data(config.datamodule),
         *_attention(config.model.model_source.attn_implementation),
         *_versions(),

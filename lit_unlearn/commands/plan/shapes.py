@@ -24,7 +24,19 @@ class Shapes(FakeTensorMode):
         if func is _aten._local_scalar_dense.default:
             # A truth value is asked of masks, `are all tokens real?`; numbers are steps and seeds.
             return False if args[0].dtype == torch.bool else 1
+        if func is _aten._grouped_mm.default:
+            return _grouped(*args, **(kwargs or {}))  # torch's own is for bf16 alone, its kernels are not
         return super().__torch_dispatch__(func, types, args, kwargs or {})
+
+
+def _grouped(rows: Tensor, weight: Tensor, offsets: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
+    """What the product of groups of rows and a matrix for each group returns; in backward a matrix for each group."""
+    del args
+    dtype = kwargs.get("out_dtype") or rows.dtype
+    if rows.dim() == weight.dim() == 2:
+        groups = offsets if offsets is not None else kwargs["offs"]
+        return rows.new_empty((len(groups), rows.shape[0], weight.shape[1]), dtype=dtype)
+    return rows.new_empty((rows.shape[0], weight.shape[-1]), dtype=dtype)
 
 
 def moved(module: nn.Module) -> None:

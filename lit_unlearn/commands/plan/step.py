@@ -110,10 +110,11 @@ def simulate(
 
 
 def count_flops() -> FlopCounterMode:
-    """Counts matrix products and attention, torch's attention for the CPU included."""
+    """Counts matrix products and attention, torch's attention for the CPU and products of experts included."""
     mapping = {
         _aten._scaled_dot_product_flash_attention_for_cpu.default: _attention,
         _aten._scaled_dot_product_flash_attention_for_cpu_backward.default: _attention_backward,
+        _aten._grouped_mm.default: _experts,
     }
     found = FlopCounterMode(display=False, custom_mapping={op.overloadpacket: count for op, count in mapping.items()})
     found.mod_tracker = _NoModules()
@@ -243,3 +244,9 @@ def _attention(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> i
 def _attention_backward(gradient: Any, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
     del args, kwargs
     return cast(int, sdpa_backward_flop_count(gradient, query, key, value))
+
+
+def _experts(rows: Any, weight: Any, *args: Any, **kwargs: Any) -> int:
+    """Each row meets one expert's matrix, in backward's product for the matrices too: [dim, rows] by [rows, inner]."""
+    del args, kwargs
+    return int(2 * rows[0] * rows[1] * weight[-1])

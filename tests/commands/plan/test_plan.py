@@ -7,6 +7,7 @@ import pytest
 
 from lit_unlearn.cli import main
 from lit_unlearn.errors import InputError
+from tests.adapters import write_adapter
 
 CONFIG = """\
 model:
@@ -54,6 +55,21 @@ def test_a_run_that_would_go_well(config: str, world: Path, capsys: pytest.Captu
     assert [one["devices"] for one in found["layouts"]] == [1, 2, 4, 2, 4]
     assert {check["status"] for check in found["checks"]} == {"ok"}
     assert sorted(path.name for path in Path().iterdir()) == ["c.yaml", "plan.json"]
+
+
+def test_of_an_adapters_folder_the_whole_model_is_loaded(
+    config: str, world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["plan", "-c", config, "--json=whole.json", "--model.whole_model=true"])
+    folder = write_adapter(world / "model", Path("adapter"))
+    main(["plan", "-c", config, "--json=adapter.json", f"--model.pretrained={folder}"])
+    assert "adapter: RMU + RepresentationMSE" in capsys.readouterr().out
+    adapter, whole = (json.loads(Path(f"{name}.json").read_text()) for name in ("adapter", "whole"))
+    for key in ("model", "step", "files"):
+        assert adapter[key] == whole[key]
+    Path("adapter/adapter_model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"^model.pretrained: the adapter 'adapter' has no adapter_model.safetensors"):
+        main(["plan", "-c", config, f"--model.pretrained={folder}", "--debug"])
 
 
 def test_a_run_that_would_fail_is_told_with_status_1(config: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,10 +9,12 @@ from torch import optim
 
 from lit_unlearn import DPO, NPO, RMU, LogitKL, Lora, RepresentationMSE, UnlearnModule
 from lit_unlearn.commands.plan.ledger import COPIES, GRADIENTS, KEPT, OPTIMIZER, TRAINED, WEIGHTS
+from lit_unlearn.commands.plan.step import count_flops
 from lit_unlearn.commands.plan.strategies import Growth
 from tests.commands.plan.measuring import ROWS, measured, planned
 from tests.families import each_family, write_family
 from tests.fast import only
+from tests.hub_layouts import write_layout
 
 METHODS: dict[str, dict[str, Any]] = {
     "rmu": {},
@@ -63,6 +65,27 @@ def test_every_family_is_planned_from_its_configuration(family: str, tmp_path: P
     assert step.peak[WEIGHTS] + step.peak[TRAINED] == real.weights + real.trained
     assert step.peak[KEPT] == pytest.approx(real.kept, rel=0.15)
     assert step.forward + step.backward == pytest.approx(real.forward + real.backward, rel=0.03)
+
+
+@pytest.mark.parametrize("family", only(["mixtral", "qwen2_moe"], "mixtral"))
+def test_experts_are_planned_as_they_are_trained(family: str, tmp_path: Path) -> None:
+    folder = write_layout(tmp_path, family)
+    real = measured(module_of(folder))
+    model, step = planned(module_of(folder))
+    assert step.peak[WEIGHTS] + step.peak[TRAINED] == real.weights + real.trained
+    assert (model.trained, model.optimizer) == (real.trained, real.optimizer)
+    assert step.peak[KEPT] == pytest.approx(real.kept, rel=0.15)
+    assert step.forward == pytest.approx(real.forward, rel=0.03)
+    assert step.backward == pytest.approx(real.backward, rel=0.03)
+
+
+def test_each_row_meets_the_experts_it_is_sent_to() -> None:
+    rows, weight = torch.ones(12, 4, requires_grad=True), torch.ones(3, 4, 8, requires_grad=True)
+    with count_flops() as forward:
+        result = torch.nn.functional.grouped_mm(rows, weight, offs=torch.tensor([2, 6, 12], dtype=torch.int32))
+    with count_flops() as backward:
+        result.sum().backward()
+    assert (forward.get_total_flops(), backward.get_total_flops()) == (2 * 12 * 4 * 8, 2 * 2 * 12 * 4 * 8)
 
 
 def test_losses_on_hidden_states_take_the_first_layers_alone(llama: Path) -> None:
