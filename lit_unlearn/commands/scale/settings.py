@@ -59,7 +59,9 @@ class Settings(NamedTuple):
             model |= {"noise_scale": NOISE, "noise_unit": "rms"}
         model["retain_weight"] = self.retain_weight
         model["optimizer"] = {"class_path": self.optimizer, "init_args": {"lr": self.learning_rate}}
-        return {"model": model, "trainer": {"max_steps": self.steps}}
+        # Evaluated before and after.
+        steps = {"max_steps": self.steps, "check_val_every_n_epoch": None, "val_check_interval": self.steps}
+        return {"model": model, "trainer": steps}
 
 
 def fitting(module: UnlearnModule, states: Sequence[LayerStates], layer: int, steps: int) -> Settings:

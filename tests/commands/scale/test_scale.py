@@ -54,7 +54,7 @@ def test_what_is_written_is_what_was_tried(
     assert options["lr"] == best["learning_rate"]
     assert (options["weight_decay"], options["eps"]) == (0, 1e-8)  # the config's own are kept
 
-    main(["fit", *words, "-c", "mine.yaml", "--trainer.callbacks", "null", "--trainer.val_check_interval", "null"])
+    main(["fit", *words, "-c", "mine.yaml", "--trainer.callbacks", "null"])
     losses = [line.split(",") for line in next(Path("runs").glob("local-*/metrics.csv")).read_text().splitlines()]
     column = losses[0].index("train/forget_loss")
     logged = [float(line[column]) for line in losses[1:] if line[column]]
