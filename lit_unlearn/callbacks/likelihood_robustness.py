@@ -10,6 +10,7 @@ from lit_unlearn.callbacks.evaluation import EvaluationCallback, Found, of_all_p
 from lit_unlearn.errors import InputError
 from lit_unlearn.modules.protocols import datamodule_of
 from lit_unlearn.questions import excess
+from lit_unlearn.questions.excess import PREFIX
 from lit_unlearn.questions.insertions import Insertions, Plan
 from lit_unlearn.questions.spans import SENTENCE, WORD, Span
 
@@ -84,11 +85,11 @@ class LikelihoodRobustness(EvaluationCallback):
         found = excess.outcomes(self._plan, values)
         if found is None:  # of some batches
             return Found({}, {}, "LikelihoodRobustness: too few batches to compare anything")
-        base = evaluations[0].get("insert") if len(evaluations) > 1 and evaluations[0]["step"] == 0 else None
+        base = evaluations[0].get(PREFIX) if len(evaluations) > 1 and evaluations[0]["step"] == 0 else None
         measured = excess.measure(found, base and base["outcomes"])
         rows = len(found["retain"]["row"])
         return Found(
-            {"insert": {"measured": measured, "outcomes": found}},
+            {PREFIX: {"seed": self.insertions.seed, "measured": measured, "outcomes": found}},
             excess.log_values(measured),
             excess.excess_table(measured, rows),
         )

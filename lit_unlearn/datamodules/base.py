@@ -368,19 +368,17 @@ class UnlearnDataModule(L.LightningDataModule):
         Raises:
             InputError: none are, though some are asked for, or none are left to train on.
         """
-        lengths = {name: len(rows) for streams in self._rows.values() for name, rows in streams.items()}
-        held = self.holdout
+        counts = [(len(rows), name) for streams in self._rows.values() for name, rows in streams.items()]
+        held, (shortest, named) = self.holdout, min(counts)
         if isinstance(held, float):
-            shortest = min(lengths, key=lengths.__getitem__)
-            held = min(int(held * lengths[shortest]), MOST_HELD_OUT) // self.batch_size * self.batch_size
+            held = min(int(held * shortest), MOST_HELD_OUT) // self.batch_size * self.batch_size
             if not held:
                 raise InputError(
-                    f"data.holdout: {self.holdout:g} of {shortest}'s {lengths[shortest]} rows are less than a batch of "
+                    f"data.holdout: {self.holdout:g} of {named}'s {shortest} rows are less than a batch of "
                     f"{self.batch_size}; give a larger share, more rows, or 0"
                 )
-        for name, length in lengths.items():
-            if length <= held:
-                raise InputError(f"data.holdout: {held} of {name}'s {length} rows leave none to train on")
+        if shortest <= held:
+            raise InputError(f"data.holdout: {held} of {named}'s {shortest} rows leave none to train on")
         return held
 
     def _stream(self, source: TextSource) -> Stream:
