@@ -19,7 +19,7 @@ __all__ = ["as_json", "compare", "load", "main", "markdown"]
 
 
 def main(words: Sequence[str]) -> None:
-    """Prints the table and writes report.html, report.md, report.json; of questions accuracy.png and accuracy.svg.
+    """Prints the table and writes report.html, report.md, report.json and figures as .png and .svg: accuracy, excess.
 
     Raises:
         InputError: a folder holds no finished run or no section, runs were asked different questions, or a package is
@@ -55,7 +55,7 @@ def _files(
     try:
         from lit_unlearn.commands.report import answers, included_analyses
         from lit_unlearn.commands.report.page import page
-        from lit_unlearn.commands.report.pictures import overview
+        from lit_unlearn.commands.report.pictures import excess, overview
         from lit_unlearn.commands.report.style import encoded
     except ModuleNotFoundError as error:
         if error.name not in ("matplotlib", "jinja2"):
@@ -63,16 +63,19 @@ def _files(
         raise InputError(f"report: {error.name} is not installed; pip install 'lit-unlearn[report]'") from error
     sections = included_analyses.find(models, include)
     parts = [markdown(models, compared), *answers.as_markdown(models), *(section.markdown for section in sections)]
-    accuracies = overview(models)
-    drawn = {}
-    if accuracies is not None:
-        (drawing,) = accuracies.drawings
-        drawn = {layout.ACCURACY_PNG: encoded(drawing.figure, "png"), layout.ACCURACY_SVG: drawing.svg}
+    accuracies, pictures = overview(models), {}
+    for picture, png, svg in (
+        (accuracies, layout.ACCURACY_PNG, layout.ACCURACY_SVG),
+        (excess(models, compared), layout.EXCESS_PNG, layout.EXCESS_SVG),
+    ):
+        if picture is not None:
+            (drawing,) = picture.drawings
+            pictures |= {png: encoded(drawing.figure, "png"), svg: drawing.svg}
     return {
         layout.REPORT_PAGE: masked(page(models, compared, accuracies, sections, command)),
         layout.REPORT_TEXT: masked("\n".join(parts)),
         layout.REPORT_NUMBERS: json.dumps(as_json(models, compared), indent=1),
-    } | drawn
+    } | pictures
 
 
 def _parser() -> CommandParser:

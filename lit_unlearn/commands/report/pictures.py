@@ -54,8 +54,8 @@ def pictures(models: Sequence[ReportedModel], compared: Comparison, kinds: Mappi
         compared: with the method.
         kinds: of the perturbations, by name.
     """
-    if inserted := insertion_fronts(models, compared):
-        yield _excess(inserted, compared, seeds_legend(models))
+    if found := excess(models, compared):
+        yield found
     if not models[0].variants:
         return
     if measured := fronts(models, compared):
@@ -83,6 +83,22 @@ def overview(models: Sequence[ReportedModel]) -> Picture | None:
     return _bars("Accuracy", models, names, "Accuracy by question set and perturbation.")
 
 
+def excess(models: Sequence[ReportedModel], compared: Comparison) -> Picture | None:
+    """What forget text in retain rows costs, without a table: the page has one of it; None where it was not counted."""
+    panels = insertion_fronts(models, compared)
+    if not panels:
+        return None
+    label = (
+        f"Points: excess in nats per token of {', '.join(panels[0].points)} against {axis_label(panels[0].measure)}. "
+        "The tables of insertions have the numbers."
+    )
+    caption = (
+        f"What forget text in held-out retain rows costs the tokens that follow, beyond as much retain text. "
+        f"{_read(panels[0], compared)} Down is better. Whiskers are the ± of the tables. {seeds_legend(models)}"
+    )
+    return Picture("Forget text in retain rows", [Drawing(front(panels), label)], caption)
+
+
 def _front(panels: Sequence[Front], compared: Comparison, seeds: str) -> Picture:
     points, measure = [panel.points for panel in panels], panels[0].measure
     shown_forget = nats if measure else shown
@@ -99,19 +115,6 @@ def _front(panels: Sequence[Front], compared: Comparison, seeds: str) -> Picture
     head = measure.head if measure else "forget"
     table = plain("Forgetting, and accuracy on perturbed questions to retain", ["model", head, *titles], rows)
     return Picture("Forgetting and robustness", [Drawing(front(panels), label)], caption, [table])
-
-
-def _excess(panels: Sequence[Front], compared: Comparison, seeds: str) -> Picture:
-    """What forget text in retain rows costs, without a table: the page has one of it."""
-    label = (
-        f"Points: excess in nats per token of {', '.join(panels[0].points)} against {axis_label(panels[0].measure)}. "
-        "The tables of insertions have the numbers."
-    )
-    caption = (
-        f"What forget text in held-out retain rows costs the tokens that follow, beyond as much retain text. "
-        f"{_read(panels[0], compared)} Down is better. Whiskers are the ± of the tables. {seeds}"
-    )
-    return Picture("Forget text in retain rows", [Drawing(front(panels), label)], caption)
 
 
 def _read(panel: Front, compared: Comparison) -> str:
