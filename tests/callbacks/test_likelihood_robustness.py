@@ -21,7 +21,8 @@ SPANS: tuple[Any, ...] = ("word", 4, 16)
 
 
 def counting(**options: Any) -> LikelihoodRobustness:
-    return LikelihoodRobustness(**{"rows": 6, "spans": SPANS} | options)
+    given: dict[str, Any] = {"rows": 6, "spans": SPANS}
+    return LikelihoodRobustness(**given | options)
 
 
 def results(folder: Path) -> list[dict[str, Any]]:

@@ -63,7 +63,7 @@ def _files(
         raise InputError(f"report: {error.name} is not installed; pip install 'lit-unlearn[report]'") from error
     sections = included_analyses.find(models, include)
     parts = [markdown(models, compared), *answers.as_markdown(models), *(section.markdown for section in sections)]
-    accuracies, pictures = overview(models), {}
+    accuracies, pictures = overview(models), dict[str, str | bytes]()
     for picture, png, svg in (
         (accuracies, layout.ACCURACY_PNG, layout.ACCURACY_SVG),
         (excess(models, compared), layout.EXCESS_PNG, layout.EXCESS_SVG),
