@@ -165,11 +165,11 @@ def repair_legend(compared: Comparison) -> str:
     name, measure = compared.method.name, compared.measure
     return (
         f"Repair of {name}, each with its 95 % bootstrap interval: a percentage is the share of the accuracy lost by "
-        f"{name} under the perturbation that a model with equal forgetting gives back (the intervals of the paired "
-        "differences in all measures of forgetting that there are contain 0); points are accuracy above "
-        f"{name}'s own interpolated weights, base + t · (unlearned − base), where {measure.described} is that of a "
-        "model that has forgotten differently, and nats, of insertions, excess below theirs; n/a says why there is "
-        "neither."
+        f"{name} under the perturbation, or of its damage by insertions, that a model with equal forgetting gives back "
+        "(the intervals of the paired differences in all measures of forgetting that there are contain 0); points are "
+        f"accuracy above {name}'s own interpolated weights, base + t · (unlearned − base), where {measure.described} "
+        "is that of a model that has forgotten differently, and nats, of insertions, excess below theirs; n/a says why "
+        "there is neither."
     )
 
 
