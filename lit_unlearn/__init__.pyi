@@ -5,6 +5,7 @@ from .callbacks import ExportPretrained as ExportPretrained
 from .callbacks import Generations as Generations
 from .callbacks import Interpolation as Interpolation
 from .callbacks import LastCheckpoint as LastCheckpoint
+from .callbacks import LikelihoodRobustness as LikelihoodRobustness
 from .callbacks import LMEvalHarness as LMEvalHarness
 from .callbacks import PerturbationRobustness as PerturbationRobustness
 from .data import Mixing as Mixing

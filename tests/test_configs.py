@@ -63,6 +63,7 @@ def small_world(world: Path, *, wmdp: bool) -> list[str]:
     ]
     paths = {name: f"{{{name}: {{path: {file}}}}}" for name, file in files.items()}
     own = [f"--data.forget={paths['alchemy']}", f"--data.retain={paths['gardening']}", "--data.holdout=8"]
+    own.append("--trainer.val_check_interval=2")
     # Two steps at the published learning rate would not show in a bf16 export.
     limits = ["--trainer.max_steps=2", "--trainer.accelerator=cpu", "--model.optimizer.lr=0.01"]
     return [f"--model.pretrained={world / 'model'}", *(data if wmdp else own), *limits]

@@ -4,6 +4,7 @@ from lit_unlearn.callbacks.export import ExportPretrained
 from lit_unlearn.callbacks.generations import Generations
 from lit_unlearn.callbacks.interpolation import Interpolation
 from lit_unlearn.callbacks.last_checkpoint import LastCheckpoint
+from lit_unlearn.callbacks.likelihood_robustness import LikelihoodRobustness
 from lit_unlearn.callbacks.lm_eval import LMEvalHarness
 from lit_unlearn.callbacks.robustness import PerturbationRobustness
 
@@ -13,5 +14,6 @@ __all__ = [
     "Interpolation",
     "LMEvalHarness",
     "LastCheckpoint",
+    "LikelihoodRobustness",
     "PerturbationRobustness",
 ]

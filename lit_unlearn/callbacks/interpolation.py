@@ -7,7 +7,7 @@ from typing import ClassVar
 import lightning as L
 import torch
 
-from lit_unlearn.callbacks.robustness import PerturbationRobustness
+from lit_unlearn.callbacks.evaluation import evaluating
 from lit_unlearn.distributed.sharding import named_parameters
 from lit_unlearn.errors import InputError
 from lit_unlearn.modules.unlearn import UnlearnModule
@@ -16,14 +16,14 @@ from lit_unlearn.modules.unlearn import UnlearnModule
 class Interpolation(L.Callback):
     """After training, evaluates base + t · (unlearned - base) for some t: a control that any defence has to beat.
 
-    PerturbationRobustness prints, logs and writes what comes out, each record of `results.json` with its
-    `interpolation`. The weights are the unlearned ones again afterwards.
+    PerturbationRobustness and LikelihoodRobustness print and write what comes out, each record of `results.json` with
+    its `interpolation`. The weights are the unlearned ones again afterwards.
 
     Args:
         shares: values of t, each between 0, the base, and 1, the unlearned model.
 
     Raises:
-        InputError: a share is not between 0 and 1, or there is no PerturbationRobustness.
+        InputError: a share is not between 0 and 1, or there is no one to count.
     """
 
     needs_logits: ClassVar[bool] = True
@@ -40,22 +40,19 @@ class Interpolation(L.Callback):
             return
         if not isinstance(pl_module, UnlearnModule):
             raise InputError(f"Interpolation: {type(pl_module).__name__} is not an UnlearnModule; remove the callback")
-        if _robustness(trainer) is None:
-            raise InputError("Interpolation: it needs PerturbationRobustness among trainer.callbacks; add it")
+        if not evaluating(trainer):
+            raise InputError(
+                "Interpolation: it needs PerturbationRobustness or LikelihoodRobustness among "
+                "trainer.callbacks; add one"
+            )
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Runs the validation once for each share."""
         assert isinstance(pl_module, UnlearnModule)
-        robustness = _robustness(trainer)
-        assert robustness is not None
+        first = evaluating(trainer)[0]
         for share in self.shares:
-            with _weights_between(pl_module, share), robustness.under(interpolation=share), _no_result(trainer):
+            with _weights_between(pl_module, share), first.under(interpolation=share), _no_result(trainer):
                 trainer.fit_loop.epoch_loop.val_loop.run()
-
-
-def _robustness(trainer: L.Trainer) -> PerturbationRobustness | None:
-    found = [one for one in trainer.callbacks if isinstance(one, PerturbationRobustness)]  # type: ignore[attr-defined]
-    return found[0] if found else None
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from datasets import Dataset
 from datasets.fingerprint import Hasher
@@ -15,6 +15,36 @@ from lit_unlearn.errors import InputError
 
 _RULE = 1
 """Number of the rule by which `mixable` finds n-grams: one more after each change, so that no older cache is read."""
+
+
+class WordRow(NamedTuple):
+    """The tokens of a row, and which of them begin a word."""
+
+    input_ids: list[int]
+    room: list[int]
+    """For each token that begins a word, how many tokens from it on are no special ones; 0 for every other."""
+    pieces: list[str]
+    """The text of each token."""
+
+
+def word_rows(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, *, max_length: int) -> list[WordRow]:
+    """Some texts as tokens whose words are known.
+
+    Args:
+        texts: a row each.
+        tokenizer: the model's.
+        max_length: rows are cut after this many tokens.
+
+    Raises:
+        InputError: the tokenizer does not say where in a text its tokens are.
+    """
+    _check_fast(tokenizer, "LikelihoodRobustness", "remove the callback")
+    special = frozenset(tokenizer.all_special_ids)
+    rows = tokenizer(list(texts), truncation=True, max_length=max_length, return_offsets_mapping=True)
+    return [
+        WordRow(ids, _room(text, ids, offsets, special, ()), [text[begin:end] for begin, end in offsets])
+        for text, ids, offsets in zip(texts, rows["input_ids"], rows["offset_mapping"], strict=True)
+    ]
 
 
 class NGrams:
@@ -59,11 +89,7 @@ def mixable(source: TextSource, tokenizer: PreTrainedTokenizerBase, *, exclude: 
     Raises:
         InputError: the source cannot be read, or the tokenizer does not say where in a text its tokens are.
     """
-    if not tokenizer.is_fast:
-        raise InputError(
-            f"data.mixing: {type(tokenizer).__name__} does not say where words begin; take a model with a "
-            "tokenizer.json, or no data.mixing"
-        )
+    _check_fast(tokenizer, "data.mixing", "no data.mixing")
     texts, special = load_texts(source), frozenset(tokenizer.all_special_ids)
 
     def columns(batch: list[str]) -> dict[str, list[Any]]:
@@ -90,6 +116,14 @@ def mixable(source: TextSource, tokenizer: PreTrainedTokenizerBase, *, exclude: 
         ),
         desc=f"Finding n-grams of {source.path}",
     )
+
+
+def _check_fast(tokenizer: PreTrainedTokenizerBase, option: str, remedy: str) -> None:
+    if not tokenizer.is_fast:
+        raise InputError(
+            f"{option}: {type(tokenizer).__name__} does not say where words begin; take a model with a "
+            f"tokenizer.json, or {remedy}"
+        )
 
 
 def _rows_with(n: int, topic: str, rows: Dataset) -> list[int]:

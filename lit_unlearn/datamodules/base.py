@@ -17,7 +17,7 @@ from lit_unlearn import randomness
 from lit_unlearn.data.draws import sample
 from lit_unlearn.data.fingerprints import corpus_fingerprint
 from lit_unlearn.data.mixing import Mixing, RowMixing
-from lit_unlearn.data.ngrams import NGrams, mixable
+from lit_unlearn.data.ngrams import NGrams, WordRow, mixable, word_rows
 from lit_unlearn.data.preferred_answers import PREFERRED_ANSWERS, preferred_answers
 from lit_unlearn.data.rows import tokenised
 from lit_unlearn.data.steps import PairedSteps, StepSampler, check_share
@@ -28,10 +28,12 @@ from lit_unlearn.models.loading import load_config
 from lit_unlearn.models.source import ModelSource, source_of
 from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.questions.baselines import Baselines, baselines
-from lit_unlearn.questions.batches import Query
+from lit_unlearn.questions.batches import Query, query_loader
 from lit_unlearn.questions.cloze import Cloze
+from lit_unlearn.questions.insertions import MOST_ROWS, Insertions, Plan, Stream, plan
 from lit_unlearn.questions.perturbation import Control, Perturbation
 from lit_unlearn.questions.prompt_limit import Cut, cut_prompts, longest_prompt
+from lit_unlearn.questions.scored_texts import ScoredBatches
 from lit_unlearn.questions.sets import (
     DEFAULT,
     EvaluationSource,
@@ -45,6 +47,10 @@ from lit_unlearn.questions.sets import (
 from lit_unlearn.questions.source import Question
 
 Loader = DataLoader[dict[str, Batch]]
+MOST_HELD_OUT = 64
+"""Rows of each stream that are held out where a share of them is asked for."""
+_SCORED_TOKENS = 4096
+"""Of one batch of texts that are scored, padding included."""
 _ORDER = ("seed", "batch_size", "group_by_length", "holdout", "limit", "topics", "row_counts", "fingerprints")
 
 
@@ -72,7 +78,7 @@ class UnlearnDataModule(L.LightningDataModule):
             are drawn as without it, the shortest together, and so on.
         evaluation: question sets and their perturbations, asked in `validate`, `test` and validation during `fit`.
         holdout: rows at the end of every stream that are never trained on, for `validate` and `test`; a multiple of
-            batch_size.
+            batch_size. Or a share below 1 of the shortest stream, at most 64 rows, rounded down to whole batches.
         limit: train on at most this number of rows of each stream, drawn by the seed; a larger limit includes the rows
             of a smaller one. None takes all. Questions and perturbations do not change.
         preferred: file of answers that a loss such as DPO prefers to forget rows, one per line; None is lit-unlearn's
@@ -101,7 +107,7 @@ class UnlearnDataModule(L.LightningDataModule):
         batch_size: int = 4,
         group_by_length: bool = False,
         evaluation: EvaluationSource | None = None,
-        holdout: int = 0,
+        holdout: int | float = 0,
         limit: int | None = None,
         preferred: str | None = None,
         mixing: Mixing | None = None,
@@ -154,14 +160,10 @@ class UnlearnDataModule(L.LightningDataModule):
             for side, streams in self._rows.items()
             for name, rows in streams.items()
         }
+        self._plan: Plan | None = None
+        self._held_rows = self._held()
         self._asked = self._questions()
         self._queries, self._cut = self._encoded()
-        for streams in self._rows.values():
-            for name, rows in streams.items():
-                if len(rows) <= self.holdout:
-                    raise InputError(
-                        f"data.holdout: {self.holdout} of {name}'s {len(rows)} rows leave none to train on"
-                    )
         self._row_mixing = self._mixes()
 
     def train_dataloader(self) -> Loader:
@@ -191,19 +193,34 @@ class UnlearnDataModule(L.LightningDataModule):
             return {}
         return perturbations(self.evaluation, **self._texts(), tokenizer=self._tokenizer)
 
+    def insert(self, insertions: Insertions) -> Plan:
+        """Adds an evaluation loader of held-out retain rows with forget text put into them, and says what is in it.
+
+        Args:
+            insertions: what is inserted.
+
+        Raises:
+            InputError: no rows are held out, or they are too short.
+        """
+        if not self._held_rows:
+            raise InputError("LikelihoodRobustness: no rows are held out; set data.holdout, e.g. to 0.1")
+        forget, retain = ([self._stream(source) for source in own.values()] for own in (self.forget, self.retain))
+        self._plan = plan(insertions, forget, retain)
+        return self._plan
+
     @property
     def evaluation_sets(self) -> list[tuple[Variant, ...]]:
-        """What each evaluation loader asks; a row's `variant` is an index into it. Empty for the held-out pairs."""
-        return [*([()] if self.holdout else []), *asked_together(self._asked)]
+        """What each evaluation loader asks; a row's `variant` is an index into it. Empty where it asks none."""
+        return [*([()] if self.holdout else []), *asked_together(self._asked), *([()] if self._plan else [])]
 
     def val_dataloader(self) -> list[Any]:
-        """The held-out pairs in their own order, if any, then the questions of `evaluation_sets`."""
+        """The held-out pairs in their own order, if any, the questions of `evaluation_sets`, and texts to score."""
         pairs: list[Loader] = []
         if self.holdout:
             steps = self._steps(self._held_out, seed=None)
             pairs = [self._loader(steps, StepSampler(steps))]
         max_tokens = self.evaluation.max_tokens if self.evaluation else 0
-        return [*pairs, *query_loaders(self._queries, max_tokens=max_tokens, share=self._share())]
+        return [*pairs, *query_loaders(self._queries, max_tokens=max_tokens, share=self._share()), *self._scored()]
 
     def test_dataloader(self) -> list[Any]:
         """The same as `val_dataloader`."""
@@ -337,13 +354,49 @@ class UnlearnDataModule(L.LightningDataModule):
 
     def _trained(self, rows: Dataset) -> Dataset:
         """The rows of a stream that are trained on: all but the holdout, or a draw of `limit` of them."""
-        count = len(rows) - self.holdout
+        count = len(rows) - self._held_rows
         if self.limit is None or self.limit >= count:
             return rows.select(range(count))
         return rows.select(sample(range(count), self.limit, "limit", self.seed))
 
     def _held_out(self, rows: Dataset) -> Dataset:
-        return rows.select(range(len(rows) - self.holdout, len(rows)))
+        return rows.select(range(len(rows) - self._held_rows, len(rows)))
+
+    def _held(self) -> int:
+        """How many rows of each stream are held out.
+
+        Raises:
+            InputError: none are, though some are asked for, or none are left to train on.
+        """
+        counts = [(len(rows), name) for streams in self._rows.values() for name, rows in streams.items()]
+        held, (shortest, named) = self.holdout, min(counts)
+        if isinstance(held, float):
+            held = min(int(held * shortest), MOST_HELD_OUT) // self.batch_size * self.batch_size
+            if not held:
+                raise InputError(
+                    f"data.holdout: {self.holdout:g} of {named}'s {shortest} rows are less than a batch of "
+                    f"{self.batch_size}; give a larger share, more rows, or 0"
+                )
+        if shortest <= held:
+            raise InputError(f"data.holdout: {held} of {named}'s {shortest} rows leave none to train on")
+        return held
+
+    def _stream(self, source: TextSource) -> Stream:
+        """The rows of a source with their words: some of those that are trained on, and those held out."""
+        texts = load_texts(source)
+        trained = self._trained(texts)
+        some = trained.select(sample(range(len(trained)), min(MOST_ROWS, len(trained)), "insertion texts"))
+        return Stream(self._words(some, source), self._words(self._held_out(texts), source))
+
+    def _words(self, texts: Dataset, source: TextSource) -> list[WordRow]:
+        return word_rows(texts["text"], self._tokenizer, max_length=source.max_length)
+
+    def _scored(self) -> list[DataLoader[Any]]:
+        """The loader of what is scored token by token, if anything is."""
+        if self._plan is None:
+            return []
+        texts, share = self._plan.texts, self._share()
+        return [query_loader(ScoredBatches(texts, max_tokens=_SCORED_TOKENS, padding=self._padding, share=share))]
 
     def _steps(
         self, part: Callable[[Dataset], Dataset], *, seed: int | None, mixing: RowMixing | None = None
@@ -383,7 +436,10 @@ class UnlearnDataModule(L.LightningDataModule):
         ):
             if value is not None and value < least:
                 raise InputError(f"data.{name}: {value} cannot be; give {least} or more")
-        if self.holdout % self.batch_size:
+        if isinstance(self.holdout, float):
+            if not 0 < self.holdout < 1:
+                raise InputError(f"data.holdout: {self.holdout} is no share of the rows; give one below 1, or a number")
+        elif self.holdout % self.batch_size:
             raise InputError(
                 f"data.holdout: {self.holdout} rows do not make whole batches of {self.batch_size}; give a multiple of "
                 "data.batch_size"

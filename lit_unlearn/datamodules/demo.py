@@ -46,7 +46,7 @@ class DemoDataModule(UnlearnDataModule):
         draw: int = 1,
         questions: int = 288,
         batch_size: int = 16,
-        holdout: int = HELD_OUT,
+        holdout: int | float = HELD_OUT,
         limit: int | None = None,
         mixing: Mixing | None = None,
         seed: int | None = None,

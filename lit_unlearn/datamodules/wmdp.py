@@ -66,7 +66,7 @@ class WMDPDataModule(UnlearnDataModule):
         batch_size: int = 4,
         group_by_length: bool = False,
         evaluation: EvaluationSource | None = None,
-        holdout: int = 0,
+        holdout: int | float = 0,
         limit: int | None = None,
         preferred: str | None = None,
         mixing: Mixing | None = None,

@@ -95,10 +95,26 @@ def negative_log_likelihood(logits: Logits, labels: Tensor, *, mean: bool = True
         >>> round(float(negative_log_likelihood(torch.zeros(1, 2, 2), torch.tensor([[-100, 1]]))), 4)
         0.6931
     """
-    predicted = labels[:, 1:] != IGNORED_LABEL
+    values = token_nll(logits, labels)
+    return masked_mean(values, labels[:, 1:] != IGNORED_LABEL) if mean else values.sum(dim=-1)
+
+
+def token_nll(logits: Logits, labels: Tensor) -> Tensor:
+    """Negative log-likelihood of each predicted token, in nats, and 0 where nothing is to be predicted.
+
+    Args:
+        logits: `[batch, seq, vocab]`; position t predicts the label at t + 1.
+        labels: `[batch, seq]`, `IGNORED_LABEL` where nothing is to be predicted.
+
+    Returns:
+        `[batch, seq - 1]`.
+
+    Example:
+        >>> token_nll(torch.zeros(1, 3, 2), torch.tensor([[-100, -100, 1]]))
+        tensor([[0.0000, 0.6931]])
+    """
     losses = Measure(_cross_entropy, lambda rows, positions: labels[rows, positions + 1])
-    values = by_token(losses, predicted, logits)
-    return masked_mean(values, predicted) if mean else values.sum(dim=-1)
+    return by_token(losses, labels[:, 1:] != IGNORED_LABEL, logits)
 
 
 def kl_divergence(logits: Logits, target: Logits, mask: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from lit_unlearn.models.sharded_loading import load
 from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.weight_files import WeightFiles
 from lit_unlearn.modules.protocols import HasVocabulary, datamodule_of
+from lit_unlearn.questions.scored_texts import Scored, token_nll
 from lit_unlearn.questions.scores import (
     Evaluation,
     choice_scores,
@@ -127,6 +128,10 @@ class PretrainedModule(L.LightningModule):
             retain_row=pair["retain"]["row"],
             retain_nll=self.nll(pair["retain"]),
         )
+
+    def scored(self, batch: Any) -> Scored:
+        """How likely the model finds each token of texts that are scored."""
+        return token_nll(self.updated, self.layers, batch)
 
     def nll(self, batch: Batch) -> Tensor:
         """NLL of each row, `[batch]`: nats per token."""

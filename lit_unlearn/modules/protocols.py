@@ -46,8 +46,8 @@ class HasHoldout(Protocol):
     """Data that may hold rows out."""
 
     @property
-    def holdout(self) -> int:
-        """Rows of each stream that are never trained on."""
+    def holdout(self) -> int | float:
+        """Rows of each stream that are never trained on, or their share."""
 
 
 @runtime_checkable

@@ -11,6 +11,7 @@ from lit_unlearn.models.sharded_loading import fill
 from lit_unlearn.models.source import ModelSource
 from lit_unlearn.modules.pretrained import HeldOut, PretrainedModule
 from lit_unlearn.modules.protocols import HasEvaluation, HasHoldout
+from lit_unlearn.questions.scored_texts import Scored
 from lit_unlearn.questions.scores import Evaluation
 
 
@@ -85,11 +86,11 @@ class QuestionModule(PretrainedModule):
         """The modules that FSDP1 shards each for itself."""
         return units(self.updated, self.layers, nn.ModuleList())
 
-    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Evaluation | HeldOut:
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Evaluation | HeldOut | Scored:
         """What the model answers to questions; of a held-out pair of batches, how likely it finds their rows."""
         return self._evaluate("val", batch)
 
-    def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Evaluation | HeldOut:
+    def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Evaluation | HeldOut | Scored:
         """As `validation_step`, logged under `test/`."""
         return self._evaluate("test", batch)
 
@@ -98,9 +99,11 @@ class QuestionModule(PretrainedModule):
         source = self.model_source
         return {"pretrained": source.name, "revision": source.revision, "precision": str(self.trainer.precision)}
 
-    def _evaluate(self, stage: str, batch: Any) -> Evaluation | HeldOut:
+    def _evaluate(self, stage: str, batch: Any) -> Evaluation | HeldOut | Scored:
         if "number" in batch:  # of questions; a pair of held-out batches has streams
             return self.answers(batch)
+        if "texts" in batch:
+            return self.scored(batch)
         found = self.held_out(batch)
         self._log_held_out(stage, {}, found, rows=len(batch["forget"]["row"]))
         return found

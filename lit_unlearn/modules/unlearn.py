@@ -45,6 +45,7 @@ from lit_unlearn.modules.optimizer import check_optimizer, published_adamw
 from lit_unlearn.modules.pretrained import HeldOut, PretrainedModule
 from lit_unlearn.modules.protocols import HasEvaluation, HasTopics, SaysNeedsLogits
 from lit_unlearn.modules.units import Units, lengths, measure_units, warn_of_lengths
+from lit_unlearn.questions.scored_texts import Scored
 from lit_unlearn.questions.scores import Evaluation
 from lit_unlearn.questions.stored_answers import StoredAnswers
 from lit_unlearn.running import dropout
@@ -340,14 +341,16 @@ class UnlearnModule(PretrainedModule):
         retain = self._run(self.retain, batch["retain"], training=True)
         return Losses(forget, retain, self._weigh(forget[0], retain[0], batch))
 
-    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Evaluation | HeldOut | None:
+    def validation_step(
+        self, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> Evaluation | HeldOut | Scored | None:
         """What the updated model answers to questions; of a held-out pair of batches, how likely it finds their rows.
 
         Of such a pair it logs the losses, without noise, and unless only the first layers are loaded the likelihood.
         """
         return self._evaluate("val", batch)
 
-    def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Evaluation | HeldOut | None:
+    def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Evaluation | HeldOut | Scored | None:
         """As `validation_step`, logged under `test/`."""
         return self._evaluate("test", batch)
 
@@ -556,9 +559,11 @@ class UnlearnModule(PretrainedModule):
         self.log_dict(self._measurements.latest)
         self.log("train/tokens_per_second", self.total(self._measurements.throughput.rate()), prog_bar=True)
 
-    def _evaluate(self, stage: str, batch: Any) -> Evaluation | HeldOut | None:
+    def _evaluate(self, stage: str, batch: Any) -> Evaluation | HeldOut | Scored | None:
         if "number" in batch:  # of questions; a pair of held-out batches has streams
             return self.answers(batch)
+        if "texts" in batch:
+            return self.scored(batch)
         found = None if is_partial(self.updated) else self.held_out(batch)
         self._log_held_out(stage, self._held_out_losses(batch), found, rows=len(batch["forget"]["row"]))
         return found

@@ -76,6 +76,36 @@ def test_a_holdout_that_makes_no_whole_batches_is_refused(world: Path, holdout: 
         data_module(world, holdout=holdout)
 
 
+@pytest.mark.parametrize(("share", "rows"), [(0.1, 4), (0.2, 12), (0.99, 56)])
+def test_a_share_is_of_the_shortest_stream_in_whole_batches(
+    world: Path, tmp_path: Path, share: float, rows: int
+) -> None:
+    data = ready(data_module(world, holdout=share, retain=small(tmp_path, long=100)))
+    held, trained = (set(texts(loader, "forget")) for loader in (data.val_dataloader()[0], data.train_dataloader()))
+    assert len(held) == rows * 2
+    assert not held & trained
+    assert len({row for batch in data.val_dataloader()[0] for row in batch["retain"]["row"].tolist()}) == rows
+
+
+def test_no_share_holds_out_more_than_64_rows(world: Path, tmp_path: Path) -> None:
+    forget, retain = small(tmp_path, many=300), small(tmp_path, more=400)
+    data = ready(data_module(world, holdout=0.5, forget=forget, retain=retain))
+    assert sum(len(batch["retain"]["row"]) for batch in data.val_dataloader()[0]) == 64
+
+
+@pytest.mark.parametrize("share", [1.0, -0.1, 2.5])
+def test_what_is_no_share_is_refused(world: Path, share: float) -> None:
+    with pytest.raises(InputError, match=r"data\.holdout: .* (is no share of the rows|cannot be); give"):
+        data_module(world, holdout=share)
+
+
+def test_a_share_of_less_than_a_batch_is_refused(world: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"holdout: 0\.05 of alchemy's 60 rows are less than a batch of 4; give a larger"
+    ):
+        ready(data_module(world, holdout=0.05))
+
+
 @pytest.mark.parametrize("side", ["forget", "retain"])
 @pytest.mark.parametrize("rows", [7, 8])
 def test_a_holdout_that_leaves_nothing_is_refused(tmp_path: Path, world: Path, side: str, rows: int) -> None:

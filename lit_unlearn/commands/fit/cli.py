@@ -19,7 +19,8 @@ import lit_unlearn.datamodules
 import lit_unlearn.losses
 import lit_unlearn.losses.no_loss
 import lit_unlearn.losses.retain  # noqa: F401  short class names in YAML are those of imported classes
-from lit_unlearn.callbacks import LastCheckpoint, LMEvalHarness, PerturbationRobustness
+from lit_unlearn.callbacks import LastCheckpoint, LMEvalHarness
+from lit_unlearn.callbacks.evaluation import EvaluationCallback
 from lit_unlearn.commands.fit import resuming
 from lit_unlearn.commands.fit.checks import check_alone, check_numbers, check_weights_only
 from lit_unlearn.commands.fit.save_config import SaveConfig
@@ -38,7 +39,7 @@ from lit_unlearn.runs.checkpoint_io import WholeCheckpointIO, check_whole, resum
 from lit_unlearn.runs.folder import RunFolder
 from lit_unlearn.runs.metrics_csv import MetricsCSV
 
-_PRINTING = (LMEvalHarness, PerturbationRobustness)
+_PRINTING = (LMEvalHarness, EvaluationCallback)
 """Callbacks that print tables of their own."""
 _BUILT = ("parser", "_subcommand_parsers", "_subcommand_method_arguments")
 _PARSERS: dict[tuple[object, object], dict[str, Any]] = {}

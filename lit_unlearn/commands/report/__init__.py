@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lit_unlearn.commands.options.command_parser import CommandParser
-from lit_unlearn.commands.report.forgetting import MEASURES, TEXT
+from lit_unlearn.commands.report.forgetting import MEASURES, NLL, TEXT
 from lit_unlearn.commands.report.repair import Comparison, compare
 from lit_unlearn.commands.report.runs import ReportedModel, load
 from lit_unlearn.commands.report.table import as_json, markdown
@@ -19,7 +19,7 @@ __all__ = ["as_json", "compare", "load", "main", "markdown"]
 
 
 def main(words: Sequence[str]) -> None:
-    """Prints the table and writes report.html, report.md, report.json, accuracy.png and accuracy.svg.
+    """Prints the table and writes report.html, report.md, report.json and figures as .png and .svg: accuracy, excess.
 
     Raises:
         InputError: a folder holds no finished run or no section, runs were asked different questions, or a package is
@@ -28,7 +28,8 @@ def main(words: Sequence[str]) -> None:
     options = _parser().parse(words)
     check_makable(options.out, "report.out")
     models = load(options.runs, method=options.method)
-    compared = compare(models, MEASURES[options.forgetting])
+    chosen = options.forgetting or (TEXT if models[0].variants else NLL).name
+    compared = compare(models, MEASURES[chosen])
     files = _files(models, compared, options.include, shlex.join(["lit-unlearn", "report", *words]))
     try:
         options.out.mkdir(parents=True, exist_ok=True)
@@ -39,7 +40,7 @@ def main(words: Sequence[str]) -> None:
     print(markdown(models, compared))
     if compared.method is None:
         print("--method RUN says which run is the method, and gives the recovery of the others.")
-    beside = f"{layout.REPORT_TEXT}, {layout.REPORT_NUMBERS} and {layout.ACCURACY_PNG}"
+    beside = ", ".join(name for name in files if not name.endswith((".svg", ".html")))
     print(f"Open {options.out / layout.REPORT_PAGE}; beside it are {beside}.")
 
 
@@ -54,7 +55,7 @@ def _files(
     try:
         from lit_unlearn.commands.report import answers, included_analyses
         from lit_unlearn.commands.report.page import page
-        from lit_unlearn.commands.report.pictures import overview
+        from lit_unlearn.commands.report.pictures import excess, overview
         from lit_unlearn.commands.report.style import encoded
     except ModuleNotFoundError as error:
         if error.name not in ("matplotlib", "jinja2"):
@@ -62,15 +63,19 @@ def _files(
         raise InputError(f"report: {error.name} is not installed; pip install 'lit-unlearn[report]'") from error
     sections = included_analyses.find(models, include)
     parts = [markdown(models, compared), *answers.as_markdown(models), *(section.markdown for section in sections)]
-    accuracies = overview(models)
-    (drawing,) = accuracies.drawings
+    accuracies, pictures = overview(models), dict[str, str | bytes]()
+    for picture, png, svg in (
+        (accuracies, layout.ACCURACY_PNG, layout.ACCURACY_SVG),
+        (excess(models, compared), layout.EXCESS_PNG, layout.EXCESS_SVG),
+    ):
+        if picture is not None:
+            (drawing,) = picture.drawings
+            pictures |= {png: encoded(drawing.figure, "png"), svg: drawing.svg}
     return {
         layout.REPORT_PAGE: masked(page(models, compared, accuracies, sections, command)),
         layout.REPORT_TEXT: masked("\n".join(parts)),
         layout.REPORT_NUMBERS: json.dumps(as_json(models, compared), indent=1),
-        layout.ACCURACY_PNG: encoded(drawing.figure, "png"),
-        layout.ACCURACY_SVG: drawing.svg,
-    }
+    } | pictures
 
 
 def _parser() -> CommandParser:
@@ -94,10 +99,9 @@ def _parser() -> CommandParser:
     parser.add_argument(
         "--forgetting",
         choices=MEASURES,
-        default=TEXT.name,
         help="the measure of forgetting at which the method's interpolation curve is read, and which every run must "
         "have: log-probability of the right answer's text or of its letter on forget questions, or NLL of held-out "
-        "forget rows (default: text)",
+        "forget rows (default: text, or nll where no questions were asked)",
     )
     parser.add_argument(
         "--include",

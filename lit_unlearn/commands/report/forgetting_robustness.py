@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lit_unlearn.commands.report.cells import Cell, cell, mean_cell
-from lit_unlearn.commands.report.forgetting import Measure, measured
+from lit_unlearn.commands.report.forgetting import NLL, Measure, measured
+from lit_unlearn.commands.report.insertions import PREFIX, excess_cell, insertions
 from lit_unlearn.commands.report.repair import Comparison, interpolation_curve
 from lit_unlearn.commands.report.runs import ReportedModel, forget_sets, retained
 from lit_unlearn.commands.report.style import legend, line_style, styled
@@ -20,7 +21,7 @@ class Placed(NamedTuple):
     forget: Cell
     """How far it has forgotten: the measure in nats, or the accuracy on the questions to forget."""
     kept: Cell
-    """Accuracy on perturbed questions to retain."""
+    """Accuracy on perturbed questions to retain; or excess of insertions, in nats."""
     hollow: bool = False
     """Whether it has not forgotten as much as the method."""
 
@@ -35,6 +36,8 @@ class Front(NamedTuple):
     """Of forgetting; None for the accuracy on the questions to forget."""
     curve: Sequence[Placed] = ()
     """The method's own interpolated weights, from the base on."""
+    nats: bool = False
+    """Whether the vertical axis is excess: down is better."""
 
 
 def fronts(models: Sequence[ReportedModel], compared: Comparison) -> list[Front]:
@@ -48,9 +51,25 @@ def fronts(models: Sequence[ReportedModel], compared: Comparison) -> list[Front]
     return [_front_of(models, compared, title, variants, measure) for title, variants in kinds.items()]
 
 
+def insertion_fronts(models: Sequence[ReportedModel], compared: Comparison) -> list[Front]:
+    """Excess against the NLL of held-out forget rows, a panel for each kind of insertion."""
+    if any(measured(model.records, NLL, ()) is None for model in models):
+        return []
+    curve = interpolation_curve(compared.method) if compared.method else []
+    found = []
+    for name in insertions([*models, *curve]):
+        points = {
+            model.name: Placed(_forgotten(model, models, NLL), excess_cell(model, name), row.equal is False)
+            for model, row in zip(models, compared.rows, strict=True)
+        }
+        along = [Placed(_forgotten(point, models, NLL), excess_cell(point, name)) for point in curve]
+        found.append(Front(name.removeprefix(PREFIX), points, NLL, along, nats=True))
+    return found
+
+
 @styled
 def front(panels: Sequence[Front]) -> Figure:
-    """The panels, up to three in a row: up is better, left is forgotten better.
+    """The panels, up to three in a row: up is better (of excess, down), left is forgotten better.
 
     Args:
         panels: what to draw, all with one measure; points of one label look alike in all.
@@ -73,9 +92,10 @@ def front(panels: Sequence[Front]) -> Figure:
     (measure,) = {panel.measure for panel in panels}
     low, high = _limits([point.forget for point in points], measure)
     every[0].set_xlim((high, low) if measure and measure.rises else (low, high))
-    every[0].set_ylim(_limits([point.kept for point in points], None))
+    nats = panels[0].nats
+    every[0].set_ylim(_limits([point.kept for point in points], measure if nats else None))
     figure.supxlabel(axis_label(measure), fontsize="medium")
-    figure.supylabel("accuracy when perturbed (%)", fontsize="medium")
+    figure.supylabel("excess (nats per token)" if nats else "accuracy when perturbed (%)", fontsize="medium")
     legend(figure, {label: handles[label] for label in places})
     return figure
 
@@ -112,16 +132,17 @@ def _forgotten(model: ReportedModel, models: Sequence[ReportedModel], measure: M
 
 
 def _draw(axes: Axes, panel: Front, places: Mapping[str, int], handles: dict[str, Any]) -> None:
-    unit = 1 if panel.measure else 100
+    unit, scale = 1 if panel.measure else 100, 1 if panel.nats else 100
     for label, (forget, kept, hollow) in panel.points.items():
         style = {**line_style(places[label], dashed=hollow), "linestyle": "none", "elinewidth": 1}
         xerr = [[forget.error]] * 2 if panel.measure else _whiskers(forget)
-        drawn = axes.errorbar(unit * forget.value, 100 * kept.value, xerr=xerr, yerr=_whiskers(kept), **style)
+        yerr = [[kept.error]] * 2 if panel.nats else _whiskers(kept)
+        drawn = axes.errorbar(unit * forget.value, scale * kept.value, xerr=xerr, yerr=yerr, **style)
         handles.setdefault(label, drawn)
     if panel.curve:
-        xs, ys = zip(*((point.forget.value, 100 * point.kept.value) for point in panel.curve), strict=True)
+        xs, ys = zip(*((point.forget.value, scale * point.kept.value) for point in panel.curve), strict=True)
         axes.plot(xs, ys, color="0.6", linewidth=0.8, zorder=0)
-    axes.axhline(25, color="black", linewidth=0.8, linestyle=":")
+    axes.axhline(0 if panel.nats else 25, color="black", linewidth=0.8, linestyle=":")
     if panel.measure is None:
         axes.axvline(25, color="black", linewidth=0.8, linestyle=":")
     axes.spines[["top", "right"]].set_visible(False)
@@ -132,6 +153,7 @@ def _limits(found: Sequence[Cell], measure: Measure | None) -> tuple[float, floa
     unit = 1 if measure else 100
     low, high = unit * min(one.value - one.error for one in found), unit * max(one.value for one in found)
     if measure:
+        high = max(one.value + one.error for one in found)
         room = 0.1 + 0.06 * (high - low)
         return low - room, high + room
     room = 4 + 0.05 * (high - low)

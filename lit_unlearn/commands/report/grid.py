@@ -9,11 +9,11 @@ from lit_unlearn.commands.report.cells import cell, excess, shown
 from lit_unlearn.commands.report.repair import Comparison
 from lit_unlearn.commands.report.runs import ReportedModel
 from lit_unlearn.commands.report.series import Panel
-from lit_unlearn.commands.report.table import as_asked, forgetting_columns, letter_parts, repair_column
+from lit_unlearn.commands.report.table import as_asked, forgetting_columns, insertion_parts, letter_parts, repair_column
 
 _COLUMNS = 8
 """Of one table of accuracies; more would not fit on paper."""
-_NUMBER = re.compile(r"[-−+]?\d[\d.]*(e[-+]?\d+)?( ?%| points)?( ± [\d.]+)?( [\[(][^])]*[\])])?|n/a|–|")
+_NUMBER = re.compile(r"[-−+]?\d[\d.]*(e[-+]?\d+)?( ?%| points| nats)?( ± [\d.]+)?( [\[(][^])]*[\])])?|n/a|–|")
 """What is set as a number: with its error or an interval, or none at all."""
 
 
@@ -72,7 +72,15 @@ def accuracies(models: Sequence[ReportedModel], compared: Comparison) -> list[Ta
             packed.append([])
         packed[-1].append(group)
     names = [model.name for model in models]
-    return [Table(f"Accuracy: {'; '.join(one.head for one in part)}", "model", names, part) for part in packed]
+    what = "Accuracy: " if models[0].variants else ""
+    return [Table(f"{what}{'; '.join(one.head for one in part)}", "model", names, part) for part in packed]
+
+
+def inserted(models: Sequence[ReportedModel], compared: Comparison) -> list[Table]:
+    """What forget text in retain rows costs."""
+    parts = [*insertion_parts(models, compared)]
+    names = [model.name for model in models]
+    return [Table("Forget text in retain rows", "model", names, [_group("", columns)]) for columns in parts]
 
 
 def commonest_letters(models: Sequence[ReportedModel]) -> list[Table]:
@@ -88,6 +96,9 @@ def of_panel(panel: Panel, corner: str) -> Table:
 
 
 def _groups(models: Sequence[ReportedModel], compared: Comparison) -> Iterator[Group]:
+    if not models[0].variants:
+        yield _group("forgetting, nats", forgetting_columns(models))
+        return
     asked = {variant: [shown(cell(model, variant)) for model in models] for variant in as_asked(models)}
     yield _group("as asked", asked)
     if measures := forgetting_columns(models):

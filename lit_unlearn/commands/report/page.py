@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from lit_unlearn.commands.report import answers, options
-from lit_unlearn.commands.report.grid import Group, Table, accuracies, commonest_letters, plain
+from lit_unlearn.commands.report.grid import Group, Table, accuracies, commonest_letters, inserted, plain
 from lit_unlearn.commands.report.included_analyses import Included
 from lit_unlearn.commands.report.inline_svg import inline
 from lit_unlearn.commands.report.perturbations import kinds
@@ -26,7 +26,7 @@ _NAMED = 4
 def page(
     models: Sequence[ReportedModel],
     compared: Comparison,
-    overview: Picture,
+    overview: Picture | None,
     sections: Sequence[Included],
     command: str,
 ) -> str:
@@ -35,7 +35,7 @@ def page(
     Args:
         models: the base first.
         compared: with the method.
-        overview: the figure of all accuracies.
+        overview: the figure of all accuracies; None where no questions were asked.
         sections: of analyses.
         command: that makes this page.
     """
@@ -48,6 +48,7 @@ def page(
         version=version("lit-unlearn"),
         method=compared.method.name if compared.method else "",
         accuracies=accuracies(models, compared),
+        insertions=inserted(models, compared),
         letters=commonest_letters(models),
         letters_legend=LETTERS_LEGEND,
         legend=legend(models, compared),

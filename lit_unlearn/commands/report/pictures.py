@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from lit_unlearn.commands.report.cells import nats, shown
 from lit_unlearn.commands.report.curves import curves
 from lit_unlearn.commands.report.figure import bars
-from lit_unlearn.commands.report.forgetting_robustness import Front, axis_label, front, fronts
+from lit_unlearn.commands.report.forgetting_robustness import Front, axis_label, front, fronts, insertion_fronts
 from lit_unlearn.commands.report.grid import Table, of_panel, plain
 from lit_unlearn.commands.report.perturbations import Kind
 from lit_unlearn.commands.report.repair import Comparison
@@ -54,6 +54,10 @@ def pictures(models: Sequence[ReportedModel], compared: Comparison, kinds: Mappi
         compared: with the method.
         kinds: of the perturbations, by name.
     """
+    if found := excess(models, compared):
+        yield found
+    if not models[0].variants:
+        return
     if measured := fronts(models, compared):
         yield _front(measured, compared, seeds_legend(models))
     yield from _similarities(models, kinds)
@@ -71,10 +75,28 @@ def pictures(models: Sequence[ReportedModel], compared: Comparison, kinds: Mappi
         yield _lines("Between base and unlearned model", panels, "t", caption)
 
 
-def overview(models: Sequence[ReportedModel]) -> Picture:
-    """Every variant, each model beside the others."""
+def overview(models: Sequence[ReportedModel]) -> Picture | None:
+    """Every variant, each model beside the others; None where no questions were asked."""
+    if not models[0].variants:
+        return None
     names = {re.sub("[/ ]", "\n", variant): variant for variant in models[0].variants}
     return _bars("Accuracy", models, names, "Accuracy by question set and perturbation.")
+
+
+def excess(models: Sequence[ReportedModel], compared: Comparison) -> Picture | None:
+    """What forget text in retain rows costs, without a table: the page has one of it; None where it was not counted."""
+    panels = insertion_fronts(models, compared)
+    if not panels:
+        return None
+    label = (
+        f"Points: excess in nats per token of {', '.join(panels[0].points)} against {axis_label(panels[0].measure)}. "
+        "The tables of insertions have the numbers."
+    )
+    caption = (
+        f"What forget text in held-out retain rows costs the tokens that follow, beyond as much retain text. "
+        f"{_read(panels[0], compared)} Down is better. Whiskers are the ± of the tables. {seeds_legend(models)}"
+    )
+    return Picture("Forget text in retain rows", [Drawing(front(panels), label)], caption)
 
 
 def _front(panels: Sequence[Front], compared: Comparison, seeds: str) -> Picture:

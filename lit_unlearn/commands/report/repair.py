@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from lit_unlearn.commands.report.forgetting import MEASURES, TEXT, Measure, measured
+from lit_unlearn.commands.report.insertions import PREFIX, excesses, insertions
 from lit_unlearn.commands.report.numerals import rounded
 from lit_unlearn.commands.report.runs import ReportedModel, between, forget_sets, method_of, retained
 from lit_unlearn.questions.interpolation_curve import beyond, reaches
@@ -32,6 +33,8 @@ class Repair(NamedTuple):
     """Why there is neither."""
     curve: Interval | None = None
     """Accuracy beyond the curve, wherever it can be read."""
+    nats: bool = False
+    """Whether it is of the excess of insertions, where less is better: what is recovered, or nats below the curve."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def _compared(
     if model is method:
         return Compared()
     pair, forget = _paired(model, method), forget_sets(models)
-    variants = retained(models) if model.folders else []
+    variants = [*retained(models), *insertions(models)] if model.folders else []
     numbers = measured([*pair.model, *pair.method], measure, forget)
     if numbers is None:
         return Compared(None, {variant: Repair(NONE, reason=measure.missing) for variant in variants})
@@ -94,7 +97,10 @@ def _compared(
         base = models[0]
         return Compared(True, {name: _recovery(base, pair, name, curves.get(name)) for name in variants})
     none = Repair(NONE, reason=unequal)
-    found = {name: Repair(BEYOND, curves[name], curve=curves[name]) if name in curves else none for name in variants}
+    found = {
+        name: Repair(BEYOND, curves[name], curve=curves[name], nats=name.startswith(PREFIX)) if name in curves else none
+        for name in variants
+    }
     return Compared(False, found)
 
 
@@ -181,7 +187,7 @@ def _beyond_curve(
     records, found = [*pair.model, *_flat(pair)], {}
     for questions in dict.fromkeys(variant.partition("/")[0] for variant in variants):
         within = [variant for variant in variants if variant.partition("/")[0] == questions]
-        correct = np.stack([_correct(records, variant) for variant in within])
+        correct = np.stack([_kept(records, variant) for variant in within])
         correct = correct.reshape(len(within), len(levels), seeds, -1)
         accuracies = resampling.means(correct.reshape(-1, *correct.shape[2:]), questions)
         for place, variant in enumerate(within):
@@ -193,23 +199,28 @@ def _beyond_curve(
 
 def _recovery(base: ReportedModel, pair: _Pair, variant: str, curve: Interval | None) -> Repair:
     base_records = [base.records[0]] * len(pair.model)
-    answers = [torch.from_numpy(_correct(records, variant)) for records in (base_records, pair.method, pair.model)]
-    rate = recovery_rate(*answers)
+    answers = [torch.from_numpy(_kept(records, variant)) for records in (base_records, pair.method, pair.model)]
+    rate, nats = recovery_rate(*answers), variant.startswith(PREFIX)
     if rate is None:
-        return Repair(NONE, reason="no clear loss to recover", curve=curve)
-    return Repair(RECOVERY, rate, curve=curve)
+        return Repair(NONE, reason="no clear loss to recover", curve=curve, nats=nats)
+    return Repair(RECOVERY, rate, curve=curve, nats=nats)
 
 
-def _correct(records: Sequence[Mapping[str, Any]], variant: str) -> np.ndarray:
-    """Right answers, bool `[records, questions]`."""
+def _kept(records: Sequence[Mapping[str, Any]], variant: str) -> np.ndarray:
+    """Right answers, bool `[records, questions]`; of an insertion the excess with its sign changed."""
+    if variant.startswith(PREFIX):
+        return -excesses(records, variant)
     return np.array([record["outcomes"][variant]["correct"] for record in records], dtype=bool)
 
 
 def repair_shown(found: Repair) -> str:
-    """A cell: `52 % [24, 72]`, `+3.1 points [0.5, 5.6]` or `n/a: …`."""
+    """A cell: `52 % [24, 72]`, `+3.1 points [0.5, 5.6]`, `+0.12 nats [0.01, 0.20]` or `n/a: …`."""
     if found.interval is None:
         return f"n/a: {found.reason}"
     value, low, high = (100 * number for number in found.interval)
+    if found.kind == BEYOND and found.nats:
+        value, low, high = found.interval
+        return f"{rounded(value, 2, signed=True)} nats [{rounded(low, 2)}, {rounded(high, 2)}]"
     if found.kind == RECOVERY:
         return f"{rounded(value, 0)} % [{rounded(low, 0)}, {rounded(high, 0)}]"
     return f"{rounded(value, signed=True)} points [{rounded(low)}, {rounded(high)}]"

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lit_unlearn.errors import InputError
+from lit_unlearn.questions.excess import PREFIX
 from lit_unlearn.questions.outcomes import LOGPROBS, Outcomes
 from lit_unlearn.runs import layout
 
@@ -162,7 +163,10 @@ def _seeds(path: Path) -> list[Path]:
         return [path]
     within = sorted(found.parent for found in path.glob(f"*/{layout.RESULTS}"))
     if not within:
-        raise InputError(f"report: {path} holds no {layout.RESULTS}; give folders of runs with PerturbationRobustness")
+        raise InputError(
+            f"report: {path} holds no {layout.RESULTS}; give folders of runs with PerturbationRobustness or "
+            "LikelihoodRobustness"
+        )
     return within
 
 
@@ -176,7 +180,8 @@ def _results(run: Path) -> dict[str, Any]:
         _ = int(found.get("seed", 0)), {**found.get("hyperparameters", {}), **found.get("versions", {})}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"report: {path} is not what PerturbationRobustness writes; give folders of its runs"
+            f"report: {path} is not what PerturbationRobustness or LikelihoodRobustness writes; give folders of "
+            "their runs"
         ) from error
     if len(evaluations) < 2:
         raise InputError(f"report: {run} was not evaluated before and after training; let the run finish")
@@ -192,7 +197,8 @@ def _check(evaluations: Sequence[Mapping[str, Any]]) -> None:
     asked = [{variant: one["number"] for variant, one in record["outcomes"].items()} for record in evaluations]
     rights = [one["correct"] for record in evaluations for one in record["outcomes"].values()]
     told = all(isinstance(right, int) for found in rights for right in found)
-    if any(not one or one != asked[0] for one in asked) or not told:
+    inserted = all(PREFIX in record for record in evaluations)
+    if any(not (one or inserted) or one != asked[0] for one in asked) or not told:
         raise ValueError("evaluations of different questions, or of none")
     for record in evaluations:
         _check_numbers(record)
@@ -206,9 +212,19 @@ def _check_numbers(record: Mapping[str, Any]) -> None:
     """
     measured = [(one[name], one["number"]) for one in record["outcomes"].values() for name in LOGPROBS if name in one]
     measured += [(one["nll"], one["row"]) for one in record.get("held_out", {}).values()]
+    measured += _inserted(record.get(PREFIX))
     for values, numbers in measured:
         if len(values) != len(numbers) or not all(isinstance(value, int | float) for value in values):
             raise ValueError("what was measured is not a number for each question or row")
+
+
+def _inserted(found: Mapping[str, Any] | None) -> list[tuple[Any, Any]]:
+    """What LikelihoodRobustness measured, each with the rows of which it did."""
+    if found is None:
+        return []
+    _ = found["seed"]
+    forget, spans = found["outcomes"]["forget"], found["outcomes"]["spans"].values()
+    return [(forget["nll"], forget["row"]), *((one[part], one["row"]) for one in spans for part in ("cost", "control"))]
 
 
 def _chosen(evaluations: Sequence[Mapping[str, Any]], condition: str, run: str) -> Mapping[str, Any]:

@@ -1,17 +1,22 @@
 """The numbers of a report: as markdown, and as JSON."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from lit_unlearn.commands.report import forgetting
 from lit_unlearn.commands.report.cells import cell, excess, mean_cell, nats, shown
+from lit_unlearn.commands.report.insertions import PREFIX, damaged_share, excess_cell, forget_tokens, insertions
 from lit_unlearn.commands.report.letters import letters, letters_shown
 from lit_unlearn.commands.report.repair import Comparison, repair_numbers, repair_shown
 from lit_unlearn.commands.report.runs import ReportedModel, forget_sets
+from lit_unlearn.questions.excess import LARGE
+from lit_unlearn.questions.insertions import FORGET_TOKENS, SCORED
 from lit_unlearn.runs.tables import markdown_table
 
+_SPANS = 4
+"""Kinds of insertions of one table."""
 _BESIDE = 2
 """Perturbations of one table."""
 _LETTERS = 6
@@ -20,6 +25,12 @@ LETTERS_LEGEND = (
     "The letter predicted most often, its share of all answers, and the collapse rate: the share of wrong answers that "
     "are that letter."
 )
+INSERTIONS_LEGEND = (
+    f"Insertions: spans of trained and of held-out forget rows put into held-out retain rows. Excess is what they cost "
+    f"the {SCORED} tokens that follow beyond what as many retain tokens cost, in nats per token; damaged rows are "
+    f"those whose excess is more than {LARGE} above that before training."
+)
+_ONE_SEED_OF_ROWS = "One seed: another one, with another steering vector and row order, may differ by more than that."
 ONE_SEED = (
     "One seed: ± and intervals are over questions only. On the demo world another seed (steering vector, noise and row "
     "order) alone moves accuracy under 4 forget tokens by about 5 points (standard deviation); see docs/results.md."
@@ -29,6 +40,8 @@ ONE_SEED = (
 def markdown(models: Sequence[ReportedModel], compared: Comparison) -> str:
     """A row for each model: accuracy in percent, forgetting, the drop beyond the control, repairs; then the letters.
 
+    What LikelihoodRobustness counted has tables of its own.
+
     Many perturbations are parted into several tables.
     """
     perturbed = models[0].perturbed
@@ -36,8 +49,11 @@ def markdown(models: Sequence[ReportedModel], compared: Comparison) -> str:
     tables: list[str] = []
     for part in parts:
         tables.append(_table(models, compared, part, first=not tables))
+    for columns in insertion_parts(models, compared):
+        tables.append(f"{markdown_table(['model', *columns], _rows(models, columns))}\n")
     found = [f"{markdown_table(['model', *variants], rows)}\n" for variants, rows in letter_parts(models)]
-    return "\n".join([*tables, *(f"{line}\n" for line in legend(models, compared)), LETTERS_LEGEND, "", *found])
+    letters_of = [LETTERS_LEGEND, "", *found] if found else []
+    return "\n".join([*tables, *(f"{line}\n" for line in legend(models, compared)), *letters_of])
 
 
 def compact(models: Sequence[ReportedModel], variants: Sequence[str]) -> str:
@@ -59,6 +75,8 @@ def as_json(models: Sequence[ReportedModel], compared: Comparison) -> list[dict[
             "accuracy": {variant: cell(model, variant)._asdict() for variant in model.variants},
             "forgetting": _forgetting(model, forget_sets(models)),
             "retain_nll": _numbers(forgetting.held_out(model.records, forgetting.RETAIN)),
+            "excess": {name: excess_cell(model, name)._asdict() for name in insertions(models)},
+            "damaged_share": {name: damaged_share(model, models[0], name)._asdict() for name in insertions(models)},
             "letters": {variant: letters(model, variant)._asdict() for variant in model.variants},
             "equal_forgetting": row.equal,
             "repair": {variant: repair_numbers(found) for variant, found in row.repairs.items()},
@@ -84,6 +102,24 @@ def forgetting_columns(models: Sequence[ReportedModel]) -> dict[str, list[str]]:
     }
 
 
+def insertion_parts(models: Sequence[ReportedModel], compared: Comparison) -> Iterator[dict[str, list[str]]]:
+    """By head, the cells of all models on a few kinds of insertions at a time; none where nothing was inserted."""
+    names = insertions(models)
+    for start in range(0, len(names), _SPANS):
+        columns: dict[str, list[str]] = {}
+        if start == 0 and all(scored := [forget_tokens(model) for model in models]):
+            first, last = FORGET_TOKENS
+            columns[f"NLL: forget tokens {first + 1}–{last}"] = [nats(one) for one in scored if one]
+        for name in names[start : start + _SPANS]:
+            shown_name = name.removeprefix(PREFIX)
+            columns[f"excess: {shown_name}"] = [nats(excess_cell(model, name)) for model in models]
+            shares = [damaged_share(model, models[0], name) for model in models]
+            columns[f"damaged rows: {shown_name}"] = [f"{100 * share.value:.0f} %" for share in shares]
+            if cells := repair_column(compared, name):
+                columns[f"repair: {shown_name}"] = cells
+        yield columns
+
+
 def letter_parts(models: Sequence[ReportedModel]) -> Iterator[tuple[list[str], list[list[str]]]]:
     """Variants, and a row for each model with its commonest letter on them; a few variants at a time."""
     variants = models[0].variants
@@ -96,6 +132,8 @@ def letter_parts(models: Sequence[ReportedModel]) -> Iterator[tuple[list[str], l
 def legend(models: Sequence[ReportedModel], compared: Comparison) -> list[str]:
     """What ± and the columns stand for, a paragraph each."""
     told = [seeds_legend(models)]
+    if insertions(models):
+        told.append(INSERTIONS_LEGEND)
     if forgetting_columns(models):
         told.append(
             "Forgetting, where lower log p and higher NLL is more forgotten: mean log-probability in nats of the right "
@@ -110,6 +148,9 @@ def legend(models: Sequence[ReportedModel], compared: Comparison) -> list[str]:
 def seeds_legend(models: Sequence[ReportedModel]) -> str:
     """What ± and intervals are over."""
     seeds = max(len(model.records) for model in models)
+    if not models[0].variants:
+        error = "standard error over rows" if seeds == 1 else f"95 % interval of the mean of {seeds} seeds"
+        return f"Means ± {error}." + (f" {_ONE_SEED_OF_ROWS}" if seeds == 1 else "")
     if seeds == 1:
         return f"Accuracy in percent ± standard error over questions. {ONE_SEED}"
     return (
@@ -124,10 +165,11 @@ def repair_legend(compared: Comparison) -> str:
     name, measure = compared.method.name, compared.measure
     return (
         f"Repair of {name}, each with its 95 % bootstrap interval: a percentage is the share of the accuracy lost by "
-        f"{name} under the perturbation that a model with equal forgetting gives back (the intervals of the paired "
-        "differences in all measures of forgetting that there are contain 0); points are accuracy above "
-        f"{name}'s own interpolated weights, base + t · (unlearned − base), where {measure.described} is that of a "
-        "model that has forgotten differently; n/a says why there is neither."
+        f"{name} under the perturbation, or of its damage by insertions, that a model with equal forgetting gives back "
+        "(the intervals of the paired differences in all measures of forgetting that there are contain 0); points are "
+        f"accuracy above {name}'s own interpolated weights, base + t · (unlearned − base), where {measure.described} "
+        "is that of a model that has forgotten differently, and nats, of insertions, excess below theirs; n/a says why "
+        "there is neither."
     )
 
 
@@ -156,8 +198,12 @@ def _table(models: Sequence[ReportedModel], compared: Comparison, perturbed: Seq
         columns |= {side: [shown(cell(model, side)) for model in models] for side in (variant, f"{variant}/control")}
     columns |= {f"drop beyond control: {one}": [excess(model, one) for model in models] for one in perturbed}
     columns |= {f"repair: {one}": cells for one in perturbed if (cells := repair_column(compared, one))}
-    rows = [[model.name, *row] for model, *row in zip(models, *columns.values(), strict=True)]
-    return f"{markdown_table(['model', *columns], rows)}\n"
+    return f"{markdown_table(['model', *columns], _rows(models, columns))}\n"
+
+
+def _rows(models: Sequence[ReportedModel], columns: Mapping[str, Sequence[str]]) -> list[list[str]]:
+    """Each model's name with its cells."""
+    return [[model.name, *row] for model, *row in zip(models, *columns.values(), strict=True)]
 
 
 def repair_column(compared: Comparison, variant: str) -> list[str]:

@@ -64,7 +64,7 @@ def _grid(options: argparse.Namespace, shared: Words, axes: Mapping[str, Axis]) 
 
 def _search(options: argparse.Namespace, shared: Words, axes: Mapping[str, Axis]) -> None:
     from lit_unlearn.commands.sweep.search import best, sampler, search
-    from lit_unlearn.commands.sweep.study import open_study
+    from lit_unlearn.commands.sweep.study import open_study, shown
 
     if not axes:
         raise InputError("sweep.over: nothing to search; give at least one option and its values or range")
@@ -90,7 +90,9 @@ def _search(options: argparse.Namespace, shared: Words, axes: Mapping[str, Axis]
         print(f"None of the trials keeps the limits {', '.join(options.limit)}.")
     else:
         values = " ".join(f"--{option} {value}" for option, value in found.params.items())
-        print(f"Best within the limits: {values}, with {options.maximize} {100 * (found.value or 0):.1f}")
+        name = options.maximize.removeprefix("-")
+        value = (found.value or 0) * (-1 if options.maximize.startswith("-") else 1)
+        print(f"Best within the limits: {values}, with {name} {shown(name, value)}")
 
 
 def _with_stores(options: argparse.Namespace, shared: Words) -> list[str]:
@@ -123,8 +125,10 @@ class Progress:
 
     def __call__(self, name: str, measured: Mapping[str, float]) -> None:
         """Says what one ended with."""
+        from lit_unlearn.commands.sweep.study import shown  # which imports Optuna
+
         self._bar.write(
-            "  ".join([f"{name}:", *(f"{variant} {100 * value:.1f}" for variant, value in measured.items())])
+            "  ".join([f"{name}:", *(f"{variant} {shown(variant, value)}" for variant, value in measured.items())])
         )
         self._bar.update()
 
@@ -151,7 +155,12 @@ def _parser() -> argparse.ArgumentParser:
         "--storage",
         help="SQLAlchemy URL of the study, for machines that share no disk (default: study.log in the folder)",
     )
-    parser.add_argument("--maximize", metavar="VARIANT", help="search: what is to be high, such as retain/4-gram")
+    parser.add_argument(
+        "--maximize",
+        metavar="VARIANT",
+        help="search: what is to be high, such as retain/4-gram or forget_nll; "
+        "--maximize=-VARIANT is to be low, such as -insert/16-gram/trained/damage",
+    )
     parser.add_argument(
         "--limit", action="append", default=[], metavar="VARIANT<=X", help="search: a bound, such as forget<=0.3"
     )

@@ -15,7 +15,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from lit_unlearn.commands.options.words import Words
-from lit_unlearn.commands.sweep.study import FitFailed, Fits, config_hashes, last_accuracies
+from lit_unlearn.commands.sweep.study import FitFailed, Fits, config_hashes, last_measured
 from lit_unlearn.errors import InputError
 
 HEARTBEAT = 20.0
@@ -75,7 +75,7 @@ def run_points(
                 _tell(study, trial, TrialState.FAIL)
                 raise
             else:
-                measured = last_accuracies(found)
+                measured = last_measured(found)
                 _tell(study, trial, TrialState.COMPLETE)
                 report(point, measured)
 

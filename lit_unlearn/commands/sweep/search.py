@@ -10,7 +10,7 @@ from optuna.study import MaxTrialsCallback
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from lit_unlearn.commands.sweep.options import Axis, Limit, point_name
-from lit_unlearn.commands.sweep.study import FitFailed, Fits, last_accuracies
+from lit_unlearn.commands.sweep.study import FitFailed, Fits, last_measured
 from lit_unlearn.errors import InputError
 
 Report = Callable[[str, Mapping[str, float]], None]
@@ -42,8 +42,9 @@ def search(
         folder: where the fits write.
         words: options that all fits share.
         axes: the values of each option.
-        maximize: the variant whose accuracy is to be high, such as `retain/4-gram`.
-        limits: bounds on the accuracy of other variants.
+        maximize: the variant whose accuracy is to be high, such as `retain/4-gram`, or another number of
+            `last_measured`; with a minus before its name it is to be low.
+        limits: bounds on the accuracy of other variants, or on such numbers.
         trials: how many.
         seeds: fits of each trial; accuracies are means over them.
         workers: trials at a time in this process.
@@ -60,10 +61,11 @@ def search(
         values = {option: axis.suggest(trial, option) for option, axis in axes.items()}
         name = f"{trial.number:04}-{point_name(values)}"
         found = [
-            last_accuracies(fits(folder / name / f"seed-{seed}", words, values | {"seed_everything": str(seed)}))
+            last_measured(fits(folder / name / f"seed-{seed}", words, values | {"seed_everything": str(seed)}))
             for seed in range(seeds)
         ]
-        for wanted in (maximize, *(limit.variant for limit in limits)):
+        high = maximize.removeprefix("-")
+        for wanted in (high, *(limit.variant for limit in limits)):
             if wanted not in found[0]:
                 raise InputError(f"sweep: nothing measured is called {wanted!r}; choose from {', '.join(found[0])}")
         means = {variant: statistics.fmean(one[variant] for one in found) for variant in found[0]}
@@ -71,7 +73,7 @@ def search(
         for limit in limits:
             trial.set_constraint(str(limit), limit.excess(means[limit.variant]))
         report(name, means)
-        return means[maximize]
+        return -means[high] if maximize.startswith("-") else means[high]
 
     enough = MaxTrialsCallback(trials, states=(TrialState.COMPLETE,))
     if len(_done(study)) < trials:

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Protocol
 
 import optuna
@@ -22,6 +23,7 @@ from lit_unlearn.commands.options.words import Words
 from lit_unlearn.commands.sweep.devices import on_one_device
 from lit_unlearn.commands.sweep.fit_process import FitProcess
 from lit_unlearn.errors import InputError
+from lit_unlearn.questions.excess import PREFIX
 from lit_unlearn.runs import layout
 
 _SHARED = "options of all fits"
@@ -113,7 +115,8 @@ class Fits:
             started: told the process.
 
         Returns:
-            Its results.json; empty where the config has no PerturbationRobustness.
+            Its results.json; empty where the config has neither PerturbationRobustness nor
+            LikelihoodRobustness.
 
         Raises:
             InputError: fit refused its options, or the folder holds what this sweep does not know.
@@ -194,10 +197,33 @@ class Fits:
                     child.terminate()
 
 
-def last_accuracies(results: Mapping[str, Any]) -> dict[str, float]:
-    """Accuracy by variant, 0 to 1, as the last evaluation of the trained weights found it."""
+def last_measured(results: Mapping[str, Any]) -> dict[str, float]:
+    """What the last evaluation of the trained weights found.
+
+    Accuracy by variant, 0 to 1; where LikelihoodRobustness counted, also excess and damage by kind of insertion, such
+    as `insert/16-gram/trained/excess`, and `forget_nll` and `retain_nll` of held-out rows, in nats.
+    """
     trained = [record for record in results.get("evaluations", []) if "interpolation" not in record]
-    return {name: row["accuracy"] for name, row in trained[-1]["measured"].items()} if trained else {}
+    if not trained:
+        return {}
+    last = trained[-1]
+    found = {name: row["accuracy"] for name, row in last["measured"].items()}
+    if PREFIX not in last:
+        return found
+    for name, row in last[PREFIX]["measured"].items():
+        found |= {f"{name}/{key}": row[key] for key in ("excess", "damage") if key in row}
+    return found | {f"{stream}_nll": fmean(rows["nll"]) for stream, rows in last.get("held_out", {}).items()}
+
+
+def shown(name: str, value: float) -> str:
+    """A measured number: an accuracy in percent, others in nats.
+
+    Example:
+        >>> shown("retain/4-gram", 0.814), shown("insert/word/trained/excess", 0.814)
+        ('81.4', '0.814')
+    """
+    nats = name.startswith(f"{PREFIX}/") or name.endswith("_nll")
+    return f"{value:.3f}" if nats else f"{100 * value:.1f}"
 
 
 def config_hashes(words: Words) -> list[str]:

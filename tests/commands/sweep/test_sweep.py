@@ -1,6 +1,7 @@
 """Sweeps over a stand-in for `fit`, which takes half a minute; one slow test runs the real thing."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -204,6 +205,20 @@ def test_an_unknown_objective_stops_the_search(fits: Fits, capsys: pytest.Captur
         main([*SEARCH[:-1], "retained", "--trials", "9"])
     assert "nothing measured is called 'retained'; choose from forget, retain" in capsys.readouterr().err
     assert len(fits.done) == 1
+
+
+def test_what_is_measured_without_questions() -> None:
+    insert = {"measured": {"insert/forget": {"nll": 4.0}, "insert/word/trained": {"excess": 0.5, "cost": 0.7}}}
+    held_out = {"forget": {"row": [0, 1], "nll": [4.0, 5.0]}, "retain": {"row": [0], "nll": [3.0]}}
+    last = {"measured": {}, "insert": insert, "held_out": held_out}
+    found = studies.last_measured({"evaluations": [{"measured": {}}, last, {**last, "interpolation": 0.5}]})
+    assert found == {"insert/word/trained/excess": 0.5, "forget_nll": 4.5, "retain_nll": 3.0}
+
+
+def test_a_search_can_look_for_what_is_low(fits: Fits, capsys: pytest.CaptureFixture[str]) -> None:
+    main([*SEARCH[:-2], "--maximize=-retain", "--limit", "forget>=0.3", "--trials", "12"])
+    found = float(re.findall(r"--model.noise_scale ([\d.]+), with retain", capsys.readouterr().out)[0])
+    assert 1 <= found < 2.5
 
 
 @pytest.mark.parametrize(
