@@ -7,6 +7,7 @@ from lit_unlearn.callbacks.last_checkpoint import LastCheckpoint
 from lit_unlearn.callbacks.likelihood_robustness import LikelihoodRobustness
 from lit_unlearn.callbacks.lm_eval import LMEvalHarness
 from lit_unlearn.callbacks.robustness import PerturbationRobustness
+from lit_unlearn.callbacks.stop_at_forgetting import StopAtForgetting
 
 __all__ = [
     "ExportPretrained",
@@ -16,4 +17,5 @@ __all__ = [
     "LastCheckpoint",
     "LikelihoodRobustness",
     "PerturbationRobustness",
+    "StopAtForgetting",
 ]

@@ -64,7 +64,7 @@ def _parser() -> CommandParser:
         "--out", type=Path, help="folder of the table, the figure and the config (default: runs/scale-TIME)"
     )
     parser.add_argument("--write", type=Path, help="file into which the config is written as well, such as mine.yaml")
-    parser.add_argument("--steps", type=int, default=120, help="steps of the run (default: 120)")
+    parser.add_argument("--steps", type=int, default=240, help="steps of a run at most (default: 240)")
     parser.add_argument("--layer", type=int, help="the steering layer (default: chosen by the states)")
     parser.add_argument(
         "--forget", type=float, default=1.2, help="nats per token that held-out forget rows lose (default: 1.2)"

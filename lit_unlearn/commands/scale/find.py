@@ -88,7 +88,8 @@ def find(words: Words, aim: Aim, *, layer: int | None = None) -> Found:
     states = _layer_states(config)
     if layer is not None and not 0 <= layer < len(states):
         raise InputError(f"scale.layer: there is no layer {layer}; the model has 0 to {len(states) - 1}")
-    settings = fitting(config.model, states, chosen_layer(states) if layer is None else layer, aim.steps)
+    layer = chosen_layer(states) if layer is None else layer
+    settings = fitting(config.model, states, layer, steps=aim.steps, rise=aim.forget)
     with _tried(words) as tried, tqdm(total=1 + aim.probes, desc="short trainings") as bar:
         ramp = tried(
             settings._replace(learning_rate=SMALLEST),
@@ -100,12 +101,12 @@ def find(words: Words, aim: Aim, *, layer: int | None = None) -> Found:
             ),
         )
         bar.update()
-        settings = settings._replace(learning_rate=_rounded(ramp.moved / aim.steps))
+        settings = settings._replace(learning_rate=_rounded(2 * ramp.moved / aim.steps))
         probes: list[Probe] = []
         all_settings: list[Settings] = []
         for _ in range(aim.probes):
             known = next(((one.forget.before, one.retain.before) for one in probes if one.forget and one.retain), None)
-            probes.append(tried(settings, aim.steps, Watch(before=known)))
+            probes.append(tried(settings, aim.steps, Watch(before=known), rise=aim.forget))
             all_settings.append(settings)
             bar.update()
             if reaches(probes[-1], aim):
@@ -145,7 +146,7 @@ def _tried(words: Words) -> Iterator[Any]:
     """A function that trains with some settings; what the trainings share is computed once."""
     with tempfile.TemporaryDirectory(prefix="lit-unlearn-scale-") as folder:
 
-        def tried(settings: Settings, steps: int, watch: Watch) -> Probe:
+        def tried(settings: Settings, steps: int, watch: Watch, *, rise: float | None = None) -> Probe:
             overlay = Path(folder) / "overlay.yaml"
             model: dict[str, Any] = {"whole_model": True}
             if not words.has("model.prefix_store") and "prefix_store" not in words.section("model"):
@@ -153,7 +154,7 @@ def _tried(words: Words) -> Iterator[Any]:
             options = settings.overlay()
             options["model"] |= model
             overlay.write_text(yaml.safe_dump(options))
-            return run(Words.read([*words.typed, "-c", str(overlay)], command="fit"), steps, watch)
+            return run(Words.read([*words.typed, "-c", str(overlay)], command="fit"), steps, watch, rise=rise)
 
         with _silent():
             yield tried

@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
+from lit_unlearn.callbacks import StopAtForgetting
 from lit_unlearn.commands.fit.config_cli import ConfigCLI
 from lit_unlearn.commands.options.words import Words
 from lit_unlearn.distributed.outside_step import outside_step
@@ -121,22 +122,24 @@ def fallen(losses: list[float]) -> float:
     return (losses[0] - sum(last) / len(last)) / abs(losses[0]) if losses[0] else 0.0
 
 
-def run(words: Words, steps: int, watch: Watch) -> Probe:
+def run(words: Words, steps: int, watch: Watch, *, rise: float | None = None) -> Probe:
     """Trains for some steps and looks.
 
     Args:
         words: options of `fit`, the settings among them.
         steps: at most.
         watch: new.
+        rise: nats per token by which held-out forget rows become less likely before it ends; None goes on.
 
     Raises:
         InputError: an option, the model or the data cannot be used.
     """
     began = time.perf_counter()
+    stop = [] if rise is None else [StopAtForgetting(rise, rows=ROWS)]
     config = ConfigCLI(
         words,
         max_steps=steps,
-        callbacks=[watch, DivergenceGuard(tells=False)],
+        callbacks=[*stop, watch, DivergenceGuard(tells=False)],
         limit_val_batches=0,
         num_sanity_val_steps=0,
         log_every_n_steps=0,

@@ -35,6 +35,8 @@ class Settings(NamedTuple):
     representations: bool = True
     """Whether a loss reads hidden states."""
     optimizer: str = "torch.optim.AdamW"
+    rise: float | None = None
+    """Nats per token that held-out forget rows lose before training ends; None trains all steps."""
 
     def slower(self, by: float) -> "Settings":
         """With the learning rate divided by a factor."""
@@ -59,19 +61,23 @@ class Settings(NamedTuple):
             model |= {"noise_scale": NOISE, "noise_unit": "rms"}
         model["retain_weight"] = self.retain_weight
         model["optimizer"] = {"class_path": self.optimizer, "init_args": {"lr": self.learning_rate}}
-        # Evaluated before and after.
-        steps = {"max_steps": self.steps, "check_val_every_n_epoch": None, "val_check_interval": self.steps}
-        return {"model": model, "trainer": steps}
+        # Evaluated before and after, where it stops.
+        trainer: dict[str, Any] = {"max_steps": self.steps, "check_val_every_n_epoch": None}
+        trainer |= {"val_check_interval": self.steps}
+        if self.rise is not None:
+            trainer["callbacks+"] = [{"class_path": "StopAtForgetting", "init_args": {"rise": self.rise}}]
+        return {"model": model, "trainer": trainer}
 
 
-def fitting(module: UnlearnModule, states: Sequence[LayerStates], layer: int, steps: int) -> Settings:
+def fitting(module: UnlearnModule, states: Sequence[LayerStates], layer: int, *, steps: int, rise: float) -> Settings:
     """Settings of which the learning rate is still to be found.
 
     Args:
         module: its losses and noise; its model is not loaded.
         states: of every layer of the model.
         layer: the steering layer.
-        steps: of the run.
+        steps: of the run, at most.
+        rise: nats per token that held-out forget rows are to lose.
     """
     representations = not (module.forget.needs_logits and module.retain.needs_logits)
     return Settings(
@@ -84,6 +90,7 @@ def fitting(module: UnlearnModule, states: Sequence[LayerStates], layer: int, st
         noise=module.noise_scale > 0,
         representations=representations,
         optimizer=_name(type(module._optimizer())),
+        rise=rise,
     )
 
 

@@ -78,7 +78,7 @@ def test_what_is_not_reached_is_said(
     ("words", "told"),
     [
         (["--data.holdout", "0"], r"scale: data.holdout: nothing is held out"),
-        (["--layer", "99"], r"scale.layer: there is no layer 99; the model has 0 to 9"),
+        (["--layer", "99"], r"scale.layer: there is no layer 99; the model has 0 to [0-9]"),
         (["--write", "mine.txt"], r"--write: mine.txt is no name of a config"),
         (["--steps", "0"], r"scale.steps: 0 cannot be; give 1 or more"),
     ],
