@@ -192,7 +192,7 @@ def test_two_processes_write_what_one_does(strategy: str, world: Path, tmp_path:
     init_args = {"prompts": FREE, "max_new_tokens": 5}
     asking = f"--trainer.callbacks+={json.dumps({'class_path': 'Generations', 'init_args': init_args})}"
     fit_by_command(world, tmp_path / "one", asking)
-    fit_by_command(world, tmp_path / "two", asking, "--trainer.devices=2", *STRATEGIES[strategy])
+    fit_by_command(world, tmp_path / "two", asking, *STRATEGIES[strategy], processes=2)
     one, two = written(tmp_path / "one"), written(tmp_path / "two")
     assert [steps(generation) for generation in two] == [[0, 6], [0, 6]]
     assert two == one
