@@ -36,7 +36,7 @@ def run_command(words: list[str], folder: Path, *, processes: int = 1) -> str:
     Raises:
         AssertionError: if one fails; with what they printed.
     """
-    log, port = folder / "log", str(free_port())
+    log, port = folder / "log", free_port()
     log.unlink(missing_ok=True)
     started = [
         forked().Process(target=_run, args=(words, folder, log, torchrun_variables(rank, processes, port)))
@@ -63,11 +63,11 @@ def torchrun_variables(rank: int, processes: int, port: str) -> dict[str, str]:
     return {name: str(value) for name, value in (ranks | launcher).items()}
 
 
-def free_port() -> int:
+def free_port() -> str:
     """A port of this machine that nobody uses."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+        return str(free.getsockname()[1])
 
 
 def _run(words: list[str], folder: Path, log: Path, variables: dict[str, str]) -> None:

@@ -112,7 +112,9 @@ def test_two_processes_resume_bit_for_bit(world: Path, tmp_path: Path, strategy:
     store = f"--model.prefix_store.folder={tmp_path / 'store'}"  # the resumed run finds its steps in it
     options = (store, *STRATEGIES[strategy])
     every = {"class_path": "ModelCheckpoint", "init_args": {"every_n_train_steps": 3, "save_top_k": -1}}
-    whole = load_file(fit(world, tmp_path / "whole", f"--trainer.callbacks+={json.dumps(every)}", *options, processes=2))
+    whole = load_file(
+        fit(world, tmp_path / "whole", f"--trainer.callbacks+={json.dumps(every)}", *options, processes=2)
+    )
     (checkpoint,) = (tmp_path / "whole" / "checkpoints").glob("*step=3.ckpt")
     resumed = load_file(fit(world, tmp_path / "resumed", f"--ckpt_path={checkpoint}", *options, processes=2))
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
