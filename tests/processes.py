@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import socket
-import sys
 from functools import cache
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext
@@ -44,12 +43,11 @@ def run_command(words: list[str], folder: Path, *, processes: int = 1) -> str:
     ]
     for process in started:
         process.start()
-    running = {process.sentinel: process for process in started}
-    while running:
-        for ended in wait(list(running)):
-            failed = running.pop(ended).exitcode  # type: ignore[index]
-            for other in running.values() if failed else ():  # they would wait for it
-                other.terminate()
+    while any(process.is_alive() for process in started):
+        wait([process.sentinel for process in started if process.is_alive()])
+        if any(process.exitcode for process in started):
+            for process in started:
+                process.kill()  # the others would wait for the one that failed
     assert not any(process.exitcode for process in started), log.read_text()
     return log.read_text()
 
@@ -75,10 +73,11 @@ def _run(words: list[str], folder: Path, log: Path, variables: dict[str, str]) -
     from lightning.fabric.utilities.rank_zero import rank_zero_only
 
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(descriptor, sys.__stdout__.fileno())
-    os.dup2(descriptor, sys.__stderr__.fileno())
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
     os.chdir(folder)
     os.environ |= variables
-    rank_zero_only.rank = int(variables.get("RANK", 0))  # Lightning reads it from the variables when it is imported
+    # Lightning reads it from the variables when it is imported.
+    vars(rank_zero_only)["rank"] = int(variables.get("RANK", 0))
     torch.set_num_threads(1)
     main(words)
