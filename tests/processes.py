@@ -21,13 +21,14 @@ def forked() -> ForkServerContext:
     return context
 
 
-def run_command(words: list[str], folder: Path, *, processes: int = 1) -> str:
+def run_command(words: list[str], folder: Path, *, processes: int = 1, **variables: str) -> str:
     """Runs a command, in several processes as torchrun begins them.
 
     Args:
         words: of the command, without its name.
         folder: the working directory; what the processes print is written into `log` in it.
         processes: how many, each on a CPU of this machine.
+        variables: of their environment.
 
     Returns:
         What the processes printed.
@@ -38,7 +39,7 @@ def run_command(words: list[str], folder: Path, *, processes: int = 1) -> str:
     log, port = folder / "log", free_port()
     log.unlink(missing_ok=True)
     started = [
-        forked().Process(target=_run, args=(words, folder, log, torchrun_variables(rank, processes, port)))
+        forked().Process(target=_run, args=(words, folder, log, torchrun_variables(rank, processes, port) | variables))
         for rank in range(processes)
     ]
     for process in started:
