@@ -12,7 +12,6 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 
 from lit_unlearn import Generations, InputError, PerturbationRobustness
 from lit_unlearn.callbacks import Interpolation
-from lit_unlearn.cli import main
 from lit_unlearn.questions.sets import EvaluationSource, PerturbationSource
 from lit_unlearn.running.decoding import decode
 from tests.fast import only
@@ -199,10 +198,9 @@ def test_two_processes_write_what_one_does(strategy: str, world: Path, tmp_path:
 
 
 @pytest.mark.slow
-def test_the_demo_forgets_what_it_shall_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    main(["fit", "-c", "demo.yaml", "--trainer.default_root_dir=run"])
-    for one in written(tmp_path / "run"):
+@pytest.mark.xdist_group("demo run")
+def test_the_demo_forgets_what_it_shall_and_nothing_else(demo_run: Path) -> None:
+    for one in written(demo_run):
         if one["set"] in ("forget", "retain"):
             before, after = (answer["text"].split()[0] == one["right"] for answer in one["answers"])
             assert (before, after) == (True, one["set"] == "retain")
