@@ -20,7 +20,6 @@ import lit_unlearn.losses
 import lit_unlearn.losses.no_loss
 import lit_unlearn.losses.retain  # noqa: F401  short class names in YAML are those of imported classes
 from lit_unlearn.callbacks import LastCheckpoint, LMEvalHarness, PerturbationRobustness
-from lit_unlearn.callbacks.kept_answers import KeptAnswers
 from lit_unlearn.commands.fit import resuming
 from lit_unlearn.commands.fit.checks import check_alone, check_numbers, check_weights_only
 from lit_unlearn.commands.fit.save_config import SaveConfig
@@ -184,6 +183,8 @@ class UnlearnCLI(LightningCLI):
         if options.enable_checkpointing is not False and not any(isinstance(one, LastCheckpoint) for one in callbacks):
             given["callbacks"] = [*callbacks, LastCheckpoint()]
         if self._keeps_answers:
+            from lit_unlearn.callbacks.kept_answers import KeptAnswers  # help would list it among the user's callbacks
+
             given["callbacks"] = [*given.get("callbacks", callbacks), KeptAnswers()]
         if not any(isinstance(one, CheckpointIO) for one in plugins):
             given["plugins"] = [*plugins, WholeCheckpointIO()]
