@@ -45,8 +45,9 @@ $(LOWER)/installed: pyproject.toml tests/lower-bounds.txt
 	$(LOWER)/bin/pip install --quiet --constraint tests/lower-bounds.txt --editable '.[dev,report,tune,lora]'
 	touch $@
 
+# What costly tests share is made once: they are in a group, whose tests run in one process.
 test-slow: $(INSTALLED)
-	$(BIN)/pytest -n 2 -m slow $(SLOWEST)
+	$(BIN)/pytest -n 2 --dist loadgroup -m slow $(SLOWEST)
 
 # Three seeds of each method, one process for each method and two at a time. One thread each: two processes of two
 # threads are far slower on two cores. Of two at once, both must succeed: `wait` alone would forgive the one in the

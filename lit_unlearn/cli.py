@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from lit_unlearn.commands.help_texts import help_text
 from lit_unlearn.commands.options import config_files, model_option
 from lit_unlearn.commands.options.words import Words, take_flag
 from lit_unlearn.errors import InputError, RunFailed
@@ -37,6 +38,26 @@ options:
   --version      show the version
   -h, --help     show this help; `lit-unlearn fit --help` lists all options of fit
 """
+
+_USAGES = {
+    "tasks-path": """\
+usage: lit-unlearn tasks-path
+
+Prints the folder of the harness tasks that come with the package: lm_eval --include_path $(lit-unlearn tasks-path) ...
+""",
+    "configs": """\
+usage: lit-unlearn configs [NAME]
+
+Lists the shipped configs and scripts with what each is for, or prints one: lit-unlearn configs rmu.yaml
+""",
+    "verify": """\
+usage: lit-unlearn verify FOLDER...
+
+Compares the files of finished runs and of exports with their SHA256SUMS. Exit status 1 if a file is missing, changed or
+not listed.
+""",
+}
+"""Of the commands that have no options."""
 
 BROKEN_PIPE = 141
 """The status of a command whose reader has gone, as a shell has it: 128 + SIGPIPE."""
@@ -105,6 +126,10 @@ def _run(words: list[str]) -> None:
         from importlib.metadata import version
 
         print(f"lit-unlearn {version('lit-unlearn')}")
+    elif words[0] in _USAGES and words[1:] in (["-h"], ["--help"]):
+        print(_USAGES[words[0]], end="")
+    elif (shown := help_text(words)) is not None:
+        print(shown, end="")
     elif words[0] in _COMMANDS:
         _COMMANDS[words[0]](words)
     else:

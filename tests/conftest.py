@@ -14,6 +14,7 @@ os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 import pytest
 import torch
 
+from tests.processes import run_command
 from tests.tiny_world import write_demo
 
 torch.set_num_threads(1)  # two processes of two threads each are far slower than one each on a small machine
@@ -32,6 +33,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("world")
     write_demo(folder, rows=60)
     return folder
+
+
+@pytest.fixture(scope="session")
+def demo_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `fit -c demo.yaml`; tests that take it are of the xdist group "demo run", which makes it once."""
+    folder = tmp_path_factory.mktemp("demo")
+    run_command(["fit", "-c", "demo.yaml", "--trainer.default_root_dir=run"], folder)
+    return folder / "run"
 
 
 @pytest.fixture(autouse=True)

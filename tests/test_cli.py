@@ -10,7 +10,7 @@ from lit_unlearn.commands.options import config_files
 from lit_unlearn.errors import InputError
 from tests.fast import only
 
-_HEAVY = ("torch", "torchmetrics", "lightning", "transformers", "datasets", "lm_eval", "jsonargparse")
+HEAVY = ("torch", "torchmetrics", "lightning", "transformers", "datasets", "lm_eval", "jsonargparse")
 
 
 def run_python(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -30,7 +30,7 @@ def test_light_commands_import_nothing_heavy(word: str, tmp_path: Path) -> None:
     code = f"import sys; from lit_unlearn.cli import main; main([{word!r}]); print(*sys.modules)"
     done = run_python(code, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert not set(_HEAVY) & set(done.stdout.splitlines()[-1].split())
+    assert not set(HEAVY) & set(done.stdout.splitlines()[-1].split())
 
 
 def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,7 @@
-"""Two processes train and export the same weights as one, with the command that a user would type."""
+"""Two processes train and export the same weights as one, with the command that a user would type.
+
+Lightning starts the second process where `fit_by_lightning` does, torchrun (or what does as it does) elsewhere.
+"""
 
 import json
 import os
@@ -10,6 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+
+from tests.processes import run_command
 
 STRATEGIES = {
     "ddp": ["--trainer.strategy=ddp"],
@@ -25,9 +30,10 @@ FSDP1 = {"fsdp1": ["--trainer.strategy.class_path=tests.distributed.fsdp1_on_cpu
 """Where what it shares with the others is not tested once more: processes take long to start."""
 
 
-def fit(world: Path, folder: Path, *options: str) -> Path:
+def options_of_a_fit(world: Path, folder: Path) -> list[str]:
     paths = {name: f"{name}: {{path: {world / name}.jsonl}}" for name in ("alchemy", "navigation", "gardening")}
-    sources = [
+    return [
+        *("fit", "-c", "local.yaml"),
         f"--model.pretrained={world / 'model'}",
         f"--data.forget={{{paths['alchemy']}, {paths['navigation']}}}",
         f"--data.retain={{{paths['gardening']}}}",
@@ -45,10 +51,19 @@ def fit(world: Path, folder: Path, *options: str) -> Path:
         "--trainer.val_check_interval=6",
         f"--trainer.default_root_dir={folder}",
     ]
-    command = [sys.executable, "-m", "lit_unlearn", "fit", "-c", "local.yaml", *sources, *options]
-    # Classes of these tests are importable there as well.
-    own = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
-    done = subprocess.run(command, cwd=folder.parent, env=own, capture_output=True, text=True, timeout=300)
+
+
+def fit(world: Path, folder: Path, *options: str, processes: int = 1) -> Path:
+    """The exported weights of a fit, in processes that have imported everything."""
+    devices = [f"--trainer.devices={processes}"]
+    run_command([*options_of_a_fit(world, folder), *devices, *options], folder.parent, processes=processes)
+    return folder / "export" / "model.safetensors"
+
+
+def fit_by_lightning(world: Path, folder: Path, *options: str) -> Path:
+    """The same of a fit in two processes, of which Lightning starts the second."""
+    command = [sys.executable, "-m", "lit_unlearn", *options_of_a_fit(world, folder), "--trainer.devices=2", *options]
+    done = subprocess.run(command, cwd=folder.parent, env=os.environ, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return folder / "export" / "model.safetensors"
 
@@ -64,7 +79,12 @@ def one_process(world: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 def test_two_processes_export_the_same_weights_as_one(
     world: Path, tmp_path: Path, one_process: dict[str, torch.Tensor], strategy: str
 ) -> None:
-    weights = load_file(fit(world, tmp_path / "run", "--trainer.devices=2", *(STRATEGIES | FSDP1)[strategy]))
+    options = (STRATEGIES | FSDP1)[strategy]
+    run = tmp_path / "run"
+    by_lightning = strategy == "ddp"
+    weights = load_file(
+        fit_by_lightning(world, run, *options) if by_lightning else fit(world, run, *options, processes=2)
+    )
     source = load_file(world / "model" / "model.safetensors")
     assert weights.keys() == one_process.keys()
     changed = [name for name, value in weights.items() if not torch.equal(value, source[name])]
@@ -79,10 +99,10 @@ def test_rows_that_cannot_be_shared_evenly_are_refused(world: Path, tmp_path: Pa
         fit(
             world,
             tmp_path / "run",
-            "--trainer.devices=2",
             "--trainer.strategy=ddp",
             "--data.batch_size=3",
             "--data.holdout=9",
+            processes=2,
         )
 
 
@@ -90,31 +110,24 @@ def test_rows_that_cannot_be_shared_evenly_are_refused(world: Path, tmp_path: Pa
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_two_processes_resume_bit_for_bit(world: Path, tmp_path: Path, strategy: str) -> None:
     store = f"--model.prefix_store.folder={tmp_path / 'store'}"  # the resumed run finds its steps in it
-    options = ("--trainer.devices=2", store, *STRATEGIES[strategy])
+    options = (store, *STRATEGIES[strategy])
     every = {"class_path": "ModelCheckpoint", "init_args": {"every_n_train_steps": 3, "save_top_k": -1}}
-    whole = load_file(fit(world, tmp_path / "whole", f"--trainer.callbacks+={json.dumps(every)}", *options))
+    whole = load_file(
+        fit(world, tmp_path / "whole", f"--trainer.callbacks+={json.dumps(every)}", *options, processes=2)
+    )
     (checkpoint,) = (tmp_path / "whole" / "checkpoints").glob("*step=3.ckpt")
-    resumed = load_file(fit(world, tmp_path / "resumed", f"--ckpt_path={checkpoint}", *options))
+    resumed = load_file(fit(world, tmp_path / "resumed", f"--ckpt_path={checkpoint}", *options, processes=2))
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
     with pytest.raises(AssertionError, match="ckpt_path: made with another model or other trained parameters"):
-        fit(world, tmp_path / "foreign", f"--ckpt_path={checkpoint}", "--model.layer=6", *options)
+        fit(world, tmp_path / "foreign", f"--ckpt_path={checkpoint}", "--model.layer=6", *options, processes=2)
 
 
 @pytest.mark.slow
 def test_the_shipped_overlay_trains_masters_over_bf16_weights_in_two_processes(world: Path, tmp_path: Path) -> None:
     precision = "--trainer.precision=bf16-mixed"
-    one = load_file(fit(world, tmp_path / "one", precision, "--trainer.max_steps=1", "--trainer.val_check_interval=1"))
-    two = load_file(
-        fit(
-            world,
-            tmp_path / "two",
-            precision,
-            "-c",
-            "trainer/fsdp2.yaml",
-            "--trainer.max_steps=1",
-            "--trainer.val_check_interval=1",
-        )
-    )
+    steps = ("--trainer.max_steps=1", "--trainer.val_check_interval=1")
+    one = load_file(fit(world, tmp_path / "one", precision, *steps))
+    two = load_file(fit_by_lightning(world, tmp_path / "two", precision, "-c", "trainer/fsdp2.yaml", *steps))
     source = load_file(world / "model" / "model.safetensors")
     for name, value in two.items():
         trained = "down_proj" in name and name.split(".")[2] in "567"
@@ -143,7 +156,7 @@ def test_losses_on_logits_train_two_processes_as_one(world: Path, tmp_path: Path
         "--data.batch_size=4",
     ]
     one = load_file(fit(world, tmp_path / "one", *losses))
-    two = load_file(fit(world, tmp_path / "two", "--trainer.devices=2", *losses, *STRATEGIES[strategy]))
+    two = load_file(fit(world, tmp_path / "two", *losses, *STRATEGIES[strategy], processes=2))
     source = load_file(world / "model" / "model.safetensors")
     changed = [name for name, value in one.items() if not torch.equal(value, source[name])]
     assert len(changed) == 1
@@ -169,7 +182,7 @@ def test_adapters_are_trained_and_merged_in_two_processes_as_in_one(
         "--model.retain=LogitKL",
     ]
     one = load_file(fit(world, tmp_path / "one", *options))
-    two = load_file(fit(world, tmp_path / "two", "--trainer.devices=2", *options, *(STRATEGIES | FSDP1)[strategy]))
+    two = load_file(fit(world, tmp_path / "two", *options, *(STRATEGIES | FSDP1)[strategy], processes=2))
     source = load_file(world / "model" / "model.safetensors")
     changed = [name for name, value in two.items() if not torch.equal(value, source[name].to(value.dtype))]
     assert changed == [f"model.layers.{index}.mlp.down_proj.weight" for index in (5, 6, 7)]

@@ -1,19 +1,18 @@
 """kill -9 at random moments of a real run, during writes too, and full disks: it goes on, bit for bit."""
 
-import multiprocessing
 import os
 import random
 import resource
 import signal
 import threading
 from collections.abc import Callable
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from tests.interrupting import STEPS, check_same, outcome, write_config
+from tests.processes import forked
 from tests.questions.test_sets import write_questions
 
 KILLS = 20
@@ -27,9 +26,8 @@ class Moment(NamedTuple):
     delay: float
 
 
-def _fit(words: list[str], log: str, datasets_cache: str, moment: Moment | None, largest: int | None) -> None:
+def _fit(words: list[str], log: str, moment: Moment | None, largest: int | None) -> None:
     """One command, in a process of its own, which has imported all there is."""
-    import datasets
     import torch
 
     from lit_unlearn.cli import main
@@ -39,7 +37,6 @@ def _fit(words: list[str], log: str, datasets_cache: str, moment: Moment | None,
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     torch.set_num_threads(1)
-    datasets.config.HF_DATASETS_CACHE = Path(datasets_cache)
     if moment is not None and moment.writing:
         os.fsync = _killing(os.fsync, moment)
     elif moment is not None:
@@ -65,19 +62,9 @@ def _killing(function: Callable[..., Any], moment: Moment) -> Callable[..., Any]
     return called
 
 
-@pytest.fixture(scope="module")
-def processes() -> ForkServerContext:
-    """Processes that begin with everything imported, which would take most of the time."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["lit_unlearn.commands.fit.cli", "tests.test_killed"])
-    return context
-
-
-def fit(
-    context: ForkServerContext, words: list[str], log: Path, moment: Moment | None = None, *, largest: int | None = None
-) -> int:
+def fit(words: list[str], log: Path, moment: Moment | None = None, *, largest: int | None = None) -> int:
     """The status of a command, negative if it was killed."""
-    process = context.Process(target=_fit, args=(words, str(log), os.environ["HF_DATASETS_CACHE"], moment, largest))
+    process = forked().Process(target=_fit, args=(words, str(log), moment, largest))
     process.start()
     process.join()
     assert process.exitcode is not None
@@ -85,22 +72,20 @@ def fit(
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_at_any_moment_goes_on_bit_for_bit(
-    world: Path, tmp_path: Path, processes: ForkServerContext
-) -> None:
+def test_a_run_that_is_killed_at_any_moment_goes_on_bit_for_bit(world: Path, tmp_path: Path) -> None:
     questions, log = write_questions(tmp_path / "retain.jsonl").path, tmp_path / "log"
     config = write_config(world, questions, tmp_path / "tiny.yaml", val_check_interval=STEPS // 2)
     words = ["fit", "-c", str(config), "--ckpt_path=last", "--trainer.default_root_dir"]
-    assert fit(processes, [*words, str(tmp_path / "whole")], log) == 0
+    assert fit([*words, str(tmp_path / "whole")], log) == 0
     whole, source, kills, writing, ended = outcome(tmp_path / "whole"), random.Random(0), 0, 0, 0
     while kills < KILLS:
         run = tmp_path / f"run{ended}"
         moment = Moment(source.randint(1, 25), kills % 2 == 0, source.uniform(0, 0.02))
-        if fit(processes, [*words, str(run)], log, moment) == -signal.SIGKILL:
+        if fit([*words, str(run)], log, moment) == -signal.SIGKILL:
             kills += 1
             writing += any(run.rglob(".*.partial"))
         if kills == KILLS:
-            assert fit(processes, [*words, str(run)], log) == 0
+            assert fit([*words, str(run)], log) == 0
         if (run / "SHA256SUMS").exists():
             check_same(run, whole)
             ended += 1
@@ -110,19 +95,17 @@ def test_a_run_that_is_killed_at_any_moment_goes_on_bit_for_bit(
 
 
 @pytest.mark.slow
-def test_a_run_whose_disk_is_full_goes_on_when_there_is_room(
-    world: Path, tmp_path: Path, processes: ForkServerContext
-) -> None:
+def test_a_run_whose_disk_is_full_goes_on_when_there_is_room(world: Path, tmp_path: Path) -> None:
     questions = write_questions(tmp_path / "retain.jsonl").path
     config = write_config(world, questions, tmp_path / "tiny.yaml", max_steps=10)
     words = ["fit", "-c", str(config), "--ckpt_path=last", "--trainer.default_root_dir"]
     whole, run, log = tmp_path / "whole", tmp_path / "run", tmp_path / "log"
-    assert fit(processes, [*words, str(whole)], log) == 0
+    assert fit([*words, str(whole)], log) == 0
     for largest, named, there in ((50_000, "last.ckpt", set()), (1_000_000, "export", {"last.ckpt"})):
-        assert fit(processes, [*words, str(run)], log, largest=largest) == 1
+        assert fit([*words, str(run)], log, largest=largest) == 1
         last = log.read_text().splitlines()[-1]
         assert last.startswith(f"lit-unlearn: error: {run / named} cannot be written (File too large); what was there")
         assert {"last.ckpt", "export"} & {path.name for path in run.iterdir()} == there
         assert not list(run.rglob(".*.partial"))
-    assert fit(processes, [*words, str(run)], log) == 0
+    assert fit([*words, str(run)], log) == 0
     check_same(run, outcome(whole))

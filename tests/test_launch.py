@@ -6,7 +6,6 @@ SLURM itself is not here: stand-ins for srun and scontrol give the processes its
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from torch.distributed.run import get_args_parser
 from lit_unlearn.cli import main
 from lit_unlearn.commands.options import config_files
 from tests.interrupting import check_same, outcome, write_config
+from tests.processes import free_port, run_command
 from tests.questions.test_sets import write_questions
 
 ROOT = Path(__file__).parents[1]
@@ -163,8 +163,8 @@ def test_a_job_that_slurm_interrupts_and_whose_process_is_killed_goes_on_bit_for
         done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=300)
         return done.returncode, done.stdout + done.stderr
 
-    status, said = job("whole")
-    assert status == 0, said
+    whole = ["--trainer.default_root_dir=whole", "--trainer.devices=2"]
+    run_command(["fit", "-c", str(config), *FSDP2, *whole], tmp_path, processes=2)
     status, said = job("run", interrupted=True)
     assert status == 128 + signal.SIGTERM, said
     assert "lit-unlearn: to go on (after step 5)" in said
@@ -182,10 +182,7 @@ def test_a_job_that_slurm_interrupts_and_whose_process_is_killed_goes_on_bit_for
 @pytest.mark.slow
 def test_a_run_of_torchrun_whose_process_is_killed_goes_on_bit_for_bit(config: Path, tmp_path: Path) -> None:
     def machines(run: str, *, interrupted: bool = False, restarts: int = 0) -> list[int]:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
-        given = {"HOST": "127.0.0.1", "PORT": port, "MACHINES": "2", "PROCESSES": "1", "RESTARTS": str(restarts)}
+        given = {"HOST": "127.0.0.1", "PORT": free_port(), "MACHINES": "2", "PROCESSES": "1", "RESTARTS": str(restarts)}
         command = ["bash", str(TORCHRUN), run, "-c", str(config), *DDP]
         second = {"INTERRUPT": "1"} if interrupted else {}
         started = [
@@ -193,7 +190,8 @@ def test_a_run_of_torchrun_whose_process_is_killed_goes_on_bit_for_bit(config: P
         ]
         return [process.wait(timeout=300) for process in started]
 
-    assert machines("whole") == [0, 0]
+    whole = ["--trainer.default_root_dir=whole", "--trainer.devices=2"]
+    run_command(["fit", "-c", str(config), *DDP, *whole], tmp_path, processes=2)
     assert all(machines("run", interrupted=True))  # SIGUSR1 is nobody's here: it kills the second process at step 5
     assert machines("run", interrupted=True, restarts=1) == [0, 0]  # once more, and it begins again by itself
     check_same(tmp_path / "run", outcome(tmp_path / "whole"))

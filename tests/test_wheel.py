@@ -1,10 +1,14 @@
+"""What the wheel holds is enough, with the packages that it asks for and without those of its extras."""
+
 import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 
@@ -31,21 +35,42 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(ROOT / name, source)
     run([sys.executable, "-m", "build", "--wheel", "--outdir", folder, source], folder)
     (wheel,) = folder.glob("*.whl")
-    run([sys.executable, "-m", "venv", folder / "venv"], folder)
-    pip: list[str | Path] = [
-        folder / "venv/bin/python",
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "-c",
-        ROOT / "constraints.txt",
-    ]
-    run([*pip, wheel], folder)
+    run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], folder)
+    (packages,) = folder.glob("venv/lib/python*/site-packages")
+    link_required(Requirement("lit-unlearn"), packages)
+    python = folder / "venv/bin/python"
+    run(
+        [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-index", "--no-deps", wheel],
+        folder,
+    )
     return folder / "venv/bin/lit-unlearn"
 
 
+def link_required(requirement: Requirement, packages: Path) -> None:
+    """Links what a package asks for from this environment into another one, and what that asks for."""
+    for line in distribution(requirement.name).requires or ():
+        wanted = Requirement(line)
+        if wanted.marker and not any(wanted.marker.evaluate({"extra": extra}) for extra in requirement.extras or {""}):
+            continue
+        try:
+            found = distribution(wanted.name)
+        except PackageNotFoundError:  # of another platform
+            continue
+        if link_files(found, packages) or wanted.extras:
+            link_required(wanted, packages)
+
+
+def link_files(found: Distribution, packages: Path) -> bool:
+    """Links the files and folders of a package; whether one was not there before."""
+    names = {path.parts[0] for path in found.files or () if path.parts[0] not in ("..", "__pycache__")}
+    new = {name for name in names if not (packages / name).exists()}
+    for name in new:
+        (packages / name).symlink_to(str(found.locate_file(name)))
+    return bool(new)
+
+
 @pytest.mark.slow
+@pytest.mark.xdist_group("wheel")
 def test_configs_come_with_the_wheel(installed: Path, tmp_path: Path) -> None:
     shown = run([installed, "configs"], tmp_path)
     names = {path.relative_to(ROOT / "configs").as_posix() for path in (ROOT / "configs").rglob("*.*")}
@@ -53,6 +78,7 @@ def test_configs_come_with_the_wheel(installed: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("wheel")
 def test_every_file_of_the_package_comes_with_the_wheel(installed: Path) -> None:
     (package,) = installed.parents[1].glob("lib/python*/site-packages/lit_unlearn")
     wanted = {path.relative_to(ROOT / "lit_unlearn") for path in (ROOT / "lit_unlearn").rglob("*") if path.is_file()}
@@ -61,17 +87,20 @@ def test_every_file_of_the_package_comes_with_the_wheel(installed: Path) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("wheel")
 def test_help_is_shown(installed: Path, tmp_path: Path) -> None:
     assert run([installed, "--help"], tmp_path).startswith("usage: lit-unlearn")
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("wheel")
 def test_the_demo_world_comes_with_the_wheel(installed: Path, tmp_path: Path) -> None:
     few = ["--data.questions=16", "--trainer.max_steps=2", "--trainer.val_check_interval=2"]
     assert "retain/4-gram/control" in run([installed, "fit", "-c", "demo.yaml", *few], tmp_path)
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("wheel")
 def test_a_config_is_found_by_name_and_runs(installed: Path, world: Path, tmp_path: Path) -> None:
     words = [
         f"--model.pretrained={world / 'model'}",

@@ -5,7 +5,6 @@ With NPO the several compute activations again in backward, and the one does not
 
 import json
 import os
-import socket
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,10 +33,11 @@ from lit_unlearn import (
 from lit_unlearn.distributed.sharding import gathered, gathered_parameter
 from lit_unlearn.questions.sets import EvaluationSource, PerturbationSource
 from tests.distributed.fsdp1_on_cpu import FSDP1Double, FSDP1OnCPU
+from tests.processes import free_port, torchrun_variables
 from tests.questions.test_sets import write_questions
 from tests.training import demo_data, demo_module, quiet_trainer
 
-STEPS, HALF = 10, 5
+STEPS, HALF = 6, 3
 METHODS = ("RMU", "AdaptiveRMU", "RSV", "NPO")
 STRATEGIES = ("ddp", "fsdp1", "fsdp2")
 TOLERANCE = {"cpu": 1e-9, "cuda": 1e-6}
@@ -111,7 +111,7 @@ def train(world: Path, folder: Path, method: str, place: Place = ONE, resumed: P
         "one": PerturbationSource(n=1, sets=["forget", "retain"]),
         "stem": PerturbationSource(n=1, position="stem", sets=["cloze"]),
     }
-    evaluation = EvaluationSource(questions, perturbations, max_tokens=64)
+    evaluation = EvaluationSource(questions, perturbations, max_tokens=128)
     trainer = quiet_trainer(
         folder,
         max_steps=STEPS,
@@ -133,16 +133,13 @@ def train(world: Path, folder: Path, method: str, place: Place = ONE, resumed: P
         torch.save({"losses": kept.losses, "gradients": kept.gradients, "weights": kept.weights}, folder / "kept.pt")
 
 
-def join(rank: int, processes: int, port: int) -> None:
+def join(rank: int, processes: int, port: str) -> None:
     """Makes this process one of several of a run."""
     torch.set_num_threads(1)
-    ranks = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0}
-    place = ranks | {"WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
-    launcher = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "tests"}
-    os.environ |= {name: str(value) for name, value in (place | launcher).items()}
+    os.environ |= torchrun_variables(rank, processes, port)
 
 
-def one_of_several(rank: int, processes: int, device: str, port: int, world: Path, folder: Path) -> None:
+def one_of_several(rank: int, processes: int, device: str, port: str, world: Path, folder: Path) -> None:
     """Every run of several processes with one copy of the model, in one of them."""
     join(rank, processes, port)
     for kind in STRATEGIES:
@@ -152,18 +149,12 @@ def one_of_several(rank: int, processes: int, device: str, port: int, world: Pat
         train(world, folder / f"{kind}-from-one", "RMU", where, folder / "one-RMU" / f"step={HALF}.ckpt")
 
 
-def one_of_four(rank: int, port: int, world: Path, folder: Path) -> None:
+def one_of_four(rank: int, port: str, world: Path, folder: Path) -> None:
     """Every run of four processes with two copies of the model, in one of them."""
     join(rank, 4, port)
     place = Place("hsdp", "cpu", 4, replicas=2)
     train(world, folder / "hsdp-NPO", "NPO", place)
     train(world, folder / "hsdp-from-one", "NPO", place, folder / "one-NPO" / f"step={HALF}.ckpt")
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @pytest.fixture(
@@ -201,12 +192,14 @@ def assert_same(one: Path, other: Path, device: str) -> None:
     assert answers == same
 
 
+@pytest.mark.xdist_group("world size")
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("kind", STRATEGIES)
 def test_two_processes_train_and_answer_as_one(runs: Path, device: str, kind: str, method: str) -> None:
     assert_same(runs / f"{kind}-{method}", runs / f"one-{method}", device)
 
 
+@pytest.mark.xdist_group("world size")
 @pytest.mark.parametrize(
     "name", [*(f"{kind}-from-one" for kind in STRATEGIES), *(f"one-from-{kind}" for kind in STRATEGIES)]
 )

@@ -43,6 +43,7 @@ def run(options: argparse.Namespace, batch_size: int | str, metadata: dict[str, 
     from lm_eval.utils import handle_non_serializable
 
     from lit_unlearn.harness import evaluation
+    from lit_unlearn.harness.kept_responses import KeptResponses
     from lit_unlearn.runs.atomic_files import write_whole
 
     source = ModelSource(options.model, revision=options.revision, trust_remote_code=options.trust_remote_code)
@@ -55,14 +56,24 @@ def run(options: argparse.Namespace, batch_size: int | str, metadata: dict[str, 
         num_fewshot=options.num_fewshot,
     )
     model = _load_model(source, options, batch_size)
+    kept = None if options.out is None else KeptResponses(options.out, model)
+    if kept:
+        print(f"{len(kept)} requests already answered, from {kept.path}")
     results = evaluation.evaluate(
-        model, tasks, limit=options.limit, num_fewshot=options.num_fewshot, log_samples=options.log_samples
+        model,
+        tasks,
+        limit=options.limit,
+        num_fewshot=options.num_fewshot,
+        log_samples=options.log_samples,
+        kept=None if kept is None else kept.cache,
     )
     if results is not None:
         print(evaluation.results_table(results))
         if options.out is not None:
             text = json.dumps(results, indent=2, default=handle_non_serializable, ensure_ascii=False)
             write_whole(options.out, text)
+            assert kept is not None
+            kept.remove()
             print(f"The results are in {options.out}")
 
 
@@ -77,7 +88,11 @@ def _parser() -> CommandParser:
         "--model", required=True, help="folder, of an adapter too, or hub name; `demo` is the embedded one"
     )
     parser.add_argument("--tasks", required=True, help="tasks, groups or patterns, with commas between them")
-    parser.add_argument("--out", type=Path, help="file for the results, JSON in the harness' format")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="file for the results, JSON in the harness' format; with it an interrupted command resumes",
+    )
     parser.add_argument("--log_samples", action="store_true", help="write every question with its answer as well")
     parser.add_argument("--limit", type=float, help="ask the first N questions of each task; below 1, that share")
     parser.add_argument("--num_fewshot", type=int, help="examples in each prompt (default: the task's)")

@@ -149,6 +149,7 @@ def evaluate(
     limit: float | None = None,
     num_fewshot: int | None = None,
     log_samples: bool = False,
+    kept: str | None = None,
 ) -> Results | None:
     """Asks a model; random numbers are seeded as the harness does, and afterwards as if nothing had been drawn.
 
@@ -158,6 +159,7 @@ def evaluate(
         limit: ask the first N questions of each task; below 1, that share of them. None asks all.
         num_fewshot: examples in each prompt; None leaves it to the task.
         log_samples: keep every question with its answer, under `samples`.
+        kept: where responses are kept, request by request, and not asked for again; None keeps none.
 
     Returns:
         The results in the harness' format; None in all processes but one.
@@ -172,7 +174,10 @@ def evaluate(
             limit=limit,
             num_fewshot=num_fewshot,
             log_samples=log_samples,
+            use_cache=kept,
         )
+    if results is not None:
+        results["config"]["use_cache"] = None  # the results are those of a run that has kept nothing
     return results
 
 

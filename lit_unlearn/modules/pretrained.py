@@ -1,7 +1,8 @@
 """What both LightningModules have in common: a causal language model, loaded as the strategy wants it."""
 
 from collections.abc import Callable
-from typing import Any, Self, TypedDict
+from functools import partial
+from typing import Any, Self, TypedDict, cast
 
 import lightning as L
 import torch
@@ -32,6 +33,7 @@ from lit_unlearn.questions.scores import (
     option_scores,
     text_scores,
 )
+from lit_unlearn.questions.stored_answers import StoredAnswers
 from lit_unlearn.running.partial_forward import run_layers
 
 
@@ -65,6 +67,8 @@ class PretrainedModule(L.LightningModule):
         self.replicas = replicas
         self.decoder_layers = decoder_layers
         self._precision = ""  # of the loaded model
+        self.stored_answers: StoredAnswers | None = None
+        """Where answers to questions are looked for before the model is asked."""
 
     @property
     def pretrained(self) -> str:
@@ -112,7 +116,24 @@ class PretrainedModule(L.LightningModule):
         return run()
 
     def answers(self, batch: Any) -> Evaluation:
-        """What the model answers to questions, asked for a letter or (cloze) for the likeliest text."""
+        """What the model answers to questions; what is kept of its answers is not asked again."""
+        ask = cast(Callable[[], Any], partial(self._ask, batch))
+        found = ask() if self.stored_answers is None else self.stored_answers.answers(batch, ask)
+        return cast(Evaluation, found)
+
+    def store_answers(self, folder: str) -> StoredAnswers:
+        """Keeps answers in a folder from now on, as long as the weights are as they are."""
+        several = self.trainer.world_size > 1
+        all_have = {"all_have": self._all_have} if several else {}
+        self.stored_answers = StoredAnswers(folder, self.updated, self._precision, **all_have)
+        return self.stored_answers
+
+    def _all_have(self, own: bool) -> bool:
+        """Whether something is true in all processes."""
+        return int(self.total(torch.tensor(int(own), device=self.device))) == self.trainer.world_size
+
+    def _ask(self, batch: Any) -> Evaluation:
+        """What the model answers, asked for a letter or (cloze) for the likeliest text."""
         if "option" in batch:
             return evaluate_options(option_scores(self.updated, self.layers, batch), batch)
         evaluation = evaluate_choices(choice_scores(self.updated, batch), batch)

@@ -4,10 +4,11 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, partial
-from typing import Any, Literal, NamedTuple, Self, cast
+from typing import Any, Literal, NamedTuple, Self
 
 import lightning as L
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
@@ -47,7 +48,6 @@ from lit_unlearn.modules.protocols import HasEvaluation, HasTopics, SaysNeedsLog
 from lit_unlearn.modules.units import Units, lengths, measure_units, warn_of_lengths
 from lit_unlearn.questions.scored_texts import Scored
 from lit_unlearn.questions.scores import Evaluation
-from lit_unlearn.questions.stored_answers import StoredAnswers
 from lit_unlearn.running import dropout
 from lit_unlearn.running.frozen import FrozenModel
 from lit_unlearn.running.hooks import Noise, Override
@@ -190,7 +190,6 @@ class UnlearnModule(PretrainedModule):
         self._forgotten: tuple[int, Forgotten | None] | None = None
         self._dropout: Sequence[Override] = ()
         self._measurements = Measurements()
-        self._base_answers: StoredAnswers | None = None
         check_training(trainable, lora, attention_dropout)
         check_streams(self.forget, self.retain)
         check_numbers(self)
@@ -373,17 +372,12 @@ class UnlearnModule(PretrainedModule):
         """Starts the clock of tokens per second; what callbacks do before is not training's."""
         self._measurements.throughput.restart()
 
-    def answers(self, batch: Any) -> Evaluation:
-        """What the model answers to questions; before training, what another run may have found it to answer."""
-        ask = cast(Callable[[], Any], partial(super().answers, batch))
-        found = ask() if self._base_answers is None else self._base_answers.answers(batch, ask)
-        return cast(Evaluation, found)
-
     def on_validation_start(self) -> None:
         """Before training, looks for the answers of other runs."""
-        self._base_answers = None
         if self.answer_store is not None and self.global_step == 0 and self.trainer.world_size == 1:
-            self._base_answers = StoredAnswers(self.answer_store, self.updated, self._precision)
+            self.store_answers(self.answer_store)
+        elif self.trainer.state.fn == TrainerFn.FITTING:
+            self.stored_answers = None
 
     def on_validation_end(self) -> None:
         """Time spent on evaluation is not training's."""

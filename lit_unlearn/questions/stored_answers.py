@@ -16,7 +16,9 @@ from transformers import PreTrainedModel
 
 from lit_unlearn.errors import InputError
 from lit_unlearn.running.fingerprints import arithmetic, digest, model_fingerprint, raw, tensors_of
+from lit_unlearn.runs.atomic_files import publish, synchronise
 
+SUFFIX = ".safetensors"
 _CODE = ("lit-unlearn", "transformers")  # torch's version is part of the arithmetic
 
 
@@ -25,19 +27,24 @@ class StoredAnswers:
 
     A file's name is a digest of all that decides the answers: weights, configuration, attention, precision, versions,
     device, and every tensor of the batch. So what another model's run left, or an older one's, is not taken for this
-    one's. One process only: several would have to agree on which of them run the model.
+    one's. A file is on disk before it has its name.
 
     Args:
         folder: made where it does not exist; it may be removed at any time.
-        model: all of it, on the device where it answers.
+        model: all of it, on the device where it answers; of a sharded one, what this process holds decides.
         precision: the Trainer's.
+        all_have: whether all processes have something, of which this one has it or not; where several answer together,
+            they must run the model together.
 
     Raises:
         InputError: the folder cannot be made.
     """
 
-    def __init__(self, folder: str, model: PreTrainedModel, precision: str) -> None:
+    def __init__(
+        self, folder: str, model: PreTrainedModel, precision: str, *, all_have: Callable[[bool], bool] = bool
+    ) -> None:
         self.folder = Path(folder)
+        self._all_have = all_have
         self._keeps = True
         own = model_fingerprint(model.config, tensors_of(model), precision)
         about = [own, arithmetic(model.device), *map(version, _CODE)]
@@ -57,13 +64,21 @@ class StoredAnswers:
         Raises:
             InputError: a file in the folder is damaged.
         """
-        path = self.folder / f"{digest([*self._decides, *_parts(batch)])}.safetensors"
+        path = self._path(batch)
         found = _read(path, next(_tensors(batch)).device)
-        if found is not None:
+        if self._all_have(found is not None):
+            assert found is not None
             return found
         answers = ask()
         self._keep(path, answers)
         return answers
+
+    def has(self, batch: Mapping[str, Any]) -> bool:
+        """Whether the answers to a batch are kept."""
+        return self._path(batch).is_file()
+
+    def _path(self, batch: Mapping[str, Any]) -> Path:
+        return self.folder / f"{digest([*self._decides, *_parts(batch)])}{SUFFIX}"
 
     def _keep(self, path: Path, answers: Mapping[str, Any]) -> None:
         """Writes a file, complete or not at all."""
@@ -72,7 +87,8 @@ class StoredAnswers:
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
             partial.write_bytes(save({name: value.cpu().contiguous() for name, value in answers.items()}))
-            os.replace(partial, path)
+            synchronise(partial)
+            publish(partial, path)
         except OSError as error:
             self._keeps = False
             warnings.warn(f"{path} cannot be written ({error.strerror}); further answers are not kept", stacklevel=1)

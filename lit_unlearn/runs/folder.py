@@ -1,9 +1,10 @@
 """Every run has a folder of its own, and a refused run leaves none."""
 
+import glob
 import itertools
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -17,10 +18,13 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from lit_unlearn.errors import InputError
 from lit_unlearn.runs import checksums, layout
-from lit_unlearn.runs.atomic_files import check_makable
+from lit_unlearn.runs.atomic_files import check_makable, remove, write_whole
 
 _VARIABLE = "LIT_UNLEARN_RUN_FOLDER"
 _WRITTEN_FIRST = {layout.CONFIG, layout.HYPERPARAMETERS, layout.RECORD}
+_OF_AN_EVALUATION = {*_WRITTEN_FIRST, layout.METRICS, layout.RESULTS, layout.GENERATIONS, layout.LM_EVAL}
+_OPTIONS = "options.yaml"
+"""Those of an evaluation, beside what it has answered."""
 _PATIENCE = 20.0
 """Seconds in which the processes of a killed run end, those that prepare its batches included."""
 
@@ -39,13 +43,17 @@ class RunFolder:
         self._again = False
         self._lock: FileLock | None = None
 
-    def claim(self, wanted: str | None, configs: list[str], *, again: bool = False) -> Path:
+    def claim(
+        self, wanted: str | None, configs: list[str], *, again: bool = False, evaluation: str | None = None
+    ) -> Path:
         """A new folder, the same in all processes of the run: the one wanted, else `runs/CONFIG-TIME`.
 
         Args:
             wanted: `trainer.default_root_dir`.
             configs: files of options; the first names the run.
             again: the one wanted may be that of a run with which this one goes on.
+            evaluation: the options of an evaluation, which resumes an interrupted one of the same options in its
+                folder, if there is one.
 
         Raises:
             InputError: the one wanted holds something already, another run is writing there, or it cannot be made.
@@ -55,11 +63,15 @@ class RunFolder:
             # Lightning starts this machine's other processes with the first one's environment; those that another
             # launcher starts write nothing of their own, so that their folder need not exist.
             return Path(os.environ.get(_VARIABLE, wanted or f"runs/{name}"))
-        if wanted:
-            self.path = self._make_wanted(Path(wanted), again=again)
-        else:
-            self.path = self._make_next(f"{name}-{datetime.now():%Y%m%d-%H%M%S}")
-        self._lock = _locked(self.path)
+        if not self._resumes_evaluation([Path(wanted)] if wanted else _runs(name), evaluation):
+            if wanted:
+                self.path = self._make_wanted(Path(wanted), again=again)
+            else:
+                self.path = self._make_next(f"{name}-{datetime.now():%Y%m%d-%H%M%S}")
+            self._lock = _locked(self.path)
+        assert self.path is not None
+        if evaluation is not None:
+            self._begin_evaluation(self.path, evaluation)
         os.environ[_VARIABLE] = str(self.path)
         return self.path
 
@@ -74,12 +86,38 @@ class RunFolder:
         os.environ.pop(_VARIABLE, None)  # what this process starts from now on is of other runs
         if self._lock is None:  # another run's folder
             return
+        if error is None or not self.holds_answers:
+            remove(self.path / layout.PARTIAL_ANSWERS)
         refused = isinstance(error, InputError | MisconfigurationException | OSError) and not self._again
         self._remove_worthless(_WRITTEN_FIRST if refused else set())
         if error is None and holds_something(self.path):
             checksums.write_checksums(self.path)
         _unlock(self._lock)
         self._remove_empty()
+
+    @property
+    def holds_answers(self) -> bool:
+        """Whether it holds answers of an evaluation that is not finished."""
+        return self.path is not None and any((self.path / layout.PARTIAL_ANSWERS).glob("*.safetensors"))
+
+    def _resumes_evaluation(self, folders: Iterable[Path], evaluation: str | None) -> bool:
+        """Claims the first of some folders that holds what an interrupted evaluation of these options has answered."""
+        for folder in folders if evaluation is not None else ():
+            options = folder / layout.PARTIAL_ANSWERS / _OPTIONS
+            if options.is_file() and options.read_text(encoding="utf-8") == evaluation:
+                with suppress(InputError):  # the same command runs there
+                    self._lock = _locked(folder)
+                    self.path, self._again = folder, True
+                    return True
+        return False
+
+    def _begin_evaluation(self, path: Path, options: str) -> None:
+        """Removes what an interrupted evaluation has written other than answers, and notes this one's options."""
+        for name in _OF_AN_EVALUATION if self._again else ():
+            (path / name).unlink(missing_ok=True)
+        answers = path / layout.PARTIAL_ANSWERS
+        answers.mkdir(exist_ok=True)
+        write_whole(answers / _OPTIONS, options)
 
     def _make_wanted(self, path: Path, *, again: bool) -> Path:
         check_makable(path, "trainer.default_root_dir")
@@ -132,6 +170,11 @@ def holds_something(folder: Path) -> bool:
         path.name != layout.LOCK and not (path.name.startswith(".") and path.suffix == ".partial")
         for path in folder.iterdir()
     )
+
+
+def _runs(name: str) -> list[Path]:
+    """The folders of earlier runs of a config, the newest first."""
+    return sorted(Path("runs").glob(f"{glob.escape(name)}-[0-9]*"), reverse=True)
 
 
 def _locked(folder: Path) -> FileLock:

@@ -27,6 +27,9 @@ CHECKSUMS = "SHA256SUMS"
 LOCK = ".lit-unlearn.lock"
 """Held by the run that writes into the folder; in no checksums, and without effect once that run has ended."""
 
+PARTIAL_ANSWERS = ".answers.partial"
+"""A folder of what an evaluation has answered so far; removed when it is finished."""
+
 STUDY = "study.log"
 """The points of a sweep, in the sweep's folder."""
 

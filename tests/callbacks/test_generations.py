@@ -12,7 +12,6 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 
 from lit_unlearn import Generations, InputError, PerturbationRobustness
 from lit_unlearn.callbacks import Interpolation
-from lit_unlearn.cli import main
 from lit_unlearn.questions.sets import EvaluationSource, PerturbationSource
 from lit_unlearn.running.decoding import decode
 from tests.fast import only
@@ -192,17 +191,16 @@ def test_two_processes_write_what_one_does(strategy: str, world: Path, tmp_path:
     init_args = {"prompts": FREE, "max_new_tokens": 5}
     asking = f"--trainer.callbacks+={json.dumps({'class_path': 'Generations', 'init_args': init_args})}"
     fit_by_command(world, tmp_path / "one", asking)
-    fit_by_command(world, tmp_path / "two", asking, "--trainer.devices=2", *STRATEGIES[strategy])
+    fit_by_command(world, tmp_path / "two", asking, *STRATEGIES[strategy], processes=2)
     one, two = written(tmp_path / "one"), written(tmp_path / "two")
     assert [steps(generation) for generation in two] == [[0, 6], [0, 6]]
     assert two == one
 
 
 @pytest.mark.slow
-def test_the_demo_forgets_what_it_shall_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    main(["fit", "-c", "demo.yaml", "--trainer.default_root_dir=run"])
-    for one in written(tmp_path / "run"):
+@pytest.mark.xdist_group("demo run")
+def test_the_demo_forgets_what_it_shall_and_nothing_else(demo_run: Path) -> None:
+    for one in written(demo_run):
         if one["set"] in ("forget", "retain"):
             before, after = (answer["text"].split()[0] == one["right"] for answer in one["answers"])
             assert (before, after) == (True, one["set"] == "retain")

@@ -157,7 +157,7 @@ def test_two_processes_find_what_one_does(world: Path, tmp_path: Path, strategy:
     }
     callback = f"--trainer.callbacks+={json.dumps({'class_path': 'LMEvalHarness', 'init_args': options})}"
     fit_by_command(world, tmp_path / "one", callback)
-    fit_by_command(world, tmp_path / "two", callback, "--trainer.devices=2", *(STRATEGIES | FSDP1)[strategy])
+    fit_by_command(world, tmp_path / "two", callback, *(STRATEGIES | FSDP1)[strategy], processes=2)
     one, two = written(tmp_path / "one"), written(tmp_path / "two")
     assert one["results"] == two["results"]
     assert one["earlier"] == two["earlier"]

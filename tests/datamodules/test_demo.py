@@ -70,10 +70,9 @@ def test_perturbations_are_options_of_the_command(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.slow
-def test_the_demo_shows_forgetting_and_fragility(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    main(["fit", "-c", "demo.yaml", "--trainer.default_root_dir=run"])
-    measured = json.loads(Path("run/results.json").read_text())["evaluations"][-1]["measured"]
+@pytest.mark.xdist_group("demo run")
+def test_the_demo_shows_forgetting_and_fragility(demo_run: Path) -> None:
+    measured = json.loads((demo_run / "results.json").read_text())["evaluations"][-1]["measured"]
     accuracy = {name: row["accuracy"] for name, row in measured.items()}
     assert accuracy["forget"] < 0.4
     assert accuracy["retain"] > 0.9

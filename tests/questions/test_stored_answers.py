@@ -92,7 +92,7 @@ def test_several_processes_ask_all_of_them(world: Path, tmp_path: Path, monkeypa
     module = demo_module(world, answer_store=str(tmp_path / "store"))
     module.trainer = quiet_trainer(tmp_path)
     module.on_validation_start()
-    assert module._base_answers is None
+    assert module.stored_answers is None
     assert not (tmp_path / "store").exists()
 
 

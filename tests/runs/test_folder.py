@@ -191,3 +191,47 @@ def test_a_folder_that_cannot_be_locked_is_written_with_a_warning(monkeypatch: p
     with pytest.warns(UserWarning, match=r"run cannot be locked \(Operation not supported\)"), RunFolder() as folder:
         (folder.claim("run", []) / "config.yaml").touch()
     assert Path("run", layout.CHECKSUMS).exists()
+
+
+def interrupted(wanted: str | None, *, answered: bool = True) -> Path:
+    """The folder of an evaluation with the options `a` that Ctrl-C has interrupted."""
+    folder = RunFolder()
+    path = folder.claim(wanted, ["ask.yaml"], evaluation="a")
+    (path / layout.CONFIG).touch()
+    if answered:
+        (path / layout.PARTIAL_ANSWERS / "0.safetensors").touch()
+    folder.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+    return path
+
+
+@pytest.mark.parametrize("wanted", [None, "run"])
+def test_an_interrupted_evaluation_resumes_in_its_folder(wanted: str | None) -> None:
+    path = interrupted(wanted)
+    with RunFolder() as folder:
+        assert folder.claim(wanted, ["ask.yaml"], evaluation="a") == path
+        assert folder.holds_answers
+        assert not (path / layout.CONFIG).exists()
+        (path / layout.RESULTS).touch()
+    assert {found.name for found in path.iterdir()} == {layout.RESULTS, layout.CHECKSUMS}
+    if wanted:
+        with pytest.raises(InputError, match="run holds something already"):
+            RunFolder().claim(wanted, ["ask.yaml"], evaluation="a")
+
+
+def test_an_evaluation_of_other_options_begins_another_run() -> None:
+    path = interrupted(None)
+    for evaluation in ("b", None):
+        assert RunFolder().claim(None, ["ask.yaml"], evaluation=evaluation) != path
+    assert (path / layout.CONFIG).exists()
+    assert RunFolder().claim(None, ["other.yaml"], evaluation="a") != path
+
+
+def test_an_evaluation_that_answered_nothing_leaves_no_answers() -> None:
+    assert not (interrupted(None, answered=False) / layout.PARTIAL_ANSWERS).exists()
+
+
+def test_the_same_evaluation_twice_at_a_time_has_two_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_folder, "_PATIENCE", 0.0)
+    path = interrupted(None)
+    with FileLock(path / layout.LOCK), RunFolder() as folder:
+        assert folder.claim(None, ["ask.yaml"], evaluation="a") != path

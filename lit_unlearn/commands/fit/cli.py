@@ -129,7 +129,8 @@ class UnlearnCLI(LightningCLI):
         if again:
             self._check_goes_on()
         wanted, configs = options.trainer.default_root_dir, [str(path) for path in options.config or []]
-        folder = self.folder.claim(wanted, configs, again=again)
+        evaluation = resuming.saved(self._parser(self.subcommand), options) if self._keeps_answers else None
+        folder = self.folder.claim(wanted, configs, again=again, evaluation=evaluation)
         if again:
             self._go_on(folder)
         kwargs |= self._defaults(folder)
@@ -141,6 +142,11 @@ class UnlearnCLI(LightningCLI):
             requeue.taken_from_lightning(trainer)  # there is nothing from which a job that is queued again goes on
         self.folder.began = lambda: trainer.global_step > 0
         return trainer
+
+    @property
+    def _keeps_answers(self) -> bool:
+        """Whether this is an evaluation whose answers are kept in its folder; a store of answers keeps them itself."""
+        return self.subcommand != "fit" and self.config[self.subcommand].model.get("answer_store") is None
 
     def _check_goes_on(self) -> None:
         if self.subcommand != "fit":
@@ -177,6 +183,10 @@ class UnlearnCLI(LightningCLI):
         callbacks, plugins = _listed(options.callbacks), _listed(options.plugins)
         if options.enable_checkpointing is not False and not any(isinstance(one, LastCheckpoint) for one in callbacks):
             given["callbacks"] = [*callbacks, LastCheckpoint()]
+        if self._keeps_answers:
+            from lit_unlearn.callbacks.kept_answers import KeptAnswers  # help would list it among the user's callbacks
+
+            given["callbacks"] = [*given.get("callbacks", callbacks), KeptAnswers()]
         if not any(isinstance(one, CheckpointIO) for one in plugins):
             given["plugins"] = [*plugins, WholeCheckpointIO()]
         return given

@@ -47,6 +47,9 @@ def run(words: Words, *, alone: bool = False) -> None:
 
 def _say_how_to_go_on(folder: RunFolder) -> None:
     """One line on standard error, where there is a run to go on with."""
+    if folder.holds_answers:
+        print(f"lit-unlearn: the same command resumes; what is answered is in {folder.path}", file=sys.stderr)
+        return
     if folder.path is None or not folder.began():
         return
     step = resuming.step(folder.path)

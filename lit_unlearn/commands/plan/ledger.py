@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -20,6 +21,7 @@ KEPT = "kept for backward"
 PASSING = "passing"
 PARTS = (WEIGHTS, TRAINED, COPIES, GRADIENTS, OPTIMIZER, KEPT, PASSING)
 """What memory is for; what is passing is not kept: batches, values between operations, what backward computes again."""
+_DEVICE = torch.ops.prim.device.default
 
 
 class Ledger(TorchDispatchMode):
@@ -38,6 +40,8 @@ class Ledger(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Runs the operation and accounts for what it returns."""
+        if func is _DEVICE:  # asked more often than all others, and returns no tensor
+            return func(*args)
         result = func(*args, **(kwargs or {}))
         self._read.update(_key(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor))
         for leaf in tree_leaves(result):

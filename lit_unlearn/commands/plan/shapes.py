@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 _aten = torch.ops.aten
+_DEVICE = torch.ops.prim.device.default
 
 
 class Shapes(FakeTensorMode):
@@ -19,6 +20,8 @@ class Shapes(FakeTensorMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Runs an operation on shapes; answers those whose result depends on values."""
+        if func is _DEVICE:  # asked more often than all others
+            return args[0].fake_device
         if func is _aten.nonzero.default:
             return args[0].new_zeros((args[0].numel(), args[0].dim()), dtype=torch.long)
         if func is _aten._local_scalar_dense.default:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -150,7 +151,7 @@ def test_a_process_that_is_killed_while_it_waits_is_replaced(sweep: Sweep) -> No
         sweep("seed-0", seed_everything="0")
         os.kill(sweep.processes[0], signal.SIGKILL)
         while not sweep.fits._idle[0].ended():
-            pass
+            time.sleep(0.05)
         sweep("seed-1", seed_everything="1")
     assert (sweep.folder / "seed-1" / "SHA256SUMS").is_file()
 
