@@ -1,6 +1,7 @@
 """What an export writes: each trained weight once, with all of its names, and what an adapter may have changed."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,9 +18,9 @@ from tests.training import demo_data, demo_module, quiet_trainer
 OUTPUTS = [f"model.layers.{layer}.mlp.down_proj.weight" for layer in (0, 1, 2)]
 
 
-def weights_of(source: Path, **options: object) -> list[ExportedWeight]:
+def weights_of(source: Path, **options: Any) -> list[ExportedWeight]:
     """Of a model that is loaded and not trained."""
-    module = UnlearnModule(str(source), RMU(6.5), RepresentationMSE(), layer=2, **options)  # type: ignore[arg-type]
+    module = UnlearnModule(str(source), RMU(6.5), RepresentationMSE(), layer=2, **options)
     module.adopt(load_model(module.model_source, torch.float32), "32-true")
     return exported_weights(module)
 
