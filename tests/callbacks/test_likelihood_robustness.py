@@ -13,7 +13,8 @@ from lit_unlearn import InputError, LikelihoodRobustness, PerturbationRobustness
 from lit_unlearn.callbacks import Interpolation
 from lit_unlearn.questions.scored_texts import Scored
 from tests.callbacks.test_robustness import EVERY, evaluation
-from tests.test_world_size import free_port, join
+from tests.processes import free_port
+from tests.test_world_size import join
 from tests.tiny_world import tokenizer
 from tests.training import Losses, demo_data, demo_module, quiet_trainer
 
@@ -161,7 +162,7 @@ def validate(world: Path, folder: Path, **place: Any) -> None:
     trainer.validate(QuestionModule(str(world / "model")), demo_data(world, holdout=16), verbose=False)
 
 
-def one_of_two(rank: int, port: int, world: Path, folder: Path) -> None:
+def one_of_two(rank: int, port: str, world: Path, folder: Path) -> None:
     join(rank, 2, port)
     validate(world, folder / "ddp", devices=2, strategy="ddp")
     fsdp2 = ModelParallelStrategy(2, tensor_parallel_size=1, save_distributed_checkpoint=False)
