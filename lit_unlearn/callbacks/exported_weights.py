@@ -49,6 +49,8 @@ def exported_weights(module: UnlearnModule) -> list[ExportedWeight]:
     trained = [] if adapted else list(module.frozen.originals())
     for name in trained:
         own = names[id(module.updated.get_parameter(name))]
+        if any(weight.names == own for weight in found):
+            continue  # tied: both of its modules have it
         before, after = partial(module.frozen.original, name), partial(gathered_parameter, module.updated, name)
         found.append(ExportedWeight(own, before, after, merged))
     known = {name for weight in found for name in weight.names} if merged else set()

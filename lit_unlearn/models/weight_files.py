@@ -58,8 +58,8 @@ class WeightFiles:
             InputError: the model has none, or they cannot be had.
         """
         fetched = partial(_fetched, source.pretrained, revision=source.revision, fetch=fetch)
-        needed = [CONFIG_NAME, *_weights(source.pretrained, fetched)]
-        paths = {name: _needed(source.pretrained, name, fetched) for name in needed}
+        paths = {CONFIG_NAME: _needed(source.pretrained, CONFIG_NAME, fetched)}
+        paths |= {name: _needed(source.pretrained, name, fetched) for name in _weights(source.pretrained, fetched)}
         generation = fetched(GENERATION_CONFIG_NAME)
         return cls(source.pretrained, paths if generation is None else {**paths, GENERATION_CONFIG_NAME: generation})
 
