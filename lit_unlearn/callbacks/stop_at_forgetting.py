@@ -35,7 +35,7 @@ class StopAtForgetting(L.Callback):
 
     needs_logits: ClassVar[bool] = True
 
-    def __init__(self, rise: float, *, every: int = 10, rows: int = 32) -> None:
+    def __init__(self, rise: float, *, every: int = 10, rows: int = 16) -> None:
         if not (math.isfinite(rise) and rise > 0):
             raise InputError(f"StopAtForgetting.rise: {rise} nats cannot be; give more than 0")
         for name, value in (("every", every), ("rows", rows)):

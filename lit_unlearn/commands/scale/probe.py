@@ -135,7 +135,7 @@ def run(words: Words, steps: int, watch: Watch, *, rise: float | None = None) ->
         InputError: an option, the model or the data cannot be used.
     """
     began = time.perf_counter()
-    stop = [] if rise is None else [StopAtForgetting(rise, rows=ROWS)]
+    stop = [] if rise is None else [StopAtForgetting(rise)]
     config = ConfigCLI(
         words,
         max_steps=steps,
