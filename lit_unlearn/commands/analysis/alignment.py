@@ -119,6 +119,11 @@ def _check(run: Run) -> None:
     loss = run.module.forget
     if loss.steering_vector(torch.tensor([0]), 4) is None:
         raise InputError(f"{run.path}: {type(loss).__name__} steers to no vector; give runs of RMU, AdaptiveRMU or RSV")
+    if run.module.state_unit != "absolute":
+        raise InputError(
+            f"{run.path}: model.state_unit: rms steers states in units of their dimensions, in which this analysis "
+            "does not read them; give runs with state_unit: absolute"
+        )
 
 
 def _of_model(run: Run, model: PreTrainedModel, rows: Streams, batch_size: int, name: str) -> Steered:

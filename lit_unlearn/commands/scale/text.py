@@ -73,9 +73,9 @@ def _choice(found: Found) -> Iterator[str]:
 
 def _probes(found: Found) -> list[str]:
     rows = [_row(probe, found) for probe in found.probes]
-    head = ["lr", "retain weight", "forget loss", "forget NLL", "retain NLL", "s", ""]
+    head = ["lr", "retain weight", "steps", "forget loss", "forget NLL", "retain NLL", "s", ""]
     asked = f"asked for: forget {found.aim.forget:+g}, retain {found.aim.retain:+g} at most"
-    title = f"Short trainings of {found.aim.steps} steps, NLL of held-out rows in nats per token ({asked})"
+    title = f"Short trainings of at most {found.aim.steps} steps, NLL of held-out rows in nats per token ({asked})"
     return ["", title, *aligned([head, *rows], numbers=True)]
 
 
@@ -85,6 +85,7 @@ def _row(probe: Probe, found: Found) -> list[str]:
     return [
         f"{probe.learning_rate:.2g}",
         f"{probe.retain_weight:g}",
+        str(len(probe.forget_loss)),
         f"{probe.forget_loss[0]:.3g} → {probe.forget_loss[-1]:.3g}",
         "" if forget is None else f"{forget.before:.2f} → {forget.after:.2f} ({forget.rise:+.2f})",
         "" if retain is None else f"{retain.before:.3f} → {retain.after:.3f} ({retain.rise:+.3f})",

@@ -34,6 +34,10 @@ def others(write_run: WriteRun, tmp_path_factory: pytest.TempPathFactory) -> dic
         ),
         (["maxlogit", "{method}", "--data.evaluation=null"], "method: there are no questions; give some"),
         (["alignment", "{npo}"], "npo: NPO steers to no vector; give runs of RMU, AdaptiveRMU or RSV"),
+        (
+            ["alignment", "{method}", "--model.state_unit=rms"],
+            "method: model.state_unit: rms steers states in units of",
+        ),
         (["streams", "{method}", "--rows=3"], "alchemy has 3 forget and 3 retain rows; 4 of each are needed"),
         (
             ["maxlogit", "{method}", "--model.layr=3"],
