@@ -36,7 +36,7 @@ def others(write_run: WriteRun, tmp_path_factory: pytest.TempPathFactory) -> dic
         (["alignment", "{npo}"], "npo: NPO steers to no vector; give runs of RMU, AdaptiveRMU or RSV"),
         (
             ["alignment", "{method}", "--model.state_unit=rms"],
-            "method: model.state_unit: rms steers states in units of",
+            "model.state_unit: rms steers states in units of",
         ),
         (["streams", "{method}", "--rows=3"], "alchemy has 3 forget and 3 retain rows; 4 of each are needed"),
         (
