@@ -173,7 +173,12 @@ def _sweep(words: list[str]) -> None:
 
 
 def _scale(words: list[str]) -> None:
-    from lit_unlearn.commands.scale import main as scale
+    try:
+        from lit_unlearn.commands.scale import main as scale
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "matplotlib":
+            raise
+        raise InputError("scale: matplotlib is not installed; pip install 'lit-unlearn[report]'") from error
 
     scale(words[1:])
 

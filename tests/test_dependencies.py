@@ -16,9 +16,9 @@ ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 PROJECT = tomllib.loads(TEXT)["project"]
 EXTRAS = {
-    "report": ("lit_unlearn/commands/report/", "lit_unlearn/commands/analysis/"),
+    "report": ("lit_unlearn/commands/report/", "lit_unlearn/commands/analysis/", "lit_unlearn/commands/scale/"),
     "tune": ("lit_unlearn/commands/sweep/",),
-    "lora": ("lit_unlearn/models/lora",),
+    "lora": ("lit_unlearn/models/lora", "lit_unlearn/models/adapter"),
 }
 """Where the packages of an extra may be imported."""
 

@@ -129,7 +129,7 @@ def test_every_command_config_and_target_that_is_typed_is_there(document: str) -
     typed = "\n".join([*blocks, *re.findall(r"`([^`\n]+)`", text)])
     for command in re.findall(r"(?:^|&& |\$\()lit-unlearn ([a-z][\w-]*)", typed, re.MULTILINE):
         assert f"\n  {command} " in USAGE, f"{document}: lit-unlearn {command}"
-    for config in re.findall(r"(?<=-c )(?!RUN|runs)[\w/-]+\.yaml", typed):
+    for config in re.findall(r"(?<=-c )(?!RUN|runs|mine)[\w/-]+\.yaml", typed):
         assert config in config_files.names(), f"{document}: -c {config}"
     (targets,) = re.findall(r"^\.PHONY: (.+)$", text_of("Makefile"), re.MULTILINE)
     for target in re.findall(r"^make ([a-z][\w-]*)", typed, re.MULTILINE):

@@ -7,6 +7,7 @@ from typing import Any
 import lightning as L
 import torch
 
+from lit_unlearn.callbacks.printing import print_lines
 from lit_unlearn.modules.pretrained import PretrainedModule
 from lit_unlearn.questions.stored_answers import SUFFIX, StoredAnswers
 from lit_unlearn.runs import layout
@@ -44,7 +45,7 @@ def _say(trainer: L.Trainer, module: PretrainedModule, store: StoredAnswers) -> 
         counts = module.total(torch.tensor([kept, every], device=module.device))
         kept, every = (int(count) for count in counts)
     if trainer.is_global_zero:
-        print(f"{kept} of {every} questions already answered, from {store.folder}")
+        print_lines(f"{kept} of {every} questions already answered, from {store.folder}")
 
 
 def _rows(batches: Iterable[Any]) -> int:

@@ -194,7 +194,11 @@ def test_options_that_cannot_be_used_are_refused(
 def test_results_that_are_none_are_refused(case: str, refused: Refused) -> None:
     Path("run").mkdir()
     write(Path("run/results.json"), "{" if RESULTS[case] is None else json.dumps(RESULTS[case]))
-    refused(["report", "run"], "report: run/results.json is not what PerturbationRobustness writes", "give folders")
+    refused(
+        ["report", "run"],
+        "report: run/results.json is not what PerturbationRobustness or LikelihoodRobustness writes",
+        "give folders",
+    )
 
 
 @pytest.mark.parametrize("case", BESIDE)

@@ -13,7 +13,7 @@ from lit_unlearn.commands.analysis import _ANALYSES
 from lit_unlearn.commands.help_texts import FOLDER, file_name, installed
 
 COMMANDS = [
-    *(["fit"], ["validate"], ["test"], ["plan"], ["forget-tokens"], ["report"], ["analyse"]),
+    *(["fit"], ["validate"], ["test"], ["plan"], ["forget-tokens"], ["scale"], ["report"], ["analyse"]),
     *(["analyse", name] for name in _ANALYSES),
 ]
 

@@ -40,6 +40,6 @@ def check_export(config: PlanCLI) -> Iterator[Check]:
             layout.stored(names[id(parameter)], parameter.detach())
     except InputError as error:
         found, _, remedy = str(error).partition("; ")
-        yield Check("export", "fails", found, remedy)
+        yield Check("weights written", "fails", found, remedy)
     else:
-        yield Check("export", "ok", "the model's files hold what is trained")
+        yield Check("weights written", "ok", "the model's files hold what is trained")

@@ -81,14 +81,11 @@ def test_without_the_extra_it_says_what_to_install(
 
 @pytest.mark.parametrize("name", ["streams", "maxlogit", "reject-probability"])
 def test_help_shows_the_paths(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(["analyse", name, "--help"])
-    assert stop.value.code == 0
+    main(["analyse", name, "--help"])
     assert "finished run" in capsys.readouterr().out
 
 
 def test_help_names_every_analysis(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["analyse", "--help"])
+    main(["analyse", "--help"])
     shown = capsys.readouterr().out
     assert all(name in shown for name in ("maxlogit", "output-variance", "reject-probability", "alignment", "streams"))
