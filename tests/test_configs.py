@@ -28,9 +28,10 @@ MODELS = ("model/mistral-7b.yaml", "model/llama-3-8b.yaml")
 STRATEGIES = ("trainer/ddp.yaml", "trainer/fsdp2.yaml")
 ON_GPUS = "trainer/fsdp.yaml"
 ON_FOUR = "trainer/hsdp.yaml"
+OWN = {"local.yaml": 7, "smollm2.yaml": 9, "gemma3.yaml": 5}
+"""Those for texts of one's own, with their steering layers."""
 RUNS = {
-    "local.yaml": ["local.yaml"],
-    **{name: [name] for name in (*RECIPES, *ON_LOGITS)},
+    **{name: [name] for name in (*OWN, *RECIPES, *ON_LOGITS)},
     **{name: ["rmu.yaml", name] for name in (*MODELS, *STRATEGIES, ON_GPUS, ON_FOUR, "lora.yaml", "mixing.yaml")},
 }
 """Every shipped config but the demo's, and the files with which it is used."""
@@ -110,12 +111,17 @@ def test_a_config_parses_and_is_complete(name: str, capsys: pytest.CaptureFixtur
     ),
 )
 def test_a_config_runs_and_exports(name: str, world: Path) -> None:
-    main(fit(RUNS[name], *small_world(world, wmdp=name != "local.yaml")))
+    main(fit(RUNS[name], *small_world(world, wmdp=name not in OWN)))
     (run,) = Path("runs").iterdir()
     assert run.name.startswith(Path(RUNS[name][0]).stem)
     assert len((run / "metrics.csv").read_text().splitlines()) >= 3
+    last = OWN.get(name, 7)
     attention = [f"self_attn.{letter}_proj" for letter in "koqv"] if name == "mixing.yaml" else []
-    trained = [f"model.layers.{index}.{part}.weight" for index in (5, 6, 7) for part in ("mlp.down_proj", *attention)]
+    trained = [
+        f"model.layers.{index}.{part}.weight"
+        for index in range(last - 2, last + 1)
+        for part in ("mlp.down_proj", *attention)
+    ]
     assert changed(run / "export", world / "model") == trained
 
 
