@@ -16,14 +16,14 @@ from lit_unlearn.commands.plan.check import Check
 from lit_unlearn.commands.plan.config import PlanCLI, devices
 from lit_unlearn.commands.plan.disk import Written, run_folder
 from lit_unlearn.commands.plan.export_check import check_export
+from lit_unlearn.commands.plan.processor import measured_rate, program_memory
 from lit_unlearn.commands.plan.strategies import Layout
-from lit_unlearn.commands.plan.table import unit
+from lit_unlearn.commands.plan.table import duration, unit
 from lit_unlearn.runs.atomic_files import existing
 from lit_unlearn.runs.folder import holds_something
 
-_SLOW = 1e12
-_CPU_RATE = 1e11
-"""Operations per second assumed of a processor."""
+_SLOW = 60.0
+"""Seconds of a batch from which on a processor is noted."""
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -38,7 +38,7 @@ def checks(config: PlanCLI, layout: Layout, files: Sequence[Written], flops: flo
     """
     on_gpu = runs_on_gpu(config)
     return [
-        *(_gpus(config, layout) if on_gpu else [*_processor(config, flops), _memory(layout)]),
+        *(_gpus(config, layout) if on_gpu else [*_processor(config, flops), _memory(layout, program_memory())]),
         *_disk(files),
         _folder(run_folder(config)),
         hub.check_model(config.model.model_source),
@@ -78,17 +78,27 @@ def _gpus(config: PlanCLI, layout: Layout) -> Iterator[Check]:
 def _processor(config: PlanCLI, flops: float) -> Iterator[Check]:
     if config.precision == "16-mixed":
         yield Check("precision", "fails", "16-mixed on a processor", "set trainer.precision to bf16-mixed or 32-true")
-    if flops < _SLOW:
-        yield Check("processor", "ok", "no GPU is used")
-    else:
-        found = f"no GPU is used: {flops / 1e12:.1f} TFLOP in a batch take about {flops / _CPU_RATE:.0f} s"
-        yield Check("processor", "note", found)
+    rate = measured_rate(config.precision)
+    seconds = flops / rate
+    whole = "" if config.batches is None else f", {duration(seconds * config.batches)} of training"
+    found = (
+        f"no GPU is used: {flops / 1e12:.2g} TFLOP in a batch take at least {seconds:.2g} s{whole}, at the "
+        f"{rate / 1e9:.0f} GFLOP/s of a matrix product here"
+    )
+    yield Check("processor", "note" if seconds > _SLOW else "ok", found)
 
 
-def _memory(layout: Layout) -> Check:
-    needed = layout.devices * layout.total
+def _memory(layout: Layout, program: int) -> Check:
+    """Whether the host's memory is enough.
+
+    Args:
+        layout: what each process takes of the model and the step.
+        program: bytes that each takes beside.
+    """
+    needed = layout.devices * (layout.total + program)
     fits = needed <= host_memory()
-    found = f"{_shown(host_memory())}, {_shown(needed)} needed"
+    beside = f", {_shown(layout.devices * program)} of it for Python and its packages" if program else ""
+    found = f"{_shown(host_memory())}, {_shown(needed)} needed{beside}"
     return Check("memory", "ok" if fits else "fails", found, "" if fits else "a machine with more, or fewer processes")
 
 

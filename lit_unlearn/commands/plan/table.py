@@ -60,7 +60,7 @@ def times(flops: float, batches: int | None, precision: str) -> list[str]:
     rows = []
     for gpu in GPUS:
         seconds = gpu.seconds(flops, precision)
-        run = "-" if seconds is None or batches is None else _duration(seconds * batches)
+        run = "-" if seconds is None or batches is None else duration(seconds * batches)
         rows.append((gpu.name, str(gpu.gigabytes), "-" if seconds is None else f"{seconds:.2g}", run))
     note = f"An estimate: {UTILISATION:.0%} of the data sheet's rate, every row at its longest."
     return [*_indented([("one GPU", "GB", "s per batch", "whole run"), *rows]), f"  {note}"]
@@ -85,11 +85,11 @@ def _sentence(check: Check) -> str:
     return f"{check.found}: {check.remedy}" if check.remedy else check.found
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Seconds as a reader says it.
 
     Example:
-        >>> _duration(50), _duration(1500), _duration(9000)
+        >>> duration(50), duration(1500), duration(9000)
         ('50 s', '25 min', '2.5 h')
     """
     if seconds < 120:

@@ -23,7 +23,7 @@ ALONE = Layout(ONE, 1, {"weights": 14 * GIB, "passing": GIB})
 
 def config(**trainer: Any) -> PlanCLI:
     options = {"accelerator": "auto", "devices": 1, "precision": "32-true"} | trainer
-    found = SimpleNamespace(trainer_options=SimpleNamespace(**options), precision=options["precision"])
+    found = SimpleNamespace(trainer_options=SimpleNamespace(**options), precision=options["precision"], batches=600)
     return cast(PlanCLI, found)
 
 
@@ -54,16 +54,27 @@ def test_without_a_gpu_only_a_run_that_asks_for_one_fails(monkeypatch: pytest.Mo
     assert not machine_checks.runs_on_gpu(config())
     (missing,) = machine_checks._gpus(config(accelerator="gpu"), ALONE)
     assert (missing.status, missing.remedy) == ("fails", "set trainer.accelerator to cpu")
+    monkeypatch.setattr(machine_checks, "measured_rate", lambda precision: 1e11)
     statuses = [check.status for check in machine_checks._processor(config(precision="16-mixed"), 1e13)]
     assert statuses == ["fails", "note"]
-    assert [check.status for check in machine_checks._processor(config(), 1e9)] == ["ok"]
+    (quick,) = machine_checks._processor(config(), 1e12)
+    assert quick.status == "ok"
+    assert "1 TFLOP in a batch take at least 10 s, 100 min of training, at the 100 GFLOP/s" in quick.found
 
 
 def test_without_gpus_the_memory_holds_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine_checks, "host_memory", lambda: 15 * GIB)
-    assert machine_checks._memory(ALONE).status == "ok"
-    two = machine_checks._memory(ALONE._replace(devices=2))
+    assert machine_checks._memory(ALONE, 0).status == "ok"
+    two = machine_checks._memory(ALONE._replace(devices=2), 0)
     assert (two.status, two.found) == ("fails", f"15.00 GiB, {2 * ALONE.total / GIB:.2f} GiB needed")
+
+
+def test_the_program_takes_memory_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine_checks, "host_memory", lambda: ALONE.total + GIB)
+    assert machine_checks._memory(ALONE, GIB).status == "ok"
+    short = machine_checks._memory(ALONE, GIB + 2**20)
+    assert short.status == "fails"
+    assert short.found.endswith("1.00 GiB of it for Python and its packages")
 
 
 def test_what_is_written_to_one_disk_counts_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
