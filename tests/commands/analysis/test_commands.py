@@ -2,6 +2,7 @@
 
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -81,11 +82,13 @@ def test_without_the_extra_it_says_what_to_install(
 
 @pytest.mark.parametrize("name", ["streams", "maxlogit", "reject-probability"])
 def test_help_shows_the_paths(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["analyse", name, "--help"])
+    with suppress(SystemExit):  # of the parser itself, where there is no text for the installed versions
+        main(["analyse", name, "--help"])
     assert "finished run" in capsys.readouterr().out
 
 
 def test_help_names_every_analysis(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["analyse", "--help"])
+    with suppress(SystemExit):
+        main(["analyse", "--help"])
     shown = capsys.readouterr().out
     assert all(name in shown for name in ("maxlogit", "output-variance", "reject-probability", "alignment", "streams"))
