@@ -33,6 +33,6 @@ def test_an_export_that_cannot_be_written_fails(
     with pytest.raises(SystemExit) as stop:
         main(["plan", "-c", "plan.yaml", "--model.trainable", r"['.*\.1\.mlp\.up_proj\.weight']"])
     assert stop.value.code == 1
-    assert "Here `fit` would fail: export." in capsys.readouterr().out
+    assert "Here `fit` would fail: weights written." in capsys.readouterr().out
     main(["plan", "-c", "plan.yaml", "--trainer.callbacks=[]"])
     assert "hold what is trained" not in capsys.readouterr().out
