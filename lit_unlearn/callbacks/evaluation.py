@@ -2,6 +2,7 @@
 
 import json
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -34,7 +35,7 @@ class Found(NamedTuple):
     """What is printed."""
 
 
-class EvaluationCallback(L.Callback):
+class EvaluationCallback(L.Callback, ABC):
     """Counts what `validation_step` returns before training, at every validation, and after.
 
     Several of them in one Trainer keep one record of each evaluation; the first of them holds the records, and the
@@ -125,10 +126,11 @@ class EvaluationCallback(L.Callback):
         """Goes on after the evaluations of the interrupted run."""
         self.evaluations = json.loads(state_dict["evaluations"])
 
+    @abstractmethod
     def _keep(self, outputs: Mapping[str, Any], batch: Any, dataloader_idx: int) -> None:
         """Takes what came out for a batch that is not of held-out pairs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _count(self, trainer: L.Trainer, evaluations: list[dict[str, Any]]) -> Found:
         """What came out of the evaluation, over all processes, each of which calls it.
 
@@ -136,7 +138,6 @@ class EvaluationCallback(L.Callback):
             trainer: of the run.
             evaluations: the records so far, the last that of this evaluation.
         """
-        raise NotImplementedError
 
     def _begin_record(self, trainer: L.Trainer) -> None:
         record = {"step": trainer.global_step, **self._condition, "measured": {}, "outcomes": {}}

@@ -1,18 +1,14 @@
 """Stop a training when enough is forgotten, so that runs of other seeds, repairs and methods forget as much."""
 
 import math
-from functools import partial
-from itertools import islice
 from typing import ClassVar
 
 import lightning as L
-import torch
 from lightning.fabric.utilities import rank_zero_info, rank_zero_warn
-from lightning.pytorch.utilities.seed import isolate_rng
 
-from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch
+from lit_unlearn.modules.held_out import held_out_pairs, mean_nll
 from lit_unlearn.modules.protocols import HasHoldout, datamodule_of
 from lit_unlearn.modules.unlearn import UnlearnModule
 
@@ -42,8 +38,9 @@ class StopAtForgetting(L.Callback):
             if value < 1:
                 raise InputError(f"StopAtForgetting.{name}: {value} cannot be; give 1 or more")
         self.rise, self.every, self.rows = rise, every, rows
+        self.before = self.after = 0.0
+        """Nats per token of the rows, before training and when it was last measured."""
         self._batches: list[Batch] = []
-        self._before = self._risen = 0.0
         self._measured = -1
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -61,37 +58,32 @@ class StopAtForgetting(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measures the model before training, also where a run resumes: the frozen one."""
         assert isinstance(pl_module, UnlearnModule)
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        with isolate_rng():
-            pairs = islice(data.val_dataloader()[0], -(-self.rows // data.batch_size))
-            self._batches = [pl_module.transfer_batch_to_device(pair["forget"], pl_module.device, 0) for pair in pairs]
+        self._batches = [pair["forget"] for pair in held_out_pairs(pl_module, self.rows)]
         with pl_module.frozen.running():
-            self._before = self._nll(pl_module)
-        self._measured, self._risen = trainer.global_step, self._nll(pl_module) - self._before
+            self.before = mean_nll(pl_module, self._batches)
+        self._measure(pl_module)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: object) -> None:
         """Measures, and stops the Trainer."""
         assert isinstance(pl_module, UnlearnModule)
         if trainer.global_step % self.every or trainer.global_step == self._measured:
             return
-        self._measured = trainer.global_step
-        self._risen = self._nll(pl_module) - self._before
-        pl_module.log("train/forget_nll_rise", self._risen)
-        if self._risen >= self.rise:
+        self._measure(pl_module)
+        pl_module.log("train/forget_nll_rise", self.after - self.before)
+        if self.after - self.before >= self.rise:
             trainer.should_stop = True
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Says whether it came so far."""
-        told = f"held-out forget rows lost {self._risen:.2f} of {self.rise:g} nats per token"
-        if self._risen >= self.rise:
+        assert isinstance(pl_module, UnlearnModule)
+        if trainer.global_step != self._measured:
+            self._measure(pl_module)
+        risen = self.after - self.before
+        told = f"held-out forget rows lost {risen:.2f} of {self.rise:g} nats per token"
+        if risen >= self.rise:
             rank_zero_info(f"Stopped after step {trainer.global_step}: {told}")
         else:
             rank_zero_warn(f"{told} when training ended; raise trainer.max_steps, or ask `lit-unlearn scale`")
 
-    @torch.no_grad()
-    def _nll(self, module: UnlearnModule) -> float:
-        """Nats per token, a mean over the rows of all processes."""
-        rows = [outside_step(module.trainer, partial(module.nll, batch)) for batch in self._batches]
-        found = torch.cat(rows).double()
-        total, count = module.total(torch.stack([found.sum(), torch.ones_like(found).sum()])).tolist()
-        return float(total / count)
+    def _measure(self, module: UnlearnModule) -> None:
+        self._measured, self.after = module.global_step, mean_nll(module, self._batches)

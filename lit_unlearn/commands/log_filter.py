@@ -34,6 +34,17 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
+def silent() -> Iterator[None]:
+    """No news at all, warnings and errors alone: what Lightning would say of a run where there is none."""
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+@contextmanager
 def _warnings_only(logger: logging.Logger) -> Iterator[None]:
     """Lightning's handlers write all to standard error; here they keep warnings and errors only."""
     levels = [(handler, handler.level) for handler in logger.handlers]

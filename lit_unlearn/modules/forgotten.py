@@ -17,6 +17,7 @@ from lit_unlearn.losses.no_loss import NoLoss
 from lit_unlearn.losses.relearning import Relearning
 from lit_unlearn.losses.retain import RepresentationMSE
 from lit_unlearn.models.first_layers import is_partial
+from lit_unlearn.modules.held_out import held_out_pairs
 from lit_unlearn.modules.protocols import HasHoldout, datamodule_of
 from lit_unlearn.running.pair import run_pair
 
@@ -88,7 +89,7 @@ def forgotten(module: "UnlearnModule") -> Forgotten | None:
     Args:
         module: in a Trainer, all processes of which must call it.
     """
-    looked = _looked_at(module.trainer, module)
+    looked = _looked_at(module)
     if looked is None:
         return None
     rows, pairs = looked
@@ -99,17 +100,17 @@ def forgotten(module: "UnlearnModule") -> Forgotten | None:
     return Forgotten(rows, *found)
 
 
-def _looked_at(trainer: L.Trainer, module: L.LightningModule) -> tuple[str, list[dict[str, Batch]]] | None:
+def _looked_at(module: "UnlearnModule") -> tuple[str, list[dict[str, Batch]]] | None:
     """The held-out pairs of batches, or without any those of the first steps; None without a DataModule."""
-    data = datamodule_of(trainer)
+    data = datamodule_of(module.trainer)
     if not isinstance(data, L.LightningDataModule):
         return None
     held_out = isinstance(data, HasHoldout) and data.holdout > 0
-
+    if held_out:
+        return "held-out rows", held_out_pairs(module)
     with isolate_rng():
-        pairs = data.val_dataloader()[0] if held_out else islice(data.train_dataloader(), BATCHES)
-        found = [module.transfer_batch_to_device(pair, module.device, 0) for pair in pairs]
-    return ("held-out rows" if held_out else "trained rows"), found
+        pairs = islice(data.train_dataloader(), BATCHES)
+        return "trained rows", [module.transfer_batch_to_device(pair, module.device, 0) for pair in pairs]
 
 
 def _before_and_after(module: "UnlearnModule", batch: Batch) -> BeforeAndAfter:

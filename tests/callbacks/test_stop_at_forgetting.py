@@ -57,7 +57,7 @@ def test_it_stops_where_held_out_rows_have_lost_enough(world: Path, tmp_path: Pa
         with module.frozen.running():
             before = torch.cat([module.nll(rows) for rows in batches]).mean()
     assert float(after - before) == pytest.approx(wanted, rel=1e-3)
-    assert stop._risen == pytest.approx(wanted, rel=1e-4)
+    assert stop.after - stop.before == pytest.approx(wanted, rel=1e-4)
 
 
 def test_without_rows_that_are_held_out_it_is_refused(world: Path, tmp_path: Path) -> None:

@@ -2,13 +2,11 @@
 
 import argparse
 import json
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lit_unlearn.commands.log_filter import quiet
+from lit_unlearn.commands.log_filter import quiet, silent
 from lit_unlearn.commands.options.command_parser import CommandParser
 from lit_unlearn.commands.options.words import Words
 from lit_unlearn.commands.plan import table
@@ -85,7 +83,7 @@ def main(words: Sequence[str]) -> None:
         raise InputError(f"--json: there is no folder {options.json.absolute().parent}; make it, or name another")
     if options.json is not None and options.json.is_dir():
         raise InputError(f"--json: {options.json} is a folder; give a file's name, such as {options.json}/plan.json")
-    with quiet(), _silent():
+    with quiet(), silent():
         found = plan(PlanCLI(Words.read(shared, command="fit")))
     print(found.text())
     if options.json is not None:
@@ -133,17 +131,6 @@ def _simulated(config: PlanCLI, rows: Sequence[StepRows]) -> tuple[ModelBytes, d
     foreach = str(config.trainer_options.accelerator) != "cpu"
     model, steps = simulate(config.model, rows, precision=config.precision, whole=whole, foreach=foreach)
     return model, {step.rows: step for step in steps}
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Lightning does not say what it would use: it is not the run."""
-    before = logging.root.manager.disable
-    logging.disable(logging.INFO)
-    try:
-        yield
-    finally:
-        logging.disable(before)
 
 
 def _title(config: PlanCLI, rows: StepRows, flops: float) -> str:

@@ -1,6 +1,5 @@
 """Finds the settings: a layer by its states, lengths in their units, learning rate and retain weight by trying."""
 
-import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from tqdm import tqdm
 from transformers.utils.logging import disable_progress_bar, enable_progress_bar
 
 from lit_unlearn.commands.fit.config_cli import ConfigCLI
+from lit_unlearn.commands.log_filter import silent
 from lit_unlearn.commands.options.words import Words
 from lit_unlearn.commands.scale.aim import Aim, following, reaches, worth
 from lit_unlearn.commands.scale.layers import LayerStates, candidates, chosen_layer, measure_layers
@@ -105,7 +105,7 @@ def find(words: Words, aim: Aim, *, layer: int | None = None) -> Found:
         probes: list[Probe] = []
         all_settings: list[Settings] = []
         for _ in range(aim.probes):
-            known = next(((one.forget.before, one.retain.before) for one in probes if one.forget and one.retain), None)
+            known = next((one.retain.before for one in probes if one.retain), None)
             probes.append(tried(settings, aim.steps, Watch(before=known), rise=aim.forget))
             all_settings.append(settings)
             bar.update()
@@ -156,21 +156,12 @@ def _tried(words: Words) -> Iterator[Any]:
             overlay.write_text(yaml.safe_dump(options))
             return run(Words.read([*words.typed, "-c", str(overlay)], command="fit"), steps, watch, rise=rise)
 
-        with _silent():
-            yield tried
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """What each training says of itself is left out."""
-    before = logging.root.manager.disable
-    logging.disable(logging.INFO)
-    disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.disable(before)
-        enable_progress_bar()
+        with silent():
+            disable_progress_bar()
+            try:
+                yield tried
+            finally:
+                enable_progress_bar()
 
 
 def _check(config: ConfigCLI) -> None:

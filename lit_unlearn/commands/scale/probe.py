@@ -1,27 +1,21 @@
 """Short trainings with some settings, looked at as they run."""
 
 import time
-from collections.abc import Iterator
-from functools import partial
-from itertools import islice
 from typing import Any, NamedTuple
 
 import lightning as L
 import torch
-from lightning.pytorch.utilities.seed import isolate_rng
-from torch import Tensor
 
 from lit_unlearn.callbacks import StopAtForgetting
 from lit_unlearn.commands.fit.config_cli import ConfigCLI
 from lit_unlearn.commands.options.words import Words
-from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.errors import Diverged
-from lit_unlearn.losses.contract import Batch
 from lit_unlearn.modules.divergence_guard import DivergenceGuard
+from lit_unlearn.modules.held_out import held_out_pairs, mean_nll
 from lit_unlearn.modules.unlearn import UnlearnModule
 
 ROWS = 32
-"""Rows of each stream whose likelihood is measured."""
+"""Retain rows whose likelihood is measured; that of forget rows is measured by `StopAtForgetting`, on its own."""
 
 
 class Likelihood(NamedTuple):
@@ -65,8 +59,8 @@ class Watch(L.Callback):
     Args:
         growth: factor of the learning rate from step to step; 1 leaves it to the run.
         stop_at: share of the first forget loss by which it has to fall for the training to end; None goes on.
-        measures: whether likelihoods are measured at the end.
-        before: likelihoods of forget and retain rows before training, where an earlier one has measured them.
+        measures: whether the likelihood of retain rows is measured at the end.
+        before: that before training, where an earlier one has measured it.
     """
 
     def __init__(
@@ -75,12 +69,12 @@ class Watch(L.Callback):
         growth: float = 1.0,
         stop_at: float | None = None,
         measures: bool = True,
-        before: tuple[float, float] | None = None,
+        before: float | None = None,
     ) -> None:
         self.growth, self.stop_at, self.measures, self.before = growth, stop_at, measures, before
         self.forget_loss: list[float] = []
         self.retain_loss: list[float] = []
-        self.likelihoods: tuple[Likelihood | None, Likelihood | None] = (None, None)
+        self.retain: Likelihood | None = None
         self.moved = self.largest = 0.0
 
     def on_train_batch_start(self, trainer: L.Trainer, *args: Any) -> None:
@@ -99,16 +93,14 @@ class Watch(L.Callback):
             trainer.should_stop = True
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Measures likelihoods."""
+        """Measures the likelihood of retain rows."""
         if self.measures:
             assert isinstance(pl_module, UnlearnModule)
-            pairs = list(_pairs(trainer, pl_module))
-            forget, retain = ([pair[name] for pair in pairs] for name in ("forget", "retain"))
+            rows = [pair["retain"] for pair in held_out_pairs(pl_module, ROWS)]
             if self.before is None:
                 with pl_module.frozen.running():
-                    self.before = _mean_nll(pl_module, forget), _mean_nll(pl_module, retain)
-            after = _mean_nll(pl_module, forget), _mean_nll(pl_module, retain)
-            self.likelihoods = Likelihood(self.before[0], after[0]), Likelihood(self.before[1], after[1])
+                    self.before = mean_nll(pl_module, rows)
+            self.retain = Likelihood(self.before, mean_nll(pl_module, rows))
 
 
 def fallen(losses: list[float]) -> float:
@@ -135,11 +127,11 @@ def run(words: Words, steps: int, watch: Watch, *, rise: float | None = None) ->
         InputError: an option, the model or the data cannot be used.
     """
     began = time.perf_counter()
-    stop = [] if rise is None else [StopAtForgetting(rise)]
+    stop = None if rise is None else StopAtForgetting(rise)
     config = ConfigCLI(
         words,
         max_steps=steps,
-        callbacks=[*stop, watch, DivergenceGuard(tells=False)],
+        callbacks=[*([stop] if stop else []), watch, DivergenceGuard(tells=False)],
         limit_val_batches=0,
         num_sanity_val_steps=0,
         log_every_n_steps=0,
@@ -155,21 +147,8 @@ def run(words: Words, steps: int, watch: Watch, *, rise: float | None = None) ->
         weight[0] if isinstance(weight, list) else weight,
         watch.forget_loss,
         watch.retain_loss,
-        *watch.likelihoods,
+        Likelihood(stop.before, stop.after) if stop and watch.retain else None,
+        watch.retain,
         time.perf_counter() - began,
         watch.moved,
     )
-
-
-def _pairs(trainer: L.Trainer, module: UnlearnModule) -> Iterator[dict[str, Batch]]:
-    """The first held-out pairs of batches."""
-    data = trainer.datamodule  # type: ignore[attr-defined]
-    with isolate_rng():
-        for pair in islice(data.val_dataloader()[0], -(-ROWS // data.batch_size)):
-            yield module.transfer_batch_to_device(pair, module.device, 0)
-
-
-@torch.no_grad()
-def _mean_nll(module: UnlearnModule, batches: list[Batch]) -> float:
-    rows: list[Tensor] = [outside_step(module.trainer, partial(module.nll, batch)) for batch in batches]
-    return float(torch.cat(rows).mean())
