@@ -117,9 +117,7 @@ class PretrainedModule(L.LightningModule):
 
     def answers(self, batch: Any) -> Evaluation:
         """What the model answers to questions; what is kept of its answers is not asked again."""
-        ask = cast(Callable[[], Any], partial(self._ask, batch))
-        found = ask() if self.stored_answers is None else self.stored_answers.answers(batch, ask)
-        return cast(Evaluation, found)
+        return cast(Evaluation, self._kept(batch, partial(self._ask, batch)))
 
     def store_answers(self, folder: str) -> StoredAnswers:
         """Keeps answers in a folder from now on, as long as the weights are as they are."""
@@ -127,6 +125,9 @@ class PretrainedModule(L.LightningModule):
         all_have = {"all_have": self._all_have} if several else {}
         self.stored_answers = StoredAnswers(folder, self.updated, self._precision, **all_have)
         return self.stored_answers
+
+    def _kept(self, batch: Any, ask: Callable[[], Any]) -> Any:
+        return ask() if self.stored_answers is None else self.stored_answers.answers(batch, ask)
 
     def _all_have(self, own: bool) -> bool:
         """Whether something is true in all processes."""
@@ -151,8 +152,8 @@ class PretrainedModule(L.LightningModule):
         )
 
     def scored(self, batch: Any) -> Scored:
-        """How likely the model finds each token of texts that are scored."""
-        return token_nll(self.updated, self.layers, batch)
+        """How likely the model finds each token of texts that are scored; what is kept of them is not scored again."""
+        return cast(Scored, self._kept(batch, partial(token_nll, self.updated, self.layers, batch)))
 
     def nll(self, batch: Batch) -> Tensor:
         """NLL of each row, `[batch]`: nats per token."""

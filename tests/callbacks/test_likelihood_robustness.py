@@ -11,7 +11,8 @@ from lightning.pytorch.strategies import ModelParallelStrategy
 
 from lit_unlearn import InputError, LikelihoodRobustness, PerturbationRobustness, QuestionModule
 from lit_unlearn.callbacks import Interpolation
-from lit_unlearn.questions.scored_texts import Scored
+from lit_unlearn.modules import pretrained
+from lit_unlearn.questions.scored_texts import Scored, token_nll
 from tests.callbacks.test_robustness import EVERY, evaluation
 from tests.processes import free_port
 from tests.test_world_size import join
@@ -62,6 +63,24 @@ def test_it_evaluates_before_and_after_training_and_in_between(
     printed = capsys.readouterr().out
     assert printed.count("16-gram/held-out") == 3
     assert "After 2 steps, interpolation 0.5" in printed
+
+
+def test_a_second_fit_scores_no_text_before_training(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored: dict[str, list[int]] = {"a": [], "b": []}
+    for name, steps in scored.items():
+        trainer = quiet_trainer(tmp_path / name, max_steps=2, callbacks=[counting()], **EVERY)
+
+        def spied(*asked: Any, trainer: L.Trainer = trainer, steps: list[int] = steps) -> Scored:
+            steps.append(trainer.global_step)
+            return token_nll(*asked)
+
+        monkeypatch.setattr(pretrained, "token_nll", spied)
+        trainer.fit(demo_module(world, answer_store=str(tmp_path / "store")), demo_data(world, holdout=16))
+    assert results(tmp_path / "a") == results(tmp_path / "b")
+    assert {*scored["a"]} == {0, 2}
+    assert {*scored["b"]} == {2}
 
 
 def test_counting_changes_no_loss(world: Path, tmp_path: Path) -> None:
