@@ -11,12 +11,10 @@ from typing import NamedTuple
 
 from benchmarks.study.fits import choosing, relearning, reported
 from benchmarks.study.mixing_settings import MIXING
+from benchmarks.study.running import run_missing, with_table
 from benchmarks.study.settings import METHODS, Setting
 from benchmarks.study.tables import picture, section
-from lit_unlearn.commands.options.words import Words
-from lit_unlearn.commands.sweep import Progress
-from lit_unlearn.commands.sweep.grid import Point, run_points
-from lit_unlearn.commands.sweep.study import open_study
+from lit_unlearn.commands.sweep.grid import Point
 from lit_unlearn.errors import InputError
 from lit_unlearn.runs.atomic_files import write_whole
 
@@ -55,13 +53,13 @@ def main(words: Sequence[str] | None = None) -> None:
     page = options.page or study.page
     wanted = _wanted(study, options.only)
     for setting in wanted:
-        _replaced(page.read_text(encoding="utf-8"), setting, "")  # refused before anything runs
+        with_table(page.read_text(encoding="utf-8"), setting.folder, setting.title, "")  # refused before anything runs
     _run(out, [choosing(setting) for setting in wanted], options.workers)
     _run(out, [point for setting in wanted for point in reported(setting, out)], options.workers)
     _run(out, [point for setting in wanted for point in relearning(setting, out)], options.workers)
     for setting in wanted:
         text = page.read_text(encoding="utf-8")  # hours later, maybe with other tables
-        write_whole(page, _replaced(text, setting, section(setting, out)))
+        write_whole(page, with_table(text, setting.folder, setting.title, section(setting, out)))
     if study.picture and len(wanted) == len(study.settings):
         write_whole(page.with_name(study.picture.name), picture(wanted, out))
     print(f"The tables of {page} are those of {out}")
@@ -75,36 +73,7 @@ def _wanted(study: Study, only: Sequence[str] | None) -> list[Setting]:
 
 
 def _run(folder: Path, wanted: Sequence[Point], workers: int) -> None:
-    """Runs the fits that are not done.
-
-    Raises:
-        SystemExit: some failed.
-    """
-    shared = ["--trainer.enable_progress_bar", "false"]
-    told = Progress(len(wanted))
-    failed = run_points(
-        open_study(folder, Words.read(shared, command="fit"), kind="a study on the demo world"),
-        folder,
-        shared,
-        wanted,
-        workers=workers,
-        report=lambda point, measured: told(point.folder, measured),
-    )
-    if failed:
-        raise SystemExit(f"{len(failed)} fits failed; see {folder / failed[0].folder}.log")
-
-
-def _replaced(page: str, setting: Setting, table: str) -> str:
-    """The page with another table of a setting.
-
-    Raises:
-        InputError: the page has no place for it.
-    """
-    begin, end = (f"<!-- {word}: {setting.folder} -->" for word in ("begin", "end"))
-    if begin not in page or end not in page:
-        raise InputError(f"--page: there is no place for {setting.title}; write {begin} and {end}, each on a line")
-    before, _, rest = page.partition(begin)
-    return f"{before}{begin}\n\n{table}\n{end}{rest.partition(end)[2]}"
+    run_missing(folder, [], wanted, kind="a study on the demo world", workers=workers)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.study import fits, results
+from benchmarks.study import fits, running
 from benchmarks.study.fits import choosing, chosen, relearning, reported
 from benchmarks.study.results import STUDIES, Study, main
 from benchmarks.study.settings import Setting
@@ -136,7 +136,7 @@ def test_what_has_been_relearnt_stands_below_by_step(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_whole_study_ends_with_its_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_all(tmp_path / "runs", MIXING.settings[1])
-    monkeypatch.setattr(results, "run_points", lambda *args, **options: [])
+    monkeypatch.setattr(running, "run_points", lambda *args, **options: [])
     monkeypatch.setitem(STUDIES, "mixing", MIXING._replace(settings=MIXING.settings[1:2]))
     page = tmp_path / "mixing.md"
     page.write_text(f"<!-- begin: {MIXING.settings[1].folder} -->\n<!-- end: {MIXING.settings[1].folder} -->\n")
@@ -171,7 +171,7 @@ def run_points(study: Any, folder: Path, words: Any, wanted: list[Point], **opti
 
 def test_the_table_of_a_setting_replaces_that_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     setting = MIXING.settings[-1]
-    monkeypatch.setattr(results, "run_points", run_points)
+    monkeypatch.setattr(running, "run_points", run_points)
     page = tmp_path / "mixing.md"
     page.write_text(f"before\n<!-- begin: {setting.folder} -->\nold\n<!-- end: {setting.folder} -->\nafter\n")
     main(["mixing", "--out", str(tmp_path / "runs"), "--page", str(page), "--only", setting.folder])
@@ -183,7 +183,7 @@ def test_the_table_of_a_setting_replaces_that_of_the_page(tmp_path: Path, monkey
 
 @pytest.mark.slow
 def test_the_tables_replace_those_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results, "run_points", run_points)
+    monkeypatch.setattr(running, "run_points", run_points)
     page = tmp_path / "results.md"
     page.write_text(f"before\n{places('old')}\nafter\n")
     main(["methods", "--out", str(tmp_path / "runs"), "--page", str(page), "--only", METHODS.settings[1].folder])
@@ -203,7 +203,7 @@ def places(text: str) -> str:
 
 
 def test_failed_fits_leave_the_page_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results, "run_points", lambda study, folder, words, wanted, **options: wanted[:2])
+    monkeypatch.setattr(running, "run_points", lambda study, folder, words, wanted, **options: wanted[:2])
     page = tmp_path / "results.md"
     page.write_text(places("as it was"))
     with pytest.raises(SystemExit, match=r"2 fits failed; see .*seed-5.log"):

@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import pytest
+
+from benchmarks.study import real_settings
+from benchmarks.study.real import main
+from benchmarks.study.real_settings import STUDIES, points
+from benchmarks.study.settings import Setting
+from lit_unlearn import InputError
+from lit_unlearn.commands.options import config_files
+from tests.tiny_world import write_demo
+
+PLACE = "<!-- begin: tiny-alchemy -->\n{}\n<!-- end: tiny-alchemy -->"
+
+
+@pytest.mark.parametrize("setting", STUDIES.values(), ids=STUDIES)
+def test_a_seed_is_compared_before_the_next_begins(setting: Setting) -> None:
+    wanted = [*points(setting, setting.rows, rise=1.2, scored=64)]
+    assert setting.options["config"] in config_files.names()
+    fits = len(setting.rows) + 1
+    assert len({point.folder for point in wanted}) == len(wanted) == setting.seeds * fits
+    seeds = [int(point.options["seed_everything"]) for point in wanted]
+    assert seeds == sorted(seeds)
+    assert 0 not in seeds  # it chose the settings
+    for point in wanted:
+        assert point.folder.endswith(f"/seed-{point.options['seed_everything']}")
+        assert "config" not in point.options
+
+
+def arguments(folder: Path, *more: str) -> list[str]:
+    streams = [f"--forget={folder / 'alchemy.jsonl'}", f"--retain={folder / 'gardening.jsonl'}", "--topic=alchemy"]
+    sizes = ["--holdout=40", "--seeds=2", "--rise=0.01", "--workers=1"]
+    where = [f"--out={folder / 'runs'}", f"--page={folder / 'page.md'}"]
+    return ["tiny", f"--pretrained={folder / 'model'}", *streams, *sizes, *where, *more]
+
+
+@pytest.mark.slow
+def test_the_page_shows_what_the_fits_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_demo(tmp_path)
+    small = {"config": "smollm2.yaml", "model.layer": "5", "trainer.precision": "32-true", "model.noise_scale": "0"}
+    rna = STUDIES["smollm2-rmu"].rows[0]
+    setting = Setting("RMU on a tiny model", "tiny", small | {"model.optimizer.lr": "0.01"}, (rna,), steps=12)
+    monkeypatch.setitem(STUDIES, "tiny", setting)
+    monkeypatch.setattr(real_settings, "EVERY", 2)
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{PLACE.format('old')}\nafter\n")
+    main(arguments(tmp_path))
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    names = [line.split(" | ")[0].removeprefix("| ") for line in text.splitlines() if line.startswith("| ")]
+    interpolated = [f"base + {share} · (unlearned − base)" for share in real_settings.SHARES]
+    for name in ("base", "RMU", rna.title, "stopped after 2 steps", *interpolated):
+        assert names.count(name) == names.count("base") > 0
+    assert "excess: 16-gram/trained" in text
+    assert "mean of 2 seeds" in text
+    assert (tmp_path / "tiny-alchemy.png").stat().st_size > 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("results.json")}
+    assert len(before) == 4
+    main(arguments(tmp_path))  # nothing runs again
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("results.json")} == before
+
+
+def test_a_row_that_there_is_not_and_a_page_without_a_place_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(STUDIES, "tiny", STUDIES["smollm2-rmu"]._replace(folder="tiny"))
+    (tmp_path / "page.md").write_text("nothing")
+    with pytest.raises(InputError, match=r"--only: there is no mixed; choose from rna-0\.6, mixing-16"):
+        main(arguments(tmp_path, "--only", "mixed"))
+    with pytest.raises(InputError, match=r"there is no place for RMU on SmolLM2-135M-Instruct, MLP outputs; topic: al"):
+        main(arguments(tmp_path))
+    assert not (tmp_path / "runs").exists()
