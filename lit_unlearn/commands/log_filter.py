@@ -1,13 +1,16 @@
 """What Lightning says of itself: news on standard output, and nothing that a user cannot act on."""
 
 import logging
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from lit_unlearn.runs.waiting import watched
+
 _LOGGERS = ("lightning.pytorch", "lightning.fabric")
 _ABOVE = "lightning"  # hears of them too where the caller has set up logging
-_ADVERTISED = ("litlogger", "litmodels")
+_OF_NO_USE = ("litlogger", "litmodels", "TPU available", "HPU available", "Skipping setting a default")
 _NOT_THE_USERS_CONCERN = (
     # The summary then counts sizes in 32 bits: it is about a table, not about the training.
     "Precision .* is not supported by the model summary",
@@ -31,6 +34,35 @@ def quiet() -> Iterator[None]:
         for name in _LOGGERS:
             stack.enter_context(_news_on_stdout(logging.getLogger(name)))
         yield
+
+
+@contextmanager
+def no_bars_in_files() -> Iterator[None]:
+    """Libraries show no progress bars where standard error is neither a terminal nor a notebook's, while this lasts."""
+    if watched(sys.stderr):
+        yield
+        return
+    import datasets
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from transformers.utils import logging as transformers
+
+    switches = [
+        (not datasets.are_progress_bars_disabled(), datasets.disable_progress_bars, datasets.enable_progress_bars),
+        (not are_progress_bars_disabled(), disable_progress_bars, enable_progress_bars),
+        (
+            transformers.is_progress_bar_enabled(),
+            transformers.disable_progress_bar,
+            transformers.enable_progress_bar,
+        ),
+    ]
+    shown = [(hide, show) for on, hide, show in switches if on]
+    for hide, _ in shown:
+        hide()
+    try:
+        yield
+    finally:
+        for _, show in shown:
+            show()
 
 
 @contextmanager
@@ -70,5 +102,5 @@ def _news_on_stdout(logger: logging.Logger) -> Iterator[None]:
 class _Print(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
-        if record.levelno < logging.WARNING and not any(name in message for name in _ADVERTISED):
+        if record.levelno < logging.WARNING and not any(name in message for name in _OF_NO_USE):
             print(message, flush=True)

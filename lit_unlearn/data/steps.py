@@ -81,6 +81,11 @@ class PairedSteps(Dataset[dict[str, Batch]]):
         needed += [(topics if self._paired else 1) * self._visits(rows) for rows in self.retain]
         return topics * -(-max(needed) // topics)
 
+    @property
+    def rows(self) -> int:
+        """Pairs of rows of this process in an epoch."""
+        return len(self) * (self.batch_size // self.share[1])
+
     def __getitem__(self, step: int) -> dict[str, Batch]:
         topic, visit = step % len(self.forget), step // len(self.forget)
         stream = topic if self._paired else 0

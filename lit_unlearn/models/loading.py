@@ -17,6 +17,7 @@ from lit_unlearn.models.adapter import check_adapter, merge
 from lit_unlearn.models.first_layers import FirstLayers
 from lit_unlearn.models.quantized import check_not_quantised
 from lit_unlearn.models.source import ModelSource
+from lit_unlearn.runs.waiting import announced
 
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
@@ -64,16 +65,17 @@ def load_model(source: ModelSource, dtype: torch.dtype, *, part: FirstLayers | N
     """
     loader = cast(Any, AutoModelForCausalLM) if part is None or source.adapter is not None else part
     try:
-        model, loaded = loader.from_pretrained(
-            source.pretrained,
-            revision=source.revision,
-            attn_implementation=source.attn_implementation,
-            trust_remote_code=source.trust_remote_code,
-            dtype=dtype,
-            use_safetensors=True,
-            ignore_mismatched_sizes=True,  # refused below, by name
-            output_loading_info=True,
-        )
+        with announced(f"loading {source.given}"):
+            model, loaded = loader.from_pretrained(
+                source.pretrained,
+                revision=source.revision,
+                attn_implementation=source.attn_implementation,
+                trust_remote_code=source.trust_remote_code,
+                dtype=dtype,
+                use_safetensors=True,
+                ignore_mismatched_sizes=True,  # refused below, by name
+                output_loading_info=True,
+            )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise _unloadable(source.pretrained, error, source.attn_implementation) from error
     _check_complete(source.pretrained, loaded)

@@ -13,7 +13,7 @@ from lit_unlearn.errors import InputError
 from lit_unlearn.questions.answer_key import LETTERS
 from lit_unlearn.questions.answer_texts import AnswerText, TextRows, collate_texts, encode_texts
 from lit_unlearn.questions.packing import Packed, alike, pack, packed_length
-from lit_unlearn.questions.shares import Size, batch_at, batches_each, fitting
+from lit_unlearn.questions.shares import Size, batch_at, batches_each, fitting, own_batches
 from lit_unlearn.questions.source import Question, prompt
 
 AnyBatch = TypeVar("AnyBatch")
@@ -123,6 +123,11 @@ class QueryBatches(Dataset[QueryBatch]):
     def __len__(self) -> int:
         """Batches of each process."""
         return batches_each(len(self._batches), self.share)
+
+    @property
+    def rows(self) -> int:
+        """Prompts of this process."""
+        return sum(len(part) for batch in own_batches(self._batches, self.share) for part in batch)
 
     def __getitem__(self, index: int) -> QueryBatch:
         found = batch_at(index, len(self._batches), self.share)

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.answer_texts import AnswerText, TextRows, collate_texts, encode_options
 from lit_unlearn.questions.packing import Packed, alike, pack
-from lit_unlearn.questions.shares import Size, batch_at, batches_each, fitting
+from lit_unlearn.questions.shares import Size, batch_at, batches_each, fitting, own_batches
 from lit_unlearn.questions.source import Question
 
 
@@ -98,6 +98,11 @@ class ClozeBatches(Dataset[ClozeBatch]):
     def __len__(self) -> int:
         """Batches of each process."""
         return batches_each(len(self._batches), self.share)
+
+    @property
+    def rows(self) -> int:
+        """Questions of this process, each variant counted."""
+        return sum(map(len, own_batches(self._batches, self.share)))
 
     def __getitem__(self, index: int) -> ClozeBatch:
         found = batch_at(index, len(self._batches), self.share)

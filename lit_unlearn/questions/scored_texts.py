@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.losses import functional
 from lit_unlearn.losses.contract import Batch
-from lit_unlearn.questions.shares import Size, batch_at, batches_each, fitting
+from lit_unlearn.questions.shares import Size, batch_at, batches_each, fitting, own_batches
 from lit_unlearn.running.partial_forward import run_layers
 
 
@@ -70,6 +70,11 @@ class ScoredBatches(Dataset[ScoredBatch]):
     def __len__(self) -> int:
         """Batches of each process."""
         return batches_each(len(self._batches), self.share)
+
+    @property
+    def rows(self) -> int:
+        """Texts of this process."""
+        return sum(map(len, own_batches(self._batches, self.share)))
 
     def __getitem__(self, index: int) -> ScoredBatch:
         found = batch_at(index, len(self._batches), self.share)

@@ -1,7 +1,7 @@
 """Which questions meet in a batch, and which batches each process gets: equally many."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from lit_unlearn.data.draws import Item
 
@@ -12,6 +12,15 @@ class Size(NamedTuple):
     rows: int
     longest: int
     """Tokens of the longest row."""
+
+
+@runtime_checkable
+class CountsRows(Protocol):
+    """Batches that say of how many rows they are."""
+
+    @property
+    def rows(self) -> int:
+        """Rows of this process that count: prompts, questions, texts or pairs."""
 
 
 def fitting(parts: Sequence[Item], max_tokens: int, *, size: Callable[[Item], Size]) -> list[list[Item]]:
@@ -50,6 +59,20 @@ def batches_each(count: int, share: tuple[int, int]) -> int:
         3
     """
     return -(-count // share[1])
+
+
+def own_batches(batches: Sequence[Item], share: tuple[int, int]) -> Sequence[Item]:
+    """The batches of one process, without those that only fill up.
+
+    Args:
+        batches: of all processes.
+        share: (rank, number of processes).
+
+    Example:
+        >>> own_batches("abcde", (1, 2))
+        'bd'
+    """
+    return batches[share[0] :: share[1]]
 
 
 def batch_at(index: int, count: int, share: tuple[int, int]) -> int | None:

@@ -1,10 +1,14 @@
 import logging
 import warnings
 
+import datasets
 import lightning  # noqa: F401  its loggers have their handlers from import
 import pytest
+import transformers.utils.logging
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled
 
-from lit_unlearn.commands.log_filter import quiet
+from lit_unlearn.commands import log_filter
+from lit_unlearn.commands.log_filter import no_bars_in_files, quiet
 
 _NEWS = logging.getLogger("lightning.pytorch.utilities.rank_zero")
 
@@ -18,6 +22,19 @@ def test_news_goes_to_standard_output(capsys: pytest.CaptureFixture[str]) -> Non
 def test_advertisements_go_nowhere(capsys: pytest.CaptureFixture[str]) -> None:
     with quiet():
         _NEWS.info("💡 Tip: For seamless cloud logging, try installing [litlogger](https://pypi.org) to enable it")
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "TPU available: False, using: 0 TPU cores",
+        "Trainer already configured with callbacks: [<class 'X'>]. Skipping setting a default `X` callback.",
+    ],
+)
+def test_what_says_nothing_goes_nowhere(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with quiet():
+        _NEWS.info(line)
     assert capsys.readouterr() == ("", "")
 
 
@@ -53,3 +70,22 @@ def test_handlers_are_as_before_afterwards() -> None:
     with quiet():
         assert handlers() != before
     assert handlers() == before
+
+
+def bars() -> list[bool]:
+    return [
+        not datasets.are_progress_bars_disabled(),
+        not are_progress_bars_disabled(),
+        transformers.utils.logging.is_progress_bar_enabled(),
+    ]
+
+
+def test_bars_of_libraries_are_for_who_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = bars()
+    with no_bars_in_files():  # tests capture what is printed
+        assert bars() == [False, False, False]
+    assert bars() == before
+    assert any(before)
+    monkeypatch.setattr(log_filter, "watched", lambda stream: True)
+    with no_bars_in_files():
+        assert bars() == before

@@ -54,6 +54,8 @@ def test_processes_share_every_query_once_in_equally_many_batches(world: int) ->
     assert len(batches) == world * len(shares[0])
     counted = [number for batch in batches for number in batch["number"][batch["valid"]].tolist()]
     assert sorted(counted) == list(range(9))
+    valid = [sum(int(batch["valid"].sum()) for batch in query_loader(share)) for share in shares]
+    assert [share.rows for share in shares] == valid
     assert all(len(batch["number"]) > 0 for batch in batches)  # a model can run on each
 
 

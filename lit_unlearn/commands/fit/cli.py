@@ -10,7 +10,7 @@ import lightning as L
 from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, ModelSummary, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.strategies import ModelParallelStrategy
 
@@ -21,6 +21,8 @@ import lit_unlearn.losses.no_loss
 import lit_unlearn.losses.retain  # noqa: F401  short class names in YAML are those of imported classes
 from lit_unlearn.callbacks import LastCheckpoint, LMEvalHarness
 from lit_unlearn.callbacks.evaluation import EvaluationCallback
+from lit_unlearn.callbacks.progress import RunProgress
+from lit_unlearn.callbacks.trained_parameters import TrainedParameters
 from lit_unlearn.commands.fit import resuming
 from lit_unlearn.commands.fit.checks import check_alone, check_numbers, check_weights_only
 from lit_unlearn.commands.fit.save_config import SaveConfig
@@ -183,6 +185,10 @@ class UnlearnCLI(LightningCLI):
         callbacks, plugins = _listed(options.callbacks), _listed(options.plugins)
         if options.enable_checkpointing is not False and not any(isinstance(one, LastCheckpoint) for one in callbacks):
             given["callbacks"] = [*callbacks, LastCheckpoint()]
+        if options.enable_progress_bar is not False and not any(isinstance(one, ProgressBar) for one in callbacks):
+            given["callbacks"] = [RunProgress(), *given.get("callbacks", callbacks)]
+        if options.enable_model_summary is not False and not any(isinstance(one, ModelSummary) for one in callbacks):
+            given["callbacks"] = [TrainedParameters(), *given.get("callbacks", callbacks)]
         if self._keeps_answers:
             from lit_unlearn.callbacks.kept_answers import KeptAnswers  # help would list it among the user's callbacks
 

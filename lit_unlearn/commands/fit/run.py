@@ -7,7 +7,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lit_unlearn.commands.fit import resuming
 from lit_unlearn.commands.fit.cli import UnlearnCLI
-from lit_unlearn.commands.log_filter import quiet
+from lit_unlearn.commands.log_filter import no_bars_in_files, quiet
 from lit_unlearn.commands.options.words import Words
 from lit_unlearn.errors import Diverged, InputError
 from lit_unlearn.runs.folder import RunFolder
@@ -27,7 +27,7 @@ def run(words: Words, *, alone: bool = False) -> None:
     """
     folder = RunFolder()
     try:
-        with quiet(), folder:
+        with quiet(), no_bars_in_files(), folder:
             UnlearnCLI(words, folder, alone=alone)
     except MisconfigurationException as error:
         raise InputError(f"trainer: {error}") from error

@@ -20,6 +20,7 @@ from lit_unlearn.commands.plan.strategies import Growth, Layout, layout, layouts
 from lit_unlearn.data.steps import check_share
 from lit_unlearn.errors import InputError
 from lit_unlearn.runs.atomic_files import write_whole
+from lit_unlearn.runs.waiting import announced
 
 
 class Plan(NamedTuple):
@@ -129,7 +130,8 @@ def _simulated(config: PlanCLI, rows: Sequence[StepRows]) -> tuple[ModelBytes, d
     callbacks = config.trainer_options.callbacks or []
     whole = config.model.needs_whole_model(config.datamodule, callbacks)
     foreach = str(config.trainer_options.accelerator) != "cpu"
-    model, steps = simulate(config.model, rows, precision=config.precision, whole=whole, foreach=foreach)
+    with announced("simulating a training step"):
+        model, steps = simulate(config.model, rows, precision=config.precision, whole=whole, foreach=foreach)
     return model, {step.rows: step for step in steps}
 
 
