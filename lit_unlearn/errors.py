@@ -1,11 +1,16 @@
-"""The exceptions for what a user can mend."""
+"""The exceptions for what a user can fix."""
 
 
 class InputError(ValueError):
     """Something the user gave cannot be used.
 
-    The message names the value, what was expected and the remedy; the command line prints it as one line.
+    The message names the value, what was expected and the remedy; the command line prints it as one line, and so does a
+    notebook, without the calls that led there.
     """
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 class RunFailed(InputError):

@@ -19,6 +19,7 @@ from lit_unlearn.modules.hyperparameters import hyperparameters_of
 from lit_unlearn.questions import outcomes
 from lit_unlearn.questions.outcomes import HeldOut
 from lit_unlearn.runs import layout
+from lit_unlearn.runs.shown import Shown
 
 _PACKAGES = ("lit-unlearn", "torch", "lightning", "transformers", "datasets")
 _Part = TypeVar("_Part")
@@ -35,7 +36,7 @@ class Found(NamedTuple):
     """What is printed."""
 
 
-class EvaluationCallback(L.Callback, ABC):
+class EvaluationCallback(Shown, L.Callback, ABC):
     """Counts what `validation_step` returns before training, at every validation, and after.
 
     Several of them in one Trainer keep one record of each evaluation; the first of them holds the records, and the

@@ -21,9 +21,10 @@ from lit_unlearn.modules.unlearn import UnlearnModule
 from lit_unlearn.runs import checksums, layout
 from lit_unlearn.runs.atomic_files import appearing_whole, check_makable, existing
 from lit_unlearn.runs.credentials import masked
+from lit_unlearn.runs.shown import Shown
 
 
-class ExportPretrained(L.Callback):
+class ExportPretrained(Shown, L.Callback):
     """Writes the updated model when training ends, for `AutoModelForCausalLM.from_pretrained` and lm-eval's `hf` model.
 
     The folder holds copies of the model's own files (safetensors, configuration, generation configuration) in which the

@@ -22,6 +22,7 @@ from lit_unlearn.questions.sets import Variant
 from lit_unlearn.questions.source import Question
 from lit_unlearn.running.decoding import decode
 from lit_unlearn.runs import layout
+from lit_unlearn.runs.shown import Shown
 
 
 @runtime_checkable
@@ -33,7 +34,7 @@ class HasAskedQuestions(Protocol):
         """The questions of every evaluation set, as they are and perturbed."""
 
 
-class Generations(L.Callback):
+class Generations(Shown, L.Callback):
     """Shows what the model answers to a few prompts before training, at every validation, and after training.
 
     The prompts are some questions of each set of the DataModule (`data.evaluation`), without their options, so that the

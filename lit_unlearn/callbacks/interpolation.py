@@ -11,9 +11,10 @@ from lit_unlearn.callbacks.evaluation import evaluating
 from lit_unlearn.distributed.sharding import named_parameters
 from lit_unlearn.errors import InputError
 from lit_unlearn.modules.unlearn import UnlearnModule
+from lit_unlearn.runs.shown import Shown
 
 
-class Interpolation(L.Callback):
+class Interpolation(Shown, L.Callback):
     """After training, evaluates base + t · (unlearned - base) for some t: a control that any defence has to beat.
 
     PerturbationRobustness and LikelihoodRobustness print and write what comes out, each record of `results.json` with

@@ -1,6 +1,7 @@
 """What forget text in retain rows costs, by the likelihood of what follows: no questions are needed."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Protocol, runtime_checkable
 
 import lightning as L
@@ -73,6 +74,9 @@ class LikelihoodRobustness(EvaluationCallback):
             )
         self._plan = data.insert(self.insertions)
         super().setup(trainer, pl_module, stage)
+
+    def _arguments(self) -> Mapping[str, Any]:
+        return asdict(self.insertions)
 
     def _keep(self, outputs: Mapping[str, Any], batch: Any, dataloader_idx: int) -> None:
         if "token_nll" in outputs:

@@ -16,11 +16,12 @@ from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.runs import layout
+from lit_unlearn.runs.shown import Shown
 
 Time = Literal["start", "validation", "end"]
 
 
-class LMEvalHarness(L.Callback):
+class LMEvalHarness(Shown, L.Callback):
     """Asks the updated model any tasks of the lm-eval harness, this package's `mmlu_perturbed` among them.
 
     It prints the harness' table, logs `val/TASK/METRIC` to any logger and writes `lm_eval.json` into the run's folder:

@@ -4,20 +4,41 @@ from importlib.metadata import version
 from pathlib import Path
 
 import lightning as L
+from huggingface_hub import metadata_load, try_to_load_from_cache
 
+from lit_unlearn.callbacks.card_results import evaluation_table, training_table
 from lit_unlearn.modules.forgotten import NOTHING, Forgotten, unlearns
 from lit_unlearn.modules.hyperparameters import hyperparameters_of
 from lit_unlearn.modules.protocols import datamodule_of
 from lit_unlearn.modules.unlearn import UnlearnModule
 from lit_unlearn.runs.tables import markdown_table
 
+_LISTED = 6
+"""Values of a list that stand in the card one by one."""
+_LICENSE = ("license", "license_name", "license_link")
+_USE = {
+    "transformers": """```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained("FOLDER")
+tokenizer = AutoTokenizer.from_pretrained("FOLDER")
+```""",
+    "peft": """```python
+from peft import AutoPeftModelForCausalLM
+from transformers import AutoTokenizer
+
+model = AutoPeftModelForCausalLM.from_pretrained("FOLDER")
+tokenizer = AutoTokenizer.from_pretrained("FOLDER")
+```""",
+}
+"""How a model is loaded, by library."""
 _PACKAGES = ("lit-unlearn", "torch", "lightning", "transformers", "datasets")
 
 
 def model_card(
     module: UnlearnModule, trainer: L.Trainer, change: Forgotten | None, *, library: str = "transformers"
 ) -> str:
-    """Markdown with the method, the hyperparameters and the last logged results, for what this library loads.
+    """Markdown: how to load it, what it did to base and unlearned model, the method, its hyperparameters and data.
 
     Args:
         module: in the Trainer.
@@ -27,14 +48,13 @@ def model_card(
     """
     options = module.hyperparameters() | {"steps": trainer.global_step}
     data = hyperparameters_of(datamodule_of(trainer))
-    results = {name: f"{float(value):.6g}" for name, value in sorted(trainer.callback_metrics.items())}
     versions = {name: version(name) for name in (*_PACKAGES, *(["peft"] if module.lora else []))}
     # A local folder is no hub model that a card could link to.
     base = "" if Path(module.pretrained).exists() else f"base_model: {module.pretrained}\n"
     return f"""---
 library_name: {library}
 pipeline_tag: text-generation
-{base}tags:
+{base}{_license(module)}tags:
 - unlearning
 - lit-unlearn
 ---
@@ -43,19 +63,15 @@ pipeline_tag: text-generation
 
 {_claim(module, change)}
 
-## Method and hyperparameters
+{_USE[library]}
+
+{_changed(change)}{_results(trainer)}## Method and hyperparameters
 
 {_table(options)}
 
 ## Data
 
 {_table(data)}
-
-{_changed(change)}## Results
-
-As last logged in training.
-
-{_table(results)}
 
 ## Versions
 
@@ -75,6 +91,22 @@ def _claim(module: UnlearnModule, change: Forgotten | None) -> str:
     )
 
 
+def _license(module: UnlearnModule) -> str:
+    """The base's license, as its own card says; nothing where it has none that is at hand."""
+    source = module.model_source
+    own = Path(source.pretrained)
+    cached = None if own.exists() else try_to_load_from_cache(source.pretrained, "README.md", revision=source.revision)
+    path = Path(cached) if isinstance(cached, str) else own / "README.md"
+    stated = (metadata_load(path) or {}) if path.is_file() else {}
+    return "".join(f"{key}: {stated[key]}\n" for key in _LICENSE if key in stated)
+
+
+def _results(trainer: L.Trainer) -> str:
+    """Evaluations before and after, and what was last logged; every logged value is in the run's metrics.csv."""
+    parts = [("Evaluation", evaluation_table(trainer)), ("Training", training_table(trainer))]
+    return "".join(f"## {title}\n\n{table}\n\n" for title, table in parts if table)
+
+
 def _changed(change: Forgotten | None) -> str:
     if change is None:
         return ""
@@ -88,5 +120,16 @@ def _changed(change: Forgotten | None) -> str:
 
 
 def _table(values: dict[str, object] | dict[str, str]) -> str:
-    texts = [", ".join(map(str, value)) if isinstance(value, list) else str(value) for value in values.values()]
-    return markdown_table(("", ""), list(zip(values, texts, strict=True)))
+    return markdown_table(("", ""), [(name, _text(value)) for name, value in values.items()])
+
+
+def _text(value: object) -> str:
+    """A value; of a long list its number and its ends.
+
+    Example:
+        >>> _text(["a", "b"]), _text([*"abcdefghij"]), _text(None)
+        ('a, b', '10: a to j', 'None')
+    """
+    if not isinstance(value, list):
+        return str(value)
+    return f"{len(value)}: {value[0]} to {value[-1]}" if len(value) > _LISTED else ", ".join(map(str, value))

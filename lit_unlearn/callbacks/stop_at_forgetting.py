@@ -11,9 +11,10 @@ from lit_unlearn.losses.contract import Batch
 from lit_unlearn.modules.held_out import held_out_pairs, mean_nll
 from lit_unlearn.modules.protocols import HasHoldout, datamodule_of
 from lit_unlearn.modules.unlearn import UnlearnModule
+from lit_unlearn.runs.shown import Shown
 
 
-class StopAtForgetting(L.Callback):
+class StopAtForgetting(Shown, L.Callback):
     """Ends training when held-out forget rows have become less likely by so many nats per token.
 
     How much a number of steps forgets differs by several nats between seeds. It is measured between steps, without

@@ -45,6 +45,7 @@ from lit_unlearn.questions.sets import (
     variants,
 )
 from lit_unlearn.questions.source import Question
+from lit_unlearn.runs.shown import Shown
 
 Loader = DataLoader[dict[str, Batch]]
 MOST_HELD_OUT = 64
@@ -63,7 +64,7 @@ class SaysNeedsPreferred(Protocol):
         """Whether forget batches must hold them."""
 
 
-class UnlearnDataModule(L.LightningDataModule):
+class UnlearnDataModule(Shown, L.LightningDataModule):
     """Pairs any number of forget topics with retain streams; each item is `{"forget": Batch, "retain": Batch}`.
 
     Topics alternate by step. An epoch lasts until the longest stream has been passed; shorter ones repeat. The order is

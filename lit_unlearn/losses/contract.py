@@ -110,6 +110,10 @@ class PerTopic(nn.Module):
         """As a model card shows it."""
         return str(self.values)
 
+    def extra_repr(self) -> str:
+        """The same."""
+        return self.shown
+
     def forward(self, topic: Tensor) -> Tensor:
         """The value of each row, float32 `[batch]`; NaN for a topic that has none."""
         if not isinstance(self.values, list):

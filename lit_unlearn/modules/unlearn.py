@@ -353,6 +353,13 @@ class UnlearnModule(PretrainedModule):
         """As `validation_step`, logged under `test/`."""
         return self._evaluate("test", batch)
 
+    def __repr__(self) -> str:
+        """The method in a line; `updated` and `frozen` show the models."""
+        losses = f"{self.forget!r}, {self.retain!r}, retain_weight={self.retain_weight}"
+        return (
+            f"UnlearnModule({self.model_source.given!r}, {losses}, layer={self.layer}, noise_scale={self.noise_scale})"
+        )
+
     def on_fit_start(self) -> None:
         """Tries attention dropout out, where the model runs; measures the model's units; logs the hyperparameters.
 
