@@ -295,6 +295,19 @@ def test_fsdp1_runs_on_gpus(world: Path) -> None:
 
 
 @pytest.mark.slow
+def test_local_evaluates_on_questions_once_its_lines_are_no_comment(world: Path) -> None:
+    text = config_files.text("local.yaml")
+    commented = r"(?m)^( +)# (?=evaluation:| +[\w-]+: ?|- class_path)"
+    Path("mine.yaml").write_text(re.sub(commented, r"\1", text), encoding="utf-8")
+    for name in ("forget", "retain"):
+        write_questions(Path(f"{name}_questions.jsonl"))
+    main(fit(["mine.yaml"], *small_world(world, wmdp=False), "--trainer.default_root_dir=run", "--data.holdout=16"))
+    last = results("run")["evaluations"][-1]
+    assert [*last["measured"]] == ["forget", "retain", "retain/4-gram", "retain/4-gram/control"]
+    assert "insert" in last
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_a_strategy_runs_on_two_processes(name: str, world: Path) -> None:
     words = fit(["local.yaml", name], *small_world(world, wmdp=False))
