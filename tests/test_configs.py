@@ -410,7 +410,7 @@ def test_copies_of_a_model_are_as_many_as_machines(capsys: pytest.CaptureFixture
     found = printed(["rmu.yaml", ON_FOUR], capsys)
     sizes = found["trainer"]["strategy"]["init_args"]
     processes = found["trainer"]["num_nodes"] * found["trainer"]["devices"]
-    assert (sizes["data_parallel_size"], sizes["tensor_parallel_size"]) == (processes, 1)
+    assert (sizes["data_parallel_size"], sizes["tensor_parallel_size"]) == ("auto", 1)
     assert found["data"]["init_args"]["batch_size"] % processes == 0
     assert found["model"]["replicas"] == found["trainer"]["num_nodes"] == 2
 

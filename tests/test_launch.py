@@ -24,7 +24,7 @@ from tests.questions.test_sets import write_questions
 
 ROOT = Path(__file__).parents[1]
 SLURM, TORCHRUN = config_files.folder() / "launch/slurm.sh", config_files.folder() / "launch/torchrun.sh"
-FSDP2 = ["-c", "trainer/fsdp2.yaml", "--trainer.strategy.data_parallel_size", "2"]
+FSDP2 = ["-c", "trainer/fsdp2.yaml"]
 DDP = ["-c", "trainer/ddp.yaml"]
 JOB = {
     "SLURM_JOB_ID": str(40000 + os.getpid() % 9999),  # of which the port is made

@@ -2,11 +2,11 @@
 # A job of SLURM: fit on several machines; it is queued again before its time is over, and goes on by itself
 #
 #   sbatch slurm.sh runs/npo -c npo.yaml -c trainer/ddp.yaml --data.batch_size 8
-#   sbatch slurm.sh runs/npo -c npo.yaml -c trainer/fsdp2.yaml --trainer.strategy.data_parallel_size 8 --data.batch_size 8
+#   sbatch slurm.sh runs/npo -c npo.yaml -c trainer/fsdp2.yaml --data.batch_size 8
 #
-# First the run's folder, on a disk that all machines share, then options of `lit-unlearn fit`; with FSDP2
-# data_parallel_size is machines × processes. The lines below are for two machines of four GPUs each; what is given to
-# sbatch itself goes before them: `sbatch --nodes=4 slurm.sh ...`. The same command goes on with a run that has stopped.
+# First the run's folder, on a disk that all machines share, then options of `lit-unlearn fit`. The lines below are for
+# two machines of four GPUs each; what is given to sbatch itself goes before them: `sbatch --nodes=4 slurm.sh ...`. The
+# same command resumes a run that has stopped.
 #SBATCH --job-name=unlearn
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=4

@@ -2,12 +2,10 @@
 # fit on several machines without a scheduler: this script, with the same words, on each of them
 #
 #   HOST=first bash torchrun.sh runs/npo -c npo.yaml -c trainer/ddp.yaml --data.batch_size 8
-#   HOST=first bash torchrun.sh runs/npo -c npo.yaml -c trainer/fsdp2.yaml --trainer.strategy.data_parallel_size 8 \
-#     --data.batch_size 8
+#   HOST=first bash torchrun.sh runs/npo -c npo.yaml -c trainer/fsdp2.yaml --data.batch_size 8
 #
-# First the run's folder, on a disk that all machines share, then options of `lit-unlearn fit`; with FSDP2
-# data_parallel_size is machines × processes. Where a process dies, all end, RESTARTS times they begin again by
-# themselves; the same command on each goes on.
+# First the run's folder, on a disk that all machines share, then options of `lit-unlearn fit`. Where a
+# process dies, all end, RESTARTS times they begin again by themselves; the same command on each resumes.
 MACHINES=${MACHINES:-2}
 PROCESSES=${PROCESSES:-4} # on each machine, one for each GPU
 HOST=${HOST:?the name or address of the first machine, by which the others reach it}

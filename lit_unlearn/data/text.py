@@ -13,6 +13,7 @@ from datasets.exceptions import DatasetsError
 from lit_unlearn.data.conversations import conversation, plain
 from lit_unlearn.data.files import LOCAL_SUFFIXES, kind, read_files, read_records
 from lit_unlearn.data.formats import FIELDS, Format, suggested
+from lit_unlearn.data.hub import check_dataset_reachable
 from lit_unlearn.errors import InputError
 
 _TEXT_TYPES = (Value("string"), Value("large_string"))
@@ -191,6 +192,7 @@ def _row(record: Any, kind: Format, place: str) -> dict[str, Any]:
 
 def _from_hub(source: TextSource) -> Dataset:
     check_hub_name(source.path, LOCAL_SUFFIXES)
+    check_dataset_reachable(source.path)
     try:
         dataset = load_dataset(source.path, source.name, split=source.split)
     except (OSError, ValueError, DatasetsError) as error:

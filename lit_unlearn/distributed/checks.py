@@ -19,10 +19,11 @@ def check_strategy(strategy: object) -> None:
         )
 
 
-def check_sizes(strategy: object, processes: int) -> None:
-    """The mesh that ModelParallelStrategy will make has a place for each process.
+def settle_sizes(strategy: object, processes: int) -> None:
+    """Gives the mesh that ModelParallelStrategy will make a place for each process, or checks that it has.
 
-    Lightning would say so in each of them, after they have started.
+    Lightning's own `auto` is another: as many copies as machines, each in parts of tensors. That a mesh has too few
+    places it would say in each process, after they have started.
 
     Args:
         strategy: the Trainer's, not set up yet.
@@ -34,10 +35,12 @@ def check_sizes(strategy: object, processes: int) -> None:
     if not isinstance(strategy, ModelParallelStrategy):
         return
     _check_tensor_parallel(strategy._tensor_parallel_size)
+    if strategy._data_parallel_size == "auto":
+        strategy._data_parallel_size = processes
     if strategy._data_parallel_size != processes:
         raise InputError(
             f"trainer.strategy.data_parallel_size: {strategy._data_parallel_size}, and trainer.devices times "
-            f"trainer.num_nodes are {processes} processes; set it to {processes}"
+            f"trainer.num_nodes are {processes} processes; set it to auto or {processes}"
         )
 
 

@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, Pre
 from transformers.initialization import no_init_weights
 from transformers.utils.peft_utils import find_adapter_config_file
 
+from lit_unlearn.data.hub import check_model_reachable
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.adapter import check_adapter, merge
 from lit_unlearn.models.first_layers import FirstLayers
@@ -41,6 +42,7 @@ def read_config(source: ModelSource) -> PretrainedConfig:
     """
     if source.adapter is not None:
         check_adapter(source.adapter)
+    check_model_reachable(f"model.pretrained: {source.pretrained!r}", source.pretrained, source.revision)
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(
             source.pretrained, revision=source.revision, trust_remote_code=source.trust_remote_code

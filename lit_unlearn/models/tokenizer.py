@@ -2,6 +2,7 @@
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from lit_unlearn.data.hub import check_model_reachable
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.source import ModelSource
 
@@ -13,6 +14,7 @@ def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
         InputError: there is none.
     """
     name = source.tokenizer
+    check_model_reachable(f"data.tokenizer: {name!r}", name, source.revision)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             name, revision=source.revision, trust_remote_code=source.trust_remote_code

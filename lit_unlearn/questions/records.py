@@ -11,6 +11,7 @@ from datasets import load_dataset
 from datasets.exceptions import DatasetsError
 
 from lit_unlearn.data.files import fields_of, kind, opened, read_records
+from lit_unlearn.data.hub import check_dataset_reachable
 from lit_unlearn.data.text import check_hub_name
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.answer_key import FEWEST, LETTERS
@@ -53,6 +54,7 @@ def from_hub(path: str, name: str | None, split: str) -> Iterator[Fields]:
         InputError: it cannot be loaded.
     """
     check_hub_name(path, LOCAL_SUFFIXES)
+    check_dataset_reachable(path)
     try:
         rows = load_dataset(path, name, split=split)
     except (OSError, ValueError, DatasetsError) as error:

@@ -53,9 +53,9 @@ COMMANDS: dict[tuple[str, ...], tuple[str, ...]] = {
     (*EVAL, "--num_fewshot=-1"): ("num_fewshot: -1 examples", "give 0 or more"),
     ("eval", "--model=nowhere", "--tasks=mmlu_local"): ("--model: 'nowhere' cannot be loaded", "give a folder"),
     ("eval", "--model=demo", "--tasks=,"): ("tasks: none given", "e.g. mmlu_perturbed"),
-    ("fit", "-c", "CONFIG", "-c", "trainer/fsdp2.yaml", "--trainer.devices=1"): (
-        "trainer.strategy.data_parallel_size: 2, and trainer.devices times trainer.num_nodes are 1 processes",
-        "set it to 1",
+    ("fit", "-c", "CONFIG", "-c", "trainer/fsdp2.yaml", "--trainer.strategy.data_parallel_size=3"): (
+        "trainer.strategy.data_parallel_size: 3, and trainer.devices times trainer.num_nodes are 2 processes",
+        "set it to auto or 2",
     ),
     ("fit", "-c", "CONFIG", "-c", "trainer/fsdp2.yaml", "--trainer.strategy.tensor_parallel_size=2"): (
         "trainer.strategy: tensor parallelism is not supported",

@@ -29,7 +29,7 @@ from lit_unlearn.commands.fit.save_config import SaveConfig
 from lit_unlearn.commands.options.errors import readable
 from lit_unlearn.commands.options.parsers import AloneParser, Parser
 from lit_unlearn.commands.options.words import Words
-from lit_unlearn.distributed.checks import check_sizes
+from lit_unlearn.distributed.checks import settle_sizes
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.precision import weights_dtype
 from lit_unlearn.modules.protocols import HasHoldout
@@ -240,7 +240,7 @@ class UnlearnCLI(LightningCLI):
             if isinstance(callback, ModelCheckpoint) and callback.dirpath:
                 check_makable(Path(callback.dirpath), "ModelCheckpoint.dirpath")
         weights_dtype(str(self.trainer.precision))
-        check_sizes(self.trainer.strategy, self.trainer.num_devices * self.trainer.num_nodes)
+        settle_sizes(self.trainer.strategy, self.trainer.num_devices * self.trainer.num_nodes)
         self.model.check_model()
         path = options.ckpt_path
         if isinstance(self.model, UnlearnModule) and path is not None and zipfile.is_zipfile(path):

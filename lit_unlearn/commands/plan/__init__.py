@@ -13,8 +13,8 @@ from lit_unlearn.commands.plan import table
 from lit_unlearn.commands.plan.check import Check
 from lit_unlearn.commands.plan.config import STRATEGIES, PlanCLI
 from lit_unlearn.commands.plan.disk import Written, written
-from lit_unlearn.commands.plan.machine_checks import checks
-from lit_unlearn.commands.plan.machines import GPUS, UTILISATION
+from lit_unlearn.commands.plan.machine_checks import checks, checks_of_another
+from lit_unlearn.commands.plan.machines import GPUS, UTILISATION, Machine, machine
 from lit_unlearn.commands.plan.step import ModelBytes, Step, StepRows, simulate
 from lit_unlearn.commands.plan.strategies import Growth, Layout, layout, layouts
 from lit_unlearn.data.steps import check_share
@@ -41,6 +41,8 @@ class Plan(NamedTuple):
     layouts: list[Layout]
     files: list[Written]
     checks: list[Check]
+    machine: Machine | None = None
+    """That the run is planned for; None is this one."""
 
     def text(self) -> str:
         """As a table."""
@@ -49,8 +51,8 @@ class Plan(NamedTuple):
             table.memory(self.chosen, self.step.weights_read),
             table.disk(self.files),
             table.strategies(self.layouts),
-            table.times(self.flops, self.batches, self.precision),
-            table.checked(self.checks),
+            table.times(self.flops, self.batches, self.precision, self.machine),
+            table.checked(self.checks, self.machine),
         ]
         return "\n\n".join("\n".join(lines) for lines in sections if lines)
 
@@ -66,6 +68,11 @@ class Plan(NamedTuple):
             "chosen": _layout(self.chosen),
             "layouts": [_layout(one) for one in self.layouts],
             "utilisation": UTILISATION,
+            "machine": self.machine
+            and {
+                "name": self.machine.name,
+                "seconds_per_batch": self.machine.seconds(self.flops, self.precision),
+            },
             "gpus": [gpu._asdict() | {"seconds_per_batch": gpu.seconds(self.flops, self.precision)} for gpu in GPUS],
             "files": [one._asdict() | {"folder": str(one.folder)} for one in self.files],
             "checks": [check._asdict() for check in self.checks],
@@ -84,19 +91,26 @@ def main(words: Sequence[str]) -> None:
         raise InputError(f"--json: there is no folder {options.json.absolute().parent}; make it, or name another")
     if options.json is not None and options.json.is_dir():
         raise InputError(f"--json: {options.json} is a folder; give a file's name, such as {options.json}/plan.json")
+    other = None if options.machine is None else machine(options.machine)
+    if other is not None:
+        shared += ["--trainer.accelerator=gpu", f"--trainer.devices={other.gpus}"]
     with quiet(), silent():
-        found = plan(PlanCLI(Words.read(shared, command="fit")))
+        found = plan(PlanCLI(Words.read(shared, command="fit")), other)
     print(found.text())
     if options.json is not None:
         write_whole(options.json, json.dumps(found.as_json(), indent=1) + "\n")
     failing = [check.name for check in found.checks if check.status == "fails"]
     if failing:
-        print(f"\nHere `fit` would fail: {', '.join(failing)}.")
+        print(f"\n{'There' if other else 'Here'} `fit` would fail: {', '.join(failing)}.")
         raise SystemExit(1)
 
 
-def plan(config: PlanCLI) -> Plan:
+def plan(config: PlanCLI, elsewhere: Machine | None = None) -> Plan:
     """What the run of a config takes.
+
+    Args:
+        config: of the run.
+        elsewhere: a machine to plan for; None is this one.
 
     Raises:
         InputError: what is to be trained is not found, or the batch cannot be shared by the processes.
@@ -122,7 +136,8 @@ def plan(config: PlanCLI) -> Plan:
         chosen,
         sorted([chosen, *others], key=lambda one: (STRATEGIES.index(one.strategy), one.replicas, one.devices)),
         files,
-        checks(config, chosen, files, flops / processes),
+        checks_of_another(config, chosen, elsewhere) if elsewhere else checks(config, chosen, files, flops / processes),
+        elsewhere,
     )
 
 
@@ -153,6 +168,13 @@ def _parser() -> argparse.ArgumentParser:
         "will fail on this machine, from the model's configuration alone. Exit status 1 if something will. All other "
         "options are those of fit.",
         allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--for",
+        dest="machine",
+        metavar="MACHINE",
+        help="plan for another machine than this one, such as 8xH100: its GPUs are all devices, and nothing here is "
+        "checked; the time for several GPUs is an estimate",
     )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write all numbers as JSON")
     return parser

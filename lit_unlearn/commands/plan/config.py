@@ -10,7 +10,7 @@ from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from lit_unlearn.commands.fit.config_cli import ConfigCLI
 from lit_unlearn.commands.plan.step import StepRows
 from lit_unlearn.datamodules import UnlearnDataModule
-from lit_unlearn.distributed.checks import check_replicas, check_sizes
+from lit_unlearn.distributed.checks import check_replicas, settle_sizes
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.checks import check_topics
 from lit_unlearn.models.precision import weights_dtype
@@ -79,7 +79,7 @@ class PlanCLI(ConfigCLI):
         """
         strategy = self.trainer_options.strategy
         if isinstance(strategy, ModelParallelStrategy):
-            check_sizes(strategy, self.processes)
+            settle_sizes(strategy, self.processes)
             return FSDP2
         if not isinstance(strategy, DDPStrategy) and str(strategy).partition("_")[0] not in ("auto", "ddp"):
             name = repr(strategy) if isinstance(strategy, str) else type(strategy).__name__

@@ -4,16 +4,14 @@ import glob
 from collections.abc import Iterator
 from pathlib import Path
 
-import datasets.config
 from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, OfflineModeIsEnabled, RepositoryNotFoundError
 
 from lit_unlearn.commands.plan.check import Check
+from lit_unlearn.data.hub import SECONDS, dataset_cache
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.models.source import ModelSource
 
-_SECONDS = 3.0
-"""Seconds that the hub may take to answer."""
 _WEIGHTS = ("model.safetensors.index.json", "model.safetensors")
 
 
@@ -50,8 +48,7 @@ def _check_file(path: str) -> Check:
 
 def _check_dataset(path: str, configuration: str | None) -> Check:
     name = f"data {path}"
-    cache = Path(datasets.config.HF_DATASETS_CACHE) / path.replace("/", "___") / (configuration or "")
-    if cache.is_dir():
+    if (dataset_cache(path) / (configuration or "")).is_dir():
         return Check(name, "ok", "in the cache of datasets")
     return _reachable(name, hf_hub_url(path, ".gitattributes", repo_type="dataset"), f"datasets/{path}")
 
@@ -60,7 +57,7 @@ def _reachable(name: str, url: str, page: str) -> Check:
     """Asks the hub for a file's header."""
     local = "give a local copy"
     try:
-        get_hf_file_metadata(url, timeout=_SECONDS)
+        get_hf_file_metadata(url, timeout=SECONDS)
     except OfflineModeIsEnabled:
         return Check(name, "fails", "not here, and HF_HUB_OFFLINE is set", f"unset it, or {local}")
     except GatedRepoError:

@@ -16,12 +16,14 @@ from lit_unlearn.commands.plan.check import Check
 from lit_unlearn.commands.plan.config import PlanCLI, devices
 from lit_unlearn.commands.plan.disk import Written, run_folder
 from lit_unlearn.commands.plan.export_check import check_export
+from lit_unlearn.commands.plan.machines import Machine
 from lit_unlearn.commands.plan.processor import measured_rate, program_memory
 from lit_unlearn.commands.plan.strategies import Layout
 from lit_unlearn.commands.plan.table import duration, unit
 from lit_unlearn.runs.atomic_files import existing
 from lit_unlearn.runs.folder import holds_something
 
+_SMALLER = "see which strategies fit; a smaller data.batch_size, shorter rows"
 _SLOW = 60.0
 """Seconds of a batch from which on a processor is noted."""
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
@@ -49,6 +51,20 @@ def checks(config: PlanCLI, layout: Layout, files: Sequence[Written], flops: flo
     ]
 
 
+def checks_of_another(config: PlanCLI, layout: Layout, machine: Machine) -> list[Check]:
+    """What can be said of another machine than this one: whether its GPUs hold the run, and what is true everywhere.
+
+    Args:
+        config: of the run.
+        layout: what each device takes under the config's strategy.
+        machine: the other.
+    """
+    fits = layout.total <= machine.gpu.memory
+    found = f"{_shown(machine.gpu.memory)}, {_shown(layout.total)} needed on each; most by {layout.binds}"
+    memory = Check("memory of a GPU", "ok" if fits else "fails", found, "" if fits else _SMALLER)
+    return [memory, *check_export(config)]
+
+
 def runs_on_gpu(config: PlanCLI) -> bool:
     """Whether the run takes a GPU here, or asks for one."""
     wanted = str(config.trainer_options.accelerator)
@@ -71,7 +87,7 @@ def _gpus(config: PlanCLI, layout: Layout) -> Iterator[Check]:
         free, _ = torch.cuda.mem_get_info(index)
         fits = layout.total <= free
         found = f"{_shown(free)} free, {_shown(layout.total)} needed; most by {layout.binds}"
-        remedy = "" if fits else "see which strategies fit; a smaller data.batch_size, shorter rows"
+        remedy = "" if fits else _SMALLER
         yield Check(f"GPU {index}, {torch.cuda.get_device_name(index)}", "ok" if fits else "fails", found, remedy)
 
 

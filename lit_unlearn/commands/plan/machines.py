@@ -1,6 +1,9 @@
 """Named GPUs, and how long a step would take on them."""
 
+import re
 from typing import NamedTuple
+
+from lit_unlearn.errors import InputError
 
 
 class GPU(NamedTuple):
@@ -45,3 +48,47 @@ GPUS = (
     ),
     GPU("H200 SXM", 141, 989.4, 66.9, "NVIDIA H200 data sheet; half the rate with sparsity"),
 )
+
+
+class Machine(NamedTuple):
+    """A machine to plan for, which need not be this one."""
+
+    gpus: int
+    gpu: GPU
+    """What each of them is."""
+
+    @property
+    def name(self) -> str:
+        """As a table shows it."""
+        return f"{self.gpus} × {self.gpu.name}"
+
+    def seconds(self, flops: float, precision: str) -> float | None:
+        """Time for a number of operations that all GPUs share evenly, without any for communication."""
+        alone = self.gpu.seconds(flops, precision)
+        return None if alone is None else alone / self.gpus
+
+
+def machine(given: str) -> Machine:
+    """The machine that is meant by a number and a GPU's name, of which the beginning is enough.
+
+    Args:
+        given: such as "8xH100".
+
+    Raises:
+        InputError: it is no number of GPUs, or of none or several that are known here.
+
+    Example:
+        >>> machine("8xH100").name, machine("L40S").name, machine("4 x a100-80gb").name
+        ('8 × H100 SXM', '1 × L40S', '4 × A100 80GB')
+    """
+    found = re.fullmatch(r"(?:(\d+)\s*[x×]\s*)?(.+)", given.strip(), re.IGNORECASE)
+    count, wanted = (int(found[1] or 1), _letters(found[2])) if found else (0, "")
+    meant = [gpu for gpu in GPUS if wanted and _letters(gpu.name).startswith(wanted)]
+    if count < 1 or len(meant) != 1:
+        known = ", ".join(gpu.name for gpu in (meant if len(meant) > 1 else GPUS))
+        raise InputError(f"--for: {given!r} must be a number of GPUs and a name, such as 8xH100; choose from {known}")
+    return Machine(count, meant[0])
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from lit_unlearn.commands.plan.check import Check
 from lit_unlearn.commands.plan.disk import Written
-from lit_unlearn.commands.plan.machines import GPUS, UTILISATION
+from lit_unlearn.commands.plan.machines import GPU, GPUS, UTILISATION, Machine
 from lit_unlearn.commands.plan.strategies import Layout
 from lit_unlearn.runs.tables import aligned
 
@@ -55,15 +55,25 @@ def disk(files: Sequence[Written]) -> list[str]:
     return _indented([("on disk, at most at one time", own.name, ""), *rows])
 
 
-def times(flops: float, batches: int | None, precision: str) -> list[str]:
-    """How long each GPU takes alone."""
+def times(flops: float, batches: int | None, precision: str, machine: Machine | None = None) -> list[str]:
+    """How long each GPU takes alone, or a machine's together.
+
+    Args:
+        flops: of a batch in all processes.
+        batches: of the whole run, if that is known.
+        precision: of the Trainer.
+        machine: that the run is planned for, if not this one.
+    """
     rows = []
-    for gpu in GPUS:
-        seconds = gpu.seconds(flops, precision)
+    for one in GPUS if machine is None else dict.fromkeys([Machine(1, machine.gpu), machine]):
+        gpu = one if isinstance(one, GPU) else one.gpu
+        seconds = one.seconds(flops, precision)
         run = "-" if seconds is None or batches is None else duration(seconds * batches)
-        rows.append((gpu.name, str(gpu.gigabytes), "-" if seconds is None else f"{seconds:.2g}", run))
-    note = f"An estimate: {UTILISATION:.0%} of the data sheet's rate, every row at its longest."
-    return [*_indented([("one GPU", "GB", "s per batch", "whole run"), *rows]), f"  {note}"]
+        rows.append((one.name, str(gpu.gigabytes), "-" if seconds is None else f"{seconds:.2g}", run))
+    note = f"An estimate: {UTILISATION:.0%} of the data sheet's rate, every row at its longest"
+    note += "." if machine is None else "; no time for communication between GPUs."
+    head = "one GPU" if machine is None else "GPUs"
+    return [*_indented([(head, "GB", "s per batch", "whole run"), *rows]), f"  {note}"]
 
 
 def strategies(layouts: Sequence[Layout]) -> list[str]:
@@ -76,9 +86,12 @@ def strategies(layouts: Sequence[Layout]) -> list[str]:
     return _indented(rows)
 
 
-def checked(found: Sequence[Check]) -> list[str]:
-    """What this machine has and lacks."""
-    return ["this machine", *_indented([(one.status, one.name, _sentence(one)) for one in found])]
+def checked(found: Sequence[Check], machine: Machine | None = None) -> list[str]:
+    """What a machine has and lacks; None is this one."""
+    return [
+        "this machine" if machine is None else machine.name,
+        *_indented([(one.status, one.name, _sentence(one)) for one in found]),
+    ]
 
 
 def _sentence(check: Check) -> str:

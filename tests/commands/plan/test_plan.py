@@ -95,7 +95,10 @@ def test_rows_are_those_of_one_process(config: str, capsys: pytest.CaptureFixtur
     ("words", "match"),
     [
         (["--trainer.devices=3"], "data.batch_size: 4 rows cannot be shared evenly by 3 processes"),
-        (["-c", "trainer/fsdp2.yaml", "--trainer.devices=4"], "data_parallel_size: 2, and .* are 4 processes; set it"),
+        (
+            ["-c", "trainer/fsdp2.yaml", "--trainer.devices=4", "--trainer.strategy.data_parallel_size=2"],
+            "data_parallel_size: 2, and .* are 4 processes; set it to auto or 4",
+        ),
         pytest.param(
             ["-c", "trainer/fsdp2.yaml", "--model.replicas=4"],
             "model.replicas: 2 processes cannot hold 4 copies",

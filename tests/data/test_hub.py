@@ -1,0 +1,77 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import datasets.config
+import pytest
+from huggingface_hub import constants
+
+from lit_unlearn import InputError
+from lit_unlearn.data import hub
+from lit_unlearn.data.hub import check_dataset_reachable, check_model_reachable
+from lit_unlearn.data.text import TextSource, load_texts
+from lit_unlearn.models.loading import load_config
+from lit_unlearn.models.source import ModelSource
+from lit_unlearn.models.tokenizer import load_tokenizer
+from lit_unlearn.questions.source import QuestionSource, load_questions
+
+
+class Session:
+    """A client of a hub that answers, or does not."""
+
+    def __init__(self, answers: bool) -> None:
+        self.answers, self.asked = answers, 0
+
+    def head(self, url: str, timeout: float) -> None:
+        self.asked += 1
+        assert (url, timeout) == (constants.ENDPOINT, hub.SECONDS)
+        if not self.answers:
+            raise ConnectionError("no route")
+
+
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    """No hub answers, and nothing says that we are offline."""
+    session = Session(answers=False)
+    monkeypatch.setattr(constants, "is_offline_mode", lambda: False)
+    monkeypatch.setattr(hub, "get_session", lambda: session)
+    hub._answers.cache_clear()
+    yield session
+    hub._answers.cache_clear()
+
+
+def test_without_an_answer_one_line_says_so_at_once(silent: Session) -> None:
+    ends = r"is not here, and the hub does not answer \(ConnectionError\); connect to the network, or give a local copy"
+    source = ModelSource("owner/model")
+    with pytest.raises(InputError, match=f"model.pretrained: 'owner/model' {ends}"):
+        load_config(source)
+    with pytest.raises(InputError, match=f"data.tokenizer: 'owner/model' {ends}"):
+        load_tokenizer(source)
+    with pytest.raises(InputError, match=f"'owner/texts' {ends}"):
+        load_texts(TextSource("owner/texts"))
+    with pytest.raises(InputError, match=f"'owner/questions' {ends}"):
+        load_questions(QuestionSource("owner/questions"))
+    assert silent.asked == 4
+
+
+def test_a_hub_that_answers_is_asked_once(silent: Session) -> None:
+    silent.answers = True
+    check_model_reachable("model", "owner/model", "main")
+    check_dataset_reachable("owner/texts")
+    assert silent.asked == 1
+
+
+def test_what_is_here_needs_no_hub(silent: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path))
+    (tmp_path / "owner___texts").mkdir()
+    check_dataset_reachable("owner/texts")
+    check_dataset_reachable(str(tmp_path))
+    check_model_reachable("model", str(tmp_path), "main")
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda name, file, revision: f"cache/{file}")
+    check_model_reachable("model", "owner/model", "main")
+    assert silent.asked == 0
+
+
+def test_offline_it_is_left_to_libraries(silent: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "is_offline_mode", lambda: True)
+    check_model_reachable("model", "owner/model", "main")
+    assert silent.asked == 0
