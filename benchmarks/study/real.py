@@ -51,7 +51,7 @@ def main(words: Sequence[str] | None = None) -> None:
         out, [*shared, "--model.answer_store", str(out / "answers")], wanted, kind=name, workers=options.workers
     )
     models = named(setting, rows, out)
-    compared = compare(models, NLL)
+    compared = compare(models, NLL, shares=len(SHARES))
     text = options.page.read_text(encoding="utf-8")  # hours later, maybe with other tables
     write_whole(options.page, with_table(text, name, title, f"### {title}\n\n{markdown(models, compared)}"))
     write_whole(options.page.with_name(f"{name}.png"), encoded(front(insertion_fronts(models, compared)), "png"))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import datasets.config
 from huggingface_hub import constants, try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils._http import get_session
 
 from lit_unlearn.errors import InputError
@@ -29,7 +30,10 @@ def check_model_reachable(named: str, pretrained: str, revision: str) -> None:
     """
     if Path(pretrained).exists():
         return
-    cached = (try_to_load_from_cache(pretrained, file, revision=revision) for file in _FILES)
+    try:
+        cached = [try_to_load_from_cache(pretrained, file, revision=revision) for file in _FILES]
+    except HFValidationError:
+        return  # no name that the hub could have, which libraries say at once
     if not any(isinstance(path, str) for path in cached):
         _check_answers(named)
 

@@ -71,6 +71,11 @@ def test_what_is_here_needs_no_hub(silent: Session, tmp_path: Path, monkeypatch:
     assert silent.asked == 0
 
 
+def test_what_is_no_name_of_the_hub_is_left_to_libraries(silent: Session) -> None:
+    check_model_reachable("model", "./nowhere", "main")
+    assert silent.asked == 0
+
+
 def test_offline_it_is_left_to_libraries(silent: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "is_offline_mode", lambda: True)
     check_model_reachable("model", "owner/model", "main")

@@ -39,7 +39,7 @@ from lit_unlearn.runs import layout, requeue
 from lit_unlearn.runs.atomic_files import check_makable
 from lit_unlearn.runs.checkpoint_io import WholeCheckpointIO, check_whole, resumes
 from lit_unlearn.runs.folder import RunFolder
-from lit_unlearn.runs.metrics_csv import MetricsCSV
+from lit_unlearn.runs.loggers import loggers
 
 _PRINTING = (LMEvalHarness, EvaluationCallback)
 """Callbacks that print tables of their own."""
@@ -180,8 +180,7 @@ class UnlearnCLI(LightningCLI):
         """What is there where the user has not said otherwise."""
         options = self.config_init[self.subcommand].trainer
         given: dict[str, Any] = {"default_root_dir": str(folder)}
-        if options.logger in (None, True):
-            given["logger"] = MetricsCSV(folder)
+        given["logger"] = loggers(options.logger, folder) or False
         callbacks, plugins = _listed(options.callbacks), _listed(options.plugins)
         if options.enable_checkpointing is not False and not any(isinstance(one, LastCheckpoint) for one in callbacks):
             given["callbacks"] = [*callbacks, LastCheckpoint()]

@@ -20,7 +20,7 @@ RECOVERY: Final = "recovery"
 BEYOND: Final = "beyond_interpolation"
 NONE: Final = "none"
 SHARES = 4
-"""Least number of interpolated weights that make a curve."""
+"""Number of interpolated weights that make a curve, where nothing else is said."""
 
 
 class Repair(NamedTuple):
@@ -67,25 +67,26 @@ class _Pair(NamedTuple):
     """By t, the method's own interpolated weights; empty where there are too few."""
 
 
-def compare(models: Sequence[ReportedModel], measure: Measure = TEXT) -> Comparison:
+def compare(models: Sequence[ReportedModel], measure: Measure = TEXT, *, shares: int = SHARES) -> Comparison:
     """Whether each model has forgotten as much as the method, and what it repairs; nothing without a method.
 
     Args:
         models: as `load` returns them.
         measure: of forgetting.
+        shares: least number of interpolated weights that make a curve.
     """
     method = method_of(models)
     if method is None:
         return Comparison(measure, None, [Compared() for _ in models])
-    return Comparison(measure, method, [_compared(model, method, models, measure) for model in models])
+    return Comparison(measure, method, [_compared(model, method, models, measure, shares) for model in models])
 
 
 def _compared(
-    model: ReportedModel, method: ReportedModel, models: Sequence[ReportedModel], measure: Measure
+    model: ReportedModel, method: ReportedModel, models: Sequence[ReportedModel], measure: Measure, shares: int
 ) -> Compared:
     if model is method:
         return Compared()
-    pair, forget = _paired(model, method), forget_sets(models)
+    pair, forget = _paired(model, method, shares), forget_sets(models)
     variants = [*retained(models), *insertions(models)] if model.folders else []
     numbers = measured([*pair.model, *pair.method], measure, forget)
     if numbers is None:
@@ -104,14 +105,18 @@ def _compared(
     return Compared(False, found)
 
 
-def interpolation_curve(method: ReportedModel) -> list[ReportedModel]:
+def interpolation_curve(method: ReportedModel, *, least: int = SHARES) -> list[ReportedModel]:
     """The method's own weights between base, first, and unlearned, by t; none where there are too few.
 
     Those that all seeds have count.
+
+    Args:
+        method: with what was evaluated.
+        least: number of interpolated weights.
     """
     curves = [between(results["evaluations"]) for results in method.results]
     shares = sorted(set(curves[0]).intersection(*curves))
-    if len(shares) < SHARES + 2:
+    if len(shares) < least + 2:
         return []
     return [method._replace(records=[found[share] for found in curves]) for share in shares]
 
@@ -146,7 +151,7 @@ def _told_apart(first: float, second: float) -> list[str]:
     return next((pair for pair in pairs if pair[0] != pair[1]), pairs[-1])
 
 
-def _paired(model: ReportedModel, method: ReportedModel) -> _Pair:
+def _paired(model: ReportedModel, method: ReportedModel, shares: int) -> _Pair:
     """Seed by seed; the base, which has none, with each."""
     count = len(method.records)
     if not model.folders:
@@ -156,7 +161,7 @@ def _paired(model: ReportedModel, method: ReportedModel) -> _Pair:
         # Without a common one the runs are still two samples of seeds: any pairing is as good.
         ours = [method.seeds.index(seed) for seed in common] or [*range(min(count, len(model.records)))]
         theirs = [model.seeds.index(seed) for seed in common] or ours
-    curve = [[point.records[place] for place in ours] for point in interpolation_curve(method)]
+    curve = [[point.records[place] for place in ours] for point in interpolation_curve(method, least=shares)]
     return _Pair([model.records[place] for place in theirs], [method.records[place] for place in ours], curve)
 
 
