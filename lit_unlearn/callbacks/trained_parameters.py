@@ -10,7 +10,7 @@ from lit_unlearn.modules.unlearn import UnlearnModule
 class TrainedParameters(ModelSummary):
     """Prints, when training begins, the losses, the layer, and how many parameters of how many are trained.
 
-    In the place of Lightning's table of submodules, which are the same for every run. `ModelSummary` among
+    It replaces Lightning's table of submodules, which are the same for every run. `ModelSummary` among
     `trainer.callbacks` prints that one.
     """
 

@@ -21,7 +21,7 @@ class Shown:
     def __repr__(self) -> str:
         values, parameters = self._arguments(), inspect.signature(type(self)).parameters
         given = [(name, values[name], one.default) for name, one in parameters.items() if name in values]
-        # An empty value in the place of None is nothing that anyone has given.
+        # An empty value instead of None is nothing that anyone has given.
         shown = [f"{name}={own!r}" for name, own, usual in given if own != usual and (own or usual)]
         return f"{type(self).__name__}({', '.join(shown)})"
 
