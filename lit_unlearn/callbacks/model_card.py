@@ -11,6 +11,7 @@ from lit_unlearn.modules.forgotten import NOTHING, Forgotten, unlearns
 from lit_unlearn.modules.hyperparameters import hyperparameters_of
 from lit_unlearn.modules.protocols import datamodule_of
 from lit_unlearn.modules.unlearn import UnlearnModule
+from lit_unlearn.runs import layout
 from lit_unlearn.runs.tables import markdown_table
 
 _LISTED = 6
@@ -94,9 +95,9 @@ def _claim(module: UnlearnModule, change: Forgotten | None) -> str:
 def _license(module: UnlearnModule) -> str:
     """The base's license, as its own card says; nothing where it has none that is at hand."""
     source = module.model_source
-    own = Path(source.pretrained)
-    cached = None if own.exists() else try_to_load_from_cache(source.pretrained, "README.md", revision=source.revision)
-    path = Path(cached) if isinstance(cached, str) else own / "README.md"
+    own, name = Path(source.pretrained), layout.MODEL_CARD
+    cached = None if own.exists() else try_to_load_from_cache(source.pretrained, name, revision=source.revision)
+    path = Path(cached) if isinstance(cached, str) else own / name
     stated = (metadata_load(path) or {}) if path.is_file() else {}
     return "".join(f"{key}: {stated[key]}\n" for key in _LICENSE if key in stated)
 

@@ -433,5 +433,7 @@ def test_the_variant_in_a_recipes_header_runs(
     main([*words, *own, *quick])
     card = (tmp_path / "run" / "export" / "README.md").read_text()
     assert "Mixing(rate=0.5, spans=4, length=4, exclude=[], start=0)" in card
-    trained = set(re.findall(r"layers\.(\d)\.(?:mlp|self_attn)\.(\w+)_proj", card))
+    assert "| trained | 15: model.layers.5.self_attn.q_proj.weight to model.layers.7.mlp.down_proj.weight |" in card
+    hyperparameters = (tmp_path / "run" / "hparams.yaml").read_text()
+    trained = set(re.findall(r"layers\.(\d)\.(?:mlp|self_attn)\.(\w+)_proj", hyperparameters))
     assert trained == {(layer, matrix) for layer in "567" for matrix in ("q", "k", "v", "o", "down")}
