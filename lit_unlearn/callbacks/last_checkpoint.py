@@ -13,11 +13,12 @@ from lit_unlearn.runs import layout
 from lit_unlearn.runs.atomic_files import full_disk, publish, remove, synchronise
 from lit_unlearn.runs.interruption import Interruption, ends
 from lit_unlearn.runs.metrics_csv import MetricsCSV
+from lit_unlearn.runs.shown import Shown
 
 _ROWS = "lit_unlearn_metrics_rows"
 
 
-class LastCheckpoint(Checkpoint):
+class LastCheckpoint(Shown, Checkpoint):
     """Keeps `last.ckpt` in the run's folder: every N steps, when the run is interrupted, and at its end.
 
     It is written between two steps, when all that belongs to the first is done: its validation, if there is one, and

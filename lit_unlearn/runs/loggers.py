@@ -73,7 +73,7 @@ class wandb(NamedLogger):
     def made(cls, folder: Path) -> Logger:
         """The logger of a run."""
         own = sha256(str(folder.absolute()).encode()).hexdigest()[:16]
-        return WandbLogger(name=folder.absolute().name, save_dir=folder, id=own, resume="allow")
+        return WandbLogger(name=folder.absolute().name, save_dir=folder, id=own)
 
 
 def loggers(given: Logger | Iterable[Logger] | bool | None, folder: Path) -> Sequence[Logger]:

@@ -25,7 +25,7 @@ def fit(world: Path, folder: Path, *, ckpt_path: Path | None = None, **options: 
     given: dict[str, Any] = {"max_steps": 4, "val_check_interval": 2, **SHOWN}
     given["callbacks"] = [RunProgress(), PerturbationRobustness()]
     trainer = quiet_trainer(folder, **given | options)
-    trainer.fit(demo_module(world), data, ckpt_path=ckpt_path, weights_only=False)
+    trainer.fit(demo_module(world), data, ckpt_path=ckpt_path)
     return trainer
 
 

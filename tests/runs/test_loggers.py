@@ -41,7 +41,7 @@ def test_a_word_is_a_logger_in_the_runs_folder_and_of_its_name(tmp_path: Path) -
     assert made[0].args == (tmp_path / "rmu-7b",)
     assert made[0].options == {"name": "tensorboard", "version": ""}
     own = made[1].options
-    assert (own["name"], own["save_dir"], own["resume"]) == ("rmu-7b", tmp_path / "rmu-7b", "allow")
+    assert (own["name"], own["save_dir"]) == ("rmu-7b", tmp_path / "rmu-7b")
     again: Any = loggers(wandb(), tmp_path / "rmu-7b")[1]
     other: Any = loggers(wandb(), tmp_path / "other")[1]
     assert own["id"] == again.options["id"] != other.options["id"]
