@@ -1,11 +1,12 @@
 import logging
 import warnings
+from collections.abc import Iterator
 
 import datasets
 import lightning  # noqa: F401  its loggers have their handlers from import
 import pytest
 import transformers.utils.logging
-from huggingface_hub.utils.tqdm import are_progress_bars_disabled
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
 from lit_unlearn.commands import log_filter
 from lit_unlearn.commands.log_filter import no_bars_in_files, quiet
@@ -72,6 +73,10 @@ def test_handlers_are_as_before_afterwards() -> None:
     assert handlers() == before
 
 
+SHOW = (datasets.enable_progress_bars, enable_progress_bars, transformers.utils.logging.enable_progress_bar)
+HIDE = (datasets.disable_progress_bars, disable_progress_bars, transformers.utils.logging.disable_progress_bar)
+
+
 def bars() -> list[bool]:
     return [
         not datasets.are_progress_bars_disabled(),
@@ -80,12 +85,23 @@ def bars() -> list[bool]:
     ]
 
 
-def test_bars_of_libraries_are_for_who_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def bars_shown() -> Iterator[None]:
+    """All bars are on, whatever an earlier test of this process left behind."""
     before = bars()
+    for show in SHOW:
+        show()
+    yield
+    for on, hide in zip(before, HIDE, strict=True):
+        if not on:
+            hide()
+
+
+@pytest.mark.usefixtures("bars_shown")
+def test_bars_of_libraries_are_for_who_watches(monkeypatch: pytest.MonkeyPatch) -> None:
     with no_bars_in_files():  # tests capture what is printed
         assert bars() == [False, False, False]
-    assert bars() == before
-    assert any(before)
+    assert bars() == [True, True, True]
     monkeypatch.setattr(log_filter, "watched", lambda stream: True)
     with no_bars_in_files():
-        assert bars() == before
+        assert bars() == [True, True, True]
