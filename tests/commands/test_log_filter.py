@@ -1,12 +1,12 @@
 import logging
+import sys
 import warnings
-from collections.abc import Iterator
 
 import datasets
 import lightning  # noqa: F401  its loggers have their handlers from import
 import pytest
 import transformers.utils.logging
-from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled
 
 from lit_unlearn.commands import log_filter
 from lit_unlearn.commands.log_filter import no_bars_in_files, quiet
@@ -73,8 +73,12 @@ def test_handlers_are_as_before_afterwards() -> None:
     assert handlers() == before
 
 
-SHOW = (datasets.enable_progress_bars, enable_progress_bars, transformers.utils.logging.enable_progress_bar)
-HIDE = (datasets.disable_progress_bars, disable_progress_bars, transformers.utils.logging.disable_progress_bar)
+_SHOWN: dict[str, object] = {
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": False,
+    "_hf_datasets_progress_bars_disabled": False,
+    "HF_HUB_DISABLE_PROGRESS_BARS": False,
+    "progress_bar_states": {},
+}
 
 
 def bars() -> list[bool]:
@@ -86,15 +90,14 @@ def bars() -> list[bool]:
 
 
 @pytest.fixture
-def bars_shown() -> Iterator[None]:
-    """All bars are on, whatever an earlier test of this process left behind."""
-    before = bars()
-    for show in SHOW:
-        show()
-    yield
-    for on, hide in zip(before, HIDE, strict=True):
-        if not on:
-            hide()
+def bars_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All bars are on, whatever the environment says and an earlier test of this process left behind."""
+    for library in ("datasets", "huggingface_hub"):  # both also call a class tqdm there
+        states = vars(sys.modules[f"{library}.utils.tqdm"])
+        for name, value in _SHOWN.items():
+            monkeypatch.setitem(states, name, value)
+    monkeypatch.setattr("transformers.utils.logging._tqdm_active", True)
+    assert bars() == [True, True, True]
 
 
 @pytest.mark.usefixtures("bars_shown")
