@@ -1,15 +1,13 @@
 import logging
+import os
+import subprocess
 import sys
 import warnings
 
-import datasets
 import lightning  # noqa: F401  its loggers have their handlers from import
 import pytest
-import transformers.utils.logging
-from huggingface_hub.utils.tqdm import are_progress_bars_disabled
 
-from lit_unlearn.commands import log_filter
-from lit_unlearn.commands.log_filter import no_bars_in_files, quiet
+from lit_unlearn.commands.log_filter import quiet
 
 _NEWS = logging.getLogger("lightning.pytorch.utilities.rank_zero")
 
@@ -73,38 +71,30 @@ def test_handlers_are_as_before_afterwards() -> None:
     assert handlers() == before
 
 
-_SHOWN: dict[str, object] = {
-    "HF_DATASETS_DISABLE_PROGRESS_BARS": False,
-    "_hf_datasets_progress_bars_disabled": False,
-    "HF_HUB_DISABLE_PROGRESS_BARS": False,
-    "progress_bar_states": {},
-}
+_BARS = """
+import datasets, transformers.utils.logging
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled
+from lit_unlearn.commands import log_filter
 
-
-def bars() -> list[bool]:
-    return [
+def show():
+    print(
         not datasets.are_progress_bars_disabled(),
         not are_progress_bars_disabled(),
         transformers.utils.logging.is_progress_bar_enabled(),
-    ]
+    )
+
+show()
+with log_filter.no_bars_in_files():
+    show()
+show()
+log_filter.watched = lambda stream: True
+with log_filter.no_bars_in_files():
+    show()
+"""
 
 
-@pytest.fixture
-def bars_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All bars are on, whatever the environment says and an earlier test of this process left behind."""
-    for library in ("datasets", "huggingface_hub"):  # both also call a class tqdm there
-        states = vars(sys.modules[f"{library}.utils.tqdm"])
-        for name, value in _SHOWN.items():
-            monkeypatch.setitem(states, name, value)
-    monkeypatch.setattr("transformers.utils.logging._tqdm_active", True)
-    assert bars() == [True, True, True]
-
-
-@pytest.mark.usefixtures("bars_shown")
-def test_bars_of_libraries_are_for_who_watches(monkeypatch: pytest.MonkeyPatch) -> None:
-    with no_bars_in_files():  # tests capture what is printed
-        assert bars() == [False, False, False]
-    assert bars() == [True, True, True]
-    monkeypatch.setattr(log_filter, "watched", lambda stream: True)
-    with no_bars_in_files():
-        assert bars() == [True, True, True]
+def test_bars_of_libraries_are_for_who_watches() -> None:
+    free = {name: value for name, value in os.environ.items() if "DISABLE" not in name}  # the tests switch them off
+    done = subprocess.run([sys.executable, "-c", _BARS], env=free, capture_output=True, text=True, check=True)
+    on, off = "True True True", "False False False"
+    assert done.stdout.splitlines() == [on, off, on, on]
