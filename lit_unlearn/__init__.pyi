@@ -1,6 +1,8 @@
 """The public names, each where it is defined; `lit_unlearn` imports one when it is first used."""
 
 from . import randomness as randomness
+from .answers.source import AnswerSource as AnswerSource
+from .callbacks import AnswerEvaluation as AnswerEvaluation
 from .callbacks import ExportPretrained as ExportPretrained
 from .callbacks import Generations as Generations
 from .callbacks import Interpolation as Interpolation

@@ -1,5 +1,6 @@
 """Callbacks for the Trainer."""
 
+from lit_unlearn.callbacks.answer_evaluation import AnswerEvaluation
 from lit_unlearn.callbacks.export import ExportPretrained
 from lit_unlearn.callbacks.generations import Generations
 from lit_unlearn.callbacks.interpolation import Interpolation
@@ -10,6 +11,7 @@ from lit_unlearn.callbacks.robustness import PerturbationRobustness
 from lit_unlearn.callbacks.stop_at_forgetting import StopAtForgetting
 
 __all__ = [
+    "AnswerEvaluation",
     "ExportPretrained",
     "Generations",
     "Interpolation",

@@ -4,6 +4,7 @@ import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -14,6 +15,10 @@ from torch.utils.data import DataLoader
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from lit_unlearn import randomness
+from lit_unlearn.answers.plan import AnswerPlan
+from lit_unlearn.answers.plan import plan as plan_answers
+from lit_unlearn.answers.source import AnswerSource
+from lit_unlearn.answers.token_scores import AnswerBatches
 from lit_unlearn.data.draws import sample
 from lit_unlearn.data.fingerprints import corpus_fingerprint
 from lit_unlearn.data.mixing import Mixing, RowMixing
@@ -78,6 +83,7 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         group_by_length: rows of like length meet in a batch, so that less is padded: of every 50 batches' rows, which
             are drawn as without it, the shortest together, and so on.
         evaluation: question sets and their perturbations, asked in `validate`, `test` and validation during `fit`.
+        answers: sets of questions with free answers, by name, which AnswerEvaluation scores.
         holdout: rows at the end of every stream that are never trained on, for `validate` and `test`; a multiple of
             batch_size. Or a share below 1 of the shortest stream, at most 64 rows, rounded down to whole batches.
         limit: train on at most this number of rows of each stream, drawn by the seed; a larger limit includes the rows
@@ -108,6 +114,7 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         batch_size: int = 4,
         group_by_length: bool = False,
         evaluation: EvaluationSource | None = None,
+        answers: dict[str, AnswerSource] | None = None,
         holdout: int | float = 0,
         limit: int | None = None,
         preferred: str | None = None,
@@ -122,6 +129,7 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         self.batch_size = batch_size
         self.group_by_length = group_by_length
         self.evaluation = evaluation
+        self.answers = answers or {}
         self.holdout = holdout
         self.limit = limit
         self.preferred = preferred
@@ -150,10 +158,10 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Takes the tokenised rows from the cache and sets the holdout aside."""
-        if stage in ("validate", "test") and not (self.holdout or self.evaluation):
+        if stage in ("validate", "test") and not (self.holdout or self.evaluation or self.answers):
             raise InputError(
-                f"data: there is nothing to {TrainerFn(stage).value}; set data.evaluation, or data.holdout to a "
-                "multiple of batch_size"
+                f"data: there is nothing to {TrainerFn(stage).value}; set data.evaluation, data.answers, or "
+                "data.holdout to a multiple of batch_size"
             )
         self._rows = self._tokenise()
         self._fingerprints = {
@@ -162,6 +170,7 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
             for name, rows in streams.items()
         }
         self._plan: Plan | None = None
+        self._answer_plan: AnswerPlan | None = None
         self._held_rows = self._held()
         self._asked = self._questions()
         self._queries, self._cut = self._encoded()
@@ -209,13 +218,25 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         self._plan = plan(insertions, forget, retain)
         return self._plan
 
+    def plan_answers(self) -> AnswerPlan:
+        """Adds an evaluation loader of the answers that are scored, and says what is in it.
+
+        Raises:
+            InputError: there are no questions with free answers, or a source cannot be read or rendered.
+        """
+        if not self.answers:
+            raise InputError("AnswerEvaluation: data.answers names no questions; set it, or remove the callback")
+        longest = longest_prompt(self._model_config(), self._tokenizer)
+        self._answer_plan = plan_answers(self.answers, self._tokenizer, longest=longest)
+        return self._answer_plan
+
     @property
     def evaluation_sets(self) -> list[tuple[Variant, ...]]:
         """What each evaluation loader asks; a row's `variant` is an index into it. Empty where it asks none."""
-        return [*([()] if self.holdout else []), *asked_together(self._asked), *([()] if self._plan else [])]
+        return [*([()] if self.holdout else []), *asked_together(self._asked), *([()] * len(self._scored()))]
 
     def val_dataloader(self) -> list[Any]:
-        """The held-out pairs in their own order, if any, the questions of `evaluation_sets`, and texts to score."""
+        """The held-out pairs in their own order, if any, the questions of `evaluation_sets`, what is scored by token."""
         pairs: list[Loader] = []
         if self.holdout:
             steps = self._steps(self._held_out, seed=None)
@@ -393,11 +414,12 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         return word_rows(texts["text"], self._tokenizer, max_length=source.max_length)
 
     def _scored(self) -> list[DataLoader[Any]]:
-        """The loader of what is scored token by token, if anything is."""
-        if self._plan is None:
-            return []
-        texts, share = self._plan.texts, self._share()
-        return [query_loader(ScoredBatches(texts, max_tokens=_SCORED_TOKENS, padding=self._padding, share=share))]
+        """The loaders of what is scored token by token, if anything is."""
+        batches = partial(ScoredBatches, max_tokens=_SCORED_TOKENS, padding=self._padding, share=self._share())
+        texts = [] if self._plan is None else [query_loader(batches(self._plan.texts))]
+        if self._answer_plan is None:
+            return texts
+        return [*texts, query_loader(AnswerBatches(batches(self._answer_plan.texts)))]
 
     def _steps(
         self, part: Callable[[Dataset], Dataset], *, seed: int | None, mixing: RowMixing | None = None

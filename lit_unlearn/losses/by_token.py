@@ -23,7 +23,8 @@ class Measure(NamedTuple):
     """What is computed at each token."""
 
     values: Callable[[Tensor, Tensor], Tensor]
-    """Takes logits `[tokens, vocab]` and what they are measured against; returns a value for each token, `[tokens]`."""
+    """Takes logits `[tokens, vocab]` and what they are measured against; returns a value for each token, `[tokens]`.
+    Without gradient it may return several, `[tokens, values]`."""
     against: Callable[[Tensor, Tensor], Tensor]
     """Takes rows and positions of tokens; returns e.g. their labels or the frozen model's logits, `[tokens, ...]`."""
 
@@ -45,7 +46,7 @@ _as_on_gpu = ContextVar("as on a GPU", default=False)
 
 
 def by_token(measure: Measure, counted: Tensor, logits: Logits) -> Tensor:
-    """The values of the counted tokens, `[batch, seq]`, and 0 elsewhere.
+    """The values of the counted tokens, `[batch, seq]` (or `[batch, seq, values]`), and 0 elsewhere.
 
     Args:
         measure: what the values are.
@@ -54,7 +55,7 @@ def by_token(measure: Measure, counted: Tensor, logits: Logits) -> Tensor:
     """
     index = counted.nonzero(as_tuple=True)
     found = _values(_Pieces(measure, index, _lazy(logits)))
-    return found.new_zeros(counted.shape).index_put(index, found)
+    return found.new_zeros((*counted.shape, *found.shape[1:])).index_put(index, found)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from transformers import PretrainedConfig, PreTrainedModel
 
+from lit_unlearn.answers.token_scores import AnswerScores, token_scores
 from lit_unlearn.distributed.checks import check_mesh, check_strategy
 from lit_unlearn.distributed.fsdp1 import FSDP1
 from lit_unlearn.distributed.sharding import processes
@@ -46,6 +47,10 @@ class HeldOut(TypedDict):
     """Negative log-likelihood, in nats per token."""
     retain_row: Tensor
     retain_nll: Tensor
+
+
+Asked = Evaluation | Scored | AnswerScores
+"""What comes out for a batch of questions, texts or answers."""
 
 
 class PretrainedModule(L.LightningModule):
@@ -154,6 +159,18 @@ class PretrainedModule(L.LightningModule):
     def scored(self, batch: Any) -> Scored:
         """How likely the model finds each token of texts that are scored; what is kept of them is not scored again."""
         return cast(Scored, self._kept(batch, partial(token_nll, self.updated, self.layers, batch)))
+
+    def answer_scores(self, batch: Any) -> AnswerScores:
+        """What the model gives to each token of answers; what is kept of them is not scored again."""
+        return cast(AnswerScores, self._kept(batch, partial(token_scores, self.updated, self.layers, batch)))
+
+    def asked(self, batch: Any) -> Asked | None:
+        """What comes out for a batch of questions, texts or answers; None for a pair of held-out batches."""
+        if "number" in batch:
+            return self.answers(batch)
+        if "texts" in batch:
+            return self.scored(batch)
+        return self.answer_scores(batch) if "answers" in batch else None
 
     def nll(self, batch: Batch) -> Tensor:
         """NLL of each row, `[batch]`: nats per token."""

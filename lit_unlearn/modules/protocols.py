@@ -42,6 +42,15 @@ class HasEvaluation(Protocol):
 
 
 @runtime_checkable
+class HasAnswers(Protocol):
+    """Data that may have questions with free answers."""
+
+    @property
+    def answers(self) -> object:
+        """Says where they come from; None or empty if there are none."""
+
+
+@runtime_checkable
 class HasHoldout(Protocol):
     """Data that may hold rows out."""
 

@@ -9,10 +9,8 @@ from lit_unlearn.errors import InputError
 from lit_unlearn.models.precision import check_precision, weights_dtype
 from lit_unlearn.models.sharded_loading import fill
 from lit_unlearn.models.source import ModelSource
-from lit_unlearn.modules.pretrained import HeldOut, PretrainedModule
-from lit_unlearn.modules.protocols import HasEvaluation, HasHoldout
-from lit_unlearn.questions.scored_texts import Scored
-from lit_unlearn.questions.scores import Evaluation
+from lit_unlearn.modules.pretrained import Asked, HeldOut, PretrainedModule
+from lit_unlearn.modules.protocols import HasAnswers, HasEvaluation, HasHoldout
 
 
 class QuestionModule(PretrainedModule):
@@ -57,10 +55,11 @@ class QuestionModule(PretrainedModule):
             InputError: it does neither.
         """
         held_out = isinstance(data, HasHoldout) and data.holdout > 0
-        if isinstance(data, HasEvaluation) and data.evaluation is None and not held_out:
+        answers = isinstance(data, HasAnswers) and bool(data.answers)
+        if isinstance(data, HasEvaluation) and data.evaluation is None and not (held_out or answers):
             raise InputError(
-                "data: there are no questions and no held-out rows; set data.evaluation.questions, as evaluate.yaml "
-                "does, or data.holdout"
+                "data: there are no questions, no answers and no held-out rows; set data.evaluation.questions, as "
+                "evaluate.yaml does, data.answers or data.holdout"
             )
 
     def setup(self, stage: str) -> None:
@@ -86,11 +85,11 @@ class QuestionModule(PretrainedModule):
         """The modules that FSDP1 shards each for itself."""
         return units(self.updated, self.layers, nn.ModuleList())
 
-    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Evaluation | HeldOut | Scored:
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Asked | HeldOut:
         """What the model answers to questions; of a held-out pair of batches, how likely it finds their rows."""
         return self._evaluate("val", batch)
 
-    def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Evaluation | HeldOut | Scored:
+    def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Asked | HeldOut:
         """As `validation_step`, logged under `test/`."""
         return self._evaluate("test", batch)
 
@@ -99,11 +98,10 @@ class QuestionModule(PretrainedModule):
         source = self.model_source
         return {"pretrained": source.name, "revision": source.revision, "precision": str(self.trainer.precision)}
 
-    def _evaluate(self, stage: str, batch: Any) -> Evaluation | HeldOut | Scored:
-        if "number" in batch:  # of questions; a pair of held-out batches has streams
-            return self.answers(batch)
-        if "texts" in batch:
-            return self.scored(batch)
+    def _evaluate(self, stage: str, batch: Any) -> Asked | HeldOut:
+        asked = self.asked(batch)
+        if asked is not None:
+            return asked
         found = self.held_out(batch)
         self._log_held_out(stage, {}, found, rows=len(batch["forget"]["row"]))
         return found

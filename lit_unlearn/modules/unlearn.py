@@ -43,11 +43,9 @@ from lit_unlearn.modules.forgotten import Forgotten, forgotten
 from lit_unlearn.modules.hyperparameters import hyperparameters
 from lit_unlearn.modules.measurements import Measurements, describe
 from lit_unlearn.modules.optimizer import check_optimizer, published_adamw
-from lit_unlearn.modules.pretrained import HeldOut, PretrainedModule
+from lit_unlearn.modules.pretrained import Asked, HeldOut, PretrainedModule
 from lit_unlearn.modules.protocols import HasEvaluation, HasTopics, SaysNeedsLogits
 from lit_unlearn.modules.units import Units, lengths, measure_units, warn_of_lengths
-from lit_unlearn.questions.scored_texts import Scored
-from lit_unlearn.questions.scores import Evaluation
 from lit_unlearn.running import dropout
 from lit_unlearn.running.frozen import FrozenModel
 from lit_unlearn.running.hooks import Noise, Override
@@ -340,16 +338,14 @@ class UnlearnModule(PretrainedModule):
         retain = self._run(self.retain, batch["retain"], training=True)
         return Losses(forget, retain, self._weigh(forget[0], retain[0], batch))
 
-    def validation_step(
-        self, batch: Any, batch_idx: int, dataloader_idx: int = 0
-    ) -> Evaluation | HeldOut | Scored | None:
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Asked | HeldOut | None:
         """What the updated model answers to questions; of a held-out pair of batches, how likely it finds their rows.
 
         Of such a pair it logs the losses, without noise, and unless only the first layers are loaded the likelihood.
         """
         return self._evaluate("val", batch)
 
-    def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Evaluation | HeldOut | Scored | None:
+    def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Asked | HeldOut | None:
         """As `validation_step`, logged under `test/`."""
         return self._evaluate("test", batch)
 
@@ -560,11 +556,10 @@ class UnlearnModule(PretrainedModule):
         self.log_dict(self._measurements.latest)
         self.log("train/tokens_per_second", self.total(self._measurements.throughput.rate()), prog_bar=True)
 
-    def _evaluate(self, stage: str, batch: Any) -> Evaluation | HeldOut | Scored | None:
-        if "number" in batch:  # of questions; a pair of held-out batches has streams
-            return self.answers(batch)
-        if "texts" in batch:
-            return self.scored(batch)
+    def _evaluate(self, stage: str, batch: Any) -> Asked | HeldOut | None:
+        asked = self.asked(batch)
+        if asked is not None:
+            return asked
         found = None if is_partial(self.updated) else self.held_out(batch)
         self._log_held_out(stage, self._held_out_losses(batch), found, rows=len(batch["forget"]["row"]))
         return found

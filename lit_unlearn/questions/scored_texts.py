@@ -102,14 +102,14 @@ def token_nll(model: PreTrainedModel, layers: nn.ModuleList, batch: ScoredBatch)
     labels = functional.predicted_labels(texts["labels"], texts["attention_mask"], texts["loss_mask"])
     found = functional.token_nll(outputs.logits, labels)
     counted = labels[:, 1:] != functional.IGNORED_LABEL
-    return Scored(text=texts["row"][batch["valid"]], token_nll=_to_the_left(found, counted)[batch["valid"]])
+    return Scored(text=texts["row"][batch["valid"]], token_nll=to_the_left(found, counted)[batch["valid"]])
 
 
-def _to_the_left(values: Tensor, counted: Tensor) -> Tensor:
+def to_the_left(values: Tensor, counted: Tensor) -> Tensor:
     """The counted values of each row from its beginning on, in their order; NaN after the last.
 
     Example:
-        >>> _to_the_left(torch.tensor([[0.0, 1.0, 2.0], [3.0, 0.0, 0.0]]), torch.tensor([[0, 1, 1], [1, 0, 0]]) == 1)
+        >>> to_the_left(torch.tensor([[0.0, 1.0, 2.0], [3.0, 0.0, 0.0]]), torch.tensor([[0, 1, 1], [1, 0, 0]]) == 1)
         tensor([[1., 2.],
                 [3., nan]])
     """

@@ -23,7 +23,7 @@ class Decoded(NamedTuple):
 def decode(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[str],
+    prompts: Sequence[str] | Sequence[Sequence[int]],
     *,
     max_new_tokens: int,
     batch_size: int = 16,
@@ -37,8 +37,8 @@ def decode(
     Args:
         model: in eval mode; its generation settings (sampling, penalties, lengths) don't count.
         tokenizer: the model's.
-        prompts: encoded as they are, with the special tokens that the tokenizer adds, and without a chat template; one
-            too long for the model loses its beginning, as in the lm-eval harness.
+        prompts: token ids, or texts that are encoded as they are, with the special tokens that the tokenizer adds, and
+            without a chat template; one too long for the model loses its beginning, as in the lm-eval harness.
         max_new_tokens: steps of each prompt.
         batch_size: prompts that are decoded together.
 
@@ -53,7 +53,7 @@ def decode(
             f"max_new_tokens: {max_new_tokens} leaves no room for a prompt in the model's {limit} positions; give fewer"
         )
     kept = slice(None if limit is None else max_new_tokens - limit, None)
-    rows = [Row(ids[kept], 0, number) for number, ids in enumerate(tokenizer(list(prompts))["input_ids"])]
+    rows = [Row([*ids][kept], 0, number) for number, ids in enumerate(_encoded(prompts, tokenizer))]
     ends = _ends(model, tokenizer)
     written: list[Decoded] = []
     with _without_own_settings(model):
@@ -62,6 +62,15 @@ def decode(
                 length = next((place for place, token in enumerate(ids) if token in ends), len(ids))
                 written.append(Decoded(str(tokenizer.decode(ids[:length])), max_logits[: length + 1]))
     return written
+
+
+def _encoded(
+    prompts: Sequence[str] | Sequence[Sequence[int]], tokenizer: PreTrainedTokenizerBase
+) -> Sequence[Sequence[int]]:
+    if isinstance(prompts[0], str):
+        ids: Sequence[Sequence[int]] = tokenizer(list(prompts))["input_ids"]
+        return ids
+    return cast(Sequence[Sequence[int]], prompts)
 
 
 def _continue(

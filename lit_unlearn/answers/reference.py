@@ -1,0 +1,29 @@
+"""The answers of a retain-only model, from the results of its evaluation."""
+
+import json
+from pathlib import Path
+from typing import cast
+
+from lit_unlearn.answers.outcomes import PREFIX, Outcomes
+from lit_unlearn.errors import InputError
+from lit_unlearn.runs import layout
+
+
+def load_reference(path: str) -> Outcomes:
+    """The last outcomes in a run's results.
+
+    Args:
+        path: folder of a run with AnswerEvaluation, or its results.json.
+
+    Raises:
+        InputError: there are none.
+    """
+    file = Path(path) / layout.RESULTS if Path(path).is_dir() else Path(path)
+    try:
+        evaluations = json.loads(file.read_text(encoding="utf-8"))["evaluations"]
+        return cast(Outcomes, evaluations[-1][PREFIX]["outcomes"])
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise InputError(
+            f"AnswerEvaluation.reference: {file} holds no answers of an evaluation; make them with `lit-unlearn "
+            "validate --model RETAIN_ONLY` on the same data, and give that run's folder"
+        ) from error
