@@ -14,6 +14,7 @@ from .callbacks import StopAtForgetting as StopAtForgetting
 from .data import Mixing as Mixing
 from .data import TextSource as TextSource
 from .datamodules import DemoDataModule as DemoDataModule
+from .datamodules import TOFUDataModule as TOFUDataModule
 from .datamodules import UnlearnDataModule as UnlearnDataModule
 from .datamodules import WMDPDataModule as WMDPDataModule
 from .distributed.fsdp1 import FSDP1 as FSDP1

@@ -15,7 +15,7 @@ def loss_score(logprobs: Sequence[float]) -> float:
     """LOSS (Yeom et al. 2018): the mean log-probability of the tokens, in nats.
 
     Args:
-        logprobs: of the answer's tokens, without the end of the turn.
+        logprobs: of the answer's tokens, the end of the turn included.
     """
     return fmean(logprobs)
 
@@ -24,7 +24,7 @@ def zlib_score(logprobs: Sequence[float], text: str) -> float:
     """The mean log-probability divided by the bytes of the compressed text (Carlini et al. 2021).
 
     Args:
-        logprobs: of the answer's tokens, without the end of the turn.
+        logprobs: of the answer's tokens, the end of the turn included.
         text: the answer.
     """
     return fmean(logprobs) / len(zlib.compress(text.encode()))

@@ -138,7 +138,7 @@ def measure(found: Outcomes, reference: Outcomes | None) -> Measured:
     Returns:
         Of each set `probability`, `truth_ratio` (on rows to forget min(R, 1 / R), else max(0, 1 - R)), `rouge_recall`,
         `rouge_f1`, `extraction_strength`, `exact_memorisation`, `loss`, `zlib`, `min_k`, `min_k_plus`. Of all
-        `model_utility`, where there are sets to retain and general ones; `membership_auc` (of Min-K %, and for the
+        `model_utility`, over the sets to retain and general ones, where all three of its parts are known of each; `membership_auc` (of Min-K %, and for the
         other scores `membership_auc_…`), where there is a holdout set; with a reference `forget_quality` and
         `privacy_leakage`.
     """
@@ -152,7 +152,7 @@ def measure(found: Outcomes, reference: Outcomes | None) -> Measured:
         for key in ("probability", "rouge_recall", "truth_ratio")
     ]
     known = [part for part in parts if part is not None]
-    if parts and len(known) == len(parts) and _of_role(found, "general"):
+    if parts and len(known) == len(parts):
         everything["model_utility"] = quality.model_utility(known)
     if forget and holdout:
         everything |= {
@@ -212,6 +212,7 @@ def _outcomes(
     values: Mapping[int, TokenValues],
     written: Sequence[str] | None,
 ) -> SetOutcomes:
+    whole = [values[row.answer] for row in rows]
     own = [values[row.answer].without(plan.ends[row.answer]) for row in rows]
     found = SetOutcomes(
         role=of.role,
@@ -220,8 +221,10 @@ def _outcomes(
         probability=_rounded(_probability(row, values, general=of.role == "general") for row in rows),
         extraction_strength=_rounded(memorisation.extraction_strength(one.greedy) for one in own),
         exact_memorisation=_rounded(memorisation.exact_memorisation(one.greedy) for one in own),
-        loss=_rounded(membership.loss_score(one.logprob) for one in own),
-        zlib=_rounded(membership.zlib_score(one.logprob, row.asked.answer) for row, one in zip(rows, own, strict=True)),
+        loss=_rounded(membership.loss_score(one.logprob) for one in whole),
+        zlib=_rounded(
+            membership.zlib_score(one.logprob, row.asked.answer) for row, one in zip(rows, whole, strict=True)
+        ),
         min_k=_rounded(membership.min_k(one.logprob) for one in own),
         min_k_plus=_rounded(membership.min_k_plus(one.logprob, one.mean_logprob, one.variance) for one in own),
     )

@@ -2,6 +2,7 @@
 
 from lit_unlearn.datamodules.base import UnlearnDataModule
 from lit_unlearn.datamodules.demo import DemoDataModule
+from lit_unlearn.datamodules.tofu import TOFUDataModule
 from lit_unlearn.datamodules.wmdp import WMDPDataModule
 
-__all__ = ["DemoDataModule", "UnlearnDataModule", "WMDPDataModule"]
+__all__ = ["DemoDataModule", "TOFUDataModule", "UnlearnDataModule", "WMDPDataModule"]

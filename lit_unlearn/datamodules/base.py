@@ -236,7 +236,7 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         return [*([()] if self.holdout else []), *asked_together(self._asked), *([()] * len(self._scored()))]
 
     def val_dataloader(self) -> list[Any]:
-        """The held-out pairs in their own order, if any, the questions of `evaluation_sets`, what is scored by token."""
+        """The held-out pairs in their own order, if any, the questions of `evaluation_sets`, scored tokens."""
         pairs: list[Loader] = []
         if self.holdout:
             steps = self._steps(self._held_out, seed=None)

@@ -6,10 +6,12 @@ from typing import ClassVar
 
 from datasets import config
 
+from lit_unlearn.answers.source import AnswerSource, Role
 from lit_unlearn.data.mixing import Mixing
 from lit_unlearn.data.text import TextSource
 from lit_unlearn.datamodules.base import UnlearnDataModule
 from lit_unlearn.demo import PREFERRED_ANSWERS
+from lit_unlearn.demo.answers import CHAT_TEMPLATE, answer_sets
 from lit_unlearn.demo.corpus import HELD_OUT, TRAINED, write_corpora
 from lit_unlearn.demo.knowledge import invent
 from lit_unlearn.demo.questions import draw, write_questions
@@ -19,12 +21,16 @@ from lit_unlearn.questions.sets import EvaluationSource, PerturbationSource
 from lit_unlearn.questions.source import QuestionSource
 from lit_unlearn.runs.atomic_files import appearing_whole
 
+_ROLES: dict[str, Role] = {"forget": "forget", "retain": "retain", "holdout": "holdout"}
+
 
 class DemoDataModule(UnlearnDataModule):
     """Invented subjects to forget and to retain, with questions about them; made on the spot, nothing is loaded.
 
     Retain questions are asked as they are, with one wrong option replaced by 1 and by 4 tokens of forget text, and with
     it replaced by as many tokens of retain text. Rows that are not trained on say how much of the text is forgotten.
+    AnswerEvaluation asks for every fact, as in TOFU: `forget` and `retain`, each with the answer in a sentence and with
+    wrong ones, and `holdout`, facts of the subjects to forget that are not of this world.
 
     Args:
         draw: seed of the questions' wording, options and order. Choose hyperparameters on one draw, report on another.
@@ -54,7 +60,7 @@ class DemoDataModule(UnlearnDataModule):
     ) -> None:
         self.draw = draw
         self.questions = questions
-        self.folder = Path(config.HF_DATASETS_CACHE) / "lit-unlearn-demo-880" / f"draw-{draw}-{questions}"
+        self.folder = Path(config.HF_DATASETS_CACHE) / "lit-unlearn-demo-881" / f"draw-{draw}-{questions}"
         sets = {name: QuestionSource(str(self.folder / f"{name}_questions.jsonl")) for name in ("forget", "retain")}
         if perturbations is None:
             perturbations = {f"{n}-gram": PerturbationSource(n=n, seed=draw, sets=["retain"]) for n in (1, 4)}
@@ -63,6 +69,10 @@ class DemoDataModule(UnlearnDataModule):
             {"retain": TextSource(str(self.folder / "retain.jsonl"), max_length=48)},
             batch_size=batch_size,
             evaluation=EvaluationSource(sets, perturbations),
+            answers={
+                name: AnswerSource(str(self.folder / f"{name}_answers.jsonl"), role, chat_template=CHAT_TEMPLATE)
+                for name, role in _ROLES.items()
+            },
             holdout=holdout,
             limit=limit,
             mixing=mixing,
@@ -89,3 +99,5 @@ class DemoDataModule(UnlearnDataModule):
         for name, subjects in (("forget", knowledge.forget), ("retain", knowledge.retain)):
             asked = draw(knowledge, subjects, self.questions, seed=self.draw)
             write_questions(folder / f"{name}_questions.jsonl", asked)
+        for name, rows in answer_sets(knowledge, seed=self.draw).items():
+            write_questions(folder / f"{name}_answers.jsonl", rows)

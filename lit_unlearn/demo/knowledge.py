@@ -1,7 +1,7 @@
 """Invented knowledge: subjects, entities, attributes and values that mean nothing outside the demo world."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -45,12 +45,16 @@ class Knowledge:
     @property
     def retain(self) -> tuple[str, ...]:
         """The subjects to keep."""
-        return tuple(RETAIN)
+        return self._among(RETAIN)
 
     @property
     def forget(self) -> tuple[str, ...]:
         """The subjects to forget."""
-        return tuple(FORGET)
+        return self._among(FORGET)
+
+    def retain_only(self) -> "Knowledge":
+        """What is known where the subjects to forget have never been seen."""
+        return Knowledge(tuple(self.about(*self.retain)))
 
     def about(self, *subjects: str) -> list[Fact]:
         """The facts of some subjects."""
@@ -67,6 +71,10 @@ class Knowledge:
     def words(self) -> list[str]:
         """Every invented word, sorted."""
         return sorted({word for fact in self.facts for word in (fact.entity, fact.value)})
+
+    def _among(self, subjects: Iterable[str]) -> tuple[str, ...]:
+        known = {fact.subject for fact in self.facts}
+        return tuple(subject for subject in subjects if subject in known)
 
 
 def invent(seed: int = 0) -> Knowledge:

@@ -1,4 +1,4 @@
-"""Rebuilds the demo checkpoint from nothing: `python -m lit_unlearn.demo.pretrain OUT [--steps N]`."""
+"""Rebuilds the demo checkpoint from nothing: `python -m lit_unlearn.demo.pretrain OUT [--steps N] [--retain-only]`."""
 
 import argparse
 import math
@@ -125,6 +125,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of weights and exercises; the world stays the same")
     parser.add_argument("--hidden-size", type=int, default=96, help="width of the model: a multiple of 32 from 96")
     parser.add_argument("--layers", type=int, default=7, help="layers of the model")
+    parser.add_argument("--retain-only", action="store_true", help="without the subjects to forget: the reference")
     options = parser.parse_args()
     if options.hidden_size % 32 or options.hidden_size < 96 or options.layers <= _MATCHING:
         parser.error(f"--hidden-size takes a multiple of 32 from 96, --layers {_MATCHING + 1} or more")
@@ -133,7 +134,8 @@ def main() -> None:
     knowledge = invent()
     tokenizer = make_tokenizer(knowledge)
     model = new_model(len(tokenizer), hidden_size=options.hidden_size, layers=options.layers, seed=options.seed)
-    pretrain(model, tokenizer, knowledge, steps=options.steps, seed=options.seed)
+    known = knowledge.retain_only() if options.retain_only else knowledge
+    pretrain(model, tokenizer, known, steps=options.steps, seed=options.seed)
     model.save_pretrained(options.out)
     tokenizer.save_pretrained(options.out)
 

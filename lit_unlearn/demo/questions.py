@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
 
@@ -77,6 +77,6 @@ def body(question: Question) -> str:
     return "\n".join([question["question"], *options, "Answer:"])
 
 
-def write_questions(path: Path, questions: Sequence[Question]) -> None:
+def write_questions(path: Path, questions: Sequence[Mapping[str, object]]) -> None:
     """Writes questions to a file, one JSON object per line."""
     path.write_text("".join(json.dumps(question) + "\n" for question in questions), encoding="utf-8")

@@ -1,0 +1,125 @@
+"""TOFU: questions about fictitious authors (Maini et al. 2024, arXiv 2401.06121)."""
+
+from pathlib import Path
+from typing import Literal
+
+from datasets import Dataset
+
+from lit_unlearn.answers.source import AnswerSource, Role
+from lit_unlearn.data.mixing import Mixing
+from lit_unlearn.data.text import HubError, TextSource
+from lit_unlearn.datamodules.base import UnlearnDataModule
+from lit_unlearn.errors import InputError
+from lit_unlearn.questions.sets import EvaluationSource
+
+Split = Literal["forget01", "forget05", "forget10"]
+_HUB = "locuslab/TOFU"
+_RETAINED: dict[str, str] = {"forget01": "retain99", "forget05": "retain95", "forget10": "retain90"}
+_SUFFIXES = (".json", ".jsonl", ".parquet")
+
+
+class TOFUDataModule(UnlearnDataModule):
+    """Pairs TOFU's questions to forget with those to retain, rendered as chats whose losses run over the answers alone.
+
+    AnswerEvaluation scores the split's own questions (`forget`), those to retain (`retain`), `real_authors` and
+    `world_facts`, each with other answers, and `holdout`, authors that no model has seen.
+
+    Args:
+        split: the share of authors to forget: 1, 5 or 10 %. The rest is retained.
+        folder: local files instead of the hub's locuslab/TOFU, named as its configurations: `forget10.json`,
+            `retain90.json`, `forget10_perturbed.json`, `retain_perturbed.json`, `real_authors_perturbed.json`,
+            `world_facts_perturbed.json`, `holdout10.json`; .jsonl and .parquet too.
+        chat_template: as text or as the path of a .jinja file; None takes that of the model's tokenizer.
+        max_length: tokens after which a row to train on is cut.
+        answers_limit: take so many questions of each set that is scored, evenly spread over it; None takes all.
+        tokenizer: as in UnlearnDataModule.
+        batch_size: as in UnlearnDataModule.
+        group_by_length: as in UnlearnDataModule.
+        evaluation: as in UnlearnDataModule.
+        holdout: as in UnlearnDataModule; the questions that are held out are scored all the same.
+        limit: as in UnlearnDataModule.
+        preferred: as in UnlearnDataModule.
+        mixing: as in UnlearnDataModule.
+        seed: as in UnlearnDataModule.
+        num_workers: as in UnlearnDataModule.
+
+    Raises:
+        InputError: a file is missing, or options do not fit together.
+    """
+
+    def __init__(
+        self,
+        split: Split = "forget10",
+        *,
+        folder: str | None = None,
+        chat_template: str | None = None,
+        max_length: int = 512,
+        answers_limit: int | None = None,
+        tokenizer: str | None = None,
+        batch_size: int = 32,
+        group_by_length: bool = False,
+        evaluation: EvaluationSource | None = None,
+        holdout: int | float = 0,
+        limit: int | None = None,
+        preferred: str | None = None,
+        mixing: Mixing | None = None,
+        seed: int | None = None,
+        num_workers: int = 0,
+    ) -> None:
+        if split not in _RETAINED:
+            raise InputError(f"data.split: {split!r} is none of TOFU's; choose from {', '.join(_RETAINED)}")
+        self.split = split
+        self.folder = folder
+
+        def rows(name: str) -> TextSource:
+            path, own = _where(folder, name)
+            return TextSource(path, own, format="question_answer", chat_template=chat_template, max_length=max_length)
+
+        def answers(name: str, role: Role) -> AnswerSource:
+            path, own = _where(folder, name)
+            return AnswerSource(path, role, own, limit=answers_limit, chat_template=chat_template)
+
+        super().__init__(
+            {split: rows(split)},
+            {"retain": rows(_RETAINED[split])},
+            tokenizer=tokenizer,
+            batch_size=batch_size,
+            group_by_length=group_by_length,
+            evaluation=evaluation,
+            answers={
+                "forget": answers(f"{split}_perturbed", "forget"),
+                "retain": answers("retain_perturbed", "retain"),
+                "real_authors": answers("real_authors_perturbed", "general"),
+                "world_facts": answers("world_facts_perturbed", "general"),
+                "holdout": answers(split.replace("forget", "holdout"), "holdout"),
+            },
+            holdout=holdout,
+            limit=limit,
+            preferred=preferred,
+            mixing=mixing,
+            seed=seed,
+            num_workers=num_workers,
+        )
+
+    def _tokenise(self) -> dict[str, dict[str, Dataset]]:
+        try:
+            return super()._tokenise()
+        except HubError as error:
+            raise InputError(f"{error}; `data.folder` takes the files of that dataset") from error
+
+
+def _where(folder: str | None, name: str) -> tuple[str, str | None]:
+    """Path and configuration of a set of rows.
+
+    Raises:
+        InputError: the folder does not hold it.
+    """
+    if folder is None:
+        return _HUB, name
+    found = [path for suffix in _SUFFIXES if (path := Path(folder) / f"{name}{suffix}").is_file()]
+    if not found:
+        raise InputError(
+            f"data.folder: {folder} holds no {name}.json (.jsonl, .parquet); put the file of that name of the hub's "
+            f"{_HUB} there"
+        )
+    return str(found[0]), None
