@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 import torch
 import yaml
@@ -19,6 +20,8 @@ from lit_unlearn.commands.options import config_files
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.tokenizer import load_tokenizer
+from tests.answers.asked import TEMPLATE, rows, write
+from tests.datamodules.test_tofu import FILES
 from tests.fast import only
 from tests.questions.test_sets import write_questions
 
@@ -36,9 +39,10 @@ RUNS = {
 }
 """Every shipped config but the demo's, and the files with which it is used."""
 DEMOS = tuple(f"demo{name}.yaml" for name in ("", "_adaptive_rmu", "_rsv", "_npo", "_simnpo", "_dpo", "_grad_diff"))
+TOFU = "tofu.yaml"
 RELEARNING = ("relearn.yaml", "demo_relearn.yaml")
 """Those of an exported model, which the command line names."""
-EVALUATIONS = ("evaluate.yaml", "evaluate_forgetting.yaml", "demo_forgetting.yaml")
+EVALUATIONS = ("evaluate.yaml", "evaluate_forgetting.yaml", "demo_forgetting.yaml", "demo_answers.yaml")
 """Those without training."""
 QUESTIONS = ("questions.yaml", "demo_full.yaml")
 """Overlays that ask more."""
@@ -85,7 +89,46 @@ def changed(export: Path, source: Path) -> list[str]:
 
 
 def test_every_shipped_config_is_tested() -> None:
-    assert {*RUNS, *DEMOS, *RELEARNING, *EVALUATIONS, *QUESTIONS, *MIXING} == set(config_files.names())
+    assert {*RUNS, *DEMOS, *RELEARNING, *EVALUATIONS, *QUESTIONS, *MIXING, TOFU} == set(config_files.names())
+
+
+def test_tofu_on_local_files(world: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "tofu"
+    folder.mkdir()
+    for seed, (name, subject) in enumerate(FILES.items()):
+        write(folder / f"{name}.json", rows(subject, 8, seed=seed))
+    main(
+        fit(
+            [TOFU],
+            *("--data.split=forget05", f"--data.folder={folder}", f"--data.chat_template={TEMPLATE}"),
+            *(f"--model.pretrained={world / 'model'}", "--data.batch_size=4"),
+            *("--trainer.max_steps=2", "--trainer.val_check_interval=2", "--trainer.accelerator=cpu"),
+            *(
+                "--trainer.callbacks=null",
+                "--trainer.callbacks+=AnswerEvaluation",
+                "--trainer.callbacks.max_new_tokens=2",
+            ),
+            "--trainer.default_root_dir=run",
+        )
+    )
+    before, after = json.loads(Path("run/results.json").read_text())["evaluations"]
+    assert before["answers"]["measured"]["answers"]["model_utility"] > 0
+    assert (
+        after["answers"]["outcomes"]["forget"]["probability"] != before["answers"]["outcomes"]["forget"]["probability"]
+    )
+
+
+def test_the_template_of_tofu_ends_each_turn(tmp_path: Path) -> None:
+    template = yaml.safe_load((config_files.FOLDER / TOFU).read_text())["data"]["init_args"]["chat_template"]
+    turns = [{"role": "user", "content": " Who? "}, {"role": "assistant", "content": "She."}]
+    said = jinja2.Template(template).render(messages=turns, add_generation_prompt=False)
+    system = "Cutting Knowledge Date: December 2023\nToday Date: 10 Apr 2025\n\nYou are a helpful assistant."
+    start, end = "<|start_header_id|>{}<|end_header_id|>\n\n", "<|eot_id|>"
+    parts = [("system", system), ("user", "Who?"), ("assistant", "She.")]
+    assert said == "<|begin_of_text|>" + "".join(start.format(role) + text + end for role, text in parts)
+    asked = jinja2.Template(template).render(messages=turns[:1], add_generation_prompt=True)
+    assert said.startswith(asked)
+    assert asked.endswith(start.format("assistant"))
 
 
 @pytest.mark.parametrize("name", only(DEMOS, "demo.yaml", "demo_npo.yaml"))

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import torch
-from torch import Tensor
 
 from lit_unlearn.answers import likelihood, membership, memorisation, quality
 from lit_unlearn.answers.overlap import rouge_l
@@ -79,7 +78,7 @@ _MEANS = (
 )
 
 
-def token_values(batches: Sequence[Mapping[str, Tensor]]) -> dict[int, TokenValues]:
+def token_values(batches: Sequence[Mapping[str, Any]]) -> dict[int, TokenValues]:
     """The values of each answer's tokens, by the text's number.
 
     Args:
@@ -138,8 +137,8 @@ def measure(found: Outcomes, reference: Outcomes | None) -> Measured:
     Returns:
         Of each set `probability`, `truth_ratio` (on rows to forget min(R, 1 / R), else max(0, 1 - R)), `rouge_recall`,
         `rouge_f1`, `extraction_strength`, `exact_memorisation`, `loss`, `zlib`, `min_k`, `min_k_plus`. Of all
-        `model_utility`, over the sets to retain and general ones, where all three of its parts are known of each; `membership_auc` (of Min-K %, and for the
-        other scores `membership_auc_…`), where there is a holdout set; with a reference `forget_quality` and
+        `model_utility`, over sets to retain and general ones, where the three parts of each are known; with a holdout
+        set `membership_auc` (of Min-K %; of the other scores `membership_auc_…`); with a reference `forget_quality` and
         `privacy_leakage`.
     """
     out: Measured = {f"{PREFIX}/{name}": _set_means(one) for name, one in found.items()}

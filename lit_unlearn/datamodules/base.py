@@ -242,7 +242,12 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
             steps = self._steps(self._held_out, seed=None)
             pairs = [self._loader(steps, StepSampler(steps))]
         max_tokens = self.evaluation.max_tokens if self.evaluation else 0
-        return [*pairs, *query_loaders(self._queries, max_tokens=max_tokens, share=self._share()), *self._scored()]
+        asked = query_loaders(self._queries, max_tokens=max_tokens, share=self._share())
+        found = [*pairs, *asked, *self._scored()]
+        fits = self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
+        if self.answers and not found and not fits:
+            raise InputError("data.answers: nothing evaluates them; add AnswerEvaluation to trainer.callbacks")
+        return found
 
     def test_dataloader(self) -> list[Any]:
         """The same as `val_dataloader`."""

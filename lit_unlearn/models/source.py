@@ -5,7 +5,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from lit_unlearn.demo import CHECKPOINT
+from lit_unlearn.demo import MODELS
 from lit_unlearn.errors import InputError
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -19,12 +19,13 @@ class ModelSource:
     Example:
         >>> ModelSource("owner/model").revision
         'main'
-        >>> ModelSource("demo").pretrained == str(CHECKPOINT)
+        >>> ModelSource("demo").pretrained == str(MODELS["demo"])
         True
     """
 
     pretrained: str
-    """Hub name or folder; `demo` becomes the folder of the embedded model, an adapter's folder the model it adapts."""
+    """Hub name or folder; `demo` and `demo-retain-only` become the folders of the embedded models, an adapter's folder
+    the model it adapts."""
     _: KW_ONLY
     revision: str = "main"
     """Branch, tag or commit on the hub; of an adapter's folder that of its model, by default what the adapter names."""
@@ -41,15 +42,15 @@ class ModelSource:
             object.__setattr__(self, "adapter", self.pretrained)
             object.__setattr__(self, "pretrained", base)
             object.__setattr__(self, "revision", revision if self.revision == "main" else self.revision)
-        if self.pretrained == "demo":
-            object.__setattr__(self, "pretrained", str(CHECKPOINT))
+        if self.pretrained in MODELS:
+            object.__setattr__(self, "pretrained", str(MODELS[self.pretrained]))
 
     @property
     def given(self) -> str:
         """As the user gave it: `demo`, a hub name, or a folder."""
         if self.adapter is not None:
             return self.adapter
-        return "demo" if self.pretrained == str(CHECKPOINT) else self.pretrained
+        return next((name for name, folder in MODELS.items() if str(folder) == self.pretrained), self.pretrained)
 
     @property
     def tokenizer(self) -> str:

@@ -196,7 +196,7 @@ def test_results_that_are_none_are_refused(case: str, refused: Refused) -> None:
     write(Path("run/results.json"), "{" if RESULTS[case] is None else json.dumps(RESULTS[case]))
     refused(
         ["report", "run"],
-        "report: run/results.json is not what PerturbationRobustness or LikelihoodRobustness writes",
+        "report: run/results.json is not what PerturbationRobustness, LikelihoodRobustness or AnswerEvaluation writes",
         "give folders",
     )
 

@@ -226,7 +226,7 @@ def test_a_limit_leaves_the_holdout_as_it_is(world: Path) -> None:
 def test_without_a_holdout_there_is_nothing_to_validate(world: Path) -> None:
     data = ready(data_module(world))
     assert data.val_dataloader() == data.test_dataloader() == []
-    with pytest.raises(InputError, match=r"data: there is nothing to test; set data.evaluation, or data.holdout"):
+    with pytest.raises(InputError, match=r"data: there is nothing to test; set data.evaluation, data.answers, or"):
         data.setup("test")
 
 

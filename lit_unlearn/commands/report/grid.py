@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+from lit_unlearn.commands.report.answer_metrics import metric_parts
 from lit_unlearn.commands.report.cells import cell, excess, shown
 from lit_unlearn.commands.report.repair import Comparison
 from lit_unlearn.commands.report.runs import ReportedModel
@@ -81,6 +82,14 @@ def inserted(models: Sequence[ReportedModel], compared: Comparison) -> list[Tabl
     parts = [*insertion_parts(models, compared)]
     names = [model.name for model in models]
     return [Table("Forget text in retain rows", "model", names, [_group("", columns)]) for columns in parts]
+
+
+def free_answers(models: Sequence[ReportedModel]) -> list[Table]:
+    """The metrics of free answers, a table for all sets and one for each."""
+    names = [model.name for model in models]
+    return [
+        Table(f"Free answers: {name}", "model", names, [_group("", columns)]) for name, columns in metric_parts(models)
+    ]
 
 
 def commonest_letters(models: Sequence[ReportedModel]) -> list[Table]:

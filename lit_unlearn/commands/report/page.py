@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from lit_unlearn.commands.report import answers, options
-from lit_unlearn.commands.report.grid import Group, Table, accuracies, commonest_letters, inserted, plain
+from lit_unlearn.commands.report.grid import Group, Table, accuracies, commonest_letters, free_answers, inserted, plain
 from lit_unlearn.commands.report.included_analyses import Included
 from lit_unlearn.commands.report.inline_svg import inline
 from lit_unlearn.commands.report.perturbations import kinds
@@ -49,6 +49,7 @@ def page(
         method=compared.method.name if compared.method else "",
         accuracies=accuracies(models, compared),
         insertions=inserted(models, compared),
+        free_answers=free_answers(models),
         letters=commonest_letters(models),
         letters_legend=LETTERS_LEGEND,
         legend=legend(models, compared),

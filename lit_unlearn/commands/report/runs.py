@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from lit_unlearn.answers import outcomes as answers
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.excess import PREFIX
 from lit_unlearn.questions.outcomes import LOGPROBS, Outcomes
@@ -164,8 +165,8 @@ def _seeds(path: Path) -> list[Path]:
     within = sorted(found.parent for found in path.glob(f"*/{layout.RESULTS}"))
     if not within:
         raise InputError(
-            f"report: {path} holds no {layout.RESULTS}; give folders of runs with PerturbationRobustness or "
-            "LikelihoodRobustness"
+            f"report: {path} holds no {layout.RESULTS}; give folders of runs with PerturbationRobustness, "
+            "LikelihoodRobustness or AnswerEvaluation"
         )
     return within
 
@@ -180,8 +181,8 @@ def _results(run: Path) -> dict[str, Any]:
         _ = int(found.get("seed", 0)), {**found.get("hyperparameters", {}), **found.get("versions", {})}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"report: {path} is not what PerturbationRobustness or LikelihoodRobustness writes; give folders of "
-            "their runs"
+            f"report: {path} is not what PerturbationRobustness, LikelihoodRobustness or AnswerEvaluation writes; "
+            "give folders of their runs"
         ) from error
     if len(evaluations) < 2:
         raise InputError(f"report: {run} was not evaluated before and after training; let the run finish")
@@ -197,8 +198,8 @@ def _check(evaluations: Sequence[Mapping[str, Any]]) -> None:
     asked = [{variant: one["number"] for variant, one in record["outcomes"].items()} for record in evaluations]
     rights = [one["correct"] for record in evaluations for one in record["outcomes"].values()]
     told = all(isinstance(right, int) for found in rights for right in found)
-    inserted = all(PREFIX in record for record in evaluations)
-    if any(not (one or inserted) or one != asked[0] for one in asked) or not told:
+    others = any(all(part in record for record in evaluations) for part in (PREFIX, answers.PREFIX))
+    if any(not (one or others) or one != asked[0] for one in asked) or not told:
         raise ValueError("evaluations of different questions, or of none")
     for record in evaluations:
         _check_numbers(record)

@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 
-from lit_unlearn.commands.report import forgetting
+from lit_unlearn.commands.report import answer_metrics, forgetting
+from lit_unlearn.commands.report.answer_metrics import metric_parts
 from lit_unlearn.commands.report.cells import cell, excess, mean_cell, nats, shown
 from lit_unlearn.commands.report.insertions import PREFIX, damaged_share, excess_cell, forget_tokens, insertions
 from lit_unlearn.commands.report.letters import letters, letters_shown
@@ -51,6 +52,8 @@ def markdown(models: Sequence[ReportedModel], compared: Comparison) -> str:
         tables.append(_table(models, compared, part, first=not tables))
     for columns in insertion_parts(models, compared):
         tables.append(f"{markdown_table(['model', *columns], _rows(models, columns))}\n")
+    for name, columns in metric_parts(models):
+        tables.append(f"{markdown_table([f'answers: {name}', *columns], _rows(models, columns))}\n")
     found = [f"{markdown_table(['model', *variants], rows)}\n" for variants, rows in letter_parts(models)]
     letters_of = [LETTERS_LEGEND, "", *found] if found else []
     return "\n".join([*tables, *(f"{line}\n" for line in legend(models, compared)), *letters_of])
@@ -77,6 +80,7 @@ def as_json(models: Sequence[ReportedModel], compared: Comparison) -> list[dict[
             "retain_nll": _numbers(forgetting.held_out(model.records, forgetting.RETAIN)),
             "excess": {name: excess_cell(model, name)._asdict() for name in insertions(models)},
             "damaged_share": {name: damaged_share(model, models[0], name)._asdict() for name in insertions(models)},
+            "answers": answer_metrics.as_json(model),
             "letters": {variant: letters(model, variant)._asdict() for variant in model.variants},
             "equal_forgetting": row.equal,
             "repair": {variant: repair_numbers(found) for variant, found in row.repairs.items()},
@@ -134,6 +138,8 @@ def legend(models: Sequence[ReportedModel], compared: Comparison) -> list[str]:
     told = [seeds_legend(models)]
     if insertions(models):
         told.append(INSERTIONS_LEGEND)
+    if any(metric_parts(models)):
+        told.append(answer_metrics.LEGEND)
     if forgetting_columns(models):
         told.append(
             "Forgetting, where lower log p and higher NLL is more forgotten: mean log-probability in nats of the right "

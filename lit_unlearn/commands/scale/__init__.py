@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from lit_unlearn.commands.log_filter import quiet
+from lit_unlearn.commands.log_filter import no_bars_in_files, quiet
 from lit_unlearn.commands.options.command_parser import CommandParser
 from lit_unlearn.commands.options.words import Words
 from lit_unlearn.commands.scale import text
@@ -32,11 +32,11 @@ def main(words: Sequence[str]) -> None:
         check_makable(options.write, "--write")
         if options.write.suffix not in (".yaml", ".yml") or options.write.is_dir():
             raise InputError(f"--write: {options.write} is no name of a config; give one that ends in .yaml")
-    with quiet(), RunFolder() as run:
+    with quiet(), no_bars_in_files(), RunFolder() as run:
         folder = run.claim(None if options.out is None else str(options.out), ["scale"])
         found = find(Words.read(shared, command="fit"), aim, layer=options.layer)
+        print(text.report(found))
         _write(found, folder, options.write)
-    print(text.report(found))
     overlay = options.write or folder / _OVERLAY
     print(f"\nWrote {overlay}, {folder / _SCALE} and {folder / _FIGURE}.")
     if not found.reached:
@@ -46,6 +46,7 @@ def main(words: Sequence[str]) -> None:
 
 
 def _write(found: Found, folder: Path, also: Path | None) -> None:
+    folder.mkdir(parents=True, exist_ok=True)  # minutes later somebody may have removed it
     for path in filter(None, (folder / _OVERLAY, also)):
         write_whole(path, text.overlay(found))
     write_whole(folder / _SCALE, json.dumps(found.as_json(), indent=1) + "\n")

@@ -90,7 +90,11 @@ def find(words: Words, aim: Aim, *, layer: int | None = None) -> Found:
         raise InputError(f"scale.layer: there is no layer {layer}; the model has 0 to {len(states) - 1}")
     layer = chosen_layer(states) if layer is None else layer
     settings = fitting(config.model, states, layer, steps=aim.steps, rise=aim.forget)
-    with _tried(words) as tried, tqdm(total=1 + aim.probes, desc="short trainings") as bar:
+    hidden = not watched(sys.stderr)
+    with (
+        _tried(words) as tried,
+        tqdm(total=1 + aim.probes, desc="short trainings", disable=hidden) as bar,
+    ):
         ramp = tried(
             settings._replace(learning_rate=SMALLEST),
             RAMP,

@@ -166,4 +166,6 @@ def test_a_file_that_the_callback_did_not_write_is_refused(tmp_path: Path, capsy
     with pytest.raises(SystemExit) as stop:
         main(["report", write_run(tmp_path / "run", START, broken), "--out", str(tmp_path / "out")])
     assert stop.value.code == 2
-    assert "is not what PerturbationRobustness or LikelihoodRobustness writes" in capsys.readouterr().err
+    assert (
+        "is not what PerturbationRobustness, LikelihoodRobustness or AnswerEvaluation writes" in capsys.readouterr().err
+    )

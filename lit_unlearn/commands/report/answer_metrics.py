@@ -1,0 +1,88 @@
+"""The metrics of free answers of each model of a report, as AnswerEvaluation measured them."""
+
+from collections.abc import Iterator, Sequence
+from statistics import median
+from typing import Any
+
+import torch
+
+from lit_unlearn.answers.outcomes import PREFIX
+from lit_unlearn.commands.report.cells import Cell, mean_cell
+from lit_unlearn.commands.report.numerals import rounded
+from lit_unlearn.commands.report.runs import ReportedModel
+
+_OF_ALL = {
+    "model_utility": "model utility",
+    "forget_quality": "forget quality",
+    "membership_auc": "membership AUC",
+    "privacy_leakage": "PrivLeak, %",
+}
+_OF_A_SET = {
+    "probability": "probability",
+    "truth_ratio": "truth ratio",
+    "rouge_recall": "ROUGE-L recall",
+    "extraction_strength": "extraction strength",
+    "min_k": "Min-K %",
+}
+LEGEND = (
+    "Free answers: means over the rows of each set; truth ratio is min(R, 1 / R) on rows to forget, else max(0, 1 − R). "
+    "Model utility is the harmonic mean over the sets to keep; forget quality the p-value of a Kolmogorov-Smirnov test "
+    "against a retain-only model, of several seeds the median with the least and the greatest; membership AUC and "
+    "PrivLeak are of Min-K % (at 0.5 and 0 forget rows look unseen)."
+)
+
+
+def metric_parts(models: Sequence[ReportedModel]) -> Iterator[tuple[str, dict[str, list[str]]]]:
+    """A name, and by head the cells of all models; none where a model has no answers, or others were asked for."""
+    if not _same_rows(models):
+        return
+    for name, heads in [("all sets", _OF_ALL), *((one, _OF_A_SET) for one in _sets(models[0]))]:
+        columns = {head: [_shown(model, name, key) for model in models] for key, head in heads.items()}
+        known = {head: cells for head, cells in columns.items() if any(cell != "–" for cell in cells)}
+        if known:
+            yield name, known
+
+
+def as_json(model: ReportedModel) -> dict[str, Any]:
+    """All that was measured of a model, by set and name, with the values of each seed."""
+    found: dict[str, Any] = {}
+    for record in model.records:
+        for name, values in record.get(PREFIX, {}).get("measured", {}).items():
+            for key, value in values.items():
+                if not key.endswith("_error"):
+                    found.setdefault(name, {}).setdefault(key, []).append(value)
+    return found
+
+
+def _same_rows(models: Sequence[ReportedModel]) -> bool:
+    records = [record for model in models for record in model.records]
+    if not all(PREFIX in record for record in records):
+        return False
+    asked = [
+        {name: (one["fingerprint"], one["row"]) for name, one in record[PREFIX]["outcomes"].items()}
+        for record in records
+    ]
+    return all(one == asked[0] for one in asked)
+
+
+def _sets(model: ReportedModel) -> list[str]:
+    return [*model.records[0][PREFIX]["outcomes"]]
+
+
+def _shown(model: ReportedModel, name: str, key: str) -> str:
+    measured = [record[PREFIX]["measured"] for record in model.records]
+    rows = [one.get(PREFIX if name == "all sets" else f"{PREFIX}/{name}", {}) for one in measured]
+    values = [row.get(key) for row in rows]
+    known = [value for value in values if value is not None]
+    if not known or len(known) < len(values):
+        return "–"
+    if key == "forget_quality":
+        spread = f" [{min(known):.2g}, {max(known):.2g}]" if len(known) > 1 else ""
+        return f"{median(known):.2g}{spread}"
+    if len(known) == 1:
+        return _cell(Cell(known[0], rows[0].get(f"{key}_error") or 0.0))
+    return _cell(mean_cell(torch.tensor(known, dtype=torch.float64)[:, None]))
+
+
+def _cell(found: Cell) -> str:
+    return rounded(found.value, 3) + (f" ± {rounded(found.error, 3)}" if found.error else "")
