@@ -102,6 +102,7 @@ def test_tofu_on_local_files(world: Path, tmp_path: Path) -> None:
             [TOFU],
             *("--data.split=forget05", f"--data.folder={folder}", f"--data.chat_template={TEMPLATE}"),
             *(f"--model.pretrained={world / 'model'}", "--data.batch_size=4"),
+            *("--model.lr_scheduler.init_args.max_lr=0.01", "--model.lr_scheduler.init_args.total_steps=20"),
             *("--trainer.max_steps=2", "--trainer.val_check_interval=2", "--trainer.accelerator=cpu"),
             *(
                 "--trainer.callbacks=null",
@@ -112,14 +113,14 @@ def test_tofu_on_local_files(world: Path, tmp_path: Path) -> None:
         )
     )
     before, after = json.loads(Path("run/results.json").read_text())["evaluations"]
-    assert before["answers"]["measured"]["answers"]["model_utility"] > 0
+    assert {"model_utility", "membership_auc"} <= before["answers"]["measured"]["answers"].keys()
     assert (
         after["answers"]["outcomes"]["forget"]["probability"] != before["answers"]["outcomes"]["forget"]["probability"]
     )
 
 
 def test_the_template_of_tofu_ends_each_turn(tmp_path: Path) -> None:
-    template = yaml.safe_load((config_files.FOLDER / TOFU).read_text())["data"]["init_args"]["chat_template"]
+    template = yaml.safe_load(config_files.text(TOFU))["data"]["init_args"]["chat_template"]
     turns = [{"role": "user", "content": " Who? "}, {"role": "assistant", "content": "She."}]
     said = jinja2.Template(template).render(messages=turns, add_generation_prompt=False)
     system = "Cutting Knowledge Date: December 2023\nToday Date: 10 Apr 2025\n\nYou are a helpful assistant."

@@ -25,9 +25,9 @@ _OF_A_SET = {
     "min_k": "Min-K %",
 }
 LEGEND = (
-    "Free answers: means over the rows of each set; truth ratio is min(R, 1 / R) on rows to forget, else max(0, 1 − R). "
-    "Model utility is the harmonic mean over the sets to keep; forget quality the p-value of a Kolmogorov-Smirnov test "
-    "against a retain-only model, of several seeds the median with the least and the greatest; membership AUC and "
+    "Free answers: means over the rows of each set; truth ratio is min(R, 1 / R) on rows to forget, else max(0, 1 − R)."
+    " Model utility is the harmonic mean over the sets to keep; forget quality the p-value of a Kolmogorov-Smirnov test"
+    " against a retain-only model, of several seeds the median with the least and the greatest; membership AUC and "
     "PrivLeak are of Min-K % (at 0.5 and 0 forget rows look unseen)."
 )
 

@@ -1,5 +1,6 @@
 """Finds the settings: a layer by its states, lengths in their units, learning rate and retain weight by trying."""
 
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from lit_unlearn.losses.contract import Batch
 from lit_unlearn.models import loading
 from lit_unlearn.models.layers import decoder_layers, published_layers
 from lit_unlearn.models.precision import weights_dtype
+from lit_unlearn.runs.waiting import watched
 
 BATCHES = 8
 """Steps whose retain rows are measured after every layer."""
