@@ -22,8 +22,8 @@ def test_the_same_draw_is_the_same_questions_and_another_is_not() -> None:
         data.prepare_data()
         assert files[draw] == [path.read_text() for path in sorted(data.folder.iterdir())]
     assert len(files[1]) == 7
-    assert files[1][0] != files[2][0]
-    assert files[1][1] == files[2][1]  # the corpora are the same
+    assert files[1][0] == files[2][0]  # the corpora are the same
+    assert files[1][1] != files[2][1]  # the answers are not
     assert files[1] != files[2]
 
 

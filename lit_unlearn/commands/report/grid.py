@@ -74,7 +74,7 @@ def accuracies(models: Sequence[ReportedModel], compared: Comparison) -> list[Ta
         packed[-1].append(group)
     names = [model.name for model in models]
     what = "Accuracy: " if models[0].variants else ""
-    return [Table(f"{what}{'; '.join(one.head for one in part)}", "model", names, part) for part in packed]
+    return [Table(f"{what}{'; '.join(one.head for one in part)}", "model", names, part) for part in packed if part]
 
 
 def inserted(models: Sequence[ReportedModel], compared: Comparison) -> list[Table]:
@@ -105,11 +105,9 @@ def of_panel(panel: Panel, corner: str) -> Table:
 
 
 def _groups(models: Sequence[ReportedModel], compared: Comparison) -> Iterator[Group]:
-    if not models[0].variants:
-        yield _group("forgetting, nats", forgetting_columns(models))
-        return
-    asked = {variant: [shown(cell(model, variant)) for model in models] for variant in as_asked(models)}
-    yield _group("as asked", asked)
+    if models[0].variants:
+        asked = {variant: [shown(cell(model, variant)) for model in models] for variant in as_asked(models)}
+        yield _group("as asked", asked)
     if measures := forgetting_columns(models):
         yield _group("forgetting, nats", measures)
     for variant in models[0].perturbed:

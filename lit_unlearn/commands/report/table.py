@@ -49,7 +49,7 @@ def markdown(models: Sequence[ReportedModel], compared: Comparison) -> str:
     parts = [perturbed[start : start + _BESIDE] for start in range(0, len(perturbed), _BESIDE)] or [[]]
     tables: list[str] = []
     for part in parts:
-        tables.append(_table(models, compared, part, first=not tables))
+        tables += filter(None, [_table(models, compared, part, first=not tables)])
     for columns in insertion_parts(models, compared):
         tables.append(f"{markdown_table(['model', *columns], _rows(models, columns))}\n")
     for name, columns in metric_parts(models):
@@ -204,7 +204,7 @@ def _table(models: Sequence[ReportedModel], compared: Comparison, perturbed: Seq
         columns |= {side: [shown(cell(model, side)) for model in models] for side in (variant, f"{variant}/control")}
     columns |= {f"drop beyond control: {one}": [excess(model, one) for model in models] for one in perturbed}
     columns |= {f"repair: {one}": cells for one in perturbed if (cells := repair_column(compared, one))}
-    return f"{markdown_table(['model', *columns], _rows(models, columns))}\n"
+    return f"{markdown_table(['model', *columns], _rows(models, columns))}\n" if columns else ""
 
 
 def _rows(models: Sequence[ReportedModel], columns: Mapping[str, Sequence[str]]) -> list[list[str]]:
