@@ -32,6 +32,20 @@ def pairs(request: pytest.FixtureRequest) -> tuple[Outputs, Outputs, Batch]:
     return updated, frozen, batch
 
 
+@pytest.fixture(params=["texts, left", "texts, right", "answers, left", "answers, right"])
+def texts_or_answers(request: pytest.FixtureRequest) -> tuple[Outputs, Outputs, Batch]:
+    """Random logits for four rows: whole texts, or answers alone, the last three tokens; one row has no prompt."""
+    kind, side = request.param.split(", ")
+    source = torch.Generator().manual_seed(2)
+    sizes = ((6, 0), (3, 0), (1, 0), (4, 0)) if kind == "texts" else ((7, 4), (4, 1), (5, 2), (3, 0))
+    rows = [
+        Row(torch.randint(0, VOCAB, (length,), generator=source).tolist(), 0, length, prompt=frozenset(range(prompt)))
+        for length, prompt in sizes
+    ]
+    batch = collate(rows, padding_side=side, padding_id=0)
+    return random_outputs(batch, source), random_outputs(batch, source), batch
+
+
 def random_batch(lengths: tuple[int, ...], side: str, source: torch.Generator) -> Batch:
     ids = [torch.randint(0, VOCAB, (length,), generator=source).tolist() for length in lengths]
     return collate([Row(row, 0, number) for number, row in enumerate(ids)], padding_side=side, padding_id=0)

@@ -17,6 +17,7 @@ from lit_unlearn import (
     NPO,
     RMU,
     RSV,
+    WGA,
     AdaptiveRMU,
     DemoDataModule,
     GradientAscent,
@@ -52,6 +53,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "SimNPO + MSE": {"forget": SimNPO(0.1, 0), "retain": LogitMSE(), "retain_weight": 1},
     "DPO + KL + RNA": {"forget": DPO(0.1), "retain": LogitKL(), "retain_weight": 2, "noise_scale": 0.1},
     "GradDiff": {"forget": GradientAscent(), "retain": NLL(), "retain_weight": 5},
+    "WGA + NLL": {"forget": WGA(), "retain": NLL(), "retain_weight": 5},
     "Relearning": {"forget": Relearning(), "retain": NoLoss(), "retain_weight": 0},
 }
 """A run of each forget and each retain loss, with noise on states and on logits."""

@@ -9,7 +9,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lit_unlearn import DPO, NLL, NPO, GradientAscent, LogitKL, LogitMSE, SimNPO
+from lit_unlearn import (
+    DPO,
+    NLL,
+    NPO,
+    WGA,
+    GradientAscent,
+    LogitKL,
+    LogitMSE,
+    SimNPO,
+)
 from lit_unlearn.data.rows import Row
 from lit_unlearn.losses import by_token, functional
 from lit_unlearn.losses.contract import Batch, Loss, Outputs
@@ -23,6 +32,7 @@ LOSSES: list[Loss] = [
     SimNPO(margin=0.5),
     DPO(),
     GradientAscent(),
+    WGA(0.5),
     NLL(),
     LogitKL(),
     LogitMSE(),

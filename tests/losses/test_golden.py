@@ -14,6 +14,7 @@ from lit_unlearn import (
     NPO,
     RMU,
     RSV,
+    WGA,
     AdaptiveRMU,
     GradientAscent,
     LogitKL,
@@ -110,6 +111,10 @@ def test_npo_equals_its_golden_rows(case: dict[str, Any], length_normalized: boo
 
 def test_simnpo_equals_its_golden_rows(case: dict[str, Any]) -> None:
     assert_golden(SimNPO(case["params"]["beta"], case["params"]["gamma"]), case, "simnpo")
+
+
+def test_wga_equals_its_golden_rows(case: dict[str, Any]) -> None:
+    assert_golden(WGA(), case, "wga")
 
 
 @pytest.mark.parametrize("length_normalized", [False, True])
