@@ -28,6 +28,7 @@ from .losses import WGA as WGA
 from .losses import AdaptiveRMU as AdaptiveRMU
 from .losses import GradientAscent as GradientAscent
 from .losses import Relearning as Relearning
+from .losses import SatImp as SatImp
 from .losses import SimNPO as SimNPO
 from .losses import functional as functional
 from .losses import likelihood as likelihood

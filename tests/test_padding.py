@@ -18,6 +18,7 @@ from lit_unlearn import (
     LogitKL,
     LogitMSE,
     RepresentationMSE,
+    SatImp,
     SimNPO,
 )
 from lit_unlearn.losses import functional
@@ -40,6 +41,7 @@ ON_LOGITS = (
     NPO(),
     NPO(length_normalized=True),
     SimNPO(margin=0.1),
+    SatImp(0.5, 1.0),
     WGA(),
     DPO(),
     LogitKL(),

@@ -7,7 +7,8 @@ from lit_unlearn.losses.npo import NPO
 from lit_unlearn.losses.relearning import Relearning
 from lit_unlearn.losses.rmu import RMU
 from lit_unlearn.losses.rsv import RSV
+from lit_unlearn.losses.satimp import SatImp
 from lit_unlearn.losses.simnpo import SimNPO
 from lit_unlearn.losses.wga import WGA
 
-__all__ = ["DPO", "NPO", "RMU", "RSV", "WGA", "AdaptiveRMU", "GradientAscent", "Relearning", "SimNPO"]
+__all__ = ["DPO", "NPO", "RMU", "RSV", "WGA", "AdaptiveRMU", "GradientAscent", "Relearning", "SatImp", "SimNPO"]

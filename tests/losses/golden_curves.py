@@ -26,6 +26,7 @@ from lit_unlearn import (
     NoLoss,
     Relearning,
     RepresentationMSE,
+    SatImp,
     SimNPO,
     UnlearnModule,
 )
@@ -54,6 +55,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "DPO + KL + RNA": {"forget": DPO(0.1), "retain": LogitKL(), "retain_weight": 2, "noise_scale": 0.1},
     "GradDiff": {"forget": GradientAscent(), "retain": NLL(), "retain_weight": 5},
     "WGA + NLL": {"forget": WGA(), "retain": NLL(), "retain_weight": 5},
+    "SatImp + NLL": {"forget": SatImp(), "retain": NLL(), "retain_weight": 5},
     "Relearning": {"forget": Relearning(), "retain": NoLoss(), "retain_weight": 0},
 }
 """A run of each forget and each retain loss, with noise on states and on logits."""

@@ -17,6 +17,7 @@ from lit_unlearn import (
     GradientAscent,
     LogitKL,
     LogitMSE,
+    SatImp,
     SimNPO,
 )
 from lit_unlearn.data.rows import Row
@@ -33,6 +34,7 @@ LOSSES: list[Loss] = [
     DPO(),
     GradientAscent(),
     WGA(0.5),
+    SatImp(0.5, 1.5),
     NLL(),
     LogitKL(),
     LogitMSE(),

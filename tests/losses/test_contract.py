@@ -20,6 +20,7 @@ from lit_unlearn import (
     LogitKL,
     LogitMSE,
     RepresentationMSE,
+    SatImp,
     SimNPO,
 )
 from lit_unlearn.data.rows import Row
@@ -45,6 +46,7 @@ LOSSES: list[Loss] = [
     NPO(0.5),
     NPO(0.5, length_normalized=True),
     SimNPO(0.5, 0.3),
+    SatImp(0.5, 1.5),
     WGA(0.5),
     DPO(0.5),
     DPO(0.5, length_normalized=True),
@@ -248,6 +250,7 @@ def test_a_topic_without_a_value_gives_nan(topic: int) -> None:
         (SimNPO(margin=1.0), "SimNPO(beta=0.1, margin=1.0)"),
         (DPO(length_normalized=True), "DPO(beta=0.1, length_normalized=True)"),
         (WGA(), "WGA(exponent=1.0)"),
+        (SatImp(), "SatImp(beta1=5.0, beta2=1.0)"),
         (LogitKL(), "LogitKL()"),
         (LogitMSE(), "LogitMSE()"),
         (NLL(), "NLL()"),

@@ -20,6 +20,7 @@ from lit_unlearn import (
     LogitKL,
     LogitMSE,
     RepresentationMSE,
+    SatImp,
     SimNPO,
 )
 from lit_unlearn.data.rows import Row, collate
@@ -115,6 +116,10 @@ def test_simnpo_equals_its_golden_rows(case: dict[str, Any]) -> None:
 
 def test_wga_equals_its_golden_rows(case: dict[str, Any]) -> None:
     assert_golden(WGA(), case, "wga")
+
+
+def test_satimp_equals_its_golden_rows(case: dict[str, Any]) -> None:
+    assert_golden(SatImp(), case, "satimp")
 
 
 @pytest.mark.parametrize("length_normalized", [False, True])
