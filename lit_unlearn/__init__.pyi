@@ -20,6 +20,7 @@ from .datamodules import WMDPDataModule as WMDPDataModule
 from .distributed.fsdp1 import FSDP1 as FSDP1
 from .distributed.outside_step import outside_step as outside_step
 from .errors import InputError as InputError
+from .losses import CEU as CEU
 from .losses import DPO as DPO
 from .losses import NPO as NPO
 from .losses import RMU as RMU

@@ -26,7 +26,16 @@ from tests.fast import only
 from tests.questions.test_sets import write_questions
 
 RECIPES = ("rmu.yaml", "adaptive_rmu.yaml", "rsv.yaml")
-ON_LOGITS = ("npo.yaml", "simnpo.yaml", "dpo.yaml", "grad_ascent.yaml", "grad_diff.yaml", "wga.yaml", "satimp.yaml")
+ON_LOGITS = (
+    "npo.yaml",
+    "simnpo.yaml",
+    "dpo.yaml",
+    "grad_ascent.yaml",
+    "grad_diff.yaml",
+    "wga.yaml",
+    "satimp.yaml",
+    "ceu.yaml",
+)
 MODELS = ("model/mistral-7b.yaml", "model/llama-3-8b.yaml")
 STRATEGIES = ("trainer/ddp.yaml", "trainer/fsdp2.yaml")
 ON_GPUS = "trainer/fsdp.yaml"

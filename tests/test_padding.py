@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lit_unlearn import (
+    CEU,
     DPO,
     NLL,
     NPO,
@@ -41,6 +42,7 @@ ON_LOGITS = (
     NPO(),
     NPO(length_normalized=True),
     SimNPO(margin=0.1),
+    CEU(),
     SatImp(0.5, 1.0),
     WGA(),
     DPO(),

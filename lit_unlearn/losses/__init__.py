@@ -1,6 +1,7 @@
 """Losses: one forget loss per file, the retain losses, the contract and the maths that they share."""
 
 from lit_unlearn.losses.adaptive_rmu import AdaptiveRMU
+from lit_unlearn.losses.ceu import CEU
 from lit_unlearn.losses.dpo import DPO
 from lit_unlearn.losses.gradient_ascent import GradientAscent
 from lit_unlearn.losses.npo import NPO
@@ -11,4 +12,4 @@ from lit_unlearn.losses.satimp import SatImp
 from lit_unlearn.losses.simnpo import SimNPO
 from lit_unlearn.losses.wga import WGA
 
-__all__ = ["DPO", "NPO", "RMU", "RSV", "WGA", "AdaptiveRMU", "GradientAscent", "Relearning", "SatImp", "SimNPO"]
+__all__ = ["CEU", "DPO", "NPO", "RMU", "RSV", "WGA", "AdaptiveRMU", "GradientAscent", "Relearning", "SatImp", "SimNPO"]

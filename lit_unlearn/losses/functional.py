@@ -117,6 +117,23 @@ def token_nll(logits: Logits, labels: Tensor) -> Tensor:
     return by_token(losses, labels[:, 1:] != IGNORED_LABEL, logits)
 
 
+def mean_over_predicted(measure: Measure, logits: Logits, labels: Tensor) -> Tensor:
+    """Mean over each row's predicted tokens of a value of the logits that predict them, `[batch]`.
+
+    Args:
+        measure: what the value is; rows and positions are those of the logits.
+        logits: `[batch, seq, vocab]`; position t predicts the label at t + 1.
+        labels: `[batch, seq]`, `IGNORED_LABEL` where nothing is to be predicted.
+
+    Example:
+        >>> largest = Measure(lambda logits, _: logits.amax(dim=-1), lambda rows, _: rows)
+        >>> mean_over_predicted(largest, torch.tensor([[[1.0, 2.0], [9.0, 9.0]]]), torch.tensor([[-100, 1]]))
+        tensor([2.])
+    """
+    counted = labels[:, 1:] != IGNORED_LABEL
+    return masked_mean(by_token(measure, counted, logits), counted)
+
+
 def kl_divergence(logits: Logits, target: Logits, mask: Tensor) -> Tensor:
     """Mean over counted tokens of KL(p_target ‖ p), in nats.
 

@@ -12,6 +12,7 @@ from typing import Any
 from torch.optim import AdamW
 
 from lit_unlearn import (
+    CEU,
     DPO,
     NLL,
     NPO,
@@ -56,6 +57,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "GradDiff": {"forget": GradientAscent(), "retain": NLL(), "retain_weight": 5},
     "WGA + NLL": {"forget": WGA(), "retain": NLL(), "retain_weight": 5},
     "SatImp + NLL": {"forget": SatImp(), "retain": NLL(), "retain_weight": 5},
+    "CEU + KL": {"forget": CEU(), "retain": LogitKL(), "retain_weight": 1},
     "Relearning": {"forget": Relearning(), "retain": NoLoss(), "retain_weight": 0},
 }
 """A run of each forget and each retain loss, with noise on states and on logits."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_unlearn import (
+    CEU,
     DPO,
     NLL,
     NPO,
@@ -35,6 +36,7 @@ LOSSES: list[Loss] = [
     GradientAscent(),
     WGA(0.5),
     SatImp(0.5, 1.5),
+    CEU(),
     NLL(),
     LogitKL(),
     LogitMSE(),

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lit_unlearn import (
+    CEU,
     DPO,
     NLL,
     NPO,
@@ -46,6 +47,7 @@ LOSSES: list[Loss] = [
     NPO(0.5),
     NPO(0.5, length_normalized=True),
     SimNPO(0.5, 0.3),
+    CEU(),
     SatImp(0.5, 1.5),
     WGA(0.5),
     DPO(0.5),
@@ -251,6 +253,7 @@ def test_a_topic_without_a_value_gives_nan(topic: int) -> None:
         (DPO(length_normalized=True), "DPO(beta=0.1, length_normalized=True)"),
         (WGA(), "WGA(exponent=1.0)"),
         (SatImp(), "SatImp(beta1=5.0, beta2=1.0)"),
+        (CEU(), "CEU(ignored_tokens=1)"),
         (LogitKL(), "LogitKL()"),
         (LogitMSE(), "LogitMSE()"),
         (NLL(), "NLL()"),

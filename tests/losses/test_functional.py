@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lit_unlearn.losses import functional
+from lit_unlearn.losses.by_token import Measure
 
 MASK = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [0, 1, 1, 1], [0, 0, 0, 0]])
 LABELS = torch.tensor([[3, 1, 0, 2], [2, 4, -100, -100], [-100, -100, 1, 3], [-100, -100, -100, -100]])
@@ -277,3 +278,12 @@ def test_bfloat16_states_lose_no_more_than_their_own_rounding() -> None:
 def test_squares_that_overflow_half_precision_stay_finite() -> None:
     hidden = torch.full((4, 4, 5), 3e4, dtype=torch.float16)
     assert functional.mean_squared_distance(hidden, torch.zeros(5), MASK)[0] == pytest.approx(9e8, rel=1e-3)
+
+
+def test_a_mean_over_predicted_tokens_reads_the_logits_before_them_and_what_they_are_measured_against() -> None:
+    logits = random_hidden(8, 6)
+    measure = Measure(lambda own, labels: own[:, 0] * labels, lambda row, place: LABELS[row, place + 1])
+    found = functional.mean_over_predicted(measure, logits, LABELS)
+    for row, own in enumerate(LABELS.tolist()):
+        values = [float(logits[row, place - 1, 0]) * own[place] for place in range(1, 4) if own[place] >= 0]
+        assert float(found[row]) == pytest.approx(sum(values) / len(values) if values else 0.0)

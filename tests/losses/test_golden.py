@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lit_unlearn import (
+    CEU,
     DPO,
     NLL,
     NPO,
@@ -120,6 +121,10 @@ def test_wga_equals_its_golden_rows(case: dict[str, Any]) -> None:
 
 def test_satimp_equals_its_golden_rows(case: dict[str, Any]) -> None:
     assert_golden(SatImp(), case, "satimp")
+
+
+def test_ceu_equals_its_golden_rows(case: dict[str, Any]) -> None:
+    assert_golden(CEU(ignored_tokens=0), case, "ceu")
 
 
 @pytest.mark.parametrize("length_normalized", [False, True])
