@@ -25,6 +25,7 @@ from .losses import DPO as DPO
 from .losses import NPO as NPO
 from .losses import RMU as RMU
 from .losses import RSV as RSV
+from .losses import UNDIAL as UNDIAL
 from .losses import WGA as WGA
 from .losses import AdaptiveRMU as AdaptiveRMU
 from .losses import GradientAscent as GradientAscent

@@ -35,6 +35,7 @@ ON_LOGITS = (
     "wga.yaml",
     "satimp.yaml",
     "ceu.yaml",
+    "undial.yaml",
 )
 MODELS = ("model/mistral-7b.yaml", "model/llama-3-8b.yaml")
 STRATEGIES = ("trainer/ddp.yaml", "trainer/fsdp2.yaml")

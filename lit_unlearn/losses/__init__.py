@@ -10,6 +10,20 @@ from lit_unlearn.losses.rmu import RMU
 from lit_unlearn.losses.rsv import RSV
 from lit_unlearn.losses.satimp import SatImp
 from lit_unlearn.losses.simnpo import SimNPO
+from lit_unlearn.losses.undial import UNDIAL
 from lit_unlearn.losses.wga import WGA
 
-__all__ = ["CEU", "DPO", "NPO", "RMU", "RSV", "WGA", "AdaptiveRMU", "GradientAscent", "Relearning", "SatImp", "SimNPO"]
+__all__ = [
+    "CEU",
+    "DPO",
+    "NPO",
+    "RMU",
+    "RSV",
+    "UNDIAL",
+    "WGA",
+    "AdaptiveRMU",
+    "GradientAscent",
+    "Relearning",
+    "SatImp",
+    "SimNPO",
+]

@@ -32,6 +32,7 @@ MODEL = {
     "forget: {class_path: WGA, init_args: {exponent: -1}}": ("model.forget.exponent: -1.0", "give 0 or more"),
     "forget: {class_path: SatImp, init_args: {beta2: .nan}}": ("model.forget.beta2: nan", "give 0 or more"),
     "forget: {class_path: CEU, init_args: {ignored_tokens: -1}}": ("model.forget.ignored_tokens: -1", "give 0 or more"),
+    "forget: {class_path: UNDIAL, init_args: {strength: .inf}}": ("model.forget.strength: inf", "e.g. 10"),
     "forget: os.system": ("model.forget: os.system is no Loss", "choose AdaptiveRMU", "one of your own"),
     "forget: {class_path: subprocess.Popen, init_args: {args: ['true']}}": ("subprocess.Popen is no Loss", "choose"),
     "{forget: NoLoss, retain: NoLoss, noise_scale: 0}": ("both are NoLoss", "give one a loss"),

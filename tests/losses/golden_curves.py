@@ -18,6 +18,7 @@ from lit_unlearn import (
     NPO,
     RMU,
     RSV,
+    UNDIAL,
     WGA,
     AdaptiveRMU,
     DemoDataModule,
@@ -58,6 +59,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "WGA + NLL": {"forget": WGA(), "retain": NLL(), "retain_weight": 5},
     "SatImp + NLL": {"forget": SatImp(), "retain": NLL(), "retain_weight": 5},
     "CEU + KL": {"forget": CEU(), "retain": LogitKL(), "retain_weight": 1},
+    "UNDIAL + KL": {"forget": UNDIAL(), "retain": LogitKL(), "retain_weight": 1},
     "Relearning": {"forget": Relearning(), "retain": NoLoss(), "retain_weight": 0},
 }
 """A run of each forget and each retain loss, with noise on states and on logits."""

@@ -14,6 +14,7 @@ from lit_unlearn import (
     DPO,
     NLL,
     NPO,
+    UNDIAL,
     WGA,
     GradientAscent,
     LogitKL,
@@ -37,6 +38,7 @@ LOSSES: list[Loss] = [
     WGA(0.5),
     SatImp(0.5, 1.5),
     CEU(),
+    UNDIAL(3.0),
     NLL(),
     LogitKL(),
     LogitMSE(),
@@ -118,8 +120,10 @@ def test_losses_and_gradients_are_those_of_whole_logits(loss: Loss, head: str, m
     found = loss_and_gradients(loss, Head(**HEADS[head]), whole=False)
     monkeypatch.setattr(functional, "by_token", plainly)
     expected = loss_and_gradients(loss, Head(**HEADS[head]), whole=True)
+    # UNDIAL's gradient is a sum of differences of two distributions, each of which is rounded.
+    relative = 2e-6 if isinstance(loss, UNDIAL) else 1e-6
     for ours, theirs in zip(found, expected, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6 * float(theirs.detach().abs().max()))
+        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=relative * float(theirs.detach().abs().max()))
 
 
 @pytest.mark.usefixtures("small")

@@ -15,6 +15,7 @@ from lit_unlearn import (
     NPO,
     RMU,
     RSV,
+    UNDIAL,
     WGA,
     AdaptiveRMU,
     GradientAscent,
@@ -125,6 +126,10 @@ def test_satimp_equals_its_golden_rows(case: dict[str, Any]) -> None:
 
 def test_ceu_equals_its_golden_rows(case: dict[str, Any]) -> None:
     assert_golden(CEU(ignored_tokens=0), case, "ceu")
+
+
+def test_undial_equals_its_golden_rows(case: dict[str, Any]) -> None:
+    assert_golden(UNDIAL(), case, "undial")
 
 
 @pytest.mark.parametrize("length_normalized", [False, True])
