@@ -23,6 +23,7 @@ from .errors import InputError as InputError
 from .losses import CEU as CEU
 from .losses import DPO as DPO
 from .losses import NPO as NPO
+from .losses import PDU as PDU
 from .losses import RMU as RMU
 from .losses import RSV as RSV
 from .losses import UNDIAL as UNDIAL

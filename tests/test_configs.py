@@ -36,6 +36,7 @@ ON_LOGITS = (
     "satimp.yaml",
     "ceu.yaml",
     "undial.yaml",
+    "pdu.yaml",
 )
 MODELS = ("model/mistral-7b.yaml", "model/llama-3-8b.yaml")
 STRATEGIES = ("trainer/ddp.yaml", "trainer/fsdp2.yaml")

@@ -5,6 +5,7 @@ from lit_unlearn.losses.ceu import CEU
 from lit_unlearn.losses.dpo import DPO
 from lit_unlearn.losses.gradient_ascent import GradientAscent
 from lit_unlearn.losses.npo import NPO
+from lit_unlearn.losses.pdu import PDU
 from lit_unlearn.losses.relearning import Relearning
 from lit_unlearn.losses.rmu import RMU
 from lit_unlearn.losses.rsv import RSV
@@ -17,6 +18,7 @@ __all__ = [
     "CEU",
     "DPO",
     "NPO",
+    "PDU",
     "RMU",
     "RSV",
     "UNDIAL",

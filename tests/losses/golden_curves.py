@@ -16,6 +16,7 @@ from lit_unlearn import (
     DPO,
     NLL,
     NPO,
+    PDU,
     RMU,
     RSV,
     UNDIAL,
@@ -60,6 +61,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "SatImp + NLL": {"forget": SatImp(), "retain": NLL(), "retain_weight": 5},
     "CEU + KL": {"forget": CEU(), "retain": LogitKL(), "retain_weight": 1},
     "UNDIAL + KL": {"forget": UNDIAL(), "retain": LogitKL(), "retain_weight": 1},
+    "PDU + NLL": {"forget": PDU(), "retain": NLL(), "retain_weight": 50},
     "Relearning": {"forget": Relearning(), "retain": NoLoss(), "retain_weight": 0},
 }
 """A run of each forget and each retain loss, with noise on states and on logits."""

@@ -13,6 +13,7 @@ from lit_unlearn import (
     DPO,
     NLL,
     NPO,
+    PDU,
     RMU,
     RSV,
     UNDIAL,
@@ -130,6 +131,10 @@ def test_ceu_equals_its_golden_rows(case: dict[str, Any]) -> None:
 
 def test_undial_equals_its_golden_rows(case: dict[str, Any]) -> None:
     assert_golden(UNDIAL(), case, "undial")
+
+
+def test_pdu_equals_its_golden_rows(case: dict[str, Any]) -> None:
+    assert_golden(PDU(), case, "pdu")
 
 
 @pytest.mark.parametrize("length_normalized", [False, True])
