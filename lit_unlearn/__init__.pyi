@@ -10,6 +10,7 @@ from .callbacks import LastCheckpoint as LastCheckpoint
 from .callbacks import LikelihoodRobustness as LikelihoodRobustness
 from .callbacks import LMEvalHarness as LMEvalHarness
 from .callbacks import PerturbationRobustness as PerturbationRobustness
+from .callbacks import RetainConstraint as RetainConstraint
 from .callbacks import StopAtForgetting as StopAtForgetting
 from .data import Mixing as Mixing
 from .data import TextSource as TextSource

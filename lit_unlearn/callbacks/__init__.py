@@ -7,6 +7,7 @@ from lit_unlearn.callbacks.interpolation import Interpolation
 from lit_unlearn.callbacks.last_checkpoint import LastCheckpoint
 from lit_unlearn.callbacks.likelihood_robustness import LikelihoodRobustness
 from lit_unlearn.callbacks.lm_eval import LMEvalHarness
+from lit_unlearn.callbacks.retain_constraint import RetainConstraint
 from lit_unlearn.callbacks.robustness import PerturbationRobustness
 from lit_unlearn.callbacks.stop_at_forgetting import StopAtForgetting
 
@@ -19,5 +20,6 @@ __all__ = [
     "LastCheckpoint",
     "LikelihoodRobustness",
     "PerturbationRobustness",
+    "RetainConstraint",
     "StopAtForgetting",
 ]

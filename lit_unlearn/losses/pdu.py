@@ -16,8 +16,8 @@ class PDU(Loss):
 
     Entesari et al. 2025, "Constrained entropic unlearning: a primal-dual framework for large language models". There it
     is minimised under the constraint that the retain loss is at most ε, whose multiplier is the weight of the retain
-    loss. As a square of logits it is large, so that the weight is large too: it begins at 50 or 100 in the released
-    implementation in open-unlearning.
+    loss: the callback RetainConstraint. As a square of logits it is large, so that the weight is large too: it begins
+    at 50 or 100 in the released implementation in open-unlearning.
 
     Differs from the released code: the logits are those that predict a counted token, not those at its position, which
     predict the next one; the mean is over each row's tokens and then over rows.

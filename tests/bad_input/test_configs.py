@@ -81,6 +81,7 @@ TRAINER = {
     "log_every_n_steps: -1": ("trainer.log_every_n_steps: -1", "give 0 or more"),
     "callbacks: [null]": ("trainer.callbacks: [None]", "expected list[Callback]"),
     "callbacks: [{class_path: Generations, init_args: {max_new_tokens: 0}}]": ("max_new_tokens: 0", "1 or more"),
+    "callbacks: [{class_path: RetainConstraint, init_args: {limit: .nan}}]": ("limit: nan is out of range", "finite"),
     "callbacks: [PerturbationRobustness]": ("there are no questions", "set data.evaluation.questions"),
 }
 FILES = {

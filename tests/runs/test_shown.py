@@ -11,6 +11,7 @@ from lit_unlearn import (
     LikelihoodRobustness,
     LMEvalHarness,
     PerturbationRobustness,
+    RetainConstraint,
     StopAtForgetting,
 )
 from tests.training import demo_data, demo_module, quiet_trainer
@@ -23,6 +24,7 @@ from tests.training import demo_data, demo_module, quiet_trainer
         (LikelihoodRobustness(20, ["word"]), "LikelihoodRobustness(rows=20, spans=('word',))"),
         (Interpolation([0.5]), "Interpolation(shares=(0.5,))"),
         (Interpolation(), "Interpolation()"),
+        (RetainConstraint(3.0, step_size=5.0), "RetainConstraint(limit=3.0, step_size=5.0)"),
         (StopAtForgetting(1.2, rows=8), "StopAtForgetting(rise=1.2, rows=8)"),
         (ExportPretrained("out"), "ExportPretrained(folder='out')"),
         (Generations(questions=1), "Generations(questions=1)"),
