@@ -34,6 +34,7 @@ class CEU(Loss):
     """
 
     stream = "forget"
+    falls: ClassVar[bool] = False
     needs_logits: ClassVar[bool] = True
 
     def __init__(self, ignored_tokens: int = 1) -> None:

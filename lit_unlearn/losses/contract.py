@@ -73,6 +73,8 @@ class Loss(nn.Module, ABC):
     """Whether it reads `Outputs.logits` (of the frozen model too, if it reads that)."""
     needs_frozen: ClassVar[bool] = False
     """Whether it reads the frozen model's outputs."""
+    falls: ClassVar[bool] = True
+    """Whether its value falls in a training that works; where the weights of tokens or the targets move it may rise."""
     needs_preferred: ClassVar[bool] = False
     """Whether it reads `Outputs.preferred`, for which the DataModule samples an answer for each forget row."""
 

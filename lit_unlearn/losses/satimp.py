@@ -31,6 +31,7 @@ class SatImp(Loss):
     """
 
     stream = "forget"
+    falls: ClassVar[bool] = False
     needs_logits: ClassVar[bool] = True
 
     def __init__(self, beta1: float = 5.0, beta2: float = 1.0) -> None:

@@ -28,6 +28,7 @@ class WGA(Loss):
     """
 
     stream = "forget"
+    falls: ClassVar[bool] = False
     needs_logits: ClassVar[bool] = True
 
     def __init__(self, exponent: float = 1.0) -> None:

@@ -47,8 +47,8 @@ class DivergenceGuard(L.Callback):
     so that neither ever holds a value that is not finite. Under `16-mixed` gradients are left to the gradient scaler,
     which skips such steps.
 
-    When training ends it warns if no trained parameter has changed, or if the forget loss has not fallen: its mean over
-    the last 10 steps is not below that over the first 10.
+    When training ends it warns if no trained parameter has changed, or if the forget loss has not fallen, unless it is
+    one whose value need not (`Loss.falls`): its mean over the last 10 steps is not below that over the first 10.
 
     Args:
         tells: whether it says and warns anything at the end; a guard that is given to the Trainer takes the place of
@@ -109,7 +109,7 @@ class DivergenceGuard(L.Callback):
             rank_zero_info(f"After {trainer.global_step} steps, {found}")
             if found.nothing:
                 rank_zero_warn(f"{NOTHING}; raise model.optimizer.lr or trainer.max_steps")
-        if self._steps < 2 * _COMPARED or isinstance(pl_module.forget, NoLoss):
+        if self._steps < 2 * _COMPARED or isinstance(module.forget, NoLoss) or not module.forget.falls:
             return
         means = torch.tensor([fmean(self._first), fmean(self._last)], device=pl_module.device)
         first, last = trainer.strategy.reduce(means, reduce_op="mean").tolist()  # over processes

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lit_unlearn import RMU, ExportPretrained, InputError, LastCheckpoint, RepresentationMSE
+from lit_unlearn import NLL, RMU, WGA, ExportPretrained, InputError, LastCheckpoint, RepresentationMSE
 from lit_unlearn.losses import AdaptiveRMU
 from lit_unlearn.losses.contract import Batch, Loss, Outputs
 from tests.fast import only
@@ -90,6 +90,21 @@ def test_a_forget_loss_that_does_not_fall_is_said(world: Path, tmp_path: Path) -
             tmp_path,
             steps=20,
             optimizer=lambda p: torch.optim.AdamW(p, lr=1e-2, maximize=True),
+            retain_weight=0.1,
+        )
+
+
+def test_of_a_loss_whose_weights_move_it_is_not_said(world: Path, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*fallen")
+        fit(
+            world,
+            tmp_path,
+            steps=20,
+            optimizer=lambda p: torch.optim.AdamW(p, lr=1e-2, maximize=True),
+            forget=WGA(),
+            retain=NLL(),
+            noise_scale=0.0,
             retain_weight=0.1,
         )
 
