@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, DistributedSampler
 
 from lit_unlearn import randomness
+from lit_unlearn.data.alternative_answers import AlternativeAnswers
 from lit_unlearn.data.mixing import RowMixing
 from lit_unlearn.data.order import by_length, lengths
 from lit_unlearn.data.preferred_answers import PreferredAnswers
@@ -59,7 +60,7 @@ class PairedSteps(Dataset[dict[str, Batch]]):
         seed: int | None,
         padding: tuple[str, int],
         share: tuple[int, int] = (0, 1),
-        preferred: PreferredAnswers | None = None,
+        preferred: PreferredAnswers | AlternativeAnswers | None = None,
         mixing: RowMixing | None = None,
         group_by_length: bool = False,
     ) -> None:

@@ -19,11 +19,12 @@ from lit_unlearn.answers.plan import AnswerPlan
 from lit_unlearn.answers.plan import plan as plan_answers
 from lit_unlearn.answers.source import AnswerSource
 from lit_unlearn.answers.token_scores import AnswerBatches
+from lit_unlearn.data.alternative_answers import AlternativeAnswers, alternative_answers, tokenised_alternatives
 from lit_unlearn.data.draws import sample
 from lit_unlearn.data.fingerprints import corpus_fingerprint
 from lit_unlearn.data.mixing import Mixing, RowMixing
 from lit_unlearn.data.ngrams import NGrams, WordRow, mixable, word_rows
-from lit_unlearn.data.preferred_answers import PREFERRED_ANSWERS, preferred_answers
+from lit_unlearn.data.preferred_answers import PREFERRED_ANSWERS, PreferredAnswers, preferred_answers
 from lit_unlearn.data.rows import tokenised
 from lit_unlearn.data.steps import PairedSteps, StepSampler, check_share
 from lit_unlearn.data.text import TextSource, load_texts
@@ -91,6 +92,9 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         preferred: file of answers that a loss such as DPO prefers to forget rows, one per line; None is lit-unlearn's
             own list. They come with the forget batches where the model's forget loss reads them; where the model is
             not an UnlearnModule, if a file is given.
+        alternatives: questions of forget rows with other answers than theirs, which such a loss then prefers instead
+            of `preferred` (AltPO): conversations as those of `forget`, any number for each question, one of which is
+            drawn at each step.
         mixing: replaces spans of retain rows by forget tokens, which shall not disturb what is retained; None mixes
             nothing. Held-out rows are never mixed.
         seed: seed of the order and of mixing; None takes the run's (`seed_everything`).
@@ -118,6 +122,7 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         holdout: int | float = 0,
         limit: int | None = None,
         preferred: str | None = None,
+        alternatives: TextSource | None = None,
         mixing: Mixing | None = None,
         seed: int | None = None,
         num_workers: int = 0,
@@ -133,6 +138,7 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         self.holdout = holdout
         self.limit = limit
         self.preferred = preferred
+        self.alternatives = alternatives
         self.mixing = mixing
         self.seed = randomness.run_seed(seed)
         self.num_workers = num_workers
@@ -169,6 +175,9 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
             for side, streams in self._rows.items()
             for name, rows in streams.items()
         }
+        if self._alternatives is not None:
+            self._fingerprints["alternatives"] = corpus_fingerprint(self._alternatives)
+            self._answers(self._rows["forget"])  # what is missing is refused before the model is loaded
         self._plan: Plan | None = None
         self._answer_plan: AnswerPlan | None = None
         self._held_rows = self._held()
@@ -262,6 +271,8 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
     def row_counts(self) -> dict[str, int]:
         """Rows of each stream, the holdout's included."""
         counts = {f"{side}/{name}": len(rows) for side, streams in self._rows.items() for name, rows in streams.items()}
+        if self._alternatives is not None:
+            return counts | {"alternatives": len(self._alternatives)}
         return counts if self._preferred is None else counts | {"preferred": len(self._preferred.answers)}
 
     @property
@@ -273,7 +284,9 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         """What defines this data, for model cards."""
         sources = {f"{side} {name}": source.shown() for side, name, source in self._sources()}
         preferred = self.preferred and Path(self.preferred).name  # what is passed on does not say where it lies
-        chosen = {"limit": self.limit, "preferred": preferred, "mixing": self.mixing and str(self.mixing)}
+        chosen: dict[str, Any] = {"limit": self.limit, "preferred": preferred}
+        chosen["alternatives"] = self.alternatives and self.alternatives.shown()
+        chosen["mixing"] = self.mixing and str(self.mixing)
         chosen["group_by_length"] = self.group_by_length or None
         given = {name: value for name, value in chosen.items() if value is not None}
         return {"batch_size": self.batch_size, "holdout": self.holdout, "data_seed": self.seed} | sources | given
@@ -305,9 +318,13 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
     def _tokenise(self) -> dict[str, dict[str, Dataset]]:
         self._tokenizer = tokenizer = self._load_tokenizer()
         self._padding = (tokenizer.padding_side, tokenizer.pad_token_id or 0)
-        self._preferred = None
+        self._preferred: PreferredAnswers | None = None
+        self._alternatives: Dataset | None = None
         if self._asks_for_preferred():
-            self._preferred = preferred_answers(self.preferred or self.own_preferred, tokenizer, seed=self.seed)
+            if self.alternatives is not None:
+                self._alternatives = tokenised_alternatives(self.alternatives, tokenizer)
+            else:
+                self._preferred = preferred_answers(self.preferred or self.own_preferred, tokenizer, seed=self.seed)
         self._mixable = self._find_mixable()
         return {
             "forget": {name: tokenised(source, tokenizer) for name, source in self.forget.items()},
@@ -368,7 +385,9 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
     def _asks_for_preferred(self) -> bool:
         """Whether forget batches hold preferred answers: as the model's forget loss has it, else as the option."""
         module = None if self.trainer is None else self.trainer.lightning_module
-        return module.needs_preferred if isinstance(module, SaysNeedsPreferred) else self.preferred is not None
+        if isinstance(module, SaysNeedsPreferred):
+            return module.needs_preferred
+        return self.preferred is not None or self.alternatives is not None
 
     def _load_tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer given, else that of the Trainer's model, else that of the model the texts are made for."""
@@ -433,17 +452,24 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         check_share(self.batch_size, share[1])
         retain = self._rows["retain"]
         order = self.topics if len(retain) > 1 else tuple(retain)
+        forget = {name: part(self._rows["forget"][name]) for name in self.topics}
         return PairedSteps(
-            [part(self._rows["forget"][name]) for name in self.topics],
+            list(forget.values()),
             [part(retain[name]) for name in order],
             batch_size=self.batch_size,
             seed=seed,
             padding=self._padding,
             share=share,
-            preferred=self._preferred,
+            preferred=self._answers(forget),
             mixing=mixing,
             group_by_length=self.group_by_length,
         )
+
+    def _answers(self, forget: Mapping[str, Dataset]) -> PreferredAnswers | AlternativeAnswers | None:
+        """What is preferred to the forget rows, by topic."""
+        if self._alternatives is None:
+            return self._preferred
+        return alternative_answers(self._alternatives, forget, self._tokenizer, seed=self.seed)
 
     def _loader(self, steps: PairedSteps, sampler: StepSampler) -> Loader:
         return DataLoader(steps, sampler=sampler, batch_size=None, num_workers=self.num_workers, worker_init_fn=_wait)
@@ -451,6 +477,8 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
     def _check_options(self) -> None:
         if not self.forget or not self.retain:
             raise InputError("data.forget and data.retain: each needs at least one source")
+        if self.preferred is not None and self.alternatives is not None:
+            raise InputError("data.preferred and data.alternatives: both are given; remove one")
         if len(self.retain) > 1 and set(self.retain) != set(self.forget):
             raise InputError(
                 f"data.retain: {', '.join(self.retain)} do not match the topics {', '.join(self.forget)}; give one "

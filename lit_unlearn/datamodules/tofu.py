@@ -39,6 +39,7 @@ class TOFUDataModule(UnlearnDataModule):
         holdout: as in UnlearnDataModule; the questions that are held out are scored all the same.
         limit: as in UnlearnDataModule.
         preferred: as in UnlearnDataModule.
+        alternatives: as in UnlearnDataModule; with `format: question_answer` and the same `chat_template`.
         mixing: as in UnlearnDataModule.
         seed: as in UnlearnDataModule.
         num_workers: as in UnlearnDataModule.
@@ -62,6 +63,7 @@ class TOFUDataModule(UnlearnDataModule):
         holdout: int | float = 0,
         limit: int | None = None,
         preferred: str | None = None,
+        alternatives: TextSource | None = None,
         mixing: Mixing | None = None,
         seed: int | None = None,
         num_workers: int = 0,
@@ -96,6 +98,7 @@ class TOFUDataModule(UnlearnDataModule):
             holdout=holdout,
             limit=limit,
             preferred=preferred,
+            alternatives=alternatives,
             mixing=mixing,
             seed=seed,
             num_workers=num_workers,

@@ -113,6 +113,8 @@ class PlanCLI(ConfigCLI):
 
     def _preferred(self) -> int:
         """Tokens of the longest preferred answer, at most."""
+        if self.datamodule.alternatives is not None:
+            return int(self.datamodule.alternatives.max_length)
         path = self.datamodule.preferred or self.datamodule.own_preferred
         try:
             lines = Path(path).read_text(encoding="utf-8").splitlines()
