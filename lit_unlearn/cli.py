@@ -126,7 +126,7 @@ def _run(words: list[str]) -> None:
         from importlib.metadata import version
 
         print(f"lit-unlearn {version('lit-unlearn')}")
-    elif words[0] in _USAGES and words[1:] in (["-h"], ["--help"]):
+    elif words[0] in _USAGES and {"-h", "--help"} & set(words[1:]):
         print(_USAGES[words[0]], end="")
     elif (shown := help_text(words)) is not None:
         print(shown, end="")

@@ -35,11 +35,11 @@ class DemoDataModule(UnlearnDataModule):
     Args:
         draw: seed of the questions' wording, options and order. Choose hyperparameters on one draw, report on another.
         questions: how many are asked about each side.
-        batch_size: as in UnlearnDataModule.
-        holdout: as in UnlearnDataModule; each stream has 880 rows.
-        limit: as in UnlearnDataModule.
-        mixing: as in UnlearnDataModule.
-        seed: as in UnlearnDataModule.
+        batch_size: rows of each stream per step, over all processes.
+        holdout: rows at the end of each stream's 880 that are never trained on, or below 1 a share of them.
+        limit: train on at most this number of rows of each stream; None takes all.
+        mixing: replaces spans of retain rows by forget tokens; None mixes nothing.
+        seed: seed of the order and of mixing; None takes the run's (`seed_everything`).
         perturbations: take the place of those with 1 and 4 tokens.
     """
 

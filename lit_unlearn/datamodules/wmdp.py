@@ -36,20 +36,20 @@ class WMDPDataModule(UnlearnDataModule):
         topics: the corpora to forget, in the order in which they alternate.
         files: local files that take the place of hub corpora, by topic.
         wikitext: configuration of the hub dataset Salesforce/wikitext.
-        wikitext_split: its split.
-        wikitext_file: local file that takes its place.
+        wikitext_split: split of Wikitext.
+        wikitext_file: local file instead of Wikitext.
         max_length: tokens after which a row is cut, by topic, and under `retain` for Wikitext.
         min_length: rows with no more characters than this are dropped.
-        tokenizer: as in UnlearnDataModule.
-        batch_size: as in UnlearnDataModule.
-        group_by_length: as in UnlearnDataModule.
-        evaluation: as in UnlearnDataModule.
-        holdout: as in UnlearnDataModule.
-        limit: as in UnlearnDataModule.
-        preferred: as in UnlearnDataModule.
-        mixing: as in UnlearnDataModule.
-        seed: as in UnlearnDataModule.
-        num_workers: as in UnlearnDataModule.
+        tokenizer: hub name or folder; None takes the model's.
+        batch_size: rows of each stream per step, over all processes.
+        group_by_length: rows of like length meet in a batch, so that less is padded.
+        evaluation: question sets and their perturbations.
+        holdout: rows at the end of every stream that are never trained on, or below 1 a share of the shortest stream.
+        limit: train on at most this number of rows of each stream; None takes all.
+        preferred: file of answers that a loss such as DPO prefers, one per line; None is lit-unlearn's own list.
+        mixing: replaces spans of retain rows by forget tokens; None mixes nothing.
+        seed: seed of the order and of mixing; None takes the run's (`seed_everything`).
+        num_workers: processes that prepare batches.
     """
 
     def __init__(

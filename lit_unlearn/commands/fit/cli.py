@@ -26,6 +26,7 @@ from lit_unlearn.callbacks.trained_parameters import TrainedParameters
 from lit_unlearn.commands.fit import resuming
 from lit_unlearn.commands.fit.checks import check_alone, check_numbers, check_weights_only
 from lit_unlearn.commands.fit.save_config import SaveConfig
+from lit_unlearn.commands.options import help_layout
 from lit_unlearn.commands.options.errors import readable
 from lit_unlearn.commands.options.parsers import AloneParser, Parser
 from lit_unlearn.commands.options.words import Words
@@ -43,6 +44,11 @@ from lit_unlearn.runs.loggers import loggers
 
 _PRINTING = (LMEvalHarness, EvaluationCallback)
 """Callbacks that print tables of their own."""
+_DESCRIPTIONS = {
+    "fit": "Unlearns: trains a model to forget one stream of text and to retain another, and asks it questions.",
+    "validate": "Asks a model questions, without training; results are logged under val/.",
+    "test": "Asks a model questions, without training; results are logged under test/.",
+}
 _BUILT = ("parser", "_subcommand_parsers", "_subcommand_method_arguments")
 _PARSERS: dict[tuple[object, object], dict[str, Any]] = {}
 """What `setup_parser` makes, by class of the CLI and of its model."""
@@ -86,6 +92,8 @@ class UnlearnCLI(LightningCLI):
     def _build_parsers(self, *args: Any, **kwargs: Any) -> None:
         """The parsers, with the meaning that some options have here."""
         super().setup_parser(*args, **kwargs)
+        for command, parser in self._subcommand_parsers.items():
+            help_layout.arrange(parser, command, _DESCRIPTIONS[command])
         for parser in (self._parser("validate"), self._parser("test")):
             parser.set_defaults(verbose=None)
             _option(parser, "verbose").help = "print Lightning's own table of results; null: where no other is printed"

@@ -6,19 +6,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from jsonargparse import set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser
 
 from lit_unlearn.commands.options import suggestions
 from lit_unlearn.commands.options.errors import readable
+from lit_unlearn.commands.options.help_layout import PlainHelp
 from lit_unlearn.commands.options.option_file import OptionFile
 from lit_unlearn.errors import InputError
+
+set_parsing_settings(docstring_parse_attribute_docstrings=True)  # the texts of options that are a dataclass's
 
 
 class Parser(LightningArgumentParser):
     """A parser whose errors are ours: one line, with the nearest key that exists; no option is abbreviated."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, allow_abbrev=False, **kwargs)
+        super().__init__(
+            *args, **{"prog": "lit-unlearn", "formatter_class": PlainHelp, "allow_abbrev": False, **kwargs}
+        )
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raises InputError where jsonargparse would print its usage and exit."""
