@@ -62,6 +62,15 @@ class EvaluationCallback(Shown, L.Callback, ABC):
             trainer.num_sanity_val_steps = float("inf")
             _check_ends_with_validation(trainer)
 
+    def check_options(self, trainer: L.Trainer, pl_module: L.LightningModule, data: object) -> None:
+        """Checks, before data is read, that training ends with an evaluation.
+
+        Raises:
+            InputError: it would not.
+        """
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            _check_ends_with_validation(trainer)
+
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Checks that the results of no other run would be lost."""
         if _first(trainer) is self:

@@ -50,6 +50,19 @@ class ExportPretrained(Shown, L.Callback):
         """Checks, before training, that the export can be written."""
         if stage != "fit":
             return
+        self.check_options(trainer, pl_module, None)
+        assert isinstance(pl_module, UnlearnModule)
+        self._tokenizer = load_tokenizer(pl_module.model_source)
+        if not self.adapter:
+            self._files = WeightFiles.of(pl_module.model_source)
+            _check_disk(self._path(trainer), self._files.size)
+
+    def check_options(self, trainer: L.Trainer, pl_module: L.LightningModule, data: object) -> None:
+        """Checks, before data is read, that such an export can be, and that its folder is free.
+
+        Raises:
+            InputError: it cannot be, or the folder is not.
+        """
         if not isinstance(pl_module, UnlearnModule):
             raise InputError(
                 f"ExportPretrained: {type(pl_module).__name__} is not an UnlearnModule; remove the callback"
@@ -66,11 +79,7 @@ class ExportPretrained(Shown, L.Callback):
                 f"ExportPretrained: {pl_module.model_source.given} is an adapter, and the layers it was merged into "
                 "cannot be gathered under FSDP; take trainer/fsdp2.yaml"
             )
-        self._tokenizer = load_tokenizer(pl_module.model_source)
         self._check_folder(trainer)
-        if not self.adapter:
-            self._files = WeightFiles.of(pl_module.model_source)
-            _check_disk(self._path(trainer), self._files.size)
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Checks that the model's files hold what is trained."""

@@ -15,7 +15,7 @@ from lit_unlearn.callbacks.printing import print_lines
 from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.tokenizer import load_tokenizer
-from lit_unlearn.modules.protocols import datamodule_of
+from lit_unlearn.modules.protocols import HasEvaluation, datamodule_of
 from lit_unlearn.questions.generations import Answer, Generation, generations_table, header, markdown, rows
 from lit_unlearn.questions.prompts import from_questions, from_texts, with_answers
 from lit_unlearn.questions.sets import Variant
@@ -32,6 +32,9 @@ class HasAskedQuestions(Protocol):
     @property
     def asked(self) -> Mapping[Variant, Sequence[Question]]:
         """The questions of every evaluation set, as they are and perturbed."""
+
+
+_NOTHING = "Generations: there is nothing to ask; set data.evaluation.questions, or this callback's prompts"
 
 
 class Generations(Shown, L.Callback):
@@ -77,11 +80,18 @@ class Generations(Shown, L.Callback):
         asked = data.asked if isinstance(data, HasAskedQuestions) else {}
         found = [*from_questions(asked, self.questions), *from_texts(self.prompts)]
         if not found:
-            raise InputError(
-                "Generations: there is nothing to ask; set data.evaluation.questions, or this callback's prompts"
-            )
+            raise InputError(_NOTHING)
         self.generations = with_answers(found, self.generations)
         self._tokenizer = self._own_tokenizer(pl_module)
+
+    def check_options(self, trainer: L.Trainer, pl_module: L.LightningModule, data: object) -> None:
+        """Checks, before data is read, that there is something to ask.
+
+        Raises:
+            InputError: there is not.
+        """
+        if isinstance(data, HasEvaluation) and data.evaluation is None and not from_texts(self.prompts):
+            raise InputError(_NOTHING)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Checks that the results of no other run would be lost."""

@@ -37,8 +37,15 @@ class Interpolation(Shown, L.Callback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Checks, before training, that there is something to interpolate and someone to count."""
-        if stage != "fit":
-            return
+        if stage == "fit":
+            self.check_options(trainer, pl_module, None)
+
+    def check_options(self, trainer: L.Trainer, pl_module: L.LightningModule, data: object) -> None:
+        """The same, whatever the data.
+
+        Raises:
+            InputError: there is not.
+        """
         if not isinstance(pl_module, UnlearnModule):
             raise InputError(f"Interpolation: {type(pl_module).__name__} is not an UnlearnModule; remove the callback")
         if not evaluating(trainer):

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from lit_unlearn.callbacks.evaluation import EvaluationCallback, Found, of_all_processes, on_cpu
 from lit_unlearn.errors import InputError
-from lit_unlearn.modules.protocols import datamodule_of
+from lit_unlearn.modules.protocols import HasHoldout, datamodule_of
 from lit_unlearn.questions import excess
 from lit_unlearn.questions.excess import PREFIX
-from lit_unlearn.questions.insertions import Insertions, Plan
+from lit_unlearn.questions.insertions import NONE_HELD_OUT, Insertions, Plan
 from lit_unlearn.questions.spans import SENTENCE, WORD, Span
 
 
@@ -66,14 +66,15 @@ class LikelihoodRobustness(EvaluationCallback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Has the DataModule insert, and evaluates before training."""
-        data = datamodule_of(trainer)
-        if not isinstance(data, TakesInsertions):
-            raise InputError(
-                f"LikelihoodRobustness: {type(data).__name__} does not insert texts; use an UnlearnDataModule, or "
-                "remove the callback"
-            )
-        self._plan = data.insert(self.insertions)
+        self._plan = _inserting(datamodule_of(trainer)).insert(self.insertions)
         super().setup(trainer, pl_module, stage)
+
+    def check_options(self, trainer: L.Trainer, pl_module: L.LightningModule, data: object) -> None:
+        """Checks, before data is read, that there are rows into which it is inserted."""
+        _inserting(data)
+        if isinstance(data, HasHoldout) and not data.holdout:
+            raise InputError(NONE_HELD_OUT)
+        super().check_options(trainer, pl_module, data)
 
     def _arguments(self) -> Mapping[str, Any]:
         return asdict(self.insertions)
@@ -97,3 +98,13 @@ class LikelihoodRobustness(EvaluationCallback):
             excess.log_values(measured),
             excess.excess_table(measured, rows),
         )
+
+
+def _inserting(data: object) -> TakesInsertions:
+    """The DataModule, if it puts forget text into retain rows."""
+    if not isinstance(data, TakesInsertions):
+        raise InputError(
+            f"LikelihoodRobustness: {type(data).__name__} does not insert texts; use an UnlearnDataModule, or remove "
+            "the callback"
+        )
+    return data

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lit_unlearn.callbacks.evaluation import EvaluationCallback, Found, of_all_processes, on_cpu
 from lit_unlearn.errors import InputError
-from lit_unlearn.modules.protocols import datamodule_of
+from lit_unlearn.modules.protocols import HasEvaluation, datamodule_of
 from lit_unlearn.questions import outcomes
 from lit_unlearn.questions.baselines import Baselines
 from lit_unlearn.questions.outcomes import Outcomes
@@ -42,6 +42,9 @@ class HasBaselines(Protocol):
     @property
     def baselines(self) -> Mapping[str, Baselines]:
         """Of each set, by its name."""
+
+
+_NO_QUESTIONS = "PerturbationRobustness: there are no questions; set data.evaluation.questions"
 
 
 class PerturbationRobustness(EvaluationCallback):
@@ -80,8 +83,14 @@ class PerturbationRobustness(EvaluationCallback):
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Checks that there is something to ask, and asks all of it before training."""
         if not any(_sets(trainer)):
-            raise InputError("PerturbationRobustness: there are no questions; set data.evaluation.questions")
+            raise InputError(_NO_QUESTIONS)
         super().setup(trainer, pl_module, stage)
+
+    def check_options(self, trainer: L.Trainer, pl_module: L.LightningModule, data: object) -> None:
+        """Checks, before data is read, that there is something to ask."""
+        if isinstance(data, HasEvaluation) and data.evaluation is None:
+            raise InputError(_NO_QUESTIONS)
+        super().check_options(trainer, pl_module, data)
 
     def _keep(self, outputs: Mapping[str, Any], batch: Any, dataloader_idx: int) -> None:
         if "correct" in outputs:

@@ -46,13 +46,19 @@ class StopAtForgetting(Shown, L.Callback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Checks that there is something to measure."""
-        if stage != "fit":
-            return
+        if stage == "fit":
+            self.check_options(trainer, pl_module, datamodule_of(trainer))
+
+    def check_options(self, trainer: L.Trainer, pl_module: L.LightningModule, data: object) -> None:
+        """The same, before data is read.
+
+        Raises:
+            InputError: there is not.
+        """
         if not isinstance(pl_module, UnlearnModule):
             raise InputError(
                 f"StopAtForgetting: {type(pl_module).__name__} is not an UnlearnModule; remove the callback"
             )
-        data = datamodule_of(trainer)
         if not (isinstance(data, HasHoldout) and data.holdout):
             raise InputError("StopAtForgetting: no rows are held out; set data.holdout, e.g. to 0.1")
 

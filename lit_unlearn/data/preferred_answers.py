@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from lit_unlearn import randomness
 from lit_unlearn.data.rows import Row, collate, tokenised
-from lit_unlearn.data.text import TextSource
+from lit_unlearn.data.text import TextSource, check_source
 from lit_unlearn.losses.contract import Batch
 
 PREFERRED_ANSWERS = Path(__file__).with_name("preferred_answers.txt")
@@ -37,6 +37,15 @@ class PreferredAnswers(NamedTuple):
             for answer, topic, number in zip(drawn, forget["topic"].tolist(), forget["row"].tolist(), strict=True)
         ]
         return collate(rows, padding_side=padding[0], padding_id=padding[1])
+
+
+def check_preferred(path: str | Path) -> None:
+    """A file of answers can be read.
+
+    Raises:
+        InputError: it cannot, or holds no answer.
+    """
+    check_source(TextSource(str(path), min_length=0))
 
 
 def preferred_answers(path: str | Path, tokenizer: PreTrainedTokenizerBase, *, seed: int) -> PreferredAnswers:

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from lit_unlearn.data.chat import Rendering, chat_template
 from lit_unlearn.data.conversations import Message
 from lit_unlearn.data.fingerprints import tokenizer_fingerprint
-from lit_unlearn.data.text import TextSource, load_conversations, load_texts
+from lit_unlearn.data.text import TextSource, first_conversation, load_conversations, load_texts
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.losses.functional import IGNORED_LABEL
@@ -50,6 +50,21 @@ def tokenised(source: TextSource, tokenizer: PreTrainedTokenizerBase) -> Dataset
         new_fingerprint=Hasher.hash(about),
         desc=f"Tokenising {source.path}",
     )
+
+
+def check_rendered(source: TextSource, tokenizer: PreTrainedTokenizerBase) -> None:
+    """The first conversation of local files can be rendered; of the hub, there is a chat template.
+
+    Args:
+        source: of conversations.
+        tokenizer: the model's.
+
+    Raises:
+        InputError: it cannot, or there is none.
+    """
+    rendering = Rendering(tokenizer, chat_template(source.chat_template, tokenizer, source.path))
+    if source.is_local():
+        _cut(rendering, first_conversation(source), source, f"{source.path}, row 1")
 
 
 def row_of(record: Mapping[str, Any], topic: int, number: int) -> Row:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from datasets import Dataset, Features, List, Value, load_dataset
+from datasets import Dataset, Features, List, Value, load_dataset, load_dataset_builder
 from datasets.exceptions import DatasetsError
 
 from lit_unlearn.data.conversations import conversation, plain
@@ -93,18 +93,75 @@ class HubError(InputError):
 
 
 def check_hub_name(path: str, suffixes: Sequence[str]) -> None:
-    """A path is not that of a local file of another kind, of which the hub would be asked in vain.
+    """A path is the name of a hub dataset or a folder of data, of which the hub would not be asked in vain.
 
     Args:
         path: without any of the suffixes.
         suffixes: of local files.
 
     Raises:
-        InputError: it is.
+        InputError: it is that of a file of another kind, or of a folder that is not one of data.
     """
     if Path(path).is_file() or (path.startswith(("/", ".", "~")) and not Path(path).is_dir()):
         found = "is no local file of a kind" if Path(path).is_file() else "is no name of a hub dataset, nor of a file"
         raise InputError(f"{path}: {found} that can be read here; give one that ends in {', '.join(suffixes)}")
+    if Path(path).is_dir():
+        _check_folder(path)
+
+
+def _check_folder(path: str) -> None:
+    """A folder is one that `load_dataset` reads.
+
+    Raises:
+        InputError: it is not.
+    """
+    if (Path(path) / "dataset_dict.json").is_file() or (Path(path) / "state.json").is_file():
+        raise InputError(
+            f"{path}: this folder was written by save_to_disk, whose layout load_dataset does not read; write it with "
+            "Dataset.to_parquet, and give that .parquet file"
+        )
+    try:
+        load_dataset_builder(path)
+    except (OSError, ValueError, DatasetsError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"{path}: this folder cannot be read as a dataset ({reason}); give the path of a file "
+            f"({', '.join(LOCAL_SUFFIXES)}), or a pattern such as {path}/*.parquet"
+        ) from error
+
+
+def check_source(source: TextSource) -> None:
+    """A source can be read, as its first row that is long enough shows; of the hub nothing is loaded.
+
+    Args:
+        source: of a stream.
+
+    Raises:
+        InputError: the source is not there, or holds no such row; a local file's error names the line.
+    """
+    if not source.is_local():
+        check_hub_name(source.path, LOCAL_SUFFIXES)
+        return
+    if source.format != "text":
+        first_conversation(source)
+    elif not any(_is_long(row["text"], source.min_length) for row in _rows(source)):
+        raise InputError(_too_short(source))
+
+
+def first_conversation(source: TextSource) -> Any:
+    """The messages of the first row of local files.
+
+    Args:
+        source: of conversations.
+
+    Raises:
+        InputError: it cannot be read; the error names the line.
+    """
+    return next(_rows(source))["messages"]
+
+
+def _rows(source: TextSource) -> Iterator[dict[str, Any]]:
+    return _records(tuple(_paths(source.path)), source.column, None, source.format)
 
 
 def load_texts(source: TextSource) -> Dataset:
@@ -124,9 +181,7 @@ def load_texts(source: TextSource) -> Dataset:
         fn_kwargs={"path": source.path, "min_length": source.min_length},
     )
     if len(texts) == 0:
-        raise InputError(
-            f"{source.path}: no row has more than {source.min_length} characters; check the source, or lower min_length"
-        )
+        raise InputError(_too_short(source))
     return texts
 
 
@@ -228,4 +283,12 @@ def _long_enough(texts: Sequence[str | None], indices: Sequence[int], *, path: s
     for index, text in zip(indices, texts, strict=True):
         if text is None:
             raise InputError(f"{path}, row {index + 1}: no text; give a local file without such rows")
-    return [text is not None and len(text) > min_length and not text.isspace() for text in texts]
+    return [text is not None and _is_long(text, min_length) for text in texts]
+
+
+def _is_long(text: str, min_length: int) -> bool:
+    return len(text) > min_length and not text.isspace()
+
+
+def _too_short(source: TextSource) -> str:
+    return f"{source.path}: no row has more than {source.min_length} characters; check the source, or lower min_length"

@@ -36,7 +36,7 @@ from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.questions.baselines import Baselines, baselines
 from lit_unlearn.questions.batches import Query, query_loader
 from lit_unlearn.questions.cloze import Cloze
-from lit_unlearn.questions.insertions import MOST_ROWS, Insertions, Plan, Stream, plan
+from lit_unlearn.questions.insertions import MOST_ROWS, NONE_HELD_OUT, Insertions, Plan, Stream, plan
 from lit_unlearn.questions.perturbation import Control, Perturbation
 from lit_unlearn.questions.prompt_limit import Cut, cut_prompts, longest_prompt
 from lit_unlearn.questions.scored_texts import ScoredBatches
@@ -222,7 +222,7 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
             InputError: no rows are held out, or they are too short.
         """
         if not self._held_rows:
-            raise InputError("LikelihoodRobustness: no rows are held out; set data.holdout, e.g. to 0.1")
+            raise InputError(NONE_HELD_OUT)
         forget, retain = ([self._stream(source) for source in own.values()] for own in (self.forget, self.retain))
         self._plan = plan(insertions, forget, retain)
         return self._plan

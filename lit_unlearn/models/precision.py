@@ -13,6 +13,19 @@ _DTYPES = {
 }
 
 
+_SHORT = {"None": "32-true", "32": "32-true", "64": "64-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+
+
+def named_precision(option: object) -> str:
+    """Lightning's full name of a precision.
+
+    Example:
+        >>> named_precision(None), named_precision("bf16"), named_precision("64-true")
+        ('32-true', 'bf16-mixed', '64-true')
+    """
+    return _SHORT.get(str(option), str(option))
+
+
 def weights_dtype(precision: str) -> torch.dtype:
     """The dtype of the weights that are not trained, for Lightning's `precision`; `mixed` trains in float32.
 

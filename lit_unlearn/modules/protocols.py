@@ -60,6 +60,20 @@ class HasHoldout(Protocol):
 
 
 @runtime_checkable
+class ChecksOptions(Protocol):
+    """A callback that says before data is read whether it can do its work."""
+
+    def check_options(self, trainer: L.Trainer, pl_module: L.LightningModule, data: object) -> None:
+        """Raises InputError if it cannot.
+
+        Args:
+            trainer: of the run, or for the same options.
+            pl_module: nothing of it is loaded.
+            data: the DataModule, not set up.
+        """
+
+
+@runtime_checkable
 class SaysNeedsLogits(Protocol):
     """A callback that says whether it reads logits."""
 

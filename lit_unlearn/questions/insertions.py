@@ -22,6 +22,8 @@ FORGET_TOKENS = (24, 96)
 """Of a held-out forget row, the tokens from 25 to 96 are scored."""
 MOST_ROWS = 500
 """Trained rows of each stream from which spans are drawn."""
+NONE_HELD_OUT = "LikelihoodRobustness: no rows are held out; set data.holdout, e.g. to 0.1"
+"""Said where there is nothing into which to insert."""
 TRAINED, HELD_OUT = "trained", "held-out"
 """Which rows of the forget stream a span is of."""
 _LONGEST = 256

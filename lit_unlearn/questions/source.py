@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lit_unlearn.data.files import check_unicode
+from lit_unlearn.data.text import check_hub_name
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.answer_key import LETTERS, answer_of, options_of
 from lit_unlearn.questions.records import LOCAL_SUFFIXES, from_files, from_hub
@@ -108,6 +109,24 @@ def load_questions(source: QuestionSource) -> list[Question]:
         raise InputError(f"{source.path}: no questions; check the source")
     count = min(len(questions), source.limit or len(questions))
     return [questions[index * len(questions) // count] for index in range(count)]
+
+
+def check_questions(source: QuestionSource) -> None:
+    """A source can be read, as its first question shows; of the hub nothing is loaded.
+
+    Args:
+        source: of a set.
+
+    Raises:
+        InputError: as `load_questions`.
+    """
+    if not source.is_local():
+        check_hub_name(source.path, LOCAL_SUFFIXES)
+        return
+    first = next(from_files(source.path), None)
+    if first is None:
+        raise InputError(f"{source.path}: no questions; check the source")
+    _question(first[1], first[0], 0, source)
 
 
 def _question(record: Mapping[str, Any], place: str, number: int, source: QuestionSource) -> Question:

@@ -75,6 +75,21 @@ def check_makable(path: Path, option: str) -> None:
         raise InputError(f"{option}: {path} cannot be made, as {existing(path)} cannot be written; give another path")
 
 
+def check_folder(path: Path, option: str) -> None:
+    """A folder is there, or could be made.
+
+    Args:
+        path: of the folder.
+        option: that names it, for the error.
+
+    Raises:
+        InputError: neither.
+    """
+    check_makable(path, option)
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{option}: {path} is a file; give a folder")
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Writes a file in one step, in the place of an earlier one.
 

@@ -58,6 +58,24 @@ def check_whole(path: str, *, sharded: bool = False) -> None:
         raise InputError(f"ckpt_path: {path} is damaged, at {damaged}; {_INSTEAD}")
 
 
+def is_file_of_weights(path: str) -> bool:
+    """Whether a checkpoint is one file, which can be looked into; ModelParallelStrategy's is a folder."""
+    return zipfile.is_zipfile(path)
+
+
+def check_resumes(path: str) -> None:
+    """A checkpoint file has all that a run goes on with.
+
+    Raises:
+        InputError: it holds weights alone, or cannot be read.
+    """
+    if not resumes(path):
+        raise InputError(
+            f"ckpt_path: {path} holds weights alone, of save_weights_only, with which no run can go on; give one "
+            f"such as RUN/{layout.LAST_CHECKPOINT}"
+        )
+
+
 def _write(checkpoint: dict[str, Any], path: Path) -> None:
     try:
         with path.open("wb") as file:

@@ -120,14 +120,7 @@ class RunFolder:
         write_whole(answers / _OPTIONS, options)
 
     def _make_wanted(self, path: Path, *, again: bool) -> Path:
-        check_makable(path, "trainer.default_root_dir")
-        empty = not path.exists() or (path.is_dir() and not holds_something(path))
-        self._again = again and (path / layout.CONFIG).is_file()
-        if not (empty or self._again):
-            raise InputError(
-                f"trainer.default_root_dir: {path} holds something already, perhaps another run; give a new folder, "
-                "leave the option out, or go on with a run of the same options by --ckpt_path last"
-            )
+        self._again = check_claimable(path, again=again)
         return self._make(path, exist_ok=True)
 
     def _make_next(self, stem: str) -> Path:
@@ -162,6 +155,30 @@ class RunFolder:
         for folder in self._made:
             with suppress(OSError):
                 folder.rmdir()
+
+
+def check_claimable(path: Path, *, again: bool) -> bool:
+    """A run can have a folder: it is not there yet, or empty, or that of a run that goes on.
+
+    Args:
+        path: of the folder.
+        again: it may be that of a run that goes on.
+
+    Returns:
+        Whether it is that of a run that goes on.
+
+    Raises:
+        InputError: it cannot be made, or holds something already.
+    """
+    check_makable(path, "trainer.default_root_dir")
+    empty = not path.exists() or (path.is_dir() and not holds_something(path))
+    goes_on = again and (path / layout.CONFIG).is_file()
+    if not (empty or goes_on):
+        raise InputError(
+            f"trainer.default_root_dir: {path} holds something already, perhaps another run; give a new folder, "
+            "leave the option out, or go on with a run of the same options by --ckpt_path last"
+        )
+    return goes_on
 
 
 def holds_something(folder: Path) -> bool:

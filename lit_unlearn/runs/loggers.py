@@ -88,16 +88,38 @@ def loggers(given: Logger | Iterable[Logger] | bool | None, folder: Path) -> Seq
     """
     if given is False:
         return []
-    if isinstance(given, Logger):
-        given = [given]
-    wanted = [*given] if isinstance(given, Iterable) else []
+    wanted = _wanted(given)
     made = [_made(one, folder) if isinstance(one, NamedLogger) else one for one in wanted]
     others = [one for one in made if one is not None]
     csvs = [] if any(isinstance(one, MetricsCSV) for one in others) else [MetricsCSV(folder)]
     return [*csvs, *others]
 
 
+def check_loggers(given: Logger | Iterable[Logger] | bool | None) -> None:
+    """The packages of loggers are installed.
+
+    Args:
+        given: the option `trainer.logger`.
+
+    Raises:
+        InputError: one is not.
+    """
+    for one in _wanted(given):
+        if isinstance(one, NamedLogger):
+            _check_installed(one)
+
+
+def _wanted(given: Logger | Iterable[Logger] | bool | None) -> list[Logger]:
+    if isinstance(given, Logger):
+        return [given]
+    return [*given] if isinstance(given, Iterable) else []
+
+
 def _made(word: NamedLogger, folder: Path) -> Logger | None:
+    _check_installed(word)
+    return word.made(folder)
+
+
+def _check_installed(word: NamedLogger) -> None:
     if word.packages and not any(find_spec(name) for name in word.packages):
         raise InputError(f"trainer.logger: {word.name} is not installed; pip install {word.packages[0]}")
-    return word.made(folder)

@@ -73,9 +73,9 @@ DATA = {
 TRAINER = {
     "max_steps: many": ("trainer.max_steps: 'many'", "expected int"),
     "max_steps: -5": ("trainer: `max_steps` must be", "-5"),
-    "devices: -3": ("trainer: `devices`", "an int > 0"),
+    "devices: -3": ("trainer.devices: -3 is no number", "give 1 or more"),
     "precision: 8": ("trainer.precision: '8'", "expected one of"),
-    "precision: transformer-engine": ("trainer: Requirement 'transformer_engine", "pip install"),
+    "precision: transformer-engine": ("'transformer-engine' is not supported", "choose one"),
     "accumulate_grad_batches: 0": ("trainer.accumulate_grad_batches: 0", "give 1 or more"),
     "gradient_clip_val: -1": ("trainer.gradient_clip_val: -1", "give 0 or more"),
     "log_every_n_steps: -1": ("trainer.log_every_n_steps: -1", "give 0 or more"),

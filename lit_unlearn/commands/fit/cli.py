@@ -2,7 +2,6 @@
 
 import argparse
 import traceback
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,8 @@ import lightning as L
 from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch.callbacks import ModelCheckpoint, ModelSummary, ProgressBar
+from lightning.pytorch.callbacks import ModelSummary, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.strategies import ModelParallelStrategy
 
 import lit_unlearn.callbacks
 import lit_unlearn.datamodules
@@ -24,21 +22,26 @@ from lit_unlearn.callbacks.evaluation import EvaluationCallback
 from lit_unlearn.callbacks.progress import RunProgress
 from lit_unlearn.callbacks.trained_parameters import TrainedParameters
 from lit_unlearn.commands.fit import resuming
-from lit_unlearn.commands.fit.checks import check_alone, check_numbers, check_weights_only
+from lit_unlearn.commands.fit.checks import (
+    check_alone,
+    check_devices,
+    check_fit,
+    check_run,
+    check_trainer,
+    named_trainer,
+)
 from lit_unlearn.commands.fit.save_config import SaveConfig
 from lit_unlearn.commands.options import help_layout
 from lit_unlearn.commands.options.errors import readable
 from lit_unlearn.commands.options.parsers import AloneParser, Parser
 from lit_unlearn.commands.options.words import Words
-from lit_unlearn.distributed.checks import settle_sizes
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.precision import weights_dtype
 from lit_unlearn.modules.protocols import HasHoldout
 from lit_unlearn.modules.question import QuestionModule
 from lit_unlearn.modules.unlearn import UnlearnModule
 from lit_unlearn.runs import layout, requeue
-from lit_unlearn.runs.atomic_files import check_makable
-from lit_unlearn.runs.checkpoint_io import WholeCheckpointIO, check_whole, resumes
+from lit_unlearn.runs.checkpoint_io import WholeCheckpointIO
 from lit_unlearn.runs.folder import RunFolder
 from lit_unlearn.runs.loggers import loggers
 
@@ -134,20 +137,19 @@ class UnlearnCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """The Trainer, writing into the run's folder; without a logger of the user's, metrics go to `metrics.csv`."""
         options = self.config[self.subcommand]
-        check_numbers(options.trainer)
+        check_trainer(self.config_init[self.subcommand].trainer)
+        check_devices(options.trainer)
         again = options.ckpt_path == resuming.LAST
         if again:
-            self._check_goes_on()
+            resuming.check_last(str(self.subcommand), options)
         wanted, configs = options.trainer.default_root_dir, [str(path) for path in options.config or []]
         evaluation = resuming.saved(self._parser(self.subcommand), options) if self._keeps_answers else None
         folder = self.folder.claim(wanted, configs, again=again, evaluation=evaluation)
         if again:
             self._go_on(folder)
         kwargs |= self._defaults(folder)
-        try:
+        with named_trainer():
             trainer = super().instantiate_trainer(**kwargs)
-        except (ValueError, TypeError, ImportError) as error:
-            raise InputError(f"trainer: {error}") from error
         if not any(isinstance(one, LastCheckpoint) for one in trainer.checkpoint_callbacks):
             requeue.taken_from_lightning(trainer)  # there is nothing from which a job that is queued again goes on
         self.folder.began = lambda: trainer.global_step > 0
@@ -158,20 +160,10 @@ class UnlearnCLI(LightningCLI):
         """Whether this is an evaluation whose answers are kept in its folder; a store of answers keeps them itself."""
         return self.subcommand != "fit" and self.config[self.subcommand].model.get("answer_store") is None
 
-    def _check_goes_on(self) -> None:
-        if self.subcommand != "fit":
-            raise InputError(
-                f"ckpt_path: {resuming.LAST!r} goes on with a fit; give a file such as RUN/{layout.LAST_CHECKPOINT}"
-            )
-        if self.config["fit"].trainer.default_root_dir is None:
-            raise InputError(
-                f"ckpt_path: {resuming.LAST!r} goes on with the run in trainer.default_root_dir; give that folder"
-            )
-
     def _go_on(self, folder: Path) -> None:
         """Takes the run's own checkpoint, if there is one; says so."""
         options = resuming.saved(self._parser("fit"), self.config["fit"])
-        before = resuming.check_options(folder, options)
+        resuming.check_options(folder, options)
         first = getattr(rank_zero_only, "rank", 0) == 0
         if resuming.is_finished(folder):
             if first:
@@ -179,7 +171,7 @@ class UnlearnCLI(LightningCLI):
             raise SystemExit(0)
         if first:
             resuming.clean(folder)
-        path = resuming.checkpoint(folder) or before.get("ckpt_path")
+        path = resuming.last(folder, options)
         self.config_init["fit"].ckpt_path = path
         if first:
             print(f"Going on from {path}" if path else f"There is no checkpoint in {folder} yet: from the beginning")
@@ -211,14 +203,8 @@ class UnlearnCLI(LightningCLI):
             InputError: the checkpoint, the model or an option that depends on the model cannot be used.
         """
         self._check()
-        path = self.config_init["fit"].ckpt_path
-        if path is not None and zipfile.is_zipfile(path) and not resumes(path):
-            raise InputError(
-                f"ckpt_path: {path} holds weights alone, of save_weights_only, with which no run can go on; give one "
-                f"such as RUN/{layout.LAST_CHECKPOINT}"
-            )
         assert isinstance(self.model, UnlearnModule)
-        self.model.check_optimizer()
+        check_fit(self.config_init["fit"], self.model, self.datamodule, trainer=self.trainer)
 
     def before_validate(self) -> None:
         """As `before_test`."""
@@ -235,23 +221,13 @@ class UnlearnCLI(LightningCLI):
             options.verbose = not printed or (held_out and isinstance(self.model, UnlearnModule))
 
     def _check(self) -> None:
-        options = self.config_init[self.subcommand]
+        options, trainer = self.config_init[self.subcommand], self.trainer
         if isinstance(self.model, QuestionModule):
             check_alone(options)
             self.model.check_data(self.datamodule)
-        else:
-            if options.ckpt_path is not None:
-                check_whole(options.ckpt_path, sharded=isinstance(self.trainer.strategy, ModelParallelStrategy))
-            check_weights_only(options)
-        for callback in self.trainer.checkpoint_callbacks:
-            if isinstance(callback, ModelCheckpoint) and callback.dirpath:
-                check_makable(Path(callback.dirpath), "ModelCheckpoint.dirpath")
-        weights_dtype(str(self.trainer.precision))
-        settle_sizes(self.trainer.strategy, self.trainer.num_devices * self.trainer.num_nodes)
-        self.model.check_model()
-        path = options.ckpt_path
-        if isinstance(self.model, UnlearnModule) and path is not None and zipfile.is_zipfile(path):
-            self.model.check_resume(path)
+        weights_dtype(str(trainer.precision))
+        processes = trainer.num_devices * trainer.num_nodes
+        check_run(options, self.model, trainer=trainer, strategy=trainer.strategy, processes=processes)
 
 
 def _listed(given: Any) -> list[Any]:

@@ -4,9 +4,9 @@ from typing import Any
 
 import lightning as L
 
+from lit_unlearn.commands.fit.checks import check_trainer, named_trainer
 from lit_unlearn.commands.fit.cli import UnlearnCLI
 from lit_unlearn.commands.options.words import Words
-from lit_unlearn.errors import InputError
 from lit_unlearn.modules.unlearn import UnlearnModule
 from lit_unlearn.runs.folder import RunFolder
 
@@ -28,7 +28,8 @@ class ConfigCLI(UnlearnCLI):
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """A Trainer for the config's accelerator and precision that leaves nothing on disk."""
         options = self.config["fit"].trainer
-        try:
+        check_trainer(self.config_init["fit"].trainer)
+        with named_trainer():
             return L.Trainer(
                 accelerator=options.accelerator,
                 precision=options.precision,
@@ -39,8 +40,6 @@ class ConfigCLI(UnlearnCLI):
                 enable_model_summary=False,
                 **self._trainer_options,
             )
-        except ValueError as error:
-            raise InputError(f"trainer: {error}") from error
 
     def fit(self, **kwargs: Any) -> None:
         """Nothing, in the place of the Trainer's; what comes before it has checked the options."""

@@ -56,6 +56,36 @@ def check_options(folder: Path, options: str) -> dict[str, Any]:
     return before
 
 
+def check_last(command: str, options: Namespace) -> None:
+    """`--ckpt_path last` is of a fit, whose folder is named.
+
+    Args:
+        command: `fit`, `validate` or `test`.
+        options: of the command.
+
+    Raises:
+        InputError: it is not.
+    """
+    if command != "fit":
+        raise InputError(f"ckpt_path: {LAST!r} goes on with a fit; give a file such as RUN/{layout.LAST_CHECKPOINT}")
+    if options.trainer.default_root_dir is None:
+        raise InputError(f"ckpt_path: {LAST!r} goes on with the run in trainer.default_root_dir; give that folder")
+
+
+def last(folder: Path, options: str) -> str | None:
+    """The checkpoint with which the run in a folder goes on: its own, or that from which it began; None for none.
+
+    Args:
+        folder: of the run.
+        options: of the run that is to go on there, as `saved` gives them.
+
+    Raises:
+        InputError: the run there has other options.
+    """
+    before = check_options(folder, options)
+    return checkpoint(folder) or before.get("ckpt_path")
+
+
 def clean(folder: Path) -> None:
     """Removes what an interruption has left half-written in a folder that nothing else writes into."""
     remove_partial(folder)

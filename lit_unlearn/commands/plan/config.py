@@ -1,21 +1,43 @@
 """The options of a run, read without running it."""
 
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 
+from lit_unlearn.commands.fit import resuming
+from lit_unlearn.commands.fit.checks import check_fit, check_run, check_trainer, devices, named_trainer
 from lit_unlearn.commands.fit.config_cli import ConfigCLI
+from lit_unlearn.commands.plan.check import Check, refused
 from lit_unlearn.commands.plan.step import StepRows
+from lit_unlearn.data.preferred_answers import check_preferred
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.distributed.checks import check_replicas, settle_sizes
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.checks import check_topics
-from lit_unlearn.models.precision import weights_dtype
+from lit_unlearn.models.precision import named_precision
+from lit_unlearn.runs.atomic_files import check_folder
+from lit_unlearn.runs.folder import check_claimable
+from lit_unlearn.runs.loggers import check_loggers
 
 STRATEGIES = ONE, DDP, FSDP2 = "one device", "DDP", "FSDP2"
+_RUNS = Path("runs")
+_HERE = {
+    "accelerator": "cpu",
+    "devices": 1,
+    "num_nodes": 1,
+    "strategy": "auto",
+    "precision": None,
+    "plugins": None,
+    "logger": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "sync_batchnorm": False,
+}
+"""Options of a Trainer that every machine can have and that writes nothing."""
 _CHARACTERS = 3
 """Characters of a token, at least: preferred answers are counted without the tokenizer."""
 
@@ -23,25 +45,62 @@ _CHARACTERS = 3
 class PlanCLI(ConfigCLI):
     """The options of `fit`, whatever the machine has; nothing is loaded, nothing runs."""
 
+    folder_check: Check | None
+    """Why the run could not have its folder; None if it could."""
+
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
-        """A Trainer that this machine can have; the config's own may be for another."""
-        return L.Trainer(accelerator="cpu", devices=1, logger=False, enable_checkpointing=False)
+        """A Trainer of the config's options that this machine can have; the config's devices may be another's."""
+        check_trainer(self.trainer_options)
+        check_loggers(self.trainer_options.logger)
+        if self.config["fit"].ckpt_path == resuming.LAST:
+            resuming.check_last("fit", self.config["fit"])
+        wanted, again = self.trainer_options.default_root_dir, self.config["fit"].ckpt_path == resuming.LAST
+        if wanted is not None:
+            self.folder_check = refused(partial(check_claimable, Path(wanted), again=again))
+        else:
+            self.folder_check = refused(partial(check_folder, _RUNS, "trainer.default_root_dir"))
+        # What callbacks would say of a folder that is refused is of no use.
+        root = _RUNS if self.folder_check else self.folder_of_run
+        with named_trainer():
+            trainer: L.Trainer = LightningCLI.instantiate_trainer(self, **_HERE, default_root_dir=str(root))
+        return trainer
 
     def before_fit(self) -> None:
-        """Checks what needs neither weights nor data.
+        """Checks, by fit's own functions, what needs neither weights nor data.
 
         Raises:
             InputError: an option cannot be used.
         """
-        weights_dtype(self.precision)
-        self.model.check_model()
-        self.model.check_optimizer()
         if not isinstance(self.datamodule, UnlearnDataModule):
             raise InputError(
                 f"data: {type(self.datamodule).__name__} does not say how long its rows are; plan with "
                 "UnlearnDataModule or one that extends it"
             )
+        options = self.config_init["fit"]
+        if options.ckpt_path == resuming.LAST:
+            options.ckpt_path = resuming.last(
+                self.folder_of_run, resuming.saved(self._parser("fit"), self.config["fit"])
+            )
+        strategy = self.trainer_options.strategy
+        check_run(options, self.model, trainer=self.trainer, strategy=strategy, processes=self.processes)
+        check_fit(options, self.model, self.datamodule, trainer=self.trainer)
         check_topics(self.model, self.datamodule.topics)
+
+    def check_trainer_here(self) -> None:
+        """Has Lightning look at the devices that the config asks for; nothing is started.
+
+        Raises:
+            InputError: this machine cannot have such a Trainer.
+        """
+        named = ("accelerator", "devices", "num_nodes", "strategy", "precision", "plugins", "sync_batchnorm")
+        with named_trainer():
+            L.Trainer(
+                **{name: self.trainer_options[name] for name in named},
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+            )
 
     @property
     def trainer_options(self) -> Any:
@@ -49,12 +108,14 @@ class PlanCLI(ConfigCLI):
         return self.config_init["fit"].trainer
 
     @property
+    def folder_of_run(self) -> Path:
+        """The folder of the run, or where it will be made."""
+        return Path(self.trainer_options.default_root_dir or _RUNS)
+
+    @property
     def precision(self) -> str:
         """The Trainer's precision by the name that Lightning ends up with."""
-        precision = str(self.trainer_options.precision)
-        return {"None": "32-true", "32": "32-true", "64": "64-true", "bf16": "bf16-mixed", "16": "16-mixed"}.get(
-            precision, precision
-        )
+        return named_precision(self.trainer_options.precision)
 
     @property
     def processes(self) -> int:
@@ -116,24 +177,6 @@ class PlanCLI(ConfigCLI):
         if self.datamodule.alternatives is not None:
             return int(self.datamodule.alternatives.max_length)
         path = self.datamodule.preferred or self.datamodule.own_preferred
-        try:
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
-        except (OSError, ValueError) as error:
-            raise InputError(f"data.preferred: {path} cannot be read ({error}); give a file of answers") from error
+        check_preferred(path)
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
         return max((-(-len(line.strip()) // _CHARACTERS) for line in lines), default=0) + 1
-
-
-def devices(option: Any) -> int:
-    """How many devices of a machine an option of the Trainer means, `auto` and -1 being all GPUs, or one processor.
-
-    Example:
-        >>> devices(2), devices("0,3"), devices([1])
-        (2, 2, 1)
-    """
-    import torch
-
-    if option in ("auto", -1, "-1"):
-        return max(1, torch.cuda.device_count())
-    if isinstance(option, Sequence) and not isinstance(option, str):
-        return len(option)
-    return len([name for name in str(option).split(",") if name]) if "," in str(option) else int(option)

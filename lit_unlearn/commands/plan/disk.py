@@ -24,7 +24,7 @@ class Written(NamedTuple):
 
 def written(config: PlanCLI, model: ModelBytes) -> list[Written]:
     """What the run's callbacks write that grows with the model."""
-    root = run_folder(config)
+    root = config.folder_of_run
     callbacks = list(config.trainer_options.callbacks or [])
     checkpoints = [found for found in callbacks if isinstance(found, ModelCheckpoint)]
     kept = [found for found in callbacks if isinstance(found, LastCheckpoint)]
@@ -36,11 +36,6 @@ def written(config: PlanCLI, model: ModelBytes) -> list[Written]:
         *_checkpoints(checkpoints, root, model, config.trainer_options.max_steps),
         *(Written(layout.LAST_CHECKPOINT, root, 2 * (model.trained + model.optimizer), 1) for _ in kept),
     ]
-
-
-def run_folder(config: PlanCLI) -> Path:
-    """The folder of the run, or where it will be made."""
-    return Path(config.trainer_options.default_root_dir or "runs")
 
 
 def _exports(exports: list[ExportPretrained], root: Path, model: ModelBytes) -> Iterator[Written]:

@@ -1,16 +1,24 @@
 """Whether the model and the data are on this machine, or can be fetched."""
 
-import glob
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
-from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, OfflineModeIsEnabled, RepositoryNotFoundError
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HFValidationError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
 
-from lit_unlearn.commands.plan.check import Check
+from lit_unlearn.commands.plan.check import Check, refused
 from lit_unlearn.data.hub import SECONDS, dataset_cache
+from lit_unlearn.data.text import TextSource, check_source
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.models.source import ModelSource
+from lit_unlearn.questions.source import QuestionSource, check_questions
 
 _WEIGHTS = ("model.safetensors.index.json", "model.safetensors")
 
@@ -34,23 +42,26 @@ def check_data(data: UnlearnDataModule) -> Iterator[Check]:
     asked = data.evaluation.questions.values() if data.evaluation else ()
     makes_its_own = type(data).prepare_texts is not UnlearnDataModule.prepare_texts
     for source in dict.fromkeys([*data.forget.values(), *data.retain.values(), *asked]):
-        if not source.is_local():
-            yield _check_dataset(source.path, source.name)
-        elif not makes_its_own:
-            yield _check_file(source.path)
+        if not (source.is_local() and makes_its_own):
+            check = check_source if isinstance(source, TextSource) else check_questions
+            yield refused(partial(check, source)) or _found(source)
 
 
-def _check_file(path: str) -> Check:
-    if glob.glob(path, recursive=True):
-        return Check(f"data {path}", "ok", "local")
-    return Check(f"data {path}", "fails", "no such file", "local paths are relative to the working directory")
+def _found(source: TextSource | QuestionSource) -> Check:
+    if source.is_local() or Path(source.path).is_dir():
+        return Check(f"data {source.path}", "ok", "local")
+    return _check_dataset(source.path, source.name)
 
 
 def _check_dataset(path: str, configuration: str | None) -> Check:
     name = f"data {path}"
     if (dataset_cache(path) / (configuration or "")).is_dir():
         return Check(name, "ok", "in the cache of datasets")
-    return _reachable(name, hf_hub_url(path, ".gitattributes", repo_type="dataset"), f"datasets/{path}")
+    try:
+        url = hf_hub_url(path, ".gitattributes", repo_type="dataset")
+    except HFValidationError:
+        return Check(name, "fails", "neither a name that the hub could have nor a folder", "check the name")
+    return _reachable(name, url, f"datasets/{path}")
 
 
 def _reachable(name: str, url: str, page: str) -> Check:

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import partial
 from importlib.metadata import distribution, requires, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,17 +12,18 @@ from pathlib import Path
 import torch
 from packaging.requirements import Requirement
 
+from lit_unlearn.commands.fit.checks import check_devices, devices
 from lit_unlearn.commands.plan import hub
-from lit_unlearn.commands.plan.check import Check
-from lit_unlearn.commands.plan.config import PlanCLI, devices
-from lit_unlearn.commands.plan.disk import Written, run_folder
+from lit_unlearn.commands.plan.check import Check, refused
+from lit_unlearn.commands.plan.config import PlanCLI
+from lit_unlearn.commands.plan.disk import Written
 from lit_unlearn.commands.plan.export_check import check_export
 from lit_unlearn.commands.plan.machines import Machine
 from lit_unlearn.commands.plan.processor import measured_rate, program_memory
 from lit_unlearn.commands.plan.strategies import Layout
 from lit_unlearn.commands.plan.table import duration, unit
+from lit_unlearn.commands.plan.tokenizer_check import check_tokenizer
 from lit_unlearn.runs.atomic_files import existing
-from lit_unlearn.runs.folder import holds_something
 
 _SMALLER = "see which strategies fit; a smaller data.batch_size, shorter rows"
 _SLOW = 60.0
@@ -40,11 +42,13 @@ def checks(config: PlanCLI, layout: Layout, files: Sequence[Written], flops: flo
     """
     on_gpu = runs_on_gpu(config)
     return [
+        *_trainer(config),
         *(_gpus(config, layout) if on_gpu else [*_processor(config, flops), _memory(layout, program_memory())]),
         *_disk(files),
-        _folder(run_folder(config)),
+        config.folder_check or Check(f"folder {config.folder_of_run}", "ok", "can be written"),
         hub.check_model(config.model.model_source),
         *check_export(config),
+        *check_tokenizer(config),
         *hub.check_data(config.datamodule),
         *_attention(config.model.model_source.attn_implementation),
         *_versions(),
@@ -78,11 +82,15 @@ def host_memory() -> int:
     return installed if limit == "max" else min(installed, int(limit))
 
 
+def _trainer(config: PlanCLI) -> Iterator[Check]:
+    """What Lightning and fit would say of the devices that are asked for."""
+    found = refused(partial(check_devices, config.trainer_options)) or refused(config.check_trainer_here)
+    if found is not None:
+        yield found
+
+
 def _gpus(config: PlanCLI, layout: Layout) -> Iterator[Check]:
     there, wanted = torch.cuda.device_count(), devices(config.trainer_options.devices)
-    if there < wanted:
-        remedy = "run where there are as many, or set trainer.devices" if there else "set trainer.accelerator to cpu"
-        yield Check("GPUs", "fails", f"{there}, and {wanted} asked for", remedy)
     for index in range(min(there, wanted)):
         free, _ = torch.cuda.mem_get_info(index)
         fits = layout.total <= free
@@ -93,7 +101,7 @@ def _gpus(config: PlanCLI, layout: Layout) -> Iterator[Check]:
 
 def _processor(config: PlanCLI, flops: float) -> Iterator[Check]:
     if config.precision == "16-mixed":
-        yield Check("precision", "fails", "16-mixed on a processor", "set trainer.precision to bf16-mixed or 32-true")
+        yield Check("precision", "note", "16-mixed on a processor, where Lightning takes bf16-mixed")
     rate = measured_rate(config.precision)
     seconds = flops / rate
     whole = "" if config.batches is None else f", {duration(seconds * config.batches)} of training"
@@ -132,15 +140,6 @@ def _disk(files: Sequence[Written]) -> Iterator[Check]:
         remedy = "" if fits else "set trainer.default_root_dir to a folder on a larger disk"
         found = f"{_shown(free)} free, {_shown(needed)} to be written"
         yield Check(f"disk of {places[device]}", "ok" if fits else "fails", found, remedy)
-
-
-def _folder(path: Path) -> Check:
-    name = f"folder {path}"
-    if path.name != "runs" and path.exists() and (not path.is_dir() or holds_something(path)):
-        return Check(name, "fails", "holds something already", "give a new trainer.default_root_dir")
-    if not os.access(existing(path), os.W_OK):
-        return Check(name, "fails", "cannot be written", "give another trainer.default_root_dir")
-    return Check(name, "ok", "can be written")
 
 
 def _attention(implementation: str | None) -> Iterator[Check]:

@@ -87,6 +87,7 @@ def simulate(
     Raises:
         InputError: what is to be trained is not found, or no loss reaches it.
     """
+    module.prefix_store = None  # there are no values to store
     dtype = weights_dtype(precision)
     model = module.without_weights(dtype)
     exported = sum(parameter.numel() for parameter in model.parameters()) * _stored(module).itemsize

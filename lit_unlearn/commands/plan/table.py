@@ -95,7 +95,7 @@ def checked(found: Sequence[Check], machine: Machine | None = None) -> list[str]
 
 
 def _sentence(check: Check) -> str:
-    return f"{check.found}: {check.remedy}" if check.remedy else check.found
+    return f"{check.found}; {check.remedy}" if check.remedy else check.found
 
 
 def duration(seconds: float) -> str:

@@ -1,5 +1,6 @@
 """What would fail on a machine, with its remedy."""
 
+from functools import partial
 from importlib.metadata import requires
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,10 +10,11 @@ import pytest
 import torch
 from packaging.requirements import Requirement
 
-from lit_unlearn import TextSource, UnlearnDataModule
+from lit_unlearn import InputError, TextSource, UnlearnDataModule
+from lit_unlearn.commands.fit.checks import check_devices, devices
 from lit_unlearn.commands.plan import hub, machine_checks
-from lit_unlearn.commands.plan.check import Check
-from lit_unlearn.commands.plan.config import ONE, PlanCLI, devices
+from lit_unlearn.commands.plan.check import Check, refused
+from lit_unlearn.commands.plan.config import ONE, PlanCLI
 from lit_unlearn.commands.plan.disk import Written
 from lit_unlearn.commands.plan.strategies import Layout
 from lit_unlearn.models.source import ModelSource
@@ -44,19 +46,22 @@ def test_a_gpu_fits_or_says_what_takes_most(one_gpu: None) -> None:
 
 
 def test_missing_gpus_are_told(one_gpu: None) -> None:
-    missing, _ = machine_checks._gpus(config(devices=2), ALONE)
-    assert (missing.status, missing.found) == ("fails", "1, and 2 asked for")
+    missing = refused(partial(check_devices, config(devices=2).trainer_options))
+    assert missing is not None
+    assert (missing.name, missing.found) == ("trainer.devices", "2 asks for 2 GPUs, and there are 1")
+    assert [check.status for check in machine_checks._gpus(config(devices=2), ALONE)] == ["ok"]
 
 
 def test_without_a_gpu_only_a_run_that_asks_for_one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     assert not machine_checks.runs_on_gpu(config())
-    (missing,) = machine_checks._gpus(config(accelerator="gpu"), ALONE)
-    assert (missing.status, missing.remedy) == ("fails", "set trainer.accelerator to cpu")
+    missing = refused(partial(check_devices, config(accelerator="gpu").trainer_options))
+    assert missing is not None
+    assert (missing.name, missing.remedy) == ("trainer.accelerator", "run where there is one, or set it to cpu")
     monkeypatch.setattr(machine_checks, "measured_rate", lambda precision: 1e11)
     statuses = [check.status for check in machine_checks._processor(config(precision="16-mixed"), 1e13)]
-    assert statuses == ["fails", "note"]
+    assert statuses == ["note", "note"]  # fit runs it in bf16-mixed
     (quick,) = machine_checks._processor(config(), 1e12)
     assert quick.status == "ok"
     assert "1 TFLOP in a batch take at least 10 s, 100 min of training, at the 100 GFLOP/s" in quick.found
@@ -87,11 +92,12 @@ def test_what_is_written_to_one_disk_counts_together(tmp_path: Path, monkeypatch
     assert [check.status for check in machine_checks._disk(files)] == ["fails"]
 
 
-def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
-    assert machine_checks._folder(tmp_path / "new" / "run").status == "ok"
-    assert machine_checks._folder(tmp_path).status == "ok"
-    (tmp_path / "config.yaml").touch()
-    assert machine_checks._folder(tmp_path).found == "holds something already"
+def test_a_refusal_is_a_check_with_its_remedy() -> None:
+    def check() -> None:
+        raise InputError("a.b: is c: d; do e")
+
+    assert refused(check) == Check("a.b", "fails", "is c: d", "do e")
+    assert refused(lambda: None) is None
 
 
 def test_an_old_package_is_named_with_the_command_that_mends_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,7 +78,7 @@ def test_a_run_that_would_fail_is_told_with_status_1(config: str, capsys: pytest
     with pytest.raises(SystemExit) as stop:
         main(["plan", "-c", config, "--trainer.default_root_dir", "taken"])
     assert stop.value.code == 1
-    assert capsys.readouterr().out.endswith("Here `fit` would fail: folder taken.\n")
+    assert capsys.readouterr().out.endswith("Here `fit` would fail: trainer.default_root_dir.\n")
 
 
 @pytest.mark.slow
