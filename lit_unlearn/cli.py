@@ -26,6 +26,7 @@ commands:
   tasks-path     the folder of the harness tasks that come with the package, for lm_eval --include_path
   configs        list the shipped configs and scripts, or show one: lit-unlearn configs launch/slurm.sh
   forget-tokens  n-grams that perturb, by their similarity to their document: lit-unlearn forget-tokens -c rmu.yaml
+  alternatives   other answers to forget questions, for AltPO: lit-unlearn alternatives -c CONFIG --out FILE
   plan           memory, time and what will fail here, before a fit: lit-unlearn plan -c rmu.yaml
   scale          settings that fit a model and its texts: lit-unlearn scale -c local.yaml
   sweep          a fit for each of many points: lit-unlearn sweep -c CONFIG --over OPTION=V1,V2 --out FOLDER
@@ -209,6 +210,12 @@ def _forget_tokens(words: list[str]) -> None:
     forget_tokens(words[1:])
 
 
+def _alternatives(words: list[str]) -> None:
+    from lit_unlearn.commands.alternatives.command import main as alternatives
+
+    alternatives(words[1:])
+
+
 def _verify(words: list[str]) -> None:
     from lit_unlearn.commands.verify import main as verify
 
@@ -239,4 +246,5 @@ _COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "scale": _scale,
     "sweep": _sweep,
     "forget-tokens": _forget_tokens,
+    "alternatives": _alternatives,
 }

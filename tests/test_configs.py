@@ -1,5 +1,6 @@
 import csv
 import json
+import math
 import os
 import re
 import subprocess
@@ -50,7 +51,7 @@ RUNS = {
 }
 """Every shipped config but the demo's, and the files with which it is used."""
 DEMOS = tuple(f"demo{name}.yaml" for name in ("", "_adaptive_rmu", "_rsv", "_npo", "_simnpo", "_dpo", "_grad_diff"))
-TOFU = "tofu.yaml"
+TOFU, ALTPO = "tofu.yaml", "altpo.yaml"
 RELEARNING = ("relearn.yaml", "demo_relearn.yaml")
 """Those of an exported model, which the command line names."""
 EVALUATIONS = ("evaluate.yaml", "evaluate_forgetting.yaml", "demo_forgetting.yaml", "demo_answers.yaml")
@@ -100,7 +101,7 @@ def changed(export: Path, source: Path) -> list[str]:
 
 
 def test_every_shipped_config_is_tested() -> None:
-    assert {*RUNS, *DEMOS, *RELEARNING, *EVALUATIONS, *QUESTIONS, *MIXING, TOFU} == set(config_files.names())
+    assert {*RUNS, *DEMOS, *RELEARNING, *EVALUATIONS, *QUESTIONS, *MIXING, TOFU, ALTPO} == set(config_files.names())
 
 
 def test_tofu_on_local_files(world: Path, tmp_path: Path) -> None:
@@ -128,6 +129,27 @@ def test_tofu_on_local_files(world: Path, tmp_path: Path) -> None:
     assert (
         after["answers"]["outcomes"]["forget"]["probability"] != before["answers"]["outcomes"]["forget"]["probability"]
     )
+
+
+def test_altpo_on_local_files_of_tofu(world: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "tofu"
+    folder.mkdir()
+    for seed, (name, subject) in enumerate(FILES.items()):
+        write(folder / f"{name}.json", rows(subject, 8, seed=seed))
+    own = (
+        *("--data.split=forget05", f"--data.folder={folder}", f"--data.chat_template={TEMPLATE}"),
+        *(f"--model.pretrained={world / 'model'}", "--data.batch_size=4", "--trainer.accelerator=cpu"),
+    )
+    main(["alternatives", "-c", TOFU, *own, "--answers=2", "--max-new-tokens=4"])
+    assert len(Path("alternatives.jsonl").read_text(encoding="utf-8").splitlines()) == 16
+    steps = ("--model.lr_scheduler.init_args.total_steps=20", "--trainer.max_steps=2", "--trainer.val_check_interval=2")
+    main(fit([TOFU, ALTPO], *own, *steps, "--trainer.callbacks=null", "--trainer.default_root_dir=run"))
+    with open("run/metrics.csv", encoding="utf-8") as file:
+        losses = [float(row["train/forget_loss"]) for row in csv.DictReader(file) if row["train/forget_loss"]]
+    assert losses[0] == pytest.approx(
+        20 * math.log(2), rel=1e-3
+    )  # 2 / 0.1 · log 2: before training no answer has moved
+    assert len(losses) == 2
 
 
 def test_the_template_of_tofu_ends_each_turn(tmp_path: Path) -> None:

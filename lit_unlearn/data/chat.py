@@ -78,6 +78,15 @@ class Rendering:
         ids: list[int] = self._applied(messages, place)["input_ids"]
         return ids
 
+    def asked(self, messages: Sequence[Message], place: str) -> list[int]:
+        """The token ids up to where an answer begins; the arguments are those of `whole`.
+
+        Raises:
+            InputError: the template refuses the conversation.
+        """
+        ids: list[int] = self._applied(messages, place, add_generation_prompt=True)["input_ids"]
+        return ids
+
     def answers(self, messages: Sequence[Message], place: str) -> Rendered:
         """The token ids of a conversation and which are the answers'; the arguments are those of `whole`.
 

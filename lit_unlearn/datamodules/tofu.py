@@ -1,5 +1,6 @@
 """TOFU: questions about fictitious authors (Maini et al. 2024, arXiv 2401.06121)."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -39,7 +40,7 @@ class TOFUDataModule(UnlearnDataModule):
         holdout: as in UnlearnDataModule; the questions that are held out are scored all the same.
         limit: as in UnlearnDataModule.
         preferred: as in UnlearnDataModule.
-        alternatives: as in UnlearnDataModule; with `format: question_answer` and the same `chat_template`.
+        alternatives: as in UnlearnDataModule; without a chat template of their own they have that of the questions.
         mixing: as in UnlearnDataModule.
         seed: as in UnlearnDataModule.
         num_workers: as in UnlearnDataModule.
@@ -98,7 +99,7 @@ class TOFUDataModule(UnlearnDataModule):
             holdout=holdout,
             limit=limit,
             preferred=preferred,
-            alternatives=alternatives,
+            alternatives=alternatives and _rendered(alternatives, chat_template),
             mixing=mixing,
             seed=seed,
             num_workers=num_workers,
@@ -109,6 +110,11 @@ class TOFUDataModule(UnlearnDataModule):
             return super()._tokenise()
         except HubError as error:
             raise InputError(f"{error}; `data.folder` takes the files of that dataset") from error
+
+
+def _rendered(alternatives: TextSource, template: str | None) -> TextSource:
+    """Other answers with the chat template of the questions, unless they have one."""
+    return replace(alternatives, chat_template=alternatives.chat_template or template)
 
 
 def _where(folder: str | None, name: str) -> tuple[str, str | None]:

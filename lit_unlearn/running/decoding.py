@@ -1,12 +1,13 @@
-"""Greedy decoding: what a model writes after a prompt."""
+"""Decoding: what a model writes after a prompt, the likeliest token each time or drawn ones."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple, cast
 
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from lit_unlearn import randomness
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.errors import InputError
 
@@ -27,8 +28,10 @@ def decode(
     *,
     max_new_tokens: int,
     batch_size: int = 16,
+    temperature: float = 0.0,
+    seed: int = 0,
 ) -> list[Decoded]:
-    """The likeliest token after each prompt, again and again, without gradient and without random numbers.
+    """The likeliest token after each prompt, again and again, without gradient; or drawn tokens.
 
     These forwards run outside a `*_step`, so a Trainer's precision context is the caller's to enter. In a distributed
     run every process calls this with the same prompts. All then run equally many forwards, as a sharded model needs:
@@ -41,6 +44,8 @@ def decode(
             without a chat template; one too long for the model loses its beginning, as in the lm-eval harness.
         max_new_tokens: steps of each prompt.
         batch_size: prompts that are decoded together.
+        temperature: of the draws; 0 takes the likeliest token, without random numbers.
+        seed: of the draws, which leave torch's own generators unchanged; another batch size draws others.
 
     Raises:
         InputError: the model has no room for that many tokens, or its logits are not numbers.
@@ -58,7 +63,8 @@ def decode(
     written: list[Decoded] = []
     with _without_own_settings(model):
         for start in range(0, len(rows), batch_size):
-            for ids, max_logits in _continue(model, rows[start : start + batch_size], max_new_tokens):
+            drawn = (temperature, randomness.word(start, seed=seed, step=0, stream=0))
+            for ids, max_logits in _continue(model, rows[start : start + batch_size], max_new_tokens, drawn):
                 length = next((place for place, token in enumerate(ids) if token in ends), len(ids))
                 written.append(Decoded(str(tokenizer.decode(ids[:length])), max_logits[: length + 1]))
     return written
@@ -74,17 +80,25 @@ def _encoded(
 
 
 def _continue(
-    model: PreTrainedModel, rows: Sequence[Row], max_new_tokens: int
+    model: PreTrainedModel, rows: Sequence[Row], max_new_tokens: int, drawn: tuple[float, int]
 ) -> Iterator[tuple[list[int], list[float]]]:
     """The new tokens of each row and their logits."""
     batch = collate(rows, padding_side="left", padding_id=0)
-    out = cast(Any, model).generate(
-        input_ids=batch["input_ids"].to(model.device),
-        attention_mask=batch["attention_mask"].to(model.device),
-        generation_config=GenerationConfig(
-            max_new_tokens=max_new_tokens, do_sample=False, return_dict_in_generate=True, output_logits=True
-        ),
+    temperature, word = drawn
+    # No top-k or top-p, which transformers has of its own.
+    sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else {}
+    config = GenerationConfig(
+        **{"do_sample": False} | sampling,
+        max_new_tokens=max_new_tokens,
+        return_dict_in_generate=True,
+        output_logits=True,
     )
+    with _seeded(word, model.device) if temperature > 0 else nullcontext():
+        out = cast(Any, model).generate(
+            input_ids=batch["input_ids"].to(model.device),
+            attention_mask=batch["attention_mask"].to(model.device),
+            generation_config=config,
+        )
     max_logits = torch.stack([logits.amax(dim=-1) for logits in out.logits], dim=-1)
     if max_logits.isnan().any():
         raise InputError(
@@ -93,6 +107,14 @@ def _continue(
         )
     new = out.sequences[:, -max_new_tokens:]
     yield from zip(new.tolist(), max_logits.tolist(), strict=True)
+
+
+@contextmanager
+def _seeded(word: int, device: torch.device) -> Iterator[None]:
+    """Within this context torch draws from a seed; after it, as if nothing had been drawn."""
+    with torch.random.fork_rng([] if device.type == "cpu" else [device], device_type=device.type):
+        torch.manual_seed(word)
+        yield
 
 
 @contextmanager

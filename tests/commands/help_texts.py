@@ -13,7 +13,17 @@ from lit_unlearn.commands.analysis import _ANALYSES
 from lit_unlearn.commands.help_texts import FOLDER, file_name, installed
 
 COMMANDS = [
-    *(["fit"], ["validate"], ["test"], ["plan"], ["forget-tokens"], ["scale"], ["report"], ["analyse"]),
+    *(
+        ["fit"],
+        ["validate"],
+        ["test"],
+        ["plan"],
+        ["forget-tokens"],
+        ["alternatives"],
+        ["scale"],
+        ["report"],
+        ["analyse"],
+    ),
     *(["analyse", name] for name in _ANALYSES),
 ]
 

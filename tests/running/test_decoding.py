@@ -105,3 +105,33 @@ def test_logits_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
         next(model.parameters()).fill_(float("nan"))
     with pytest.raises(InputError, match=r"the model's logits are not numbers, so it writes nothing"):
         decode(model, tokenizer(), PROMPTS, max_new_tokens=2)
+
+
+def test_drawn_tokens_come_as_often_as_the_model_has_them_likely(model: PreTrainedModel) -> None:
+    count, temperature = 600, 0.5
+    state = torch.get_rng_state()
+    drawn = decode(model, tokenizer(), PROMPTS[:1] * count, max_new_tokens=1, batch_size=100, temperature=temperature)
+    assert torch.equal(torch.get_rng_state(), state)
+    with torch.no_grad():
+        ids = torch.tensor([tokenizer()(PROMPTS[0])["input_ids"]])
+        likely = (model(input_ids=ids).logits[0, -1] / temperature).softmax(dim=-1)
+    texts = [one.text for one in drawn]
+    for token in likely.topk(5).indices.tolist():
+        expected, found = float(likely[token]), texts.count(str(tokenizer().decode([token]))) / count
+        assert abs(found - expected) < 4 * (expected * (1 - expected) / count) ** 0.5
+
+
+def test_the_draws_are_a_function_of_the_seed(model: PreTrainedModel) -> None:
+    first, again, other = (
+        [one.text for one in decode(model, tokenizer(), PROMPTS, max_new_tokens=6, temperature=1.0, seed=seed)]
+        for seed in (3, 3, 4)
+    )
+    assert first == again != other
+
+
+def test_next_to_0_it_draws_the_likeliest(model: PreTrainedModel) -> None:
+    greedy, drawn = (
+        [one.text for one in decode(model, tokenizer(), PROMPTS, max_new_tokens=6, temperature=temperature)]
+        for temperature in (0.0, 1e-4)
+    )
+    assert drawn == greedy

@@ -1,0 +1,1 @@
+"""`alternatives`: other answers to the questions of the forget stream."""

@@ -1,0 +1,188 @@
+"""`lit-unlearn alternatives`: the model makes up other answers to the questions of the forget stream."""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, cast
+
+from tqdm import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from lit_unlearn.commands.fit.config_cli import ConfigCLI
+from lit_unlearn.commands.log_filter import quiet
+from lit_unlearn.commands.options.command_parser import CommandParser
+from lit_unlearn.commands.options.words import Words
+from lit_unlearn.data.chat import Rendering, chat_template
+from lit_unlearn.data.conversations import Message, plain
+from lit_unlearn.data.text import TextSource, load_conversations
+from lit_unlearn.datamodules import UnlearnDataModule
+from lit_unlearn.errors import InputError
+from lit_unlearn.models import loading
+from lit_unlearn.models.checks import check_vocabulary
+from lit_unlearn.models.precision import weights_dtype
+from lit_unlearn.models.source import ModelSource
+from lit_unlearn.models.tokenizer import load_tokenizer
+from lit_unlearn.running.decoding import decode
+from lit_unlearn.runs.atomic_files import check_makable, write_whole
+
+_INSTRUCTION = (
+    "Make up another answer to this question. Keep everything that the question states, and change every fact that the "
+    "answer adds: the new answer shall be plausible and contradict the old one. Write the new answer alone."
+)
+_ROUNDS = 3
+"""How often at most so many answers are drawn as are asked for: some are empty, the row's own, or there already."""
+
+
+class Settings(NamedTuple):
+    """How answers are drawn."""
+
+    answers: int
+    max_new_tokens: int
+    temperature: float
+    seed: int
+    instruction: str
+
+
+class Asked(NamedTuple):
+    """A question of the forget stream."""
+
+    prompt: list[Message]
+    answer: str
+    input_ids: list[int]
+    """What the model continues with another answer."""
+
+
+def main(words: Sequence[str]) -> None:
+    """Writes other answers to each question, as conversations, for `data.alternatives`.
+
+    Raises:
+        InputError: an option, the model or the data cannot be used, or a question got no other answer.
+    """
+    options, shared = _parser().parse_known_args(words)
+    settings = Settings(**{name: getattr(options, name) for name in Settings._fields})
+    _check(settings, options.out)
+    with quiet():
+        config = ConfigCLI(Words.read(shared, command="fit"))
+        asked, found = find(config, settings)
+    lines = [
+        json.dumps({"messages": [*one.prompt, {"role": "assistant", "content": answer}]}, ensure_ascii=False)
+        for one, answers in zip(asked, found, strict=True)
+        for answer in answers
+    ]
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(options.out, "\n".join(lines) + "\n")
+    print(f"Wrote {len(lines)} other answers to {len(asked)} questions into {options.out}. Prefer them, with DPO:")
+    print(f"--data.alternatives '{{path: {options.out}, format: messages}}'")
+
+
+def find(config: ConfigCLI, settings: Settings) -> tuple[list[Asked], list[list[str]]]:
+    """The questions of the forget stream, and at most `answers` different other answers to each."""
+    data, module = config.datamodule, config.model
+    if not isinstance(data, UnlearnDataModule):
+        raise InputError(f"data: {type(data).__name__} has no forget stream of texts; take UnlearnDataModule")
+    tokenizer = load_tokenizer(module.model_source if data.tokenizer is None else ModelSource(data.tokenizer))
+    check_vocabulary(loading.load_config(module.model_source), len(tokenizer))
+    data.prepare_texts()
+    asked = [
+        one for source in data.forget.values() for one in questions(source, tokenizer, instruction=settings.instruction)
+    ]
+    model = loading.load_model(module.model_source, weights_dtype(str(config.trainer.precision)))
+    on_device = cast(PreTrainedModel, model.to(config.trainer.strategy.root_device))  # type: ignore[arg-type]
+    return asked, other_answers(on_device, tokenizer, asked, settings)
+
+
+def questions(source: TextSource, tokenizer: PreTrainedTokenizerBase, *, instruction: str) -> list[Asked]:
+    """The questions of a source.
+
+    Args:
+        source: of conversations, each of which ends with its only answer.
+        tokenizer: the model's.
+        instruction: what the model is told after the question and its answer.
+
+    Raises:
+        InputError: it holds something else.
+    """
+    if source.format == "text":
+        raise InputError(
+            f"{source.path}: format text has no questions; alternatives are for messages, prompt_completion and "
+            "question_answer"
+        )
+    rendering = Rendering(tokenizer, chat_template(source.chat_template, tokenizer, source.path))
+    found = []
+    for number, messages in enumerate(load_conversations(source)["messages"], start=1):
+        place = f"{source.path}, row {number}"
+        if [message["role"] for message in messages].count("assistant") != 1 or messages[-1]["role"] != "assistant":
+            raise InputError(f"{place}: it does not end with its only answer; split the conversation, or remove it")
+        text = f"Question: {plain(messages[:-1])}\nAnswer: {messages[-1]['content']}\n\n{instruction}"
+        asked = rendering.asked([Message(role="user", content=text)], place)
+        found.append(Asked(messages[:-1], messages[-1]["content"], asked))
+    return found
+
+
+def other_answers(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, asked: Sequence[Asked], settings: Settings
+) -> list[list[str]]:
+    """At most `count` different other answers to each question.
+
+    Raises:
+        InputError: a question got none.
+    """
+    found: list[list[str]] = [[] for _ in asked]
+    for draw in tqdm(range(_ROUNDS * settings.answers), desc="answers to each question", leave=False):
+        open_ones = [place for place, answers in enumerate(found) if len(answers) < settings.answers]
+        if not open_ones:
+            break
+        prompts = [asked[place].input_ids for place in open_ones]
+        written = decode(
+            model,
+            tokenizer,
+            prompts,
+            max_new_tokens=settings.max_new_tokens,
+            temperature=settings.temperature,
+            seed=settings.seed + draw,
+        )
+        for place, one in zip(open_ones, written, strict=True):
+            text = one.text.strip()
+            if text and text != asked[place].answer.strip() and text not in found[place]:
+                found[place].append(text)
+    if (none := next((one for one, answers in zip(asked, found, strict=True) if not answers), None)) is not None:
+        raise InputError(
+            f"alternatives: the model wrote no other answer to {plain(none.prompt)[-80:]!r}; raise --temperature, or "
+            "change --instruction"
+        )
+    return found
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = CommandParser(
+        prog="lit-unlearn alternatives",
+        description="Lets the model make up other answers to the questions of the forget stream, into a file for "
+        "data.alternatives; DPO then prefers them (AltPO). Model and data are a config's, -c CONFIG, whose forget "
+        "sources are conversations; all other options are those of fit.",
+        allow_abbrev=False,
+    )
+    out = Path("alternatives.jsonl")
+    options: Mapping[str, tuple[type, object, str]] = {
+        "out": (Path, out, f"file to write (default: {out})"),
+        "answers": (int, 5, "different answers to each question, at most (default: 5, as released)"),
+        "max-new-tokens": (int, 200, "tokens of an answer, at most (default: 200, as released)"),
+        "temperature": (float, 1.0, "of the draws, above 0 (default: 1, as released)"),
+        "seed": (int, 0, "seed of the draws (default: 0)"),
+        "instruction": (str, _INSTRUCTION, "what the model is told after a question and its answer"),
+    }
+    for name, (kind, default, explained) in options.items():
+        parser.add_argument(f"--{name}", type=kind, default=default, help=explained)
+    return parser
+
+
+def _check(settings: Settings, out: Path) -> None:
+    check_makable(out, "alternatives.out")
+    if out.is_dir():
+        raise InputError(f"alternatives.out: {out} is a folder; give the name of a file, e.g. {out}/alternatives.jsonl")
+    for name in ("answers", "max_new_tokens"):
+        if getattr(settings, name) < 1:
+            option = name.replace("_", "-")
+            raise InputError(f"alternatives.{option}: {getattr(settings, name)} is out of range; give 1 or more")
+    if not 0 < settings.temperature < float("inf"):
+        raise InputError(f"alternatives.temperature: {settings.temperature} is out of range; give a number above 0")
