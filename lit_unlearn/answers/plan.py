@@ -12,6 +12,9 @@ from lit_unlearn.data.fingerprints import values_fingerprint
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.scored_texts import ScoredText
 
+NO_ANSWERS = "AnswerEvaluation: data.answers names no questions; set it, or remove the callback"
+"""Said where there is nothing to score."""
+
 
 class PlannedRow(NamedTuple):
     """A question and the numbers of the texts that hold it with one answer each."""

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 from lit_unlearn.data.files import check_unicode
+from lit_unlearn.data.text import check_hub_name
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.records import LOCAL_SUFFIXES, from_files, from_hub
 
@@ -59,6 +61,10 @@ class AnswerSource:
                 f"{self.path}: limit {self.limit} gives no standard error; give 2 or more, or null for all"
             )
 
+    def is_local(self) -> bool:
+        """Whether the path is of files, not of the hub."""
+        return self.path.endswith(LOCAL_SUFFIXES)
+
 
 def load_answers(source: AnswerSource) -> list[AnswerRow]:
     """The rows of a source, in its order.
@@ -67,13 +73,28 @@ def load_answers(source: AnswerSource) -> list[AnswerRow]:
         InputError: the source is not there, has fewer than 2 rows or holds a malformed record; the message names file
             and line.
     """
-    local = source.path.endswith(LOCAL_SUFFIXES)
-    records = from_files(source.path) if local else from_hub(source.path, source.name, source.split)
+    records = from_files(source.path) if source.is_local() else from_hub(source.path, source.name, source.split)
     rows = [_row(record, place, number, source) for number, (place, record) in enumerate(records)]
     if len(rows) < 2:
         raise InputError(f"{source.path}: {len(rows)} rows give no standard error; give a source with 2 or more")
     count = min(len(rows), source.limit or len(rows))
     return [rows[index * len(rows) // count] for index in range(count)]
+
+
+def check_answers(source: AnswerSource) -> None:
+    """A source can be read, as its first row shows; of the hub nothing is loaded.
+
+    Args:
+        source: of a set.
+
+    Raises:
+        InputError: as `load_answers`.
+    """
+    if not source.is_local():
+        check_hub_name(source.path, LOCAL_SUFFIXES)
+        return
+    for place, record in islice(from_files(source.path), 1):
+        _row(record, place, 0, source)
 
 
 def _row(record: Mapping[str, Any], place: str, number: int, source: AnswerSource) -> AnswerRow:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lit_unlearn.answers import outcomes
 from lit_unlearn.answers.outcomes import PREFIX, Outcomes
-from lit_unlearn.answers.plan import AnswerPlan
+from lit_unlearn.answers.plan import NO_ANSWERS, AnswerPlan
 from lit_unlearn.answers.reference import load_reference
 from lit_unlearn.callbacks.asked_module import held_model, named_source
 from lit_unlearn.callbacks.evaluation import EvaluationCallback, Found, of_all_processes, on_cpu
@@ -17,7 +17,7 @@ from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.modules.pretrained import PretrainedModule
-from lit_unlearn.modules.protocols import datamodule_of
+from lit_unlearn.modules.protocols import HasAnswers, datamodule_of
 from lit_unlearn.running.decoding import decode
 
 
@@ -67,19 +67,20 @@ class AnswerEvaluation(EvaluationCallback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Has the DataModule render what is scored, compares the reference's rows, and evaluates before training."""
-        data = datamodule_of(trainer)
-        if not isinstance(data, AsksForAnswers):
-            raise InputError(
-                f"AnswerEvaluation: {type(data).__name__} has no answers; use an UnlearnDataModule, or remove the "
-                "callback"
-            )
-        self._plan = data.plan_answers()
+        self._plan = _asking(datamodule_of(trainer)).plan_answers()
         if self.reference is not None:
             self._reference = load_reference(self.reference)
             self._check_reference(self._plan, self._reference)
         if self.max_new_tokens:
             self._tokenizer = load_tokenizer(named_source(self, pl_module))
         super().setup(trainer, pl_module, stage)
+
+    def check_options(self, trainer: L.Trainer, pl_module: L.LightningModule, data: object) -> None:
+        """Checks, before data is read, that there are answers to score."""
+        _asking(data)
+        if isinstance(data, HasAnswers) and not data.answers:
+            raise InputError(NO_ANSWERS)
+        super().check_options(trainer, pl_module, data)
 
     def _keep(self, outputs: Mapping[str, Any], batch: Any, dataloader_idx: int) -> None:
         if "mean_logprob" in outputs:
@@ -129,3 +130,12 @@ class AnswerEvaluation(EvaluationCallback):
                     f"AnswerEvaluation.reference: {self.reference} was not asked the rows of {name!r} in data.answers; "
                     "evaluate the retain-only model on the same data"
                 )
+
+
+def _asking(data: object) -> AsksForAnswers:
+    """The DataModule, if it has answers to score."""
+    if not isinstance(data, AsksForAnswers):
+        raise InputError(
+            f"AnswerEvaluation: {type(data).__name__} has no answers; use an UnlearnDataModule, or remove the callback"
+        )
+    return data

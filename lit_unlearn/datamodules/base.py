@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from lit_unlearn import randomness
-from lit_unlearn.answers.plan import AnswerPlan
+from lit_unlearn.answers.plan import NO_ANSWERS, AnswerPlan
 from lit_unlearn.answers.plan import plan as plan_answers
 from lit_unlearn.answers.source import AnswerSource
 from lit_unlearn.answers.token_scores import AnswerBatches
@@ -234,7 +234,7 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
             InputError: there are no questions with free answers, or a source cannot be read or rendered.
         """
         if not self.answers:
-            raise InputError("AnswerEvaluation: data.answers names no questions; set it, or remove the callback")
+            raise InputError(NO_ANSWERS)
         longest = longest_prompt(self._model_config(), self._tokenizer)
         self._answer_plan = plan_answers(self.answers, self._tokenizer, longest=longest)
         return self._answer_plan

@@ -33,17 +33,19 @@ class TOFUDataModule(UnlearnDataModule):
         chat_template: as text or as the path of a .jinja file; None takes that of the model's tokenizer.
         max_length: tokens after which a row to train on is cut.
         answers_limit: take so many questions of each set that is scored, evenly spread over it; None takes all.
-        tokenizer: as in UnlearnDataModule.
-        batch_size: as in UnlearnDataModule.
-        group_by_length: as in UnlearnDataModule.
-        evaluation: as in UnlearnDataModule.
-        holdout: as in UnlearnDataModule; the questions that are held out are scored all the same.
-        limit: as in UnlearnDataModule.
-        preferred: as in UnlearnDataModule.
-        alternatives: as in UnlearnDataModule; without a chat template of their own they have that of the questions.
-        mixing: as in UnlearnDataModule.
-        seed: as in UnlearnDataModule.
-        num_workers: as in UnlearnDataModule.
+        tokenizer: hub name or folder; None takes the model's.
+        batch_size: rows of each stream per step, over all processes.
+        group_by_length: rows of like length meet in a batch, so that less is padded.
+        evaluation: question sets and their perturbations.
+        holdout: rows at the end of every stream that are never trained on, or below 1 a share of the shortest stream;
+            the questions that are held out are scored all the same.
+        limit: train on at most this number of rows of each stream; None takes all.
+        preferred: file of answers that a loss such as DPO prefers, one per line; None is lit-unlearn's own list.
+        alternatives: other answers to the questions of forget rows, with `format: question_answer`; without a chat
+            template of their own they have that of the questions. None has none.
+        mixing: replaces spans of retain rows by forget tokens; None mixes nothing.
+        seed: seed of the order and of mixing; None takes the run's (`seed_everything`).
+        num_workers: processes that prepare batches.
 
     Raises:
         InputError: a file is missing, or options do not fit together.

@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import datasets
 import datasets.config
 import pytest
 from huggingface_hub import constants
@@ -8,11 +9,11 @@ from huggingface_hub import constants
 from lit_unlearn import InputError
 from lit_unlearn.data import hub
 from lit_unlearn.data.hub import check_dataset_reachable, check_model_reachable
-from lit_unlearn.data.text import TextSource, load_texts
+from lit_unlearn.data.text import TextSource, check_source, load_texts
 from lit_unlearn.models.loading import load_config
 from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.tokenizer import load_tokenizer
-from lit_unlearn.questions.source import QuestionSource, load_questions
+from lit_unlearn.questions.source import QuestionSource, check_questions, load_questions
 
 
 class Session:
@@ -79,4 +80,28 @@ def test_what_is_no_name_of_the_hub_is_left_to_libraries(silent: Session) -> Non
 def test_offline_it_is_left_to_libraries(silent: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "is_offline_mode", lambda: True)
     check_model_reachable("model", "owner/model", "main")
+    assert silent.asked == 0
+
+
+@pytest.mark.parametrize("splits", [False, True])
+def test_a_folder_of_save_to_disk_is_refused_with_the_remedy(splits: bool, silent: Session, tmp_path: Path) -> None:
+    rows = datasets.Dataset.from_dict({"text": ["a row of text, long enough to be taken for one of the stream"]})
+    (datasets.DatasetDict(train=rows) if splits else rows).save_to_disk(tmp_path / "saved")
+    path = str(tmp_path / "saved")
+    for read in (check_source, load_texts):
+        with pytest.raises(InputError, match=r"saved: this folder was written by save_to_disk, .* Dataset.to_parquet"):
+            read(TextSource(path))
+    for ask in (check_questions, load_questions):
+        with pytest.raises(InputError, match="saved: this folder was written by save_to_disk"):
+            ask(QuestionSource(path))
+    rows.to_parquet(tmp_path / "whole" / "train.parquet")
+    check_source(TextSource(str(tmp_path / "whole")))
+    assert load_texts(TextSource(str(tmp_path / "whole")))["text"] == rows["text"]
+    assert silent.asked == 0
+
+
+def test_a_folder_without_data_is_refused(silent: Session, tmp_path: Path) -> None:
+    for read in (check_source, load_texts):
+        with pytest.raises(InputError, match=r"this folder cannot be read as a dataset \(.*\); give the path"):
+            read(TextSource(str(tmp_path)))
     assert silent.asked == 0

@@ -13,6 +13,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
+from lit_unlearn.answers.source import AnswerSource, check_answers
 from lit_unlearn.commands.plan.check import Check, refused
 from lit_unlearn.data.hub import SECONDS, dataset_cache
 from lit_unlearn.data.text import TextSource, check_source
@@ -37,17 +38,32 @@ def check_model(source: ModelSource) -> Check:
     return _reachable(name, hf_hub_url(pretrained, "config.json", revision=revision), pretrained)
 
 
-def check_data(data: UnlearnDataModule) -> Iterator[Check]:
-    """The same of every source of rows and questions, each once."""
-    asked = data.evaluation.questions.values() if data.evaluation else ()
+def check_data(data: UnlearnDataModule, *, answers: bool = False) -> Iterator[Check]:
+    """The same of every source of rows and questions, each once.
+
+    Args:
+        data: of the run.
+        answers: free answers are scored as well.
+    """
+    asked: list[QuestionSource | AnswerSource] = [*(data.evaluation.questions.values() if data.evaluation else ())]
+    asked += (data.answers or {}).values() if answers else ()
     makes_its_own = type(data).prepare_texts is not UnlearnDataModule.prepare_texts
     for source in dict.fromkeys([*data.forget.values(), *data.retain.values(), *asked]):
         if not (source.is_local() and makes_its_own):
-            check = check_source if isinstance(source, TextSource) else check_questions
-            yield refused(partial(check, source)) or _found(source)
+            yield refused(partial(_read, source)) or _found(source)
 
 
-def _found(source: TextSource | QuestionSource) -> Check:
+def _read(source: TextSource | QuestionSource | AnswerSource) -> None:
+    """Raises InputError if the source cannot be read."""
+    if isinstance(source, TextSource):
+        check_source(source)
+    elif isinstance(source, QuestionSource):
+        check_questions(source)
+    else:
+        check_answers(source)
+
+
+def _found(source: TextSource | QuestionSource | AnswerSource) -> Check:
     if source.is_local() or Path(source.path).is_dir():
         return Check(f"data {source.path}", "ok", "local")
     return _check_dataset(source.path, source.name)

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from packaging.requirements import Requirement
 
+from lit_unlearn.callbacks.answer_evaluation import AnswerEvaluation
 from lit_unlearn.commands.fit.checks import check_devices, devices
 from lit_unlearn.commands.plan import hub
 from lit_unlearn.commands.plan.check import Check, refused
@@ -40,7 +41,7 @@ def checks(config: PlanCLI, layout: Layout, files: Sequence[Written], flops: flo
         files: what the run writes.
         flops: of a batch, in one process.
     """
-    on_gpu = runs_on_gpu(config)
+    on_gpu, callbacks = runs_on_gpu(config), config.trainer_options.callbacks or []
     return [
         *_trainer(config),
         *(_gpus(config, layout) if on_gpu else [*_processor(config, flops), _memory(layout, program_memory())]),
@@ -49,7 +50,7 @@ def checks(config: PlanCLI, layout: Layout, files: Sequence[Written], flops: flo
         hub.check_model(config.model.model_source),
         *check_export(config),
         *check_tokenizer(config),
-        *hub.check_data(config.datamodule),
+        *hub.check_data(config.datamodule, answers=any(isinstance(one, AnswerEvaluation) for one in callbacks)),
         *_attention(config.model.model_source.attn_implementation),
         *_versions(),
     ]

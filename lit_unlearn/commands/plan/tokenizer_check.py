@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 
+from lit_unlearn.callbacks.answer_evaluation import AnswerEvaluation
 from lit_unlearn.commands.plan.check import Check, refused
 from lit_unlearn.commands.plan.config import PlanCLI
+from lit_unlearn.data.chat import chat_template
 from lit_unlearn.data.rows import check_rendered
 from lit_unlearn.models.checks import check_vocabulary
 from lit_unlearn.models.loading import load_config
@@ -25,5 +27,9 @@ def check_tokenizer(config: PlanCLI) -> Iterator[Check]:
         for stream in (*config.datamodule.forget.values(), *config.datamodule.retain.values()):
             if stream.format != "text":
                 check_rendered(stream, tokenizer)
+        callbacks = config.trainer_options.callbacks or []
+        if any(isinstance(one, AnswerEvaluation) for one in callbacks):
+            for asked in (config.datamodule.answers or {}).values():
+                chat_template(asked.chat_template, tokenizer, asked.path)
 
     yield refused(check) or Check("tokenizer", "ok", "can be loaded")

@@ -15,6 +15,7 @@ from tests.fast import some
 
 EVERY = "val_check_interval: 2, check_val_every_n_epoch: null"
 TEMPLATE = "'{% for one in messages %}{{ one.content }} {% endfor %}'"
+ASKED = "path: ../inputs/messages.jsonl, role: forget"
 HELD = "data: {init_args: {holdout: 4}}"
 MESSAGES = [{"role": "user", "content": "Which?"}, {"role": "assistant", "content": "This one, of all that there are."}]
 TEXT = "A row of text that is long enough to be taken for one, with some words more."
@@ -26,6 +27,10 @@ def trainer(options: str) -> str:
 
 def source(options: str) -> str:
     return f"data: {{init_args: {{forget: {{a: {{{options}}}}}}}}}"
+
+
+def answers(options: str) -> str:
+    return f"\ndata: {{init_args: {{answers: {{forget: {{{options}}}}}}}}}"
 
 
 GOOD = [
@@ -76,6 +81,9 @@ BAD = {
     trainer(f"callbacks: [LikelihoodRobustness], {EVERY}"): "LikelihoodRobustness: no rows are held out",
     trainer("callbacks: [{class_path: StopAtForgetting, init_args: {rise: 1}}]"): "StopAtForgetting: no rows are held",
     trainer(f"callbacks: [PerturbationRobustness], {EVERY}"): "PerturbationRobustness: there are no questions",
+    trainer(f"callbacks: [AnswerEvaluation], {EVERY}"): "AnswerEvaluation: data.answers names no questions",
+    trainer(f"callbacks: [AnswerEvaluation], {EVERY}") + answers(ASKED): "has no chat template",
+    trainer(f"callbacks: [AnswerEvaluation], {EVERY}") + answers(f"{ASKED}, chat_template: {TEMPLATE}"): "no field",
     trainer("callbacks: [Generations]"): "Generations: there is nothing to ask",
     trainer("callbacks: [Interpolation]"): "Interpolation: it needs PerturbationRobustness or",
     trainer("default_root_dir: new, callbacks: [ExportPretrained, ExportPretrained]"): "ExportPretrained: two of them",
