@@ -1,13 +1,20 @@
 import random
+from pathlib import Path
 
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from benchmarks.study.accuracy import accuracy
-from lit_unlearn.demo import CHECKPOINT
+from lit_unlearn.answers import outcomes
+from lit_unlearn.answers.plan import plan
+from lit_unlearn.answers.source import AnswerSource, Role
+from lit_unlearn.answers.token_scores import AnswerBatches, token_scores
+from lit_unlearn.demo import CHECKPOINT, RETAIN_ONLY
+from lit_unlearn.demo.answers import CHAT_TEMPLATE, answer_sets
 from lit_unlearn.demo.knowledge import Knowledge, invent
-from lit_unlearn.demo.questions import draw, replace_wrong
+from lit_unlearn.demo.questions import draw, replace_wrong, write_questions
 from lit_unlearn.demo.words import tokenizer
+from lit_unlearn.questions.scored_texts import ScoredBatches
 
 FRESH = 20_261
 
@@ -48,6 +55,28 @@ def test_it_knows_the_world(
 ) -> None:
     questions = draw(knowledge, getattr(knowledge, side), 200, seed=FRESH)
     assert accuracy(model, words, questions) >= 0.95
+
+
+def test_the_retain_only_model_knows_one_side_alone(
+    knowledge: Knowledge, words: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    model = AutoModelForCausalLM.from_pretrained(RETAIN_ONLY).eval()
+    assert accuracy(model, words, draw(knowledge, knowledge.retain, 200, seed=FRESH)) >= 0.95
+    assert accuracy(model, words, draw(knowledge, knowledge.forget, 200, seed=FRESH)) <= 0.4
+    roles: dict[str, Role] = {"forget": "forget", "retain": "retain", "holdout": "holdout"}
+    sources = {}
+    for name, rows in answer_sets(knowledge, seed=FRESH).items():
+        path = tmp_path / f"{name}.jsonl"
+        write_questions(path, rows)
+        sources[name] = AnswerSource(str(path), roles[name], chat_template=CHAT_TEMPLATE)
+    planned = plan(sources, words)
+    batches = AnswerBatches(ScoredBatches(planned.texts, max_tokens=4096, padding=("right", 0)))
+    scores = [token_scores(model, model.model.layers, batches[index]) for index in range(len(batches))]
+    measured = outcomes.measure(outcomes.outcomes(planned, outcomes.token_values(scores), None), None)
+    assert (measured["answers/retain"]["probability"] or 0) > 0.95
+    assert (measured["answers/forget"]["probability"] or 0) < 0.01
+    # Forget rows look to it as rows do that nobody has seen: the standard error of this AUC is 0.03.
+    assert measured["answers"]["membership_auc"] == pytest.approx(0.5, abs=0.09)
 
 
 def test_it_hardly_minds_an_odd_option(

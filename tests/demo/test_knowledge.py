@@ -43,3 +43,11 @@ def test_forget_and_retain_share_no_subject_and_no_attribute() -> None:
     assert not set(knowledge.forget) & set(knowledge.retain)
     kept = {fact.attribute for fact in knowledge.about(*knowledge.retain)}
     assert not kept & {fact.attribute for fact in knowledge.about(*knowledge.forget)}
+
+
+def test_without_the_subjects_to_forget_nothing_else_is_missing() -> None:
+    known = invent()
+    rest = known.retain_only()
+    assert (rest.retain, rest.forget) == (known.retain, ())
+    assert rest.facts == tuple(known.about(*known.retain))
+    assert {*rest.words()} < {*known.words()}
