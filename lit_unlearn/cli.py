@@ -1,10 +1,12 @@
 """The command line: a thin dispatcher that imports what a command needs and no more."""
 
 import difflib
+import gc
 import os
 import select
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 from lit_unlearn.commands.help_texts import help_text
@@ -139,10 +141,25 @@ def _run(words: list[str]) -> None:
         raise InputError(f"{words[0]!r} is not a command; {hint}")
 
 
+@contextmanager
+def _imports() -> Iterator[None]:
+    """Within this context no garbage is looked for: what imports make stays, and there are millions of objects."""
+    if "torch" in sys.modules or not gc.isenabled():  # all is imported already, in a process that is not this command's
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+        gc.freeze()  # no later search looks at them either
+    finally:
+        gc.enable()
+
+
 def _fit(words: list[str]) -> None:
     given = Words.read(words)  # before the import, which takes seconds
     model_option.check_none(given)
-    from lit_unlearn.commands.fit.run import run
+    with _imports():
+        from lit_unlearn.commands.fit.run import run
 
     run(given)
 
@@ -150,32 +167,37 @@ def _fit(words: list[str]) -> None:
 def _evaluate(words: list[str]) -> None:
     given = Words.read(words)
     alone = model_option.alone(given)
-    from lit_unlearn.commands.fit.run import run
+    with _imports():
+        from lit_unlearn.commands.fit.run import run
 
     run(given if alone is None else alone, alone=alone is not None)
 
 
 def _report(words: list[str]) -> None:
-    from lit_unlearn.commands.report import main as report
+    with _imports():
+        from lit_unlearn.commands.report import main as report
 
     report(words[1:])
 
 
 def _analyse(words: list[str]) -> None:
-    from lit_unlearn.commands.analysis import main as analyse
+    with _imports():
+        from lit_unlearn.commands.analysis import main as analyse
 
     analyse(words[1:])
 
 
 def _sweep(words: list[str]) -> None:
-    from lit_unlearn.commands.sweep import main as sweep
+    with _imports():
+        from lit_unlearn.commands.sweep import main as sweep
 
     sweep(words[1:])
 
 
 def _scale(words: list[str]) -> None:
     try:
-        from lit_unlearn.commands.scale import main as scale
+        with _imports():
+            from lit_unlearn.commands.scale import main as scale
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "matplotlib":
             raise
@@ -185,13 +207,15 @@ def _scale(words: list[str]) -> None:
 
 
 def _plan(words: list[str]) -> None:
-    from lit_unlearn.commands.plan import main as plan
+    with _imports():
+        from lit_unlearn.commands.plan import main as plan
 
     plan(words[1:])
 
 
 def _harness(words: list[str]) -> None:
-    from lit_unlearn.commands.eval import main as harness
+    with _imports():
+        from lit_unlearn.commands.eval import main as harness
 
     harness(words[1:])
 
@@ -205,13 +229,15 @@ def _tasks_path(words: list[str]) -> None:
 
 
 def _forget_tokens(words: list[str]) -> None:
-    from lit_unlearn.commands.forget_tokens.command import main as forget_tokens
+    with _imports():
+        from lit_unlearn.commands.forget_tokens.command import main as forget_tokens
 
     forget_tokens(words[1:])
 
 
 def _alternatives(words: list[str]) -> None:
-    from lit_unlearn.commands.alternatives.command import main as alternatives
+    with _imports():
+        from lit_unlearn.commands.alternatives.command import main as alternatives
 
     alternatives(words[1:])
 
