@@ -38,17 +38,19 @@ def check_model(source: ModelSource) -> Check:
     return _reachable(name, hf_hub_url(pretrained, "config.json", revision=revision), pretrained)
 
 
-def check_data(data: UnlearnDataModule, *, answers: bool = False) -> Iterator[Check]:
+def check_data(data: UnlearnDataModule, *, answers: bool = False, preferred: bool = False) -> Iterator[Check]:
     """The same of every source of rows and questions, each once.
 
     Args:
         data: of the run.
         answers: free answers are scored as well.
+        preferred: the forget loss reads preferred answers.
     """
     asked: list[QuestionSource | AnswerSource] = [*(data.evaluation.questions.values() if data.evaluation else ())]
     asked += (data.answers or {}).values() if answers else ()
+    read = [data.alternatives] if preferred and data.alternatives is not None else []
     makes_its_own = type(data).prepare_texts is not UnlearnDataModule.prepare_texts
-    for source in dict.fromkeys([*data.forget.values(), *data.retain.values(), *asked]):
+    for source in dict.fromkeys([*data.forget.values(), *data.retain.values(), *read, *asked]):
         if not (source.is_local() and makes_its_own):
             yield refused(partial(_read, source)) or _found(source)
 

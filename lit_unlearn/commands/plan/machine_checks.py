@@ -42,6 +42,7 @@ def checks(config: PlanCLI, layout: Layout, files: Sequence[Written], flops: flo
         flops: of a batch, in one process.
     """
     on_gpu, callbacks = runs_on_gpu(config), config.trainer_options.callbacks or []
+    scored = any(isinstance(one, AnswerEvaluation) for one in callbacks)
     return [
         *_trainer(config),
         *(_gpus(config, layout) if on_gpu else [*_processor(config, flops), _memory(layout, program_memory())]),
@@ -50,7 +51,7 @@ def checks(config: PlanCLI, layout: Layout, files: Sequence[Written], flops: flo
         hub.check_model(config.model.model_source),
         *check_export(config),
         *check_tokenizer(config),
-        *hub.check_data(config.datamodule, answers=any(isinstance(one, AnswerEvaluation) for one in callbacks)),
+        *hub.check_data(config.datamodule, answers=scored, preferred=config.model.needs_preferred),
         *_attention(config.model.model_source.attn_implementation),
         *_versions(),
     ]

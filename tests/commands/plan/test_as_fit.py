@@ -112,6 +112,7 @@ BAD = {
     source("path: ../inputs/base.json"): "base.json",
     "data: {init_args: {tokenizer: ../inputs/empty}}": "data.tokenizer: '../inputs/empty' has no tokenizer",
     "data: {init_args: {preferred: nothing.txt}}\nmodel: {forget: DPO}": "nothing.txt: no such file",
+    "data: {init_args: {alternatives: {path: no.jsonl, format: question_answer}}}\nmodel: {forget: DPO}": "no.json",
     "data: {init_args: {evaluation: {questions: {forget: {path: nothing.jsonl}}}}}": "nothing.jsonl: no such file",
     "data: {init_args: {evaluation: {questions: {forget: {path: ../inputs/messages.jsonl}}}}}": "the question is empty",
     "data: {init_args: {evaluation: {questions: {forget: {path: ../inputs/saved}}}}}": "was written by save_to_disk",
