@@ -51,6 +51,7 @@ from lit_unlearn.questions.sets import (
     variants,
 )
 from lit_unlearn.questions.source import Question
+from lit_unlearn.running.shared_attention import shares
 from lit_unlearn.runs.shown import Shown
 
 Loader = DataLoader[dict[str, Batch]]
@@ -251,7 +252,7 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
             steps = self._steps(self._held_out, seed=None)
             pairs = [self._loader(steps, StepSampler(steps))]
         max_tokens = self.evaluation.max_tokens if self.evaluation else 0
-        asked = query_loaders(self._queries, max_tokens=max_tokens, share=self._share())
+        asked = query_loaders(self._queries, max_tokens=max_tokens, share=self._share(), packed=self._packed)
         found = [*pairs, *asked, *self._scored()]
         fits = self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
         if self.answers and not found and not fits:
@@ -353,9 +354,13 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
 
     def _encoded(self) -> tuple[dict[Variant, list[Query | Cloze]], dict[str, Cut]]:
         """The queries of every evaluation set, and how many of them are cut."""
+        self._packed = True
         if self.evaluation is None:
             return {}, {}
-        limit = longest_prompt(self._model_config(), self._tokenizer)
+        config = self._model_config()
+        if config is not None:
+            self._packed = shares(config)
+        limit = longest_prompt(config, self._tokenizer)
         queries = encoded(self._asked, self._tokenizer, max_length=limit, cloze=self.evaluation.cloze)
         named = {str(variant): found for variant, found in queries.items()}
         return queries, cut_prompts(named, limit, allowed=self.evaluation.allow_cut_prompts)

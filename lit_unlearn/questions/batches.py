@@ -12,13 +12,11 @@ from transformers import PreTrainedTokenizerBase
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.answer_key import LETTERS
 from lit_unlearn.questions.answer_texts import AnswerText, TextRows, collate_texts, encode_texts
-from lit_unlearn.questions.packing import Packed, alike, pack, packed_length
+from lit_unlearn.questions.packing import Packed, Prompt, filled, pack, packed_length
 from lit_unlearn.questions.shares import Size, batch_at, batches_each, fitting, own_batches
 from lit_unlearn.questions.source import Question, prompt
 
 AnyBatch = TypeVar("AnyBatch")
-_MOST = 8
-"""Prompts in one row."""
 
 
 class Query(NamedTuple):
@@ -55,9 +53,11 @@ class QueryBatch(TypedDict):
     valid: Tensor
     """`[batch]` bool, False at a row that only fills up and is never counted."""
     packed: NotRequired[Packed]
-    """The same prompts, those of one question in one row; where some questions have several."""
+    """The same prompts in one row, for models that run it; in all batches of a set, or in none."""
     texts: NotRequired[TextRows]
     """The right answers' texts of some rows; in all batches of a set, or in none."""
+    packed_texts: NotRequired[Packed]
+    """The same texts in one row; where both `packed` and `texts` are."""
 
 
 def encode(
@@ -100,23 +100,37 @@ def encode(
 class QueryBatches(Dataset[QueryBatch]):
     """Item i is the i-th batch of one process; every process has equally many, and every query is in one of them.
 
-    The variants of a question that begin alike are in one batch as far as the tokens allow. Longest first, so that a
-    batch too large for the memory fails at once. Where the batches of all processes would not be equally many, the last
-    are of one row that is not valid.
+    The variants of a question, and then questions that begin alike, are in one batch as far as the tokens allow, and
+    what they have in common is there once. Largest first, so that a batch too large for the memory fails at once. Where
+    the batches of all processes would not be equally many, the last are of one row that is not valid.
 
     Args:
         queries: of one set, in any order.
-        max_tokens: of one batch, padding included; a longer query is a batch of its own.
+        max_tokens: of one batch; a longer query is a batch of its own.
         padding_id: the token at padding; no model attends to it.
         share: (rank, number of processes).
+        packed: for a model that runs prompts in one row (`running.shared_attention.shares`); if not, `max_tokens` is
+            of rows with their padding, and those of like length are in one batch.
     """
 
     def __init__(
-        self, queries: Sequence[Query], *, max_tokens: int, padding_id: int = 0, share: tuple[int, int] = (0, 1)
+        self,
+        queries: Sequence[Query],
+        *,
+        max_tokens: int,
+        padding_id: int = 0,
+        share: tuple[int, int] = (0, 1),
+        packed: bool = True,
     ) -> None:
         self.padding_id = padding_id
         self.share = share
-        self._batches = fitting(_together(queries, max_tokens), max_tokens, size=_size)
+        self.packed = packed
+        if packed:
+            parts = filled(_together(queries, max_tokens), max_tokens, prompts=_prompts)
+            self._batches = [[query for part in batch for query in part] for batch in parts]
+        else:
+            ordered = sorted(queries, key=lambda query: (-len(query.input_ids), query.number, query.variant))
+            self._batches = fitting(ordered, max_tokens, size=lambda query: Size(1, len(query.input_ids)))
         # What fills up a batch without a text: under FSDP every process runs the model as often as every other.
         self._filler = next((query.text for query in queries if query.text is not None), None)
 
@@ -127,20 +141,25 @@ class QueryBatches(Dataset[QueryBatch]):
     @property
     def rows(self) -> int:
         """Prompts of this process."""
-        return sum(len(part) for batch in own_batches(self._batches, self.share) for part in batch)
+        return sum(map(len, own_batches(self._batches, self.share)))
 
     def __getitem__(self, index: int) -> QueryBatch:
         found = batch_at(index, len(self._batches), self.share)
         if found is None:
-            return self._collate([self._batches[-1][-1][:1]], valid=False)
+            return self._collate(self._batches[-1][-1:], valid=False)
         return self._collate(self._batches[found], valid=True)
 
-    def _collate(self, parts: Sequence[Sequence[Query]], *, valid: bool) -> QueryBatch:
-        batch = _collate(parts, self.padding_id, valid=valid)
+    def _collate(self, queries: Sequence[Query], *, valid: bool) -> QueryBatch:
+        batch = _collate(queries, self.padding_id, valid=valid)
+        if self.packed:
+            batch["packed"] = pack(_prompts(queries))
         if self._filler is not None:
-            every = enumerate(query.text for part in parts for query in part)
-            texts = {row: text for row, text in every if text is not None} or {-1: self._filler}
-            batch["texts"] = collate_texts([*texts.values()], [*texts], padding_id=self.padding_id)
+            rows = {row: query.text for row, query in enumerate(queries) if query.text is not None} or {
+                -1: self._filler
+            }
+            batch["texts"] = collate_texts([*rows.values()], [*rows], padding_id=self.padding_id)
+            if self.packed:
+                batch["packed_texts"] = pack([Prompt(text.input_ids, len(text.answer)) for text in rows.values()])
         return batch
 
 
@@ -164,30 +183,28 @@ def _letters(context: str, tokenizer: PreTrainedTokenizerBase, count: int) -> li
     return [ids[0] for ids in tokens.values()]
 
 
-def _size(part: Sequence[Query]) -> Size:
-    return Size(len(part), max(len(query.input_ids) for query in part))
-
-
 def _together(queries: Sequence[Query], max_tokens: int) -> list[list[Query]]:
-    """The variants of each question that begin alike, in parts as large as a batch may be; with most to run first."""
-    ordered = sorted(queries, key=lambda query: (query.number, query.variant))
-    parts = []
-    for _, variants in itertools.groupby(ordered, key=lambda query: query.number):
-        rows = list(variants)
-        at_once = min(_MOST, max(1, max_tokens // max(len(row.input_ids) for row in rows)))
-        for start in range(0, len(rows), at_once):
-            part = rows[start : start + at_once]
-            parts += [part] if alike([row.input_ids for row in part]) else [[row] for row in part]
-    return sorted(parts, key=lambda part: -packed_length([query.input_ids for query in part]))
+    """The variants of each question, one by one where a batch does not hold them; those that begin alike in turn."""
+    ordered = sorted(queries, key=lambda query: (query.number, query.input_ids, query.variant))
+    groups = [[*group] for _, group in itertools.groupby(ordered, key=lambda query: query.number)]
+    parts = [
+        part
+        for group in groups
+        for part in ([group] if packed_length(_prompts(group)) <= max_tokens else [[query] for query in group])
+    ]
+    return sorted(parts, key=lambda part: part[0].input_ids)
 
 
-def _collate(parts: Sequence[Sequence[Query]], padding_id: int, *, valid: bool) -> QueryBatch:
-    queries = [query for part in parts for query in part]
+def _prompts(queries: Sequence[Query]) -> list[Prompt]:
+    return [Prompt(query.input_ids) for query in queries]
+
+
+def _collate(queries: Sequence[Query], padding_id: int, *, valid: bool) -> QueryBatch:
     length = max(len(query.input_ids) for query in queries)
     options = max(len(query.choices) for query in queries)
     padding = [length - len(query.input_ids) for query in queries]
     rows = [[padding_id] * count + query.input_ids for count, query in zip(padding, queries, strict=True)]
-    batch = QueryBatch(
+    return QueryBatch(
         input_ids=torch.tensor(rows),
         attention_mask=torch.tensor([[0] * count + [1] * (length - count) for count in padding]),
         choices=torch.tensor([query.choices + [-1] * (options - len(query.choices)) for query in queries]),
@@ -196,6 +213,3 @@ def _collate(parts: Sequence[Sequence[Query]], padding_id: int, *, valid: bool) 
         variant=torch.tensor([query.variant for query in queries]),
         valid=torch.full((len(queries),), valid),
     )
-    if len(queries) > len(parts):
-        batch["packed"] = pack([[query.input_ids for query in part] for part in parts], length)
-    return batch

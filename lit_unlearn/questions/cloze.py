@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.answer_texts import AnswerText, TextRows, collate_texts, encode_options
-from lit_unlearn.questions.packing import Packed, alike, pack
+from lit_unlearn.questions.packing import Packed, Prompt, filled, pack
 from lit_unlearn.questions.shares import Size, batch_at, batches_each, fitting, own_batches
 from lit_unlearn.questions.source import Question
 
@@ -50,7 +50,7 @@ class ClozeBatch(TypedDict):
     valid: Tensor
     """`[batch]` bool, False at a question that only fills up and is never counted."""
     packed: NotRequired[Packed]
-    """The same rows of tokens, those of one question in one row; where that saves enough."""
+    """The same tokens in one row, for models that run it; in all batches of a set, or in none."""
 
 
 def encode_cloze(
@@ -78,22 +78,35 @@ def encode_cloze(
 class ClozeBatches(Dataset[ClozeBatch]):
     """Item i is the i-th batch of one process; every process has equally many, and every question is in one of them.
 
-    All options of a question are in one batch. The variants of a question follow one another, longest first. Where the
-    batches of all processes would not be equally many, the last are of one question that is not valid.
+    All options of a question are in one batch. Questions that begin alike are in one batch as far as the tokens allow,
+    and what they have in common is there once; largest first. Where the batches of all processes would not be equally
+    many, the last are of one question that is not valid.
 
     Args:
         questions: of one set, in any order.
-        max_tokens: of one batch, padding included; the options of a question that are longer are a batch of their own.
+        max_tokens: of one batch; the options of a question that are longer are a batch of their own.
         padding_id: the token at padding; no model attends to it.
         share: (rank, number of processes).
+        packed: as in `QueryBatches`.
     """
 
     def __init__(
-        self, questions: Sequence[Cloze], *, max_tokens: int, padding_id: int = 0, share: tuple[int, int] = (0, 1)
+        self,
+        questions: Sequence[Cloze],
+        *,
+        max_tokens: int,
+        padding_id: int = 0,
+        share: tuple[int, int] = (0, 1),
+        packed: bool = True,
     ) -> None:
         self.padding_id = padding_id
         self.share = share
-        self._batches = fitting(_ordered(questions), max_tokens, size=_size)
+        self.packed = packed
+        if packed:
+            ordered = sorted(questions, key=lambda one: (one.options[0].input_ids, one.number, one.variant))
+            self._batches = filled(ordered, max_tokens, prompts=_prompts)
+        else:
+            self._batches = fitting(_ordered(questions), max_tokens, size=_size)
 
     def __len__(self) -> int:
         """Batches of each process."""
@@ -106,9 +119,15 @@ class ClozeBatches(Dataset[ClozeBatch]):
 
     def __getitem__(self, index: int) -> ClozeBatch:
         found = batch_at(index, len(self._batches), self.share)
-        if found is None:
-            return _collate(self._batches[-1][-1:], self.padding_id, valid=False)
-        return _collate(self._batches[found], self.padding_id, valid=True)
+        questions = self._batches[-1][-1:] if found is None else self._batches[found]
+        batch = _collate(questions, self.padding_id, valid=found is not None)
+        if self.packed:
+            batch["packed"] = pack([prompt for question in questions for prompt in _prompts(question)])
+        return batch
+
+
+def _prompts(question: Cloze) -> list[Prompt]:
+    return [Prompt(option.input_ids, len(option.answer)) for option in question.options]
 
 
 def _size(question: Cloze) -> Size:
@@ -127,7 +146,7 @@ def _collate(questions: Sequence[Cloze], padding_id: int, *, valid: bool) -> Clo
     texts = [option for question in questions for option in question.options]
     row = [row for row, question in enumerate(questions) for _ in question.options]
     most = max(len(question.options) for question in questions)
-    batch = ClozeBatch(
+    return ClozeBatch(
         texts=collate_texts(texts, row, padding_id=padding_id),
         option=torch.tensor([index for question in questions for index in range(len(question.options))]),
         characters=torch.tensor([one.characters + [0] * (most - len(one.characters)) for one in questions]),
@@ -136,15 +155,3 @@ def _collate(questions: Sequence[Cloze], padding_id: int, *, valid: bool) -> Clo
         variant=torch.tensor([question.variant for question in questions]),
         valid=torch.full((len(questions),), valid),
     )
-    groups = [group for question in questions for group in _together(question.options)]
-    if len(groups) < len(texts):
-        rows = [[option.input_ids for option in group] for group in groups]
-        asked = [[len(option.answer) for option in group] for group in groups]
-        batch["packed"] = pack(rows, batch["texts"]["input_ids"].shape[1], asked)
-    return batch
-
-
-def _together(options: Sequence[AnswerText]) -> list[list[AnswerText]]:
-    """All options in one row if they have enough in common, else each in its own."""
-    worth = alike([option.input_ids for option in options], [len(option.answer) for option in options])
-    return [list(options)] if worth else [[option] for option in options]

@@ -1,99 +1,139 @@
-"""Prompts that begin alike in one row, so that a model need run their beginning once."""
+"""Prompts in one row, in which what they have in common at their beginning stands once."""
 
-from collections.abc import Sequence
-from typing import TypedDict
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, TypedDict
 
 import torch
 from torch import Tensor
 
+from lit_unlearn.data.draws import Item
+from lit_unlearn.running.shared_attention import Part
+
+
+class Prompt(NamedTuple):
+    """Token ids of which something is asked."""
+
+    input_ids: Sequence[int]
+    asked: int = 1
+    """Of how many of the last tokens; these are always the prompt's own."""
+
 
 class Packed(TypedDict):
-    """Prompts of some questions, those of one question in one row: the first whole, of the others what differs.
+    """Prompts in one row, sorted by their tokens: each takes from the one before it what both begin with.
 
-    Every token belongs to a prompt, has its place there, and sees what comes before it there: tokens of the same prompt
-    and as many of the row's first prompt as the two have in common.
+    Nothing is padded.
     """
 
-    token: Tensor
-    """`[rows, seq]`, index into the batch's `input_ids`, flattened."""
-    prompt: Tensor
-    """`[rows, seq]`, index of the prompt to which it belongs, -1 at padding."""
+    input_ids: Tensor
+    """`[1, seq]`."""
     position: Tensor
-    """`[rows, seq]`, its place in the prompt."""
-    shared: Tensor
-    """`[rows, seq]`, so many tokens of the row's first prompt come before the prompt's own."""
+    """`[1, seq]`, the place of each token in its prompts."""
+    own: Tensor
+    """`[prompts]`, how many tokens each adds to the row, in the order of the row."""
+    length: Tensor
+    """`[prompts]`, of each prompt in the order of the row."""
+    seen: Tensor
+    """`[sum of lengths]`, index in the row of each token of each prompt."""
     last: Tensor
-    """`[prompts]`, index of each prompt's last token in the rows, flattened."""
+    """`[prompts]`, index of each prompt's last token in the row, in the order in which the prompts were given."""
 
 
-_PADDING = (0, -1, 0, 0)
-
-
-def common(one: Sequence[int], other: Sequence[int], *, asked: int = 1) -> int:
-    """With how many tokens of `one` `other` begins, its last tokens left out, whose states are asked for.
+def common(one: Sequence[int], other: Prompt) -> int:
+    """With how many tokens of `one` another prompt begins, the tokens of which something is asked left out.
 
     Args:
-        one: a prompt.
+        one: the tokens of a prompt.
         other: another.
-        asked: how many tokens of it are left out.
 
     Example:
-        >>> common([5, 6, 7], [5, 6, 8, 9]), common([5, 6], [5, 6]), common([5, 6, 7], [5, 6, 8], asked=2)
-        (2, 1, 1)
+        >>> common([5, 6, 7], Prompt([5, 6, 8, 9])), common([5, 6], Prompt([5, 6])), common([5, 6], Prompt([5, 6], 2))
+        (2, 1, 0)
     """
-    limit = min(len(one), len(other) - asked)
-    return next((place for place in range(limit) if one[place] != other[place]), limit)
+    low, high = 0, min(len(one), len(other.input_ids) - other.asked)
+    while low < high:  # halves what is left, since slices compare much faster than loops
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other.input_ids[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
-def packed_length(prompts: Sequence[Sequence[int]], asked: Sequence[int] | None = None) -> int:
-    """Tokens of a row of prompts.
+def packed_length(prompts: Iterable[Prompt], before: Sequence[int] = ()) -> int:
+    """Tokens that prompts add to a row, in this order.
 
     Args:
-        prompts: as token ids.
-        asked: of each, of how many last tokens the states are asked for; None is of one.
+        prompts: to be added.
+        before: the tokens of the last prompt of the row.
 
     Example:
-        >>> packed_length([[5, 6, 7], [5, 6, 8, 9]])
+        >>> packed_length([Prompt([5, 6, 7]), Prompt([5, 6, 8, 9])])
         5
     """
-    return sum(map(len, prompts)) - sum(_shared(prompts, asked))
+    tokens = 0
+    for prompt in prompts:
+        tokens += len(prompt.input_ids) - common(before, prompt)
+        before = prompt.input_ids
+    return tokens
 
 
-def alike(prompts: Sequence[Sequence[int]], asked: Sequence[int] | None = None) -> bool:
-    """Whether prompts have so much in common that it is worth a long row, whose attention takes more.
-
-    Args:
-        prompts: as token ids.
-        asked: as in `packed_length`.
-    """
-    return 3 * packed_length(prompts, asked) <= 2 * sum(map(len, prompts))
-
-
-def pack(rows: Sequence[Sequence[Sequence[int]]], width: int, asked: Sequence[Sequence[int]] | None = None) -> Packed:
-    """Packs prompts.
+def filled(items: Iterable[Item], max_tokens: int, *, prompts: Callable[[Item], Sequence[Prompt]]) -> list[list[Item]]:
+    """Batches of as many items, one after another, as the tokens of their row allow, at least one; largest first.
 
     Args:
-        rows: the prompts of each row, as token ids.
-        width: of the batch's `input_ids`, in which all prompts stand one below the other, padded to the left.
-        asked: of each prompt, of how many last tokens the states are asked for, which are its own; None is of one.
+        items: in an order in which those that begin alike follow one another.
+        max_tokens: of one batch.
+        prompts: of an item, at least one.
+
+    Example:
+        >>> filled([[5, 6, 7], [5, 6, 8], [6, 1, 1]], 4, prompts=lambda ids: [Prompt(ids)])
+        [[[5, 6, 7], [5, 6, 8]], [[6, 1, 1]]]
     """
-    packed: list[list[tuple[int, int, int, int]]] = []
-    last: list[int] = []
-    counts: Sequence[Sequence[int] | None] = asked or [None] * len(rows)
-    length = max(packed_length(row, count) for row, count in zip(rows, counts, strict=True))
-    for row, count in zip(rows, counts, strict=True):
-        tokens: list[tuple[int, int, int, int]] = []
-        for prompt, shared in zip(row, _shared(row, count), strict=True):
-            begin = width * (len(last) + 1) - len(prompt)
-            tokens += [(begin + place, len(last), place, shared) for place in range(shared, len(prompt))]
-            last.append(length * len(packed) + len(tokens) - 1)
-        packed.append(tokens + [_PADDING] * (length - len(tokens)))
-    token, prompt_of, position, shared_by = torch.tensor(packed).unbind(dim=-1)
-    return Packed(token=token, prompt=prompt_of, position=position, shared=shared_by, last=torch.tensor(last))
+    batches: list[list[Item]] = []
+    tokens: list[int] = []
+    before: Sequence[int] = ()
+    for item in items:
+        own = prompts(item)
+        added = packed_length(own, before)
+        if batches and tokens[-1] + added <= max_tokens:
+            batches[-1].append(item)
+            tokens[-1] += added
+        else:
+            batches.append([item])
+            tokens.append(packed_length(own))
+        before = own[-1].input_ids
+    return [batches[index] for index in sorted(range(len(batches)), key=lambda index: -tokens[index])]
 
 
-def _shared(prompts: Sequence[Sequence[int]], asked: Sequence[int] | None) -> list[int]:
-    """How many tokens of the first prompt each other takes as its own; of the first itself none."""
-    counts = asked or [1] * len(prompts)
-    first, *others = prompts
-    return [0, *(common(first, other, asked=count) for other, count in zip(others, counts[1:], strict=True))]
+def pack(prompts: Sequence[Prompt]) -> Packed:
+    """Packs prompts, in any order."""
+    order = sorted(range(len(prompts)), key=lambda index: prompts[index])
+    ids: list[int] = []
+    position, own, paths = [], [], [torch.zeros(0, dtype=torch.long)]
+    last = [0] * len(prompts)
+    before: Sequence[int] = ()
+    for index in order:
+        tokens = prompts[index].input_ids
+        shared = common(before, prompts[index])
+        own.append(len(tokens) - shared)
+        paths.append(torch.cat([paths[-1][:shared], torch.arange(len(ids), len(ids) + own[-1])]))
+        position.append(torch.arange(shared, len(tokens)))
+        ids += tokens[shared:]
+        last[index] = len(ids) - 1
+        before = tokens
+    return Packed(
+        input_ids=torch.tensor([ids]),
+        position=torch.cat(position)[None],
+        own=torch.tensor(own),
+        length=torch.tensor([len(path) for path in paths[1:]]),
+        seen=torch.cat(paths),
+        last=torch.tensor(last),
+    )
+
+
+def parts_of(packed: Packed) -> list[Part]:
+    """Where each prompt stands in the row, in the order of the row."""
+    own, lengths = torch.stack([packed["own"], packed["length"]]).tolist()
+    ends = torch.tensor(own).cumsum(dim=0).tolist()
+    seen = packed["seen"].split(lengths)
+    return [Part(slice(end - count, end), path) for count, end, path in zip(own, ends, seen, strict=True)]

@@ -16,25 +16,13 @@ from lit_unlearn.models.layers import decoder_layers, decoder_of
 from lit_unlearn.questions.answer_texts import TextRows
 from lit_unlearn.questions.batches import QueryBatch
 from lit_unlearn.questions.cloze import ClozeBatch
-from lit_unlearn.questions.packing import Packed
+from lit_unlearn.questions.packing import Packed, parts_of
 from lit_unlearn.running.hooks import hidden_states
 from lit_unlearn.running.partial_forward import output_head, positions, run_layers
+from lit_unlearn.running.shared_attention import shares, sharing
 
 _AT_ONCE = 2**24
 """Logits whose softmax is taken at a time."""
-_PACKABLE = (
-    "gemma2",
-    "gemma3_text",
-    "gpt2",
-    "gpt_neox",
-    "llama",
-    "mistral",
-    "olmo2",
-    "phi3",
-    "qwen2",
-    "qwen3",
-)
-"""Families, as their configurations name them, that take positions and a mask between any two tokens."""
 
 
 class Evaluation(TypedDict):
@@ -61,16 +49,18 @@ class Evaluation(TypedDict):
 def choice_scores(model: PreTrainedModel, batch: QueryBatch) -> Tensor:
     """Log-probabilities of the options' letters after each prompt: float32 `[batch, options]`, -inf where is none.
 
-    What prompts of one question have in common at their beginning runs once, in models for which that is the same.
+    What prompts have in common at their beginning runs once, in models for which that is the same.
 
     Differs from the harness: the softmax is in float32 whatever the model's dtype.
     """
     packed = batch.get("packed")
-    if packed is None or not _packable(model, batch["input_ids"].shape[1]):
+    if packed is None or not shares(model.config):
         logits = _last_logits(model, batch)
     else:
-        logits = _packed_logits(model, batch["input_ids"], packed, packed["last"])
-    return of_letters(logits.float().log_softmax(dim=-1), batch)
+        logits = _packed_logits(model, packed, packed["last"])
+    parts = logits.split(max(1, _AT_ONCE // logits.shape[-1]))
+    total = torch.cat([part.float().logsumexp(dim=-1) for part in parts])
+    return of_letters(logits, batch).float() - total[:, None]
 
 
 def of_letters(values: Tensor, batch: QueryBatch) -> Tensor:
@@ -130,7 +120,7 @@ def evaluate_options(scores: Tensor, batch: ClozeBatch) -> Evaluation:
 def option_scores(model: PreTrainedModel, layers: nn.ModuleList, batch: ClozeBatch) -> Tensor:
     """Log-probabilities of the options' texts, summed over tokens, as in the harness: float32 `[batch, options]`.
 
-    -inf where a question has fewer options than others. What the options of a question have in common, its prompt, runs
+    -inf where a question has fewer options than others. What options have in common, the prompt of their question, runs
     once, in models for which that is the same.
 
     Args:
@@ -148,7 +138,8 @@ def option_scores(model: PreTrainedModel, layers: nn.ModuleList, batch: ClozeBat
 def text_scores(model: PreTrainedModel, layers: nn.ModuleList, batch: QueryBatch) -> Tensor:
     """Log-probabilities of the right answers' texts, summed over tokens, as in the harness: float32 `[batch]`, in nats.
 
-    NaN at rows whose text is not asked for. The head runs at the answers' tokens alone.
+    NaN at rows whose text is not asked for. The head runs at the answers' tokens alone; what texts have in common runs
+    once, as in `choice_scores`.
 
     Args:
         model: a causal language model.
@@ -156,7 +147,7 @@ def text_scores(model: PreTrainedModel, layers: nn.ModuleList, batch: QueryBatch
         batch: with `texts`.
     """
     texts = batch["texts"]
-    sums = _sums(model, layers, texts, None)
+    sums = _sums(model, layers, texts, batch.get("packed_texts"))
     asked = texts["row"] >= 0
     found = sums.new_full(batch["number"].shape, torch.nan)
     found[texts["row"][asked]] = sums[asked]
@@ -168,12 +159,12 @@ def _sums(model: PreTrainedModel, layers: nn.ModuleList, texts: TextRows, packed
     counted = texts["answer"] != IGNORED_LABEL
     row, place = counted.nonzero(as_tuple=True)
     before = counted.shape[1] - 1 - place  # tokens between the one that predicts it and the row's last
-    if packed is None or not _packable(model, texts["input_ids"].shape[1]):
+    if packed is None or not shares(model.config):
         outputs, _ = run_layers(model, layers, cast(Batch, texts), layer=len(layers) - 1, needs_logits=True, start=0)
         assert outputs.logits is not None
         logits = outputs.logits[row, texts["input_ids"].shape[1] - 1 - before]
     else:
-        logits = _packed_logits(model, texts["input_ids"], packed, packed["last"][row] - before)
+        logits = _packed_logits(model, packed, packed["last"][row] - before)
     answers, at_once = texts["answer"][counted], max(1, _AT_ONCE // logits.shape[-1])
     parts = zip(logits.split(at_once), answers.split(at_once), strict=True)
     tokens = torch.cat([-cross_entropy(part.float(), answer, reduction="none") for part, answer in parts])
@@ -209,30 +200,9 @@ def _last_logits(model: PreTrainedModel, batch: QueryBatch) -> Tensor:
     return logits[:, -1]
 
 
-def _packed_logits(model: PreTrainedModel, input_ids: Tensor, packed: Packed, places: Tensor) -> Tensor:
-    """`[places, vocab]`, at places of rows in which a common beginning stands once, flattened."""
+def _packed_logits(model: PreTrainedModel, packed: Packed, places: Tensor) -> Tensor:
+    """`[places, vocab]`, at places of the row in which common beginnings stand once."""
     decoder = decoder_of(model, decoder_layers(model))
-    result = decoder(
-        input_ids=input_ids.flatten()[packed["token"]],
-        attention_mask=_seen(packed, model.dtype),
-        position_ids=packed["position"],
-        use_cache=False,
-    )
-    states = hidden_states(result).flatten(0, 1)[places]
-    return output_head(model, decoder, result, nullcontext, states[None])[0]
-
-
-def _seen(packed: Packed, dtype: torch.dtype) -> Tensor:
-    """What is added to attention's scores, `[rows, 1, seq, seq]`: 0 where a token sees another, else almost -inf."""
-    prompt, position, shared = (packed[name][:, :, None] for name in ("prompt", "position", "shared"))
-    other, place = prompt.mT, position.mT
-    own = (prompt == other) & (place <= position)
-    seen = own | ((other == packed["prompt"][:, :1, None]) & (place < shared))
-    return torch.where(seen[:, None], 0.0, torch.finfo(dtype).min).to(dtype)
-
-
-def _packable(model: PreTrainedModel, longest: int) -> bool:
-    """Whether a model sees tokens as `Packed` says: of a tested family, with masked attention that has no window."""
-    config = model.config
-    window = getattr(config, "sliding_window", None) or longest
-    return config.model_type in _PACKABLE and config._attn_implementation in ("eager", "sdpa") and window >= longest
+    with sharing(model.config, parts_of(packed)):
+        result = decoder(input_ids=packed["input_ids"], position_ids=packed["position"], use_cache=False)
+    return output_head(model, decoder, result, nullcontext, hidden_states(result)[:, places])[0]

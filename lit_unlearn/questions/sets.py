@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from datasets.utils import tqdm
 from lightning.fabric.utilities.rank_zero import rank_zero_only
@@ -75,7 +75,8 @@ class EvaluationSource:
     perturbations: dict[str, PerturbationSource] = field(default_factory=dict)
     """Ways to perturb them, by name; each comes with its control."""
     max_tokens: int = 8192
-    """Tokens of one batch of questions, padding included."""
+    """Tokens of one batch of questions. What prompts have in common at their beginning counts once; for a model that
+    cannot run it once, prompts count whole and with their padding."""
     allow_cut_prompts: bool = False
     """Ask also where more than 1 % of a set's prompts are longer than the model's limit and lose their beginning."""
 
@@ -208,30 +209,34 @@ def encoded(
 
 
 def query_loaders(
-    queries: Mapping[Variant, Sequence[Query | Cloze]], *, max_tokens: int, share: tuple[int, int] = (0, 1)
+    queries: Mapping[Variant, Sequence[Query | Cloze]],
+    *,
+    max_tokens: int,
+    share: tuple[int, int] = (0, 1),
+    packed: bool = True,
 ) -> list[DataLoader[QueryBatch] | DataLoader[ClozeBatch]]:
     """A loader for each question set, all its variants together, in the order of `asked_together`.
 
     Args:
         queries: of each variant, from `encoded`.
-        max_tokens: of one batch, padding included.
+        max_tokens: of one batch.
         share: (rank, number of processes).
+        packed: as in `QueryBatches`.
     """
-    return [
-        _loader([queries[variant] for variant in variants], max_tokens, share) for variants in asked_together(queries)
-    ]
+    options = {"max_tokens": max_tokens, "share": share, "packed": packed}
+    return [_loader([queries[variant] for variant in variants], options) for variants in asked_together(queries)]
 
 
 def _loader(
-    variants: Sequence[Sequence[Query | Cloze]], max_tokens: int, share: tuple[int, int]
+    variants: Sequence[Sequence[Query | Cloze]], options: dict[str, Any]
 ) -> DataLoader[QueryBatch] | DataLoader[ClozeBatch]:
     """Of all variants of a set, which are of one kind; each query knows its variant."""
     numbered = [query._replace(variant=index) for index, queries in enumerate(variants) for query in queries]
     cloze = [query for query in numbered if isinstance(query, Cloze)]
     if cloze:
-        return query_loader(ClozeBatches(cloze, max_tokens=max_tokens, share=share))
+        return query_loader(ClozeBatches(cloze, **options))
     letters = [query for query in numbered if isinstance(query, Query)]
-    return query_loader(QueryBatches(letters, max_tokens=max_tokens, share=share))
+    return query_loader(QueryBatches(letters, **options))
 
 
 def _check_tokens(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> None:

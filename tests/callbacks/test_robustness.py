@@ -50,7 +50,7 @@ def test_it_evaluates_before_during_and_after_training(
 
 
 def test_of_some_batches_only_questions_in_all_variants_count(world: Path, tmp_path: Path) -> None:
-    asked = replace(evaluation(tmp_path), max_tokens=300)
+    asked = replace(evaluation(tmp_path), max_tokens=100)
     trainer = quiet_trainer(tmp_path, callbacks=[PerturbationRobustness()], limit_val_batches=1)
     trainer.validate(demo_module(world), demo_data(world, evaluation=asked), verbose=False)
     (record,) = json.loads((tmp_path / "results.json").read_text())["evaluations"]

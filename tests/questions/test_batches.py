@@ -45,10 +45,11 @@ def test_no_questions_are_refused() -> None:
         encode([], word_level())
 
 
+@pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("world", [1, 2, 3, 5, 8])
-def test_processes_share_every_query_once_in_equally_many_batches(world: int) -> None:
+def test_processes_share_every_query_once_in_equally_many_batches(world: int, packed: bool) -> None:
     queries = queries_of(5, 30, 7, 7, 12, 9, 30, 2, 4)
-    shares = [QueryBatches(queries, max_tokens=24, share=(rank, world)) for rank in range(world)]
+    shares = [QueryBatches(queries, max_tokens=24, share=(rank, world), packed=packed) for rank in range(world)]
     assert len({len(share) for share in shares}) == 1
     batches = [batch for share in shares for batch in query_loader(share)]
     assert len(batches) == world * len(shares[0])
@@ -61,7 +62,9 @@ def test_processes_share_every_query_once_in_equally_many_batches(world: int) ->
 
 def test_batches_keep_the_budget_and_do_not_depend_on_the_order() -> None:
     queries = queries_of(*range(40, 0, -3), 5, 5, 5)
-    batches, again = (list(query_loader(QueryBatches(rows, max_tokens=32))) for rows in (queries, queries[::-1]))
+    batches, again = (
+        list(query_loader(QueryBatches(rows, max_tokens=32, packed=False))) for rows in (queries, queries[::-1])
+    )
     assert [batch["number"].tolist() for batch in batches] == [batch["number"].tolist() for batch in again]
     shapes = [batch["input_ids"].shape for batch in batches]
     assert [shape[1] for shape in shapes] == sorted((shape[1] for shape in shapes), reverse=True)
@@ -70,7 +73,7 @@ def test_batches_keep_the_budget_and_do_not_depend_on_the_order() -> None:
 
 
 def test_padding_is_to_the_left() -> None:
-    batch = QueryBatches(queries_of(3, 1), max_tokens=99, padding_id=7)[0]
+    batch = QueryBatches(queries_of(3, 1), max_tokens=99, padding_id=7, packed=False)[0]
     assert batch["input_ids"].tolist() == [[9, 9, 9], [7, 7, 9]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [0, 0, 1]]
 

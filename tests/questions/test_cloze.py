@@ -143,7 +143,7 @@ def test_processes_share_every_question_once_in_equally_many_batches(world: int)
         for name in zip(*(batch[key][batch["valid"]].tolist() for key in ("number", "variant")), strict=True)
     ]
     assert sorted(asked) == [(number, variant) for number in range(13) for variant in range(2)]
-    sizes = [(batch["texts"]["input_ids"].numel(), len(batch["number"])) for batch in batches]
+    sizes = [(batch["packed"]["input_ids"].numel(), len(batch["number"])) for batch in batches]
     assert all(tokens <= 400 or questions == 1 for tokens, questions in sizes)
     for batch in batches:
         with torch.no_grad():

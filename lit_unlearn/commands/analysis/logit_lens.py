@@ -75,7 +75,7 @@ def by_layer(
         text: what the progress bar says.
     """
     longest = max(len(query.input_ids) for query in asked)
-    loader = query_loader(QueryBatches(asked, max_tokens=batch_size * longest))
+    loader = query_loader(QueryBatches(asked, max_tokens=batch_size * longest, packed=False))
     correct = torch.cat([_correct(model, layers, batch) for batch in tqdm(loader, desc=text, unit="batch")], dim=1)
     return [accuracy(of_layer) for of_layer in correct]
 

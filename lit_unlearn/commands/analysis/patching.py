@@ -174,7 +174,7 @@ def _correct(model: PreTrainedModel, batch: QueryBatch) -> Tensor:
 def _batches(marked: Sequence[Marked], size: int, device: torch.device, text: str) -> Iterator[QueryBatch]:
     """Batches of queries on a device, with a progress bar."""
     longest = max(len(one.query.input_ids) for one in marked)
-    loader = query_loader(QueryBatches([one.query for one in marked], max_tokens=size * longest))
+    loader = query_loader(QueryBatches([one.query for one in marked], max_tokens=size * longest, packed=False))
     for batch in tqdm(loader, desc=text, unit="batch"):
         moved = {name: value.to(device) for name, value in cast(dict[str, Tensor], batch).items()}
         yield cast(QueryBatch, moved)
