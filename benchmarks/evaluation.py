@@ -1,8 +1,9 @@
 """Questions asked by lit-unlearn beside the lm-eval harness: `python -m benchmarks.evaluation 'MMLU/*_test.csv'`.
 
 Each question is asked in the seven ways of `evaluate.yaml`: as it is, and with a forget token, a 1-gram or a 4-gram in
-a wrong option, each with its control; n-grams are the questions' own. The same model, prompts and tokens. Times,
-tokenising included, are taken in turn in one process; peak memory is each one's own, in a process of its own.
+a wrong option, each with its control; n-grams are the questions' own. `--plain` asks it once, as it is; `--shots 5`
+after five examples. The same model, prompts and tokens. Times are those of the processor, tokenising included, taken in
+turn in one process; peak memory is each one's own, in a process of its own.
 """
 
 import argparse
@@ -80,9 +81,9 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     for _ in range(options.rounds):
         answers = {}
         for one, ask in ways.items():
-            begin = time.perf_counter()
+            begin = time.process_time()
             answers[one] = ask()
-            times[one].append(time.perf_counter() - begin)
+            times[one].append(time.process_time() - begin)
         if any(found != answers[OURS] for found in answers.values()):
             different = {one: _different(found, answers[OURS]) for one, found in answers.items()}
             raise SystemExit(f"the predictions differ, on so many questions: {different}")
@@ -90,6 +91,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     best = min((one for one in ways if one != OURS), key=lambda one: middle[one])
     return {
         "prompts": len(answers[OURS]),
+        "shots": options.shots,
         "hidden": options.hidden,
         "layers": options.layers,
         "vocabulary": loading.load_config(ModelSource(str(folder))).vocab_size,
@@ -106,9 +108,10 @@ def _ways(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     model = loading.load_model(ModelSource(str(folder)), torch.float32)
     file = str(folder / "tokenizer.json")
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=file, bos_token="<s>", eos_token="<s>", pad_token="<s>")
-    source = QuestionSource(options.questions, limit=options.limit)
+    source = _source(options)
     own = [question.question for question in load_questions(source)]
-    asked = variants(EvaluationSource({"asked": source}, _WAYS), forget=own, retain=own, tokenizer=tokenizer)
+    evaluation = EvaluationSource({"asked": source}, {} if options.plain else _WAYS)
+    asked = variants(evaluation, forget=own, retain=own, tokenizer=tokenizer)
 
     def queries() -> dict[Variant, list[Query | Cloze]]:
         return encoded(asked, tokenizer, max_length=longest_prompt(model.config, tokenizer))
@@ -140,9 +143,14 @@ def _ways(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def _source(options: argparse.Namespace) -> QuestionSource:
+    examples = (options.examples or options.questions) if options.shots else None
+    return QuestionSource(options.questions, limit=options.limit, shots=options.shots, examples=examples)
+
+
 def _write_tokenizer(folder: Path, options: argparse.Namespace, vocabulary: int) -> None:
     """A byte-level tokenizer learnt from the questions."""
-    questions = load_questions(QuestionSource(options.questions, limit=options.limit))
+    questions = load_questions(_source(options))
     texts = [f"{prompt(question)} {letter}" for question in questions for letter in LETTERS[:4]]
     learnt = ByteLevelBPETokenizer()
     learnt.train_from_iterator(texts, vocab_size=vocabulary, special_tokens=["<s>"], show_progress=False)
@@ -151,8 +159,9 @@ def _write_tokenizer(folder: Path, options: argparse.Namespace, vocabulary: int)
 
 def _memory_apart(one: str, folder: Path, options: argparse.Namespace) -> float:
     """Peak memory in MiB, in a process of its own."""
-    same = ("hidden", "layers", "threads", "max_tokens") + (("limit",) if options.limit else ())
+    same = ("hidden", "layers", "threads", "max_tokens", "shots", "limit")
     words = [word for name in same for word in (f"--{name.replace('_', '-')}", str(getattr(options, name)))]
+    words += [*(["--plain"] if options.plain else []), *(["--examples", options.examples] if options.examples else [])]
     words += ["--harness-batch", *map(str, options.harness_batch), "--memory-of", one, str(folder)]
     command = [sys.executable, "-m", "benchmarks.evaluation", options.questions, *words]
     found: float = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
@@ -173,7 +182,8 @@ def _different(found: Sequence[int], ours: Sequence[int]) -> int:
 def _shown(found: Mapping[str, Any]) -> str:
     faster = Ratio(*found["times_ours"])
     shape = f"hidden {found['hidden']}, {found['layers']} layers, vocabulary {found['vocabulary']}"
-    lines = [f"{found['prompts']} prompts, {shape}, {found['threads']} threads; the same predictions"]
+    asked = f"{found['prompts']} prompts with {found['shots']} examples"
+    lines = [f"{asked}, {shape}, {found['threads']} threads; the same predictions"]
     for one, value in found["seconds"].items():
         peak = f"{found['peak_mib'][one]:8.0f} MiB at its peak" if one in found["peak_mib"] else ""
         lines.append(f"  {one:18}{value:8.1f} s{found['prompts'] / value:9.1f} prompts/s{peak}")
@@ -184,6 +194,9 @@ def _parsed(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Questions asked by lit-unlearn beside the lm-eval harness.")
     parser.add_argument("questions", help="MMLU's csv files, or jsonl; a glob in quotes is allowed")
     parser.add_argument("--limit", type=int, default=400, help="so many of the questions, evenly spread")
+    parser.add_argument("--plain", action="store_true", help="each question once, as it is, without perturbations")
+    parser.add_argument("--shots", type=int, default=0, help="examples before each question")
+    parser.add_argument("--examples", help="files of the examples; the first questions of each subject, if not given")
     parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--layers", type=int, default=32)
     parser.add_argument("--vocabulary", type=int, help="7.8 times the width, as Mistral-7B's, if not given")

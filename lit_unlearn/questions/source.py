@@ -1,7 +1,7 @@
 """Multiple-choice questions: where they come from, and the prompt they are asked in."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from lit_unlearn.data.files import check_unicode
@@ -28,6 +28,8 @@ class Question:
     """As the prompt's first line prints it, without underscores."""
     number: int
     """Its place in its set, counted before any limit."""
+    examples: tuple["Question", ...] = ()
+    """Other questions that the prompt shows before it with their answers; they have none themselves."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,19 @@ class QuestionSource:
     likeliest of their texts is the answer, for small and base models."""
     first_answer: Literal[0, 1] = 0
     """What the first option is called where answers are numbers."""
+    shots: int = 0
+    """Examples with their answers before each question: the first so many of its subject, as in the harness' MMLU."""
+    examples: str | None = None
+    """Where the examples come from: a path like the questions' (MMLU's SUBJECT_dev.csv). None takes split `dev` of the
+    hub dataset."""
 
     def __post_init__(self) -> None:
+        if self.shots < 0:
+            raise InputError(f"{self.path}: shots {self.shots} cannot be; give 0 or more")
+        if self.examples is not None and not self.shots:
+            raise InputError(f"{self.path}: examples are given and shots is 0; set `shots`, e.g. to 5")
+        if self.shots and self.examples is None and self.is_local():
+            raise InputError(f"{self.path}: no examples for {self.shots} shots; set `examples`, e.g. to mmlu/*_dev.csv")
         if self.limit is not None and self.limit < 1:
             raise InputError(f"{self.path}: limit {self.limit} leaves no question; give 1 or more, or null for all")
 
@@ -64,7 +77,7 @@ class QuestionSource:
 
 
 def prompt(question: Question) -> str:
-    """The prompt of the lm-eval harness' MMLU and WMDP tasks without examples; the answer is " A" or a later letter.
+    """The prompt of the lm-eval harness' MMLU and WMDP tasks; the answer is " A" or a later letter.
 
     Example:
         >>> print(prompt(Question(" Half of 4?", ("1", "2", "3", "4"), 1, "elementary mathematics", 0)))
@@ -77,9 +90,9 @@ def prompt(question: Question) -> str:
         D. 4
         Answer:
     """
-    options = "\n".join(f"{letter}. {choice}" for letter, choice in zip(LETTERS, question.choices, strict=False))
     header = f"The following are multiple choice questions (with answers) about {question.subject}.\n\n"
-    return f"{header}{question.question.strip()}\n{options}\nAnswer:"
+    examples = "".join(f"{_listed(one)} {LETTERS[one.answer]}\n\n" for one in question.examples)
+    return f"{header}{examples}{_listed(question)}"
 
 
 def cloze_prompt(question: Question) -> str:
@@ -93,14 +106,16 @@ def cloze_prompt(question: Question) -> str:
         Answer:
     """
     header = f"The following are questions (with answers) about {question.subject}.\n\n"
-    return f"{header}Question: {question.question.strip()}\nAnswer:"
+    examples = "".join(f"{_open(one)} {one.choices[one.answer]}\n\n" for one in question.examples)
+    return f"{header}{examples}{_open(question)}"
 
 
 def load_questions(source: QuestionSource) -> list[Question]:
     """The questions of a source, in its order.
 
     Raises:
-        InputError: the source is not there, empty or holds a malformed record; the message names file and line.
+        InputError: the source is not there, empty or holds a malformed record; the message names file and line. Or a
+            subject has too few examples.
     """
     local = source.is_local()
     records = from_files(source.path) if local else from_hub(source.path, source.name, source.split)
@@ -108,7 +123,34 @@ def load_questions(source: QuestionSource) -> list[Question]:
     if not questions:
         raise InputError(f"{source.path}: no questions; check the source")
     count = min(len(questions), source.limit or len(questions))
-    return [questions[index * len(questions) // count] for index in range(count)]
+    taken = [questions[index * len(questions) // count] for index in range(count)]
+    return _with_examples(taken, source) if source.shots else taken
+
+
+def _with_examples(questions: Sequence[Question], source: QuestionSource) -> list[Question]:
+    """The same questions, each with the first examples of its subject."""
+    path = source.examples or source.path
+    found: dict[str, list[Question]] = {}
+    for one in load_questions(replace(source, path=path, split="dev", limit=None, shots=0, examples=None)):
+        found.setdefault(one.subject, []).append(one)
+    for subject in {question.subject: None for question in questions}:
+        if len(found.get(subject, [])) < source.shots:
+            raise InputError(
+                f"{path}: {len(found.get(subject, []))} examples of {subject!r} for {source.shots} shots; give more, "
+                "or set `shots` to fewer"
+            )
+    return [replace(question, examples=tuple(found[question.subject][: source.shots])) for question in questions]
+
+
+def _listed(question: Question) -> str:
+    """A question with its options, up to where its answer is asked for."""
+    options = "\n".join(f"{letter}. {choice}" for letter, choice in zip(LETTERS, question.choices, strict=False))
+    return f"{question.question.strip()}\n{options}\nAnswer:"
+
+
+def _open(question: Question) -> str:
+    """A question without its options, up to where its answer is asked for."""
+    return f"Question: {question.question.strip()}\nAnswer:"
 
 
 def check_questions(source: QuestionSource) -> None:

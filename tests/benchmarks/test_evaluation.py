@@ -30,6 +30,13 @@ def test_both_are_asked_the_same(questions: str, tmp_path: Path, capfd: pytest.C
     assert "the same predictions" in capfd.readouterr().out
 
 
+@pytest.mark.slow
+def test_both_are_shown_the_same_examples(questions: str, tmp_path: Path) -> None:
+    main([questions, *SMALL, "--plain", "--shots", "2", "--json", str(tmp_path / "out.json")])
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert (found["prompts"], found["shots"]) == (8, 2)
+
+
 def test_other_predictions_end_it(questions: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ways = {"ours": lambda: [0, 1], "lm-eval": lambda: [0, 2]}
     monkeypatch.setattr(evaluation, "_ways", lambda *args: ways)

@@ -15,10 +15,11 @@ import pytest
 import yaml
 from jsonargparse import auto_cli
 from lm_eval.api import task as harness
+from lm_eval.tasks._yaml_loader import load_yaml
 
 from lit_unlearn import InputError
 from lit_unlearn.questions import records as records_module
-from lit_unlearn.questions.source import Question, QuestionSource, load_questions, prompt
+from lit_unlearn.questions.source import Question, QuestionSource, cloze_prompt, load_questions, prompt
 
 TASKS = Path(lm_eval.__file__).parent / "tasks"
 ODD: list[dict[str, Any]] = [
@@ -64,6 +65,70 @@ def serve(monkeypatch: pytest.MonkeyPatch, records: list[dict[str, Any]]) -> lis
 
     monkeypatch.setattr(records_module, "load_dataset", load_dataset)
     return asked
+
+
+EXAMPLES = [
+    {"question": f" Number {number}?\n", "choices": [*"wxyz"], "answer": number % 4, "subject": subject}
+    for number in range(4)
+    for subject in ("tea", "moon_alchemy")
+]
+ASKED = [record | {"subject": subject} for subject in ("moon_alchemy", "tea") for record in ODD]
+
+
+@pytest.mark.parametrize(
+    "kind", ["mmlu/default/_default_template_yaml", "mmlu/continuation/_continuation_template_yaml"]
+)
+@pytest.mark.parametrize("shots", [1, 3])
+def test_prompts_with_examples_are_the_harness_own(
+    kind: str, shots: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load_yaml(TASKS / kind)
+    said = "questions" if "continuation" in kind else "multiple choice questions"
+    render = cloze_prompt if "continuation" in kind else prompt
+    files = (write(tmp_path / "asked.jsonl", *ASKED), write(tmp_path / "examples.jsonl", *EXAMPLES))
+    found = load_questions(QuestionSource(files[0], shots=shots, examples=files[1]))
+    expected = []
+    for subject in ("moon_alchemy", "tea"):
+        rows = {
+            split: datasets.Dataset.from_list([one for one in records if one["subject"] == subject])
+            for split, records in (("test", ASKED), ("dev", EXAMPLES))
+        }
+        monkeypatch.setattr(harness.datasets, "load_dataset", lambda *args, rows=rows, **_: datasets.DatasetDict(rows))
+        described = f"The following are {said} (with answers) about {subject.replace('_', ' ')}.\n\n"
+        task = harness.ConfigurableTask(
+            config=config | {"task": subject, "dataset_name": "s", "description": described}
+        )
+        expected += [task.fewshot_context(doc, shots) for doc in task.test_docs()]
+    assert [render(question) for question in found] == expected
+    assert {len(question.examples) for question in found} == {shots}
+
+
+def test_examples_of_a_hub_set_are_its_dev_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = serve(monkeypatch, [GOOD, GOOD | {"answer": 2}])
+    (question,) = load_questions(QuestionSource("cais/mmlu", "anatomy", limit=1, shots=2))
+    assert [one.answer for one in question.examples] == [1, 2]
+    assert asked == [("cais/mmlu", "anatomy", "test"), ("cais/mmlu", "anatomy", "dev")]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"shots": -1}, r"shots -1 cannot be; give 0 or more"),
+        ({"shots": 5}, r"no examples for 5 shots; set `examples`, e.g. to mmlu/\*_dev.csv"),
+        ({"examples": "a_dev.csv"}, r"examples are given and shots is 0; set `shots`"),
+    ],
+)
+def test_shots_and_examples_go_together(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        QuestionSource("a_test.csv", **options)
+
+
+def test_too_few_examples_of_a_subject_are_refused(tmp_path: Path) -> None:
+    path, examples = write(tmp_path / "asked.jsonl", *ASKED), write(tmp_path / "examples.jsonl", *EXAMPLES[:3])
+    with pytest.raises(
+        InputError, match=r"examples.jsonl: 1 examples of 'moon alchemy' for 2 shots; give more, or set"
+    ):
+        load_questions(QuestionSource(path, shots=2, examples=examples))
 
 
 @pytest.mark.parametrize("name", SETS)
