@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from lit_unlearn import InputError, PerturbationRobustness
 from lit_unlearn.questions.sets import EvaluationSource, PerturbationSource
+from lit_unlearn.running import shared_attention
 from tests.questions.test_sets import write_questions
 from tests.training import Losses, demo_data, demo_module, quiet_trainer
 
@@ -157,3 +158,24 @@ def test_a_run_that_would_end_without_an_evaluation_is_refused(world: Path, tmp_
         InputError, match=r"val_check_interval: 2 would end 3 steps without an evaluation; set it to a divisor"
     ):
         trainer.fit(demo_module(world), demo_data(world, evaluation=evaluation(tmp_path)))
+
+
+def test_a_model_of_another_family_answers_the_same_from_padded_rows(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes = []
+    for families in (shared_attention._FAMILIES, ()):
+        monkeypatch.setattr(shared_attention, "_FAMILIES", families)
+        folder = tmp_path / ("packed" if families else "padded")
+        trainer = quiet_trainer(folder, callbacks=[PerturbationRobustness()])
+        data = demo_data(world, evaluation=evaluation(tmp_path))
+        trainer.validate(demo_module(world), data, verbose=False)
+        batches = [batch for loader in data.val_dataloader() for batch in loader]
+        assert {"packed" in batch for batch in batches} == {bool(families)}
+        outcomes.append(json.loads((folder / "results.json").read_text())["evaluations"][-1]["outcomes"])
+    packed, padded = outcomes
+    assert packed.keys() == padded.keys() == {"forget", "retain", "retain/1 token", "retain/1 token/control"}
+    for name, found in packed.items():
+        assert found["prediction"] == padded[name]["prediction"]
+        assert found["letter_logprob"] == pytest.approx(padded[name]["letter_logprob"], abs=1e-4)
+        assert found.get("text_logprob") == pytest.approx(padded[name].get("text_logprob"), abs=1e-4)
