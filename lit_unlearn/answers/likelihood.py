@@ -26,7 +26,7 @@ def share(right: float, wrong: Sequence[float]) -> float:
         wrong: those of the wrong answers.
 
     Example:
-        >>> share(0.3, [0.2, 0.1])
+        >>> share(0.25, [0.125, 0.125])
         0.5
     """
     total = right + sum(wrong)

@@ -148,7 +148,9 @@ def test_held_out_rows_alone_are_enough(world: Path, tmp_path: Path) -> None:
 
 
 def test_data_without_questions_is_refused(world: Path) -> None:
-    with pytest.raises(InputError, match=r"data: there are no questions and no held-out rows; set data.evaluation"):
+    with pytest.raises(
+        InputError, match=r"data: there are no questions, no answers and no held-out rows; set data.evaluation"
+    ):
         QuestionModule(str(world / "model")).check_data(demo_data(world))
 
 

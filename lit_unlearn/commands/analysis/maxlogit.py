@@ -87,7 +87,7 @@ def sureness(
 @torch.inference_mode()
 def _accuracy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[Question]) -> float:
     correct: list[bool] = []
-    for batch in query_loader(QueryBatches(queries(questions, tokenizer, model.config), max_tokens=8192)):
+    for batch in query_loader(QueryBatches(queries(questions, tokenizer, model.config), max_tokens=8192, packed=False)):
         moved = cast(QueryBatch, {name: value.to(model.device) for name, value in batch.items()})
         correct += evaluate_choices(choice_scores(model, moved), moved)["correct"].tolist()
     return sum(correct) / len(correct)

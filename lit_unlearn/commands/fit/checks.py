@@ -15,6 +15,7 @@ from lit_unlearn.errors import InputError
 from lit_unlearn.models.precision import named_precision, weights_dtype
 from lit_unlearn.modules.protocols import ChecksOptions
 from lit_unlearn.modules.unlearn import UnlearnModule
+from lit_unlearn.runs import layout
 from lit_unlearn.runs.atomic_files import check_folder
 from lit_unlearn.runs.checkpoint_io import check_resumes, check_whole, is_file_of_weights
 
@@ -62,7 +63,7 @@ def check_trainer(options: Any) -> None:
         if value is not None and value < least:
             raise InputError(f"trainer.{name}: {value} cannot be; give {least} or more")
     if options.barebones:
-        raise InputError("trainer.barebones: a run always writes metrics.csv and checkpoints; leave it out")
+        raise InputError(f"trainer.barebones: a run always writes {layout.METRICS} and checkpoints; leave it out")
     if not options.plugins:  # one of which may be the precision
         weights_dtype(named_precision(options.precision))
     check_strategy(options.strategy)

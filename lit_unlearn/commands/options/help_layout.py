@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import DefaultHelpFormatter
 
+from lit_unlearn.runs import layout
+
 if TYPE_CHECKING:
     from lightning.pytorch.cli import LightningArgumentParser
 
@@ -35,7 +37,7 @@ TEXTS = {
     "trainer.devices": "how many devices of a machine, or their indices; -1 and auto are all",
     "trainer.num_nodes": "machines",
     "trainer.precision": "bf16-true keeps the weights in bfloat16, bf16-mixed computes in it; null is 32-true",
-    "trainer.logger": "wandb, tensorboard, csv or a class, beside metrics.csv, which is always written",
+    "trainer.logger": f"wandb, tensorboard, csv or a class, beside {layout.METRICS}, which is always written",
     "trainer.callbacks": "what happens beside the steps, in a list; --trainer.callbacks+=NAME adds one to a config's",
     "trainer.fast_dev_run": "a number of batches for a trial that writes no checkpoint; true is 1",
     "trainer.max_epochs": "passes through the longest stream, at most",
@@ -49,7 +51,7 @@ TEXTS = {
     "trainer.val_check_interval": "training batches, or the share of an epoch, after which there is a validation",
     "trainer.check_val_every_n_epoch": "epochs after which there is a validation; null counts batches alone",
     "trainer.log_every_n_steps": "steps between two rows of the log; null is 50",
-    "trainer.enable_checkpointing": "false writes no last.ckpt, from which an interrupted run goes on",
+    "trainer.enable_checkpointing": f"false writes no {layout.LAST_CHECKPOINT}, from which an interrupted run resumes",
     "trainer.enable_progress_bar": "false shows no progress",
     "trainer.enable_model_summary": "false does not say what is trained",
     "trainer.gradient_clip_val": "norm, or value, at which gradients are clipped; null clips none",
@@ -61,7 +63,7 @@ TEXTS = {
     "trainer.default_root_dir": "folder of the run; null makes one, runs/TIME",
     "model": "file of the model's options",
     "data": "the DataModule: its name, or a file of its name and options",
-    "ckpt_path": "checkpoint from which to resume, such as RUN/last.ckpt; `last` goes on with the run in "
+    "ckpt_path": f"checkpoint from which to resume, such as RUN/{layout.LAST_CHECKPOINT}; `last` resumes the run in "
     "trainer.default_root_dir, or begins it",
     "weights_only": "checkpoints are read as tensors and plain values alone, whatever is given; false is refused",
 }

@@ -381,7 +381,10 @@ def test_a_model_is_evaluated_without_the_configs_model_section(
         (["--model.layer", "3"], "model.layer: a model evaluated without losses has no such option, only pretrained,"),
         (["--model.noise_scale=3"], "model.noise_scale: a model evaluated without losses has no such option, only"),
         (["--model.revison=v1"], "model.revison: there is no such option; did you mean model.revision?"),
-        (["--data.evaluation=null"], "data: there are no questions and no held-out rows; set data.evaluation.quest"),
+        (
+            ["--data.evaluation=null"],
+            "data: there are no questions, no answers and no held-out rows; set data.evaluation.quest",
+        ),
         (["--trainer.callbacks=null"], "trainer.callbacks: there are none, so nothing would come of the answers"),
         (["--ckpt_path=a.ckpt"], "ckpt_path: only a config with model.forget and model.retain loads one"),
         (["--trainer.precision=16-true"], "trainer.precision: '16-true' is not supported"),
