@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="lit-unlearn-datasets-")
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # where the tests run in the background, their shell says so
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 import torch
