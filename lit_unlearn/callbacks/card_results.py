@@ -5,6 +5,7 @@ from typing import Any
 
 import lightning as L
 
+from lit_unlearn.answers import outcomes
 from lit_unlearn.callbacks.evaluation import evaluating
 from lit_unlearn.questions.excess import PREFIX
 from lit_unlearn.runs.tables import markdown_table
@@ -23,10 +24,18 @@ _OF_QUESTIONS = {
     "text_logprob": ("log p of the right answer's text, nats", 1.0),
 }
 _OF_INSERTIONS = {"excess": ("excess NLL after the insertion, nats per token", 1.0)}
+_OF_ANSWERS = {
+    "model_utility": ("model utility", 1.0),
+    "forget_quality": ("forget quality, p of KS against the retain-only model", 1.0),
+    "privacy_leakage": ("PrivLeak, %", 1.0),
+    "probability": ("probability of the answer", 1.0),
+    "truth_ratio": ("truth ratio", 1.0),
+    "rouge_recall": ("ROUGE-L recall of what the model writes", 1.0),
+}
 
 
 def evaluation_table(trainer: L.Trainer) -> str:
-    """Base and unlearned model on all question sets and insertions; empty where nothing was evaluated.
+    """Base and unlearned model on all question sets, insertions and free answers; empty where nothing was evaluated.
 
     Args:
         trainer: of the run, after training.
@@ -51,6 +60,8 @@ def _rows(base: Mapping[str, Any] | None, last: Mapping[str, Any]) -> Iterator[S
     yield from _measured(last["measured"], before.get("measured", {}), _OF_QUESTIONS)
     after, first = (record.get(PREFIX, {}).get("measured", {}) for record in (last, before))
     yield from _measured(after, first, _OF_INSERTIONS)
+    after, first = (record.get(outcomes.PREFIX, {}).get("measured", {}) for record in (last, before))
+    yield from _measured(after, first, _OF_ANSWERS)
 
 
 def _measured(
@@ -69,8 +80,12 @@ def _title(name: str) -> str:
     Example:
         >>> _title("retain"), _title("retain/4-gram"), _title("retain/4-gram/control"), _title("insert/word/trained")
         ('retain', 'retain, perturbed (4-gram)', 'retain, control (4-gram)', 'word of trained forget rows')
+        >>> _title("answers"), _title("answers/forget")
+        ('free answers', 'free answers: forget')
     """
     first, *rest = name.split("/")
+    if first == outcomes.PREFIX:
+        return f"free answers: {rest[0]}" if rest else "free answers"
     if first == PREFIX:
         return f"{rest[0]} of {rest[1]} forget rows"
     if not rest:
@@ -81,4 +96,6 @@ def _title(name: str) -> str:
 def _number(value: float | None, factor: float) -> str:
     if value is None:
         return "–"
-    return f"{factor * value:.1f}" if factor != 1 else f"{value:.3f}"
+    if factor != 1:
+        return f"{factor * value:.1f}"
+    return f"{value:.2g}" if 0 < abs(value) < 0.001 else f"{value:.3f}"  # a p-value may be tiny
