@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/installed
 LOWER := .venv-lower
 # The command line, the configs, the core and what each extra is for.
 CORE := tests/test_cli.py tests/test_configs.py tests/test_lower_bounds.py \
-	$(addprefix tests/,losses models modules running harness) \
+	$(addprefix tests/,answers losses models modules running harness) \
 	$(addprefix tests/commands/,options fit sweep report analysis)
 DEMO := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 SLOWEST := --durations=20 --durations-min=1

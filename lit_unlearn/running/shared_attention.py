@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import PretrainedConfig
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 _NAME = "lit_unlearn_shared"
@@ -26,6 +27,10 @@ _FAMILIES = (
     "qwen3",
 )
 """As their configurations name them: all that a token sees of others, it sees by attention that can be replaced."""
+
+
+_SDPA_REFUSES_CAPS = "softcap" in sdpa_attention_forward.__code__.co_consts
+"""Transformers 5.18 leaves caps out there without a word, and takes `sdpa` for Gemma 2 by itself."""
 
 
 class Part(NamedTuple):
@@ -62,7 +67,8 @@ def sharing(config: PretrainedConfig, parts: Sequence[Part]) -> Iterator[None]:
         parts: the prompts in the row.
     """
     own = config._attn_implementation
-    shared = _Shared(parts, max((len(part.seen) for part in parts), default=0), {})
+    longest = max((len(part.seen) for part in parts), default=0)
+    shared = _Shared(parts, longest, {}, own != "sdpa" or _SDPA_REFUSES_CAPS)
     ALL_ATTENTION_FUNCTIONS[_NAME] = partial(_attention, shared)
     config._attn_implementation = _NAME
     try:
@@ -78,6 +84,8 @@ class _Shared(NamedTuple):
     """Tokens of the longest prompt."""
     masks: dict[int, Tensor]
     """By window; each `[longest, longest]`, what is added to the scores of a prompt without a beginning of others."""
+    caps: bool
+    """Whether the model's own attention caps scores where its configuration asks for it."""
 
     def mask(self, shared: int, length: int, window: int, like: Tensor) -> Tensor | None:
         """What is added to the scores of a prompt's own tokens, `[own, length]`; None where that is plainly causal."""
@@ -117,7 +125,7 @@ def _attention(
         length, count = len(seen), own.stop - own.start
         mask = shared.mask(length - count, length, sliding_window or sys.maxsize, query)
         keys, values = (states[0][:, None, seen].expand(-1, asked.shape[1], -1, -1) for states in (key, value))
-        found.append(_of_prompt(asked[:, :, own], keys, values, mask, scaling, softcap))
+        found.append(_of_prompt(asked[:, :, own], keys, values, mask, scaling, softcap if shared.caps else None))
     return torch.cat(found, dim=-2).flatten(0, 1).transpose(0, 1)[None].contiguous(), None
 
 
