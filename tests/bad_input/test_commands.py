@@ -73,8 +73,8 @@ COMMANDS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("plan", "-c", "CONFIG", "--trainer.devices=x"): ("trainer.devices: 'x'", "give 1 or more"),
     ("plan", "-c", "CONFIG", "--trainer.devices=0"): ("trainer.devices: '0'", "give 1 or more"),
     ("plan", "-c", "CONFIG", "--model.forget=DPO", "--data.preferred=no.txt"): (
-        "data.preferred: no.txt",
-        "give a file",
+        "no.txt: no such file",
+        "local paths are relative to the working directory",
     ),
     ("sweep",): ("sweep: the following arguments are required: --out", "lit-unlearn sweep --help"),
     (*SWEEP, "--over=x"): ("sweep.over: 'x' cannot be read", "expected OPTION=V1"),
@@ -280,7 +280,10 @@ def test_a_checkpoint_is_not_fetched(url: str, config: Config, inputs: Path, ref
     [
         (["fit", "-c", "CONFIG", "--model.layer=99"], "model.layer: 99 is out of range; the model has layers 0 to 9"),
         (["validate", "-c", "CONFIG"], "data: there is nothing to validate"),
-        (["plan", "-c", "CONFIG", "--trainer.devices=x"], "trainer.devices: 'x' on 1 machines are no processes"),
+        (
+            ["plan", "-c", "CONFIG", "--trainer.devices=x"],
+            "trainer.devices: 'x' is no number of processes on a processor",
+        ),
         (["report", "nowhere"], "report: nowhere holds no results.json"),
         (["eval", "--model=demo", "--tasks=mmlu_local", "--zzz"], "eval: --zzz: there is no such option"),
     ],
