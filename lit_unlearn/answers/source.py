@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 from lit_unlearn.data.files import check_unicode
 from lit_unlearn.data.text import check_hub_name
 from lit_unlearn.errors import InputError
-from lit_unlearn.questions.records import LOCAL_SUFFIXES, from_files, from_hub
+from lit_unlearn.questions.records import LOCAL_SUFFIXES, evenly, from_files, from_hub
 
 Role = Literal["forget", "retain", "general", "holdout"]
 """forget: what is to be unlearned. retain: what is to stay. general: knowledge of the world (TOFU's real authors and
@@ -51,7 +50,7 @@ class AnswerSource:
     perturbed: str = "perturbed_answer"
     """The field with wrong answers, one or a list; a source without it has no truth ratio."""
     limit: int | None = None
-    """Take so many rows, evenly spread over the set; None takes all."""
+    """Evaluate on this number of rows, evenly spread over the set; None evaluates on all."""
     chat_template: str | None = None
     """The chat template, as text or as the path of a .jinja file; None takes that of the model's tokenizer."""
 
@@ -77,8 +76,7 @@ def load_answers(source: AnswerSource) -> list[AnswerRow]:
     rows = [_row(record, place, number, source) for number, (place, record) in enumerate(records)]
     if len(rows) < 2:
         raise InputError(f"{source.path}: {len(rows)} rows give no standard error; give a source with 2 or more")
-    count = min(len(rows), source.limit or len(rows))
-    return [rows[index * len(rows) // count] for index in range(count)]
+    return evenly(rows, source.limit)
 
 
 def check_answers(source: AnswerSource) -> None:
@@ -93,8 +91,10 @@ def check_answers(source: AnswerSource) -> None:
     if not source.is_local():
         check_hub_name(source.path, LOCAL_SUFFIXES)
         return
-    for place, record in islice(from_files(source.path), 1):
-        _row(record, place, 0, source)
+    first = next(from_files(source.path), None)
+    if first is None:
+        raise InputError(f"{source.path}: 0 rows give no standard error; give a source with 2 or more")
+    _row(first[1], first[0], 0, source)
 
 
 def _row(record: Mapping[str, Any], place: str, number: int, source: AnswerSource) -> AnswerRow:

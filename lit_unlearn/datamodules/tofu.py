@@ -32,7 +32,7 @@ class TOFUDataModule(UnlearnDataModule):
             `world_facts_perturbed.json`, `holdout10.json`; .jsonl and .parquet too.
         chat_template: as text or as the path of a .jinja file; None takes that of the model's tokenizer.
         max_length: tokens after which a row to train on is cut.
-        answers_limit: take so many questions of each set that is scored, evenly spread over it; None takes all.
+        answers_limit: evaluate on this number of questions of each set, evenly spread over it; None evaluates on all.
         tokenizer: hub name or folder; None takes the model's.
         batch_size: rows of each stream per step, over all processes.
         group_by_length: rows of like length meet in a batch, so that less is padded.

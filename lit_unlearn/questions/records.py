@@ -3,13 +3,14 @@
 import csv
 import glob
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from datasets import load_dataset
 from datasets.exceptions import DatasetsError
 
+from lit_unlearn.data.draws import Item
 from lit_unlearn.data.files import fields_of, kind, opened, read_records
 from lit_unlearn.data.hub import check_dataset_reachable
 from lit_unlearn.data.text import check_hub_name
@@ -65,6 +66,21 @@ def from_hub(path: str, name: str | None, split: str) -> Iterator[Fields]:
         ) from error
     for number, record in enumerate(rows, start=1):
         yield f"{path}, row {number}", record
+
+
+def evenly(rows: Sequence[Item], limit: int | None) -> list[Item]:
+    """Some of the rows, evenly spread over all, in their order.
+
+    Args:
+        rows: of a set.
+        limit: how many; None or more than there are gives all.
+
+    Example:
+        >>> evenly("abcdef", 3)
+        ['a', 'c', 'e']
+    """
+    count = min(len(rows), limit or len(rows))
+    return [rows[index * len(rows) // count] for index in range(count)]
 
 
 def _read_csv(path: str) -> Iterator[Fields]:

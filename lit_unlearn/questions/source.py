@@ -8,7 +8,7 @@ from lit_unlearn.data.files import check_unicode
 from lit_unlearn.data.text import check_hub_name
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.answer_key import LETTERS, answer_of, options_of
-from lit_unlearn.questions.records import LOCAL_SUFFIXES, from_files, from_hub
+from lit_unlearn.questions.records import LOCAL_SUFFIXES, evenly, from_files, from_hub
 
 _WMDP = {"wmdp-bio": "biology", "wmdp-chem": "chemistry", "wmdp-cyber": "cybersecurity"}
 """What the harness calls the subjects of cais/wmdp, whose records name none."""
@@ -47,7 +47,7 @@ class QuestionSource:
     split: str = "test"
     """Split of the hub dataset."""
     limit: int | None = None
-    """Take so many questions, evenly spread over the set, so that every subject keeps its share; None takes all."""
+    """Ask this number of questions, evenly spread over the set: every subject keeps its share. None asks all."""
     subject: str | None = None
     """What the prompt's first line says the questions are about; None takes what the source says."""
     format: Literal["letters", "cloze"] = "letters"
@@ -56,7 +56,7 @@ class QuestionSource:
     first_answer: Literal[0, 1] = 0
     """What the first option is called where answers are numbers."""
     shots: int = 0
-    """Examples with their answers before each question: the first so many of its subject, as in the harness' MMLU."""
+    """Examples with their answers before each question: the first ones of its subject, as in the harness' MMLU."""
     examples: str | None = None
     """Where the examples come from: a path like the questions' (MMLU's SUBJECT_dev.csv). None takes split `dev` of the
     hub dataset."""
@@ -122,8 +122,7 @@ def load_questions(source: QuestionSource) -> list[Question]:
     questions = [_question(record, place, number, source) for number, (place, record) in enumerate(records)]
     if not questions:
         raise InputError(f"{source.path}: no questions; check the source")
-    count = min(len(questions), source.limit or len(questions))
-    taken = [questions[index * len(questions) // count] for index in range(count)]
+    taken = evenly(questions, source.limit)
     return _with_examples(taken, source) if source.shots else taken
 
 

@@ -64,7 +64,7 @@ def is_file_of_weights(path: str) -> bool:
 
 
 def check_resumes(path: str) -> None:
-    """A checkpoint file has all that a run goes on with.
+    """A checkpoint file has all that a run needs to resume.
 
     Raises:
         InputError: it holds weights alone, or cannot be read.
@@ -101,7 +101,7 @@ def read_identity(path: str) -> Any:
 
 
 def resumes(path: str) -> bool:
-    """Whether a checkpoint file has all that a run goes on with, the optimizer's state too.
+    """Whether a checkpoint file has all that a run needs to resume, the optimizer's state too.
 
     Raises:
         InputError: as `read_identity`.

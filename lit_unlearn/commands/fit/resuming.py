@@ -67,9 +67,9 @@ def check_last(command: str, options: Namespace) -> None:
         InputError: it is not.
     """
     if command != "fit":
-        raise InputError(f"ckpt_path: {LAST!r} goes on with a fit; give a file such as RUN/{layout.LAST_CHECKPOINT}")
+        raise InputError(f"ckpt_path: {LAST!r} resumes a fit; give a file such as RUN/{layout.LAST_CHECKPOINT}")
     if options.trainer.default_root_dir is None:
-        raise InputError(f"ckpt_path: {LAST!r} goes on with the run in trainer.default_root_dir; give that folder")
+        raise InputError(f"ckpt_path: {LAST!r} resumes the run in trainer.default_root_dir; give that folder")
 
 
 def last(folder: Path, options: str) -> str | None:
@@ -113,7 +113,7 @@ def is_finished(folder: Path) -> bool:
 
 
 def command(folder: Path) -> str:
-    """What goes on with the run in a folder, as one types it."""
+    """What resumes the run in a folder, as one types it."""
     words = ["lit-unlearn", "fit", "-c", str(folder / layout.CONFIG), "--trainer.default_root_dir", str(folder)]
     return shlex.join([*words, "--ckpt_path", LAST])
 

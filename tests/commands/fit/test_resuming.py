@@ -107,7 +107,7 @@ def test_it_goes_on_bit_for_bit(
 
 @pytest.fixture
 def started(world: Path, questions: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The command that goes on with a run of which there is only a config, as one leaves it that is killed early."""
+    """The command that resumes a run of which there is only a config, as one leaves it that is killed early."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run").mkdir()
     config = write_config(world, questions, tmp_path / "tiny.yaml", max_steps=2, callbacks=[], limit_val_batches=0)
@@ -152,7 +152,7 @@ def test_one_command_begins_goes_on_and_is_done(started: list[str], capsys: pyte
     [
         (
             ["--trainer.default_root_dir=null"],
-            "ckpt_path: 'last' goes on with the run in trainer.default_root_dir; give",
+            "ckpt_path: 'last' resumes the run in trainer.default_root_dir; give",
         ),
         (
             ["--trainer.default_root_dir=.."],
@@ -164,7 +164,7 @@ def test_last_without_a_run_is_refused(
     started: list[str], words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert refused([*started, *words], capsys).startswith(message)
-    assert refused(["validate", *started[1:]], capsys).startswith("ckpt_path: 'last' goes on with a fit")
+    assert refused(["validate", *started[1:]], capsys).startswith("ckpt_path: 'last' resumes a fit")
 
 
 def test_a_run_that_is_being_written_is_left_alone(

@@ -94,7 +94,7 @@ BAD = {
     trainer("default_root_dir: ../inputs/base.yaml"): "trainer.default_root_dir: ../inputs/base.yaml holds something",
     trainer("default_root_dir: ../inputs/base.yaml/x"): "cannot be made (Not a directory); give another path",
     "ckpt_path: nowhere.ckpt": "ckpt_path: nowhere.ckpt does not exist",
-    "ckpt_path: last": "ckpt_path: 'last' goes on with the run in trainer.default_root_dir; give that folder",
+    "ckpt_path: last": "ckpt_path: 'last' resumes the run in trainer.default_root_dir; give that folder",
     "ckpt_path: ../inputs/cut.ckpt": "ckpt_path: ../inputs/cut.ckpt is no checkpoint, or was cut off",
     "ckpt_path: ../inputs/other.ckpt": "ckpt_path: not a checkpoint of lit-unlearn",
     "ckpt_path: last\ntrainer: {default_root_dir: ../inputs/run}": "data: the run in ../inputs/run has",
