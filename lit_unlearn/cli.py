@@ -32,6 +32,7 @@ commands:
   plan           memory, time and what will fail here, before a fit: lit-unlearn plan -c rmu.yaml
   scale          settings that fit a model and its texts: lit-unlearn scale -c local.yaml
   sweep          a fit for each of many points: lit-unlearn sweep -c CONFIG --over OPTION=V1,V2 --out FOLDER
+  attack         whether a model stays unlearned and usable once it is changed: lit-unlearn attack RUN -c attack.yaml
   analyse        theory and finished runs: lit-unlearn analyse maxlogit RUN..., and more by `lit-unlearn analyse -h`
   verify         whether exports and finished runs are as they were written: lit-unlearn verify FOLDER...
   report         one page of finished runs, with tables and figures: lit-unlearn report --method RUN RUN...
@@ -187,6 +188,13 @@ def _analyse(words: list[str]) -> None:
     analyse(words[1:])
 
 
+def _attack(words: list[str]) -> None:
+    with _imports():
+        from lit_unlearn.commands.attack import main as attack
+
+    attack(words[1:])
+
+
 def _sweep(words: list[str]) -> None:
     with _imports():
         from lit_unlearn.commands.sweep import main as sweep
@@ -265,6 +273,7 @@ _COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "eval": _harness,
     "tasks-path": _tasks_path,
     "configs": _configs,
+    "attack": _attack,
     "analyse": _analyse,
     "verify": _verify,
     "report": _report,

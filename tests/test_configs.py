@@ -56,6 +56,8 @@ RELEARNING = ("relearn.yaml", "demo_relearn.yaml")
 """Those of an exported model, which the command line names."""
 EVALUATIONS = ("evaluate.yaml", "evaluate_forgetting.yaml", "demo_forgetting.yaml", "demo_answers.yaml")
 """Those without training."""
+ATTACKS = ("demo_attack.yaml",)
+"""Cards of attacks."""
 QUESTIONS = ("questions.yaml", "demo_full.yaml")
 """Overlays that ask more."""
 MIXING = {"mixing.yaml": (*RECIPES, "npo.yaml"), "demo_mixing.yaml": DEMOS[:3]}
@@ -101,7 +103,9 @@ def changed(export: Path, source: Path) -> list[str]:
 
 
 def test_every_shipped_config_is_tested() -> None:
-    assert {*RUNS, *DEMOS, *RELEARNING, *EVALUATIONS, *QUESTIONS, *MIXING, TOFU, ALTPO} == set(config_files.names())
+    assert {*RUNS, *DEMOS, *RELEARNING, *EVALUATIONS, *QUESTIONS, *ATTACKS, *MIXING, TOFU, ALTPO} == set(
+        config_files.names()
+    )
 
 
 def test_tofu_on_local_files(world: Path, tmp_path: Path) -> None:

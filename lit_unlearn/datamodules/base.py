@@ -259,6 +259,39 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
             raise InputError("data.answers: nothing evaluates them; add AnswerEvaluation to trainer.callbacks")
         return found
 
+    def loaders_of(self, asked: Mapping[Variant, Sequence[Question]]) -> list[Any]:
+        """Evaluation loaders of other questions than the sets' own, encoded as those, in the order of `asked_together`.
+
+        Args:
+            asked: the questions of each variant.
+
+        Raises:
+            InputError: prompts are cut and `data.evaluation.allow_cut_prompts` does not allow it, or nothing is asked.
+        """
+        if self.evaluation is None:
+            raise InputError("data.evaluation: there are no questions; set data.evaluation.questions")
+        config = self._model_config()
+        limit = longest_prompt(config, self._tokenizer)
+        queries = encoded(asked, self._tokenizer, max_length=limit, cloze=self.evaluation.cloze)
+        named = {str(variant): found for variant, found in queries.items()}
+        cut_prompts(named, limit, allowed=self.evaluation.allow_cut_prompts)
+        return list(
+            query_loaders(queries, max_tokens=self.evaluation.max_tokens, share=self._share(), packed=self._packed)
+        )
+
+    def trained_rows(self, side: str) -> dict[str, Dataset]:
+        """The tokenised rows of each stream that training may use, by the stream's name.
+
+        Args:
+            side: `forget` or `retain`.
+        """
+        return {name: self._trained(rows) for name, rows in self._rows[side].items()}
+
+    @property
+    def padding(self) -> tuple[str, int]:
+        """Side and token id of the padding of rows."""
+        return self._padding
+
     def test_dataloader(self) -> list[Any]:
         """The same as `val_dataloader`."""
         return self.val_dataloader()

@@ -3,6 +3,7 @@
 from typing import Any
 
 from torch import nn
+from transformers import PreTrainedModel
 
 from lit_unlearn.distributed.sharding import shard, units
 from lit_unlearn.errors import InputError
@@ -80,6 +81,15 @@ class QuestionModule(PretrainedModule):
             shard(self.updated, self.layers, nn.ModuleList(), mesh)
         if files is not None:
             fill(self.updated, {}, files, weights_dtype(precision))
+
+    def adopt(self, updated: PreTrainedModel, precision: str) -> None:
+        """Takes a loaded model, as it is now, instead of loading one.
+
+        Args:
+            updated: a causal language model on any device.
+            precision: that of the Trainer which will run it.
+        """
+        self.updated, self._precision = updated, precision
 
     def units(self) -> list[nn.Module]:
         """The modules that FSDP1 shards each for itself."""

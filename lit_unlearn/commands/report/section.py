@@ -8,7 +8,7 @@ from typing import Any
 
 from lit_unlearn.errors import InputError
 from lit_unlearn.runs import checksums, layout
-from lit_unlearn.runs.atomic_files import appearing_whole
+from lit_unlearn.runs.atomic_files import appearing_whole, write_whole
 from lit_unlearn.runs.tables import markdown_table
 
 
@@ -39,11 +39,19 @@ def write_section(folder: Path, section: Section, figure: Any = None) -> None:
     if folder.exists():
         raise InputError(f"{folder} exists already; give another folder, or remove it")
     with appearing_whole(folder) as partial:
-        (partial / layout.SECTION).write_text(json.dumps(asdict(section), indent=1), encoding="utf-8")
-        (partial / layout.SECTION_TEXT).write_text(section.markdown(), encoding="utf-8")
-        if figure is not None:
-            _write_figure(partial, figure)
-        checksums.write_checksums(partial)
+        rewrite_section(partial, section, figure)
+
+
+def rewrite_section(folder: Path, section: Section, figure: Any = None) -> None:
+    """As `write_section`, into a folder that exists and may hold other files and an older section.
+
+    Each file is replaced as a whole; the checksums, last, are of all files of the folder.
+    """
+    write_whole(folder / layout.SECTION, json.dumps(asdict(section), indent=1))
+    write_whole(folder / layout.SECTION_TEXT, section.markdown())
+    if figure is not None:
+        _write_figure(folder, figure)
+    checksums.write_checksums(folder)
 
 
 def read_section(folder: Path) -> Section:
@@ -74,5 +82,5 @@ def _check(section: Section) -> None:
 def _write_figure(folder: Path, figure: Any) -> None:
     from lit_unlearn.commands.report.style import encoded  # only who draws needs matplotlib
 
-    (folder / layout.FIGURE_PNG).write_bytes(encoded(figure, "png"))
-    (folder / layout.FIGURE_SVG).write_bytes(encoded(figure, "svg"))
+    write_whole(folder / layout.FIGURE_PNG, encoded(figure, "png"))
+    write_whole(folder / layout.FIGURE_SVG, encoded(figure, "svg"))

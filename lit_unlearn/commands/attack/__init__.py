@@ -1,0 +1,95 @@
+"""`lit-unlearn attack`: does a model stay unlearned, and usable, once people change it?"""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from lit_unlearn.commands.options.command_parser import CommandParser
+from lit_unlearn.commands.options.words import Words
+from lit_unlearn.errors import InputError
+from lit_unlearn.runs import layout
+from lit_unlearn.runs.atomic_files import check_makable
+
+
+def main(words: Sequence[str]) -> None:
+    """Runs the attacks that are not done yet, prints the card and writes it.
+
+    Raises:
+        InputError: an option, a model or the data cannot be used, or the report extra is not installed.
+    """
+    own = [word for word in words if not _is_shared(word)]
+    options, rest = _parser().parse_known_args(own)
+    shared = [*_configs(options.config), *rest, *(word for word in words if _is_shared(word))]
+    if min(options.seeds, options.workers) < 1:
+        raise InputError("attack: seeds and workers must be at least 1; give 1 or more of each")
+    _check_drawing()
+    from lit_unlearn.commands.attack import config, models, run
+    from lit_unlearn.commands.attack.card import write_card
+    from lit_unlearn.commands.log_filter import no_bars_in_files, quiet
+
+    found = config.read(Words.read(shared, command="attack"), only=options.only, full=options.full)
+    attacked = models.find(options.paths, base=options.base or found.base)
+    out = options.out or _default_out(attacked[0].run)
+    check_makable(out / layout.SECTION, "--out")
+    os.environ.pop("PL_GLOBAL_SEED", None)  # an earlier run's in this process
+    card = run.Card(found, attacked, out, seeds=options.seeds)
+    with quiet(), no_bars_in_files():
+        run.run(card)
+    section = write_card(card, out)
+    print(f"\n{section.markdown()}")
+    print(f"Open {out / layout.FIGURE_PNG} and {out / layout.SECTION_TEXT}.")
+
+
+def _is_shared(word: str) -> bool:
+    """Whether a word is an option of the config with its value."""
+    name, sign, _ = word.partition("=")
+    return name.startswith("--") and sign == "=" and ("." in name or name == "--data")
+
+
+def _configs(paths: Sequence[str]) -> list[str]:
+    return [word for path in paths for word in ("-c", path)]
+
+
+def _default_out(run: Path | None) -> Path:
+    if run is None:
+        raise InputError("attack: there is no run to write the card into; give a folder after --out")
+    return run / layout.ANALYSES / layout.ATTACK
+
+
+def _check_drawing() -> None:
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise InputError("attack: matplotlib is not installed; pip install 'lit-unlearn[report]'") from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = CommandParser(
+        prog="lit-unlearn attack",
+        description="A card of attacks: whether models stay unlearned, and usable, once people round, prune, merge or "
+        "fine-tune them or ask otherwise. What is done is kept and not run again. All other options are those of the "
+        "config, written --KEY=VALUE: --data.draw=2, --trainer.accelerator=cpu.",
+    )
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="RUN_OR_MODEL",
+        help="folder of a finished run, a model's folder, demo, or a hub name; several share a card",
+    )
+    parser.add_argument(
+        "-c", "--config", action="append", default=[], metavar="CONFIG", help="data and attacks, such as attack.yaml"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="folder of the card: new, or one to resume (default: RUN/analysis/attack)"
+    )
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="only these attacks of the config")
+    parser.add_argument("--full", action="store_true", help="the larger grids too, the config's full_attacks")
+    parser.add_argument(
+        "--base", metavar="MODEL", help="the model before unlearning (default: what the run began with)"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=1, metavar="N", help="seeds 0 to N - 1 of what is drawn (default: 1)"
+    )
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes at a time (default: 1)")
+    return parser

@@ -1,0 +1,156 @@
+"""The card: a row for each attack, with the worst of its outcomes, what is left of use, and the cost."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+from lit_unlearn.commands.attack.contract import MEASURES, Outcome
+from lit_unlearn.commands.attack.figure import draw
+from lit_unlearn.commands.attack.kept import Kept
+from lit_unlearn.commands.attack.run import Card, results
+from lit_unlearn.commands.report.section import Section, rewrite_section
+
+TITLE = "Attack card"
+_TEXT = """\
+What an unlearned model answers once it is changed, fine-tuned or asked otherwise. Each row is the worst case of an \
+attack: of all settings and moments that were tried, whose number the column `tried` has, the one with the highest \
+accuracy on forget questions, among equals the highest probability of the right answer. All columns of a row are of \
+that one outcome, so that what is left of use is read beside what came back. A worst case of many is found on the \
+questions on which it is reported, which makes it look somewhat worse than it is.
+
+forget, retain: accuracy (%); perturbed, control: accuracy on questions to retain with forget text, and with as many \
+tokens of retain text, in one wrong option, a mean over the perturbations. answer: probability (%) of the right \
+answer's text after the forget question without options, a geometric mean over its tokens; log p: its logarithm summed \
+over tokens, in nats, which has no floor. forget NLL: of held-out forget rows, nats per token. ± is half of a 95 % \
+interval: over questions or rows where one run was made, and over runs where several seeds were. Empty cells are not \
+measured by an attack."""
+_COLUMNS = {
+    "forget": ("forget_accuracy", 100, 1),
+    "answer": ("answer_probability", 100, 1),
+    "log p": ("log_probability", 1, 2),
+    "retain": ("retain_accuracy", 100, 1),
+    "perturbed": ("perturbed_accuracy", 100, 1),
+    "control": ("control_accuracy", 100, 1),
+    "forget NLL": ("forget_nll", 1, 2),
+}
+"""Name, measure, factor and decimals."""
+_NORMAL = 1.96
+
+
+class Bounded(NamedTuple):
+    """A number and half of its 95 % interval."""
+
+    value: float
+    half: float | None
+
+
+class CardRow(NamedTuple):
+    """One attack on one model, or on the runs of several seeds."""
+
+    model: str
+    attack: str
+    title: str
+    worst: list[Outcome]
+    """Of each run and seed."""
+    tried: int
+    """Outcomes of a run under a seed, of which the worst is taken."""
+    seconds: float
+    """A mean over runs and seeds."""
+    measures: dict[str, Bounded]
+
+
+def write_card(card: Card, folder: Path) -> Section:
+    """Writes table, numbers and figure of what all units gave.
+
+    Raises:
+        InputError: a unit is not done.
+    """
+    rows = card_rows(card)
+    section = Section(
+        TITLE, _TEXT, ["model", "attack", *_COLUMNS, "worst at", "tried", "seconds"], [*_cells(rows)], _numbers(rows)
+    )
+    rewrite_section(folder, section, draw(rows))
+    return section
+
+
+def card_rows(card: Card) -> list[CardRow]:
+    """What all units gave, an attack at a time."""
+    grouped: dict[tuple[str, str], dict[tuple[str, int], list[Kept]]] = {}
+    for unit, kept in results(card):
+        group = card.attacked[unit.model].group
+        runs = grouped.setdefault((group, unit.attack), {})
+        runs.setdefault((unit.model, unit.seed), []).append(kept)
+    return [_row(card, model, attack, runs.values()) for (model, attack), runs in grouped.items()]
+
+
+def bounded(estimates: Sequence[tuple[float, float | None]]) -> Bounded:
+    """A mean with half of its 95 % interval: over runs where there are several (Student's t), else over questions.
+
+    Args:
+        estimates: of each run, the value and its standard error over questions.
+
+    Example:
+        >>> bounded([(0.5, 0.1)])
+        Bounded(value=0.5, half=0.196)
+        >>> round(bounded([(0.4, None), (0.6, None)]).half, 3)
+        1.271
+    """
+    values = [value for value, _ in estimates]
+    if len(values) > 1:
+        from scipy.stats import t
+
+        half = float(t.ppf(0.975, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+        return Bounded(fmean(values), half)
+    error = estimates[0][1]
+    return Bounded(values[0], None if error is None else round(_NORMAL * error, 9))
+
+
+def _row(card: Card, model: str, name: str, runs: Iterable[Sequence[Kept]]) -> CardRow:
+    attack = card.attacks[name]
+    every = [[outcome for kept in run for outcome in kept.outcomes] for run in runs]
+    worst = [attack.worst(outcomes) for outcomes in every]
+    seconds = fmean(sum(kept.seconds for kept in run) for run in runs)
+    return CardRow(model, name, attack.title, worst, max(map(len, every)), seconds, _measures(worst))
+
+
+def _measures(worst: Sequence[Outcome]) -> dict[str, Bounded]:
+    found = {}
+    for name in MEASURES:
+        estimates = [one.measures[name] for one in worst if name in one.measures]
+        if estimates:
+            found[name] = bounded(estimates)
+    return found
+
+
+def _cells(rows: Sequence[CardRow]) -> Iterator[list[str]]:
+    for row in rows:
+        shown = [_shown(row.measures.get(name), factor, digits) for name, factor, digits in _COLUMNS.values()]
+        yield [row.model, row.title, *shown, _where(row.worst), str(row.tried), f"{row.seconds:.1f}"]
+
+
+def _shown(found: Bounded | None, factor: float, digits: int) -> str:
+    if found is None:
+        return ""
+    half = "" if found.half is None else f" ± {factor * found.half:.{digits}f}"
+    return f"{factor * found.value:.{digits}f}{half}"
+
+
+def _where(worst: Sequence[Outcome]) -> str:
+    """The settings of the worst outcomes, each once; why a model failed."""
+    texts = [one.failed or ", ".join(f"{name} {value}" for name, value in one.settings.items()) for one in worst]
+    return "; ".join(dict.fromkeys(filter(None, texts)))
+
+
+def _numbers(rows: Sequence[CardRow]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for row in rows:
+        found.setdefault(row.model, {})[row.attack] = {
+            "title": row.title,
+            "measures": {name: {"value": one.value, "half_interval": one.half} for name, one in row.measures.items()},
+            "worst": [one.as_json() for one in row.worst],
+            "tried": row.tried,
+            "seconds": round(row.seconds, 2),
+        }
+    return found

@@ -1,0 +1,94 @@
+"""The command: a card of a tiny model, resumed, refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lit_unlearn.cli import main
+from lit_unlearn.commands.attack import run as running
+
+
+def numbers(folder: Path) -> dict[str, Any]:
+    """What the card says, but for its times."""
+    found = json.loads((folder / "section.json").read_text())["numbers"]
+    for attacks in found.values():
+        for attack in attacks.values():
+            attack.pop("seconds")
+    return found
+
+
+@pytest.fixture(scope="module")
+def card(attacked: Path, config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The card of a run, made without interruption."""
+    out = tmp_path_factory.mktemp("card") / "out"
+    main(["attack", str(attacked), "-c", str(config), "--out", str(out)])
+    return out
+
+
+def test_every_attack_has_a_row_with_the_four_measures(card: Path) -> None:
+    (found,) = numbers(card).values()
+    assert list(found) == ["none", "base", "int8", "pruning"]
+    for attack in found.values():
+        for name in ("forget_accuracy", "retain_accuracy", "perturbed_accuracy", "control_accuracy", "log_probability"):
+            assert attack["measures"][name]["half_interval"] >= 0
+    assert found["pruning"]["tried"] == 2
+    assert {"section.md", "figure.png", "figure.svg", "SHA256SUMS"} <= {path.name for path in card.iterdir()}
+
+
+def test_an_interrupted_card_resumes_with_equal_results(
+    attacked: Path, config: Path, card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["attack", str(attacked), "-c", str(config), "--out", str(tmp_path / "out")]
+    run_one, begun = running._run_one, []
+
+    def interrupted(card: Any, unit: Any, target: Any) -> None:
+        begun.append(unit.attack)
+        if len(begun) == 4:
+            raise RuntimeError("a mistake in an attack")
+        run_one(card, unit, target)
+
+    monkeypatch.setattr(running, "_run_one", interrupted)
+    with pytest.raises(RuntimeError, match="a mistake"):
+        main(words)
+    assert not (tmp_path / "out" / "section.json").exists()
+    main(words)
+    assert begun == ["none", "base", "int8", "pruning", "pruning", "pruning"]
+    assert numbers(tmp_path / "out") == numbers(card)
+
+
+def test_a_card_of_other_options_is_refused(
+    attacked: Path, config: Path, card: Path, tmp_path: Path, capsys: Any
+) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(config.read_text().replace("bits: 8", "bits: 7"))
+    with pytest.raises(SystemExit):
+        main(["attack", str(attacked), "-c", str(other), "--out", str(card)])
+    assert "is of other options" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["--only", "int9"], "there is no attack 'int9'; did you mean int8?"),
+        (["--seeds", "0"], "seeds and workers must be at least 1"),
+        (["--forget=[elsewhere]"], "forget: 'elsewhere' is not a question set"),
+        (["--attacks.int8.bits=1"], "must be between 2 and 16"),
+    ],
+)
+def test_refusals(attacked: Path, config: Path, tmp_path: Path, capsys: Any, words: list[str], error: str) -> None:
+    with pytest.raises(SystemExit):
+        main(["attack", str(attacked), "-c", str(config), "--out", str(tmp_path / "out"), *words])
+    assert error in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_the_base_an_attack_that_needs_it_is_refused(
+    world: Path, config: Path, tmp_path: Path, capsys: Any
+) -> None:
+    own = tmp_path / "merge.yaml"
+    own.write_text(f"{config.read_text()}  merge: MergedWeights\n")
+    with pytest.raises(SystemExit):
+        main(["attack", str(world / "model"), "-c", str(own), "--out", str(tmp_path / "out")])
+    assert "merge compare with the model before unlearning" in capsys.readouterr().err
