@@ -56,7 +56,7 @@ RELEARNING = ("relearn.yaml", "demo_relearn.yaml")
 """Those of an exported model, which the command line names."""
 EVALUATIONS = ("evaluate.yaml", "evaluate_forgetting.yaml", "demo_forgetting.yaml", "demo_answers.yaml")
 """Those without training."""
-ATTACKS = ("demo_attack.yaml",)
+ATTACKS = ("attack.yaml", "demo_attack.yaml")
 """Cards of attacks."""
 QUESTIONS = ("questions.yaml", "demo_full.yaml")
 """Overlays that ask more."""

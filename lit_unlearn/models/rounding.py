@@ -45,8 +45,9 @@ def round_integers(weight: Tensor, *, bits: int, group: int) -> Tensor:
     padded = nn.functional.pad(weight.float(), (0, -weight.shape[-1] % group))
     groups = padded.unflatten(-1, (-1, group))
     scale = groups.abs().amax(dim=-1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny) / most
-    rounded = (groups / scale).round().clamp(-most, most) * scale
-    return rounded.flatten(-2)[..., : weight.shape[-1]].to(weight.dtype)
+    rounded: Tensor = (groups / scale).round().clamp(-most, most) * scale
+    flat: Tensor = rounded.flatten(-2)
+    return flat[..., : weight.shape[-1]].to(weight.dtype)
 
 
 def round_nf4(weight: Tensor, *, block: int = 64) -> Tensor:
@@ -69,7 +70,7 @@ def round_nf4(weight: Tensor, *, block: int = 64) -> Tensor:
     shares = blocks / scale.clamp(min=torch.finfo(torch.float32).tiny)
     levels = torch.tensor(NF4_LEVELS, device=weight.device)
     middles = (levels[1:] + levels[:-1]) / 2
-    rounded = levels[torch.bucketize(shares, middles)] * scale
+    rounded: Tensor = levels[torch.bucketize(shares, middles)] * scale
     return rounded.flatten()[: len(flat)].reshape(weight.shape).to(weight.dtype)
 
 

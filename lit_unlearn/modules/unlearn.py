@@ -289,6 +289,7 @@ class UnlearnModule(PretrainedModule):
         Raises:
             InputError: what is to be trained is not found, or no loss reaches it.
         """
+        self._precision = precision
         self._choose(updated)
         self._own = run_identity(self, updated)
         layers = decoder_layers(updated, self.decoder_layers)

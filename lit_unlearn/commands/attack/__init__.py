@@ -21,12 +21,15 @@ def main(words: Sequence[str]) -> None:
     own = [word for word in words if not _is_shared(word)]
     options, rest = _parser().parse_known_args(own)
     shared = [*_configs(options.config), *rest, *(word for word in words if _is_shared(word))]
+    options.workers = 1 if options.work else options.workers
     if min(options.seeds, options.workers) < 1:
         raise InputError("attack: seeds and workers must be at least 1; give 1 or more of each")
     _check_drawing()
     from lit_unlearn.commands.attack import config, models, run
     from lit_unlearn.commands.attack.card import write_card
-    from lit_unlearn.commands.log_filter import no_bars_in_files, quiet
+    from lit_unlearn.commands.attack.planned import planned
+    from lit_unlearn.commands.attack.workers import work
+    from lit_unlearn.commands.log_filter import no_bars_in_files, silent
 
     found = config.read(Words.read(shared, command="attack"), only=options.only, full=options.full)
     attacked = models.find(options.paths, base=options.base or found.base)
@@ -34,8 +37,17 @@ def main(words: Sequence[str]) -> None:
     check_makable(out / layout.SECTION, "--out")
     os.environ.pop("PL_GLOBAL_SEED", None)  # an earlier run's in this process
     card = run.Card(found, attacked, out, seeds=options.seeds)
-    with quiet(), no_bars_in_files():
-        run.run(card)
+    if options.plan:
+        with silent(), no_bars_in_files():
+            print(planned(card))
+        return
+    if options.workers == 1:
+        with silent(), no_bars_in_files():
+            run.run(card)
+    elif card.waiting():
+        work([*words, "--work"], out, options.workers)
+    if options.work:
+        return
     section = write_card(card, out)
     print(f"\n{section.markdown()}")
     print(f"Open {out / layout.FIGURE_PNG} and {out / layout.SECTION_TEXT}.")
@@ -92,4 +104,6 @@ def _parser() -> argparse.ArgumentParser:
         "--seeds", type=int, default=1, metavar="N", help="seeds 0 to N - 1 of what is drawn (default: 1)"
     )
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes at a time (default: 1)")
+    parser.add_argument("--plan", action="store_true", help="print what the rest would cost, and run nothing")
+    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)  # of a process of --workers
     return parser

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning as L
 import torch
@@ -16,6 +16,14 @@ from lit_unlearn.questions.sets import DEFAULT, Variant
 from lit_unlearn.questions.statistics import Estimate, accuracy, mean
 
 _TOKENS = "text_tokens"
+
+
+class Asked(NamedTuple):
+    """One question."""
+
+    questions: str
+    """The name of its set."""
+    number: int
 
 
 class Answers(L.Callback):
@@ -79,7 +87,7 @@ def measures(
     held_out: HeldOut | None,
     *,
     forget: Collection[str],
-    only: Collection[int] | None = None,
+    only: Collection[Asked] | None = None,
 ) -> dict[str, Estimate]:
     """The measures of the card.
 
@@ -87,10 +95,10 @@ def measures(
         asked: the outcomes of each variant.
         held_out: the likelihood of held-out rows.
         forget: names of the sets to forget.
-        only: numbers of the questions to forget that count; None counts all.
+        only: the questions to forget that count; None counts all.
     """
     clean = [(variant, rows) for variant, rows in asked.items() if variant.perturbation == DEFAULT]
-    to_forget = _joined(_kept(rows, only) for variant, rows in clean if variant.questions in forget)
+    to_forget = _joined(_kept(variant, rows, only) for variant, rows in clean if variant.questions in forget)
     found = _of_answers(to_forget)
     other = {
         variant: rows
@@ -124,8 +132,9 @@ def _of_answers(rows: Outcomes) -> dict[str, Estimate]:
     return found
 
 
-def _kept(rows: Outcomes, only: Collection[int] | None) -> Outcomes:
-    places = [place for place, number in enumerate(rows["number"]) if only is None or int(number) in only]
+def _kept(variant: Variant, rows: Outcomes, only: Collection[Asked] | None) -> Outcomes:
+    asked = [Asked(variant.questions, int(number)) for number in rows["number"]]
+    places = [place for place, one in enumerate(asked) if only is None or one in only]
     return {name: [values[place] for place in places] for name, values in rows.items()}
 
 

@@ -1,7 +1,7 @@
 """The card: a row for each attack, with the worst of its outcomes, what is left of use, and the cost."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from lit_unlearn.commands.attack.contract import MEASURES, Outcome
 from lit_unlearn.commands.attack.figure import draw
 from lit_unlearn.commands.attack.kept import Kept
-from lit_unlearn.commands.attack.run import Card, results
+from lit_unlearn.commands.attack.run import BASE, NONE, Card, results
 from lit_unlearn.commands.report.section import Section, rewrite_section
 
 TITLE = "Attack card"
@@ -24,8 +24,13 @@ forget, retain: accuracy (%); perturbed, control: accuracy on questions to retai
 tokens of retain text, in one wrong option, a mean over the perturbations. answer: probability (%) of the right \
 answer's text after the forget question without options, a geometric mean over its tokens; log p: its logarithm summed \
 over tokens, in nats, which has no floor. forget NLL: of held-out forget rows, nats per token. ± is half of a 95 % \
-interval: over questions or rows where one run was made, and over runs where several seeds were. Empty cells are not \
-measured by an attack."""
+interval: over questions or rows where one run was made, and over runs where several seeds were. half back: fewest \
+steps of fine-tuning after which half of the accuracy on forget questions that unlearning took is back, of all \
+learning rates, in each run; `never` is within the steps that were tried. Empty cells are not measured by an attack.
+
+Relearning on rows of asked entities teaches the answers again, to any model. Rows of other entities teach none of the \
+facts that are asked for: what they bring back had been hidden, not removed. Both count the same half of the forget \
+questions, drawn by the seed."""
 _COLUMNS = {
     "forget": ("forget_accuracy", 100, 1),
     "answer": ("answer_probability", 100, 1),
@@ -37,6 +42,10 @@ _COLUMNS = {
 }
 """Name, measure, factor and decimals."""
 _NORMAL = 1.96
+
+
+Runs = Mapping[tuple[str, int], Sequence[Kept]]
+"""What each model gave under each seed, by its points."""
 
 
 class Bounded(NamedTuple):
@@ -59,6 +68,9 @@ class CardRow(NamedTuple):
     seconds: float
     """A mean over runs and seeds."""
     measures: dict[str, Bounded]
+    half_back: list[int | None]
+    """Of each run and seed, the fewest steps that bring back half of what was lost, None where none do; empty where
+    nothing is trained or the model before unlearning is not known."""
 
 
 def write_card(card: Card, folder: Path) -> Section:
@@ -82,7 +94,25 @@ def card_rows(card: Card) -> list[CardRow]:
         group = card.attacked[unit.model].group
         runs = grouped.setdefault((group, unit.attack), {})
         runs.setdefault((unit.model, unit.seed), []).append(kept)
-    return [_row(card, model, attack, runs.values()) for (model, attack), runs in grouped.items()]
+    halves = _halves(grouped)
+    return [_row(card, model, attack, runs, halves) for (model, attack), runs in grouped.items()]
+
+
+def half_back(outcomes: Sequence[Outcome], half: float) -> int | None:
+    """The fewest steps after which the accuracy on forget questions is at least `half`; None where it never is.
+
+    Example:
+        >>> from lit_unlearn.questions.statistics import Estimate
+        >>> found = [Outcome({"steps": n}, {"forget_accuracy": Estimate(n / 100, None)}) for n in (60, 40, 20)]
+        >>> half_back(found, 0.4), half_back(found, 0.7)
+        (40, None)
+    """
+    reached = [
+        one.settings["steps"]
+        for one in outcomes
+        if "forget_accuracy" in one.measures and one.measures["forget_accuracy"].value >= half
+    ]
+    return min(reached, default=None)
 
 
 def bounded(estimates: Sequence[tuple[float, float | None]]) -> Bounded:
@@ -107,12 +137,28 @@ def bounded(estimates: Sequence[tuple[float, float | None]]) -> Bounded:
     return Bounded(values[0], None if error is None else round(_NORMAL * error, 9))
 
 
-def _row(card: Card, model: str, name: str, runs: Iterable[Sequence[Kept]]) -> CardRow:
+def _row(card: Card, model: str, name: str, runs: Runs, halves: Mapping[str, float]) -> CardRow:
     attack = card.attacks[name]
-    every = [[outcome for kept in run for outcome in kept.outcomes] for run in runs]
-    worst = [attack.worst(outcomes) for outcomes in every]
-    seconds = fmean(sum(kept.seconds for kept in run) for run in runs)
-    return CardRow(model, name, attack.title, worst, max(map(len, every)), seconds, _measures(worst))
+    every = {run: [outcome for kept in parts for outcome in kept.outcomes] for run, parts in runs.items()}
+    worst = [attack.worst(outcomes) for outcomes in every.values()]
+    seconds = fmean(sum(kept.seconds for kept in parts) for parts in runs.values())
+    back = [
+        half_back(outcomes, halves[run])
+        for (run, _), outcomes in every.items()
+        if run in halves and any("steps" in one.settings for one in outcomes)
+    ]
+    return CardRow(model, name, attack.title, worst, max(map(len, every.values())), seconds, _measures(worst), back)
+
+
+def _halves(grouped: Mapping[tuple[str, str], Runs]) -> dict[str, float]:
+    """Of each model whose base is known, the accuracy on forget questions half-way back to it."""
+    found: dict[str, dict[str, float]] = {NONE: {}, BASE: {}}
+    for (_, attack), runs in grouped.items():
+        for (run, _), parts in runs.items() if attack in found else ():
+            measured = parts[0].outcomes[0].measures.get("forget_accuracy")
+            if measured is not None:
+                found[attack][run] = measured.value
+    return {run: (value + found[NONE][run]) / 2 for run, value in found[BASE].items() if run in found[NONE]}
 
 
 def _measures(worst: Sequence[Outcome]) -> dict[str, Bounded]:
@@ -127,7 +173,8 @@ def _measures(worst: Sequence[Outcome]) -> dict[str, Bounded]:
 def _cells(rows: Sequence[CardRow]) -> Iterator[list[str]]:
     for row in rows:
         shown = [_shown(row.measures.get(name), factor, digits) for name, factor, digits in _COLUMNS.values()]
-        yield [row.model, row.title, *shown, _where(row.worst), str(row.tried), f"{row.seconds:.1f}"]
+        back = ", ".join("never" if steps is None else str(steps) for steps in row.half_back)
+        yield [row.model, row.title, *shown, back, _where(row.worst), str(row.tried), f"{row.seconds:.1f}"]
 
 
 def _shown(found: Bounded | None, factor: float, digits: int) -> str:
@@ -150,6 +197,7 @@ def _numbers(rows: Sequence[CardRow]) -> dict[str, Any]:
             "title": row.title,
             "measures": {name: {"value": one.value, "half_interval": one.half} for name, one in row.measures.items()},
             "worst": [one.as_json() for one in row.worst],
+            "half_back": row.half_back,
             "tried": row.tried,
             "seconds": round(row.seconds, 2),
         }

@@ -4,7 +4,6 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import lightning as L
-from jsonargparse import ActionConfigFile
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 import lit_unlearn.commands.attack.classes
@@ -89,13 +88,13 @@ def chosen(
 
 def _parser() -> Parser:
     parser = Parser()
-    parser.add_argument("-c", "--config", action=ActionConfigFile, help="a file of these options")
+    parser.add_argument("-c", "--config", action="config", help="a file of these options")
     parser.add_argument("--seed_everything", type=int, default=0, help="seed of the data")
     parser.add_lightning_class_args(L.LightningDataModule, "data", subclass_mode=True)
     parser.add_argument("--trainer.accelerator", type=str, default="auto", help="cpu, gpu or auto; one device")
     parser.add_argument("--trainer.precision", type=str, default="32-true", help="as in fit; bf16-true for 7B")
     parser.add_argument("--forget", type=list[str], default=["forget"], help="question sets that are to be forgotten")
-    parser.add_argument("--base", type=str | None, default=None, help="the model before unlearning")  # type: ignore[arg-type]
+    parser.add_argument("--base", type=str | None, default=None, help="the model before unlearning")
     parser.add_argument("--attacks", type=dict[str, Attack], default={}, help="attacks by name")
     parser.add_argument("--full_attacks", type=dict[str, Attack], default={}, help="those of --full, likewise")
     return parser

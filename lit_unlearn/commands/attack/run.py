@@ -58,6 +58,14 @@ class Card:
                     for point, settings in enumerate(attack.points()):
                         yield self._unit(one, name, point, settings, seed)
 
+    def waiting(self) -> list[Unit]:
+        """The units that are not done.
+
+        Raises:
+            InputError: the folder holds outcomes of other options or another model.
+        """
+        return [unit for unit in self.units() if self.kept.get(unit) is None]
+
     def targets(self) -> dict[str, Target]:
         """Each model with the data, which all of them share; nothing is loaded."""
         first, *others = self.attacked.values()
@@ -90,7 +98,7 @@ def run(card: Card) -> None:
     Raises:
         InputError: an attack cannot be run on this model.
     """
-    waiting = [unit for unit in card.units() if card.kept.get(unit) is None]
+    waiting = card.waiting()
     if not waiting:
         return
     targets = card.targets()

@@ -7,7 +7,7 @@ from typing import Any, cast
 import lightning as L
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lit_unlearn.commands.attack.answers import Answers, measures
+from lit_unlearn.commands.attack.answers import Answers, Asked, measures
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
 from lit_unlearn.models import loading
@@ -113,14 +113,14 @@ class Target:
         model: PreTrainedModel,
         *,
         asked: Mapping[Variant, Sequence[Question]] | None = None,
-        only: Collection[int] | None = None,
+        only: Collection[Asked] | None = None,
     ) -> dict[str, Estimate]:
         """The measures of a model: what it answers, and how likely it finds held-out rows.
 
         Args:
             model: from `load`, changed or not; hooks on it act.
             asked: other questions than the data's own, by variant; held-out rows are not looked at then.
-            only: numbers of the questions to forget that count; None counts all.
+            only: the questions to forget that count, as (set, number); None counts all.
 
         Raises:
             Diverged: its logits are not numbers.
@@ -165,6 +165,6 @@ class _SharingTarget(Target):
         self._first = first
 
     @property
-    def data(self) -> UnlearnDataModule:  # type: ignore[override]
+    def data(self) -> UnlearnDataModule:
         """The first one's, which is made ready once."""
         return self._first.data
