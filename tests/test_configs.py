@@ -108,6 +108,37 @@ def test_every_shipped_config_is_tested() -> None:
     )
 
 
+def small_card(world: Path, name: str) -> list[str]:
+    """A card's config, that of 7B on small files."""
+    if name.startswith("demo"):
+        return ["-c", name]
+    questions = write_questions(Path("questions.jsonl"), 12).path
+    sets = ", ".join(f"{name}: {{path: {questions}}}" for name in ("wmdp-bio", "wmdp-cyber", "retain"))
+    _, *data = small_world(world, wmdp=True)[:3]
+    own = [f"--data.evaluation.questions={{{sets}}}", "--data.holdout=8", "--trainer.accelerator=cpu"]
+    return ["-c", name, *data, *own]
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_all_attacks_of_a_card_are_planned(name: str, world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = yaml.safe_load(config_files.text(name))
+    model = "demo" if name.startswith("demo") else str(world / "model")
+    main(["attack", model, "--base", model, *small_card(world, name), "--out", "card", "--plan", "--full"])
+    shown = capsys.readouterr().out.splitlines()
+    # A line for each, those of the model as it is and before unlearning, the head, the sum and the note.
+    assert len(shown) == len(config["attacks"] | config["full_attacks"]) + 5
+    assert not Path("card").exists()
+
+
+def test_a_card_of_the_recipe_for_7b(world: Path) -> None:
+    model = str(world / "model")
+    words = ["attack", model, "--base", model, *small_card(world, "attack.yaml"), "--out", "card"]
+    main([*words, "--only", "nf4", "merge"])
+    found = json.loads(Path("card/section.json").read_text())["numbers"]["model"]
+    assert list(found) == ["none", "base", "nf4", "merge"]
+    assert found["merge"]["measures"] == found["base"]["measures"]  # half-way between a model and itself
+
+
 def test_tofu_on_local_files(world: Path, tmp_path: Path) -> None:
     folder = tmp_path / "tofu"
     folder.mkdir()

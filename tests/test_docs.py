@@ -15,7 +15,7 @@ from lit_unlearn.cli import USAGE
 from lit_unlearn.commands.options import config_files
 
 ROOT = Path(__file__).parent.parent
-RUN = ["README.md", "docs/data.md", "docs/evaluation.md", "docs/extending.md"]
+RUN = ["README.md", "docs/attack.md", "docs/data.md", "docs/evaluation.md", "docs/extending.md"]
 """Documents with Python blocks."""
 PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", *sorted(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))]
 """Documents that speak of the code as it is; CHANGELOG.md also of what was."""

@@ -22,6 +22,7 @@ COMMANDS = [
         ["alternatives"],
         ["scale"],
         ["report"],
+        ["attack"],
         ["analyse"],
     ),
     *(["analyse", name] for name in _ANALYSES),

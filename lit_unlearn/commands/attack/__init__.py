@@ -29,7 +29,7 @@ def main(words: Sequence[str]) -> None:
     from lit_unlearn.commands.attack.card import write_card
     from lit_unlearn.commands.attack.planned import planned
     from lit_unlearn.commands.attack.workers import work
-    from lit_unlearn.commands.log_filter import no_bars_in_files, silent
+    from lit_unlearn.commands.log_filter import no_bars_in_files, quiet, silent
 
     found = config.read(Words.read(shared, command="attack"), only=options.only, full=options.full)
     attacked = models.find(options.paths, base=options.base or found.base)
@@ -38,11 +38,11 @@ def main(words: Sequence[str]) -> None:
     os.environ.pop("PL_GLOBAL_SEED", None)  # an earlier run's in this process
     card = run.Card(found, attacked, out, seeds=options.seeds)
     if options.plan:
-        with silent(), no_bars_in_files():
+        with quiet(), silent(), no_bars_in_files():
             print(planned(card))
         return
     if options.workers == 1:
-        with silent(), no_bars_in_files():
+        with quiet(), silent(), no_bars_in_files():
             run.run(card)
     elif card.waiting():
         work([*words, "--work"], out, options.workers)

@@ -1,6 +1,7 @@
 """The command: a card of a tiny model, resumed, refused."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from lit_unlearn.cli import main
 from lit_unlearn.commands.attack import run as running
+from tests.processes import forked
 
 
 def numbers(folder: Path) -> dict[str, Any]:
@@ -92,3 +94,23 @@ def test_without_the_base_an_attack_that_needs_it_is_refused(
     with pytest.raises(SystemExit):
         main(["attack", str(world / "model"), "-c", str(own), "--out", str(tmp_path / "out")])
     assert "merge compare with the model before unlearning" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_killed_card_resumes_in_two_processes_with_equal_results(
+    attacked: Path, config: Path, card: Path, tmp_path: Path
+) -> None:
+    words = ["attack", str(attacked), "-c", str(config), "--out", str(tmp_path / "out")]
+    process = forked().Process(target=main, args=(words,))
+    process.start()
+    first = tmp_path / "out" / "outcomes" / "method" / "none" / "point-0-seed-0.json"
+    while not first.is_file():
+        assert process.is_alive()
+        time.sleep(0.01)
+    process.kill()
+    process.join()
+    kept = first.stat().st_mtime_ns
+    main([*words, "--workers", "2"])
+    assert first.stat().st_mtime_ns == kept
+    assert numbers(tmp_path / "out") == numbers(card)
+    assert not list((tmp_path / "out").glob("*.log"))
