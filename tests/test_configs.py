@@ -12,6 +12,7 @@ import jinja2
 import pytest
 import torch
 import yaml
+from datasets import Dataset
 from safetensors.torch import load_file
 from torch.distributed.fsdp import MixedPrecision, ShardingStrategy
 
@@ -58,6 +59,8 @@ EVALUATIONS = ("evaluate.yaml", "evaluate_forgetting.yaml", "demo_forgetting.yam
 """Those without training."""
 ATTACKS = ("attack.yaml", "demo_attack.yaml")
 """Cards of attacks."""
+SIDE_EFFECTS = "side_effects.yaml"
+"""An overlay that asks tasks of the lm-eval harness."""
 QUESTIONS = ("questions.yaml", "demo_full.yaml")
 """Overlays that ask more."""
 MIXING = {"mixing.yaml": (*RECIPES, "npo.yaml"), "demo_mixing.yaml": DEMOS[:3]}
@@ -103,7 +106,7 @@ def changed(export: Path, source: Path) -> list[str]:
 
 
 def test_every_shipped_config_is_tested() -> None:
-    assert {*RUNS, *DEMOS, *RELEARNING, *EVALUATIONS, *QUESTIONS, *ATTACKS, *MIXING, TOFU, ALTPO} == set(
+    assert {*RUNS, *DEMOS, *RELEARNING, *EVALUATIONS, *QUESTIONS, *ATTACKS, *MIXING, SIDE_EFFECTS, TOFU, ALTPO} == set(
         config_files.names()
     )
 
@@ -137,6 +140,56 @@ def test_a_card_of_the_recipe_for_7b(world: Path) -> None:
     found = json.loads(Path("card/section.json").read_text())["numbers"]["model"]
     assert list(found) == ["none", "base", "nf4", "merge"]
     assert found["merge"]["measures"] == found["base"]["measures"]  # half-way between a model and itself
+
+
+COPIES = {
+    "truthfulqa/truthful_qa": ("multiple_choice", "validation"),
+    "skg/toxigen-data": ("annotated", "test"),
+    "openai/gsm8k": ("main", "test"),
+}
+"""What the harness asks for, with the configuration and the split of the data set."""
+COPIED: dict[str, dict[str, Any]] = {
+    "truthfulqa/truthful_qa": {
+        "question": "is salt a metal",
+        "mc1_targets": {"choices": ["no", "yes", "at times"], "labels": [1, 0, 0]},
+        "mc2_targets": {"choices": ["no", "it is not", "yes"], "labels": [1, 1, 0]},
+    },
+    "skg/toxigen-data": {"text": "the garden is near", "toxicity_ai": 4.0, "toxicity_human": 3.0},
+    "openai/gsm8k": {"question": "what is two and two", "answer": "two and two is 4 #### 4"},
+}
+
+
+def write_copies() -> None:
+    """Two rows of each data set in the layout of its repository, below the working directory."""
+    for name, (configuration, split) in COPIES.items():
+        (Path(name) / configuration).mkdir(parents=True)
+        splits = {split: split, "train": "train"} if "toxigen" in name else {split: split}
+        for own in splits:
+            Dataset.from_list([COPIED[name]] * 2).to_parquet(f"{name}/{configuration}/{own}-00000-of-00001.parquet")
+        files = [{"split": own, "path": f"{configuration}/{own}-*"} for own in splits]
+        about = {"configs": [{"config_name": configuration, "data_files": files}]}
+        Path(name, "README.md").write_text(f"---\n{yaml.safe_dump(about)}---\n")
+
+
+@pytest.mark.slow
+def test_side_effects_are_measured_on_copies_of_the_data(world: Path) -> None:
+    write_copies()
+    words = [word for word in evaluation(world, "--trainer.default_root_dir=run") if "questions" not in word]
+    questions = write_questions(Path("questions.jsonl"), 12).path
+    sets = f"--data.evaluation.questions={{retain: {{path: {questions}}}}}"
+    tasks = ["truthfulqa_mc1", "truthfulqa_mc2", "toxigen", "gsm8k_cot"]  # MMLU is 57 data sets
+    own = [f"--trainer.callbacks.tasks=[{', '.join(tasks)}]", "--trainer.callbacks.limit=2"]
+    main([*words, "-c", SIDE_EFFECTS, sets, *own])
+    found = json.loads(Path("run/lm_eval.json").read_text())["results"]
+    assert found["toxigen"]["acc,none"] in (0, 1)  # twice the same
+    assert set(tasks) <= found.keys()
+
+
+def test_side_effects_are_laid_over_a_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    found = printed(["rmu.yaml", SIDE_EFFECTS], capsys)
+    asked = next(one for one in found["trainer"]["callbacks"] if one["class_path"].endswith("LMEvalHarness"))
+    assert asked["init_args"]["tasks"] == ["truthfulqa_mc1", "truthfulqa_mc2", "toxigen", "gsm8k_cot", "mmlu"]
+    assert len(found["trainer"]["callbacks"]) == len(printed(["rmu.yaml"], capsys)["trainer"]["callbacks"]) + 1
 
 
 def test_tofu_on_local_files(world: Path, tmp_path: Path) -> None:

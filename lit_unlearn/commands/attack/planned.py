@@ -70,7 +70,7 @@ def measured(target: Target) -> Work:
     model = loading.without_weights(
         config, weights_dtype(target.precision), source.attn_implementation, trust_remote_code=source.trust_remote_code
     )
-    embeddings = model.get_input_embeddings().weight.numel()  # type: ignore[union-attr, operator]
+    embeddings = model.get_input_embeddings().weight.numel()  # type: ignore[operator]
     tied = bool(config.get_text_config().tie_word_embeddings)
     count = sum(parameter.numel() for parameter in model.parameters()) - (0 if tied else int(embeddings))
     packed = shares(config)

@@ -53,7 +53,7 @@ def _files(
         InputError: a folder to include holds no section, or a package is not installed.
     """
     try:
-        from lit_unlearn.commands.report import answers, included_analyses
+        from lit_unlearn.commands.report import answers, harness_scores, included_analyses
         from lit_unlearn.commands.report.page import page
         from lit_unlearn.commands.report.pictures import excess, overview
         from lit_unlearn.commands.report.style import encoded
@@ -61,7 +61,7 @@ def _files(
         if error.name not in ("matplotlib", "jinja2"):
             raise
         raise InputError(f"report: {error.name} is not installed; pip install 'lit-unlearn[report]'") from error
-    sections = included_analyses.find(models, include)
+    sections = [*harness_scores.sections(models), *included_analyses.find(models, include)]
     parts = [markdown(models, compared), *answers.as_markdown(models), *(section.markdown for section in sections)]
     accuracies, pictures = overview(models), dict[str, str | bytes]()
     for picture, png, svg in (

@@ -14,7 +14,7 @@ from tests.processes import forked
 
 def numbers(folder: Path) -> dict[str, Any]:
     """What the card says, but for its times."""
-    found = json.loads((folder / "section.json").read_text())["numbers"]
+    found: dict[str, Any] = json.loads((folder / "section.json").read_text())["numbers"]
     for attacks in found.values():
         for attack in attacks.values():
             attack.pop("seconds")
