@@ -33,7 +33,7 @@ def main(words: Sequence[str]) -> None:
 
     found = config.read(Words.read(shared, command="attack"), only=options.only, full=options.full)
     attacked = models.find(options.paths, base=options.base or found.base)
-    out = options.out or _default_out(attacked[0].run)
+    out = options.out or _default_out([one.run for one in attacked])
     check_makable(out / layout.SECTION, "--out")
     os.environ.pop("PL_GLOBAL_SEED", None)  # an earlier run's in this process
     card = run.Card(found, attacked, out, seeds=options.seeds)
@@ -63,10 +63,10 @@ def _configs(paths: Sequence[str]) -> list[str]:
     return [word for path in paths for word in ("-c", path)]
 
 
-def _default_out(run: Path | None) -> Path:
-    if run is None:
-        raise InputError("attack: there is no run to write the card into; give a folder after --out")
-    return run / layout.ANALYSES / layout.ATTACK
+def _default_out(runs: Sequence[Path | None]) -> Path:
+    if len(runs) > 1 or runs[0] is None:
+        raise InputError("attack: the card is not that of one run, in whose folder it could be; give one after --out")
+    return runs[0] / layout.ANALYSES / layout.ATTACK
 
 
 def _check_drawing() -> None:

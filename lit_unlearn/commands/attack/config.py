@@ -1,5 +1,6 @@
 """The config of an attack card: the data, the Trainer's device and precision, and the attacks."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.precision import weights_dtype
 
+_NAME = re.compile(r"\w[\w.-]*")
 _TRAINER = ("accelerator", "precision")
 
 
@@ -80,6 +82,9 @@ def chosen(
         if name not in every:
             hint = did_you_mean(name, [*every], f"the config has {', '.join(every) or 'none'}")
             raise InputError(f"--only: there is no attack {name!r}; {hint}")
+    wrong = [name for name in every if not _NAME.fullmatch(name)]
+    if wrong:
+        raise InputError(f"attacks: {wrong[0]!r} is not a name of a folder; use letters, digits, '-', '_' and '.'")
     kept = {name: where for name, where in every.items() if not only or name in only}
     if not kept:
         raise InputError("attacks: there are none; name a config with `attacks`, such as demo_attack.yaml, after -c")

@@ -101,3 +101,8 @@ class KeptOutcomes:
         except Timeout:
             return None
         return lock
+
+    def release(self, lock: FileLock) -> None:
+        """Removes a lock's file and releases it; who waits for the file that is gone finds the unit done."""
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()

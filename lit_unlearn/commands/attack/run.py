@@ -113,7 +113,7 @@ def run(card: Card) -> None:
             if card.kept.get(unit) is None:  # another worker may have been faster
                 _run_one(card, unit, targets[unit.model])
         finally:
-            lock.release()
+            card.kept.release(lock)
 
 
 def results(card: Card) -> list[tuple[Unit, Kept]]:

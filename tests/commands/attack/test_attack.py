@@ -36,6 +36,7 @@ def test_every_attack_has_a_row_with_the_four_measures(card: Path) -> None:
         for name in ("forget_accuracy", "retain_accuracy", "perturbed_accuracy", "control_accuracy", "log_probability"):
             assert attack["measures"][name]["half_interval"] >= 0
     assert found["pruning"]["tried"] == 2
+    assert not list((card / "outcomes").rglob("*.lock"))
     assert {"section.md", "figure.png", "figure.svg", "SHA256SUMS"} <= {path.name for path in card.iterdir()}
 
 
@@ -77,6 +78,7 @@ def test_a_card_of_other_options_is_refused(
         (["--seeds", "0"], "seeds and workers must be at least 1"),
         (["--forget=[elsewhere]"], "forget: 'elsewhere' is not a question set"),
         (["--attacks.int8.bits=1"], "must be between 2 and 16"),
+        (["--attacks={../int8: HalfPrecision}"], "'../int8' is not a name of a folder"),
     ],
 )
 def test_refusals(attacked: Path, config: Path, tmp_path: Path, capsys: Any, words: list[str], error: str) -> None:
