@@ -81,7 +81,11 @@ def write_card(card: Card, folder: Path) -> Section:
     """
     rows = card_rows(card)
     section = Section(
-        TITLE, _TEXT, ["model", "attack", *_COLUMNS, "worst at", "tried", "seconds"], [*_cells(rows)], _numbers(rows)
+        TITLE,
+        _TEXT,
+        ["model", "attack", *_COLUMNS, "half back", "worst at", "tried", "seconds"],
+        [*_cells(rows)],
+        _numbers(rows),
     )
     rewrite_section(folder, section, draw(rows))
     return section

@@ -47,6 +47,7 @@ def rewrite_section(folder: Path, section: Section, figure: Any = None) -> None:
 
     Each file is replaced as a whole; the checksums, last, are of all files of the folder.
     """
+    _check(section)
     write_whole(folder / layout.SECTION, json.dumps(asdict(section), indent=1))
     write_whole(folder / layout.SECTION_TEXT, section.markdown())
     if figure is not None:

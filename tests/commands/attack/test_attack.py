@@ -9,6 +9,7 @@ import pytest
 
 from lit_unlearn.cli import main
 from lit_unlearn.commands.attack import run as running
+from lit_unlearn.commands.report.section import read_section
 from tests.processes import forked
 
 
@@ -31,6 +32,7 @@ def card(attacked: Path, config: Path, tmp_path_factory: pytest.TempPathFactory)
 
 def test_every_attack_has_a_row_with_the_four_measures(card: Path) -> None:
     (found,) = numbers(card).values()
+    assert read_section(card).columns[-4:] == ["half back", "worst at", "tried", "seconds"]
     assert list(found) == ["none", "base", "int8", "pruning"]
     for attack in found.values():
         for name in ("forget_accuracy", "retain_accuracy", "perturbed_accuracy", "control_accuracy", "log_probability"):
