@@ -1,7 +1,6 @@
 """`lit-unlearn attack`: does a model stay unlearned, and usable, once people change it?"""
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,7 +34,6 @@ def main(words: Sequence[str]) -> None:
     attacked = models.find(options.paths, base=options.base or found.base)
     out = options.out or _default_out([one.run for one in attacked])
     check_makable(out / layout.SECTION, "--out")
-    os.environ.pop("PL_GLOBAL_SEED", None)  # an earlier run's in this process
     card = run.Card(found, attacked, out, seeds=options.seeds)
     if options.plan:
         with quiet(), silent(), no_bars_in_files():

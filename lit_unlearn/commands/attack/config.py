@@ -1,7 +1,9 @@
 """The config of an attack card: the data, the Trainer's device and precision, and the attacks."""
 
+import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import lightning as L
@@ -18,6 +20,7 @@ from lit_unlearn.errors import InputError
 from lit_unlearn.models.precision import weights_dtype
 
 _NAME = re.compile(r"\w[\w.-]*")
+_SEED = "PL_GLOBAL_SEED"  # Lightning's, which randomness.run_seed reads
 _TRAINER = ("accelerator", "precision")
 
 
@@ -51,11 +54,8 @@ def read(words: Words, *, only: Sequence[str] = (), full: bool = False) -> CardC
     found.full_attacks = {}
     weights_dtype(str(found.trainer.precision))
     texts = {name: parser.dump(_with(found, name)) for name in ("", *found.attacks)}
-    try:
-        # Its name since jsonargparse 4.49, and the one before.
-        made = getattr(parser, "instantiate", parser.instantiate_classes)(found)
-    except (ValueError, MisconfigurationException) as error:
-        raise _reason(error) from error
+    with _seeded(found.seed_everything):
+        made = _made(parser, found)
     if not isinstance(made.data, UnlearnDataModule):
         raise InputError(f"data: {type(made.data).__name__} is not an UnlearnDataModule; take one that extends it")
     if made.data.evaluation is None:
@@ -103,6 +103,32 @@ def _parser() -> Parser:
     parser.add_argument("--attacks", type=dict[str, Attack], default={}, help="attacks by name")
     parser.add_argument("--full_attacks", type=dict[str, Attack], default={}, help="those of --full, likewise")
     return parser
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Within this context the data that is made has this seed where it names none, as in a run."""
+    before = os.environ.get(_SEED)
+    os.environ[_SEED] = str(seed)
+    try:
+        yield
+    finally:
+        os.environ.pop(_SEED)
+        if before is not None:
+            os.environ[_SEED] = before
+
+
+def _made(parser: Parser, found: Any) -> Any:
+    """The data and the attacks.
+
+    Raises:
+        InputError: what a constructor refuses.
+    """
+    try:
+        # Its name since jsonargparse 4.49, and the one before.
+        return getattr(parser, "instantiate", parser.instantiate_classes)(found)
+    except (ValueError, MisconfigurationException) as error:
+        raise _reason(error) from error
 
 
 def _with(found: Any, name: str) -> Any:

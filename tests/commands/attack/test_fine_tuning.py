@@ -1,5 +1,6 @@
 """Which rows are trained on, what that does, and the card of it."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -139,6 +140,13 @@ def test_the_plan_counts_what_would_run(card: run.Card, target: Target) -> None:
     every = {name: next(iter(target.data._rows[name].values()))["input_ids"] for name in ("forget", "retain")}
     held_out = sum(len(ids) for rows_of in every.values() for ids in [*rows_of][-4:])
     assert int(found.splitlines()[-1].split()[3].replace(",", "")) > held_out
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_the_data_has_the_seed_of_the_config(config: Path, seed: int) -> None:
+    read = configs.read(Words.read(["-c", str(config), f"--seed_everything={seed}"], command="attack"))
+    assert read.data.seed == seed
+    assert "PL_GLOBAL_SEED" not in os.environ
 
 
 def test_half_back_is_of_the_fewest_steps() -> None:
