@@ -70,7 +70,7 @@ def encode(
     """The queries of questions, token by token as the harness' HFLM encodes them.
 
     Args:
-        questions: of one set.
+        questions: of one set, all with the same `prefill`.
         tokenizer: the model's.
         max_length: the model's; longer prompts lose their beginning, as in the harness. None cuts nothing.
         texts: with the right answers' texts.

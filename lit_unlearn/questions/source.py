@@ -30,6 +30,10 @@ class Question:
     """Its place in its set, counted before any limit."""
     examples: tuple["Question", ...] = ()
     """Other questions that the prompt shows before it with their answers; they have none themselves."""
+    before: str = ""
+    """Text before the prompt's first line."""
+    prefill: str = ""
+    """The beginning of an answer, after which the option is asked for; it begins with a space."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def prompt(question: Question) -> str:
     """
     header = f"The following are multiple choice questions (with answers) about {question.subject}.\n\n"
     examples = "".join(f"{_listed(one)} {LETTERS[one.answer]}\n\n" for one in question.examples)
-    return f"{header}{examples}{_listed(question)}"
+    return f"{question.before}{header}{examples}{_listed(question)}{question.prefill}"
 
 
 def cloze_prompt(question: Question) -> str:
@@ -107,7 +111,7 @@ def cloze_prompt(question: Question) -> str:
     """
     header = f"The following are questions (with answers) about {question.subject}.\n\n"
     examples = "".join(f"{_open(one)} {one.choices[one.answer]}\n\n" for one in question.examples)
-    return f"{header}{examples}{_open(question)}"
+    return f"{question.before}{header}{examples}{_open(question)}{question.prefill}"
 
 
 def load_questions(source: QuestionSource) -> list[Question]:

@@ -1,7 +1,7 @@
 """Hooks on modules and swaps of modules, as context managers undone on exit."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -111,6 +111,59 @@ def patched_output(layer: nn.Module, mask: Tensor, hidden: Tensor) -> AbstractCo
         hidden: `[batch, seq, dim]`, what stands there instead.
     """
     return _changed_output(layer, lambda own: torch.where(mask[..., None], hidden.to(own.dtype), own))
+
+
+@contextmanager
+def projected_out(layers: Sequence[nn.Module], basis: Tensor) -> Iterator[None]:
+    """Takes what lies along some directions out of the hidden states that layers return, in their own dtype.
+
+    Args:
+        layers: decoder layers.
+        basis: orthonormal `[directions, dim]`.
+    """
+    with ExitStack() as stack:
+        for layer in layers:
+            stack.enter_context(_changed_output(layer, lambda hidden: without(hidden, basis)))
+        yield
+
+
+def without(hidden: Tensor, basis: Tensor) -> Tensor:
+    """Hidden states without what lies along directions.
+
+    Args:
+        hidden: `[..., dim]`.
+        basis: orthonormal `[directions, dim]`.
+
+    Example:
+        >>> without(torch.tensor([3.0, 4.0]), torch.tensor([[1.0, 0.0]]))
+        tensor([0., 4.])
+    """
+    exact = hidden.to(basis.dtype)
+    return (exact - exact @ basis.T @ basis).to(hidden.dtype)
+
+
+@contextmanager
+def replaced_embeddings(embedding: nn.Module, token: int, vectors: Tensor) -> Iterator[None]:
+    """Gives a token other embeddings, with gradient to them: where it stands the n-th time in a row, the n-th vector.
+
+    Where it stands more often than there are vectors, they begin again.
+
+    Args:
+        embedding: what embeds token ids, from `get_input_embeddings`.
+        token: an id that means nothing else in the rows.
+        vectors: `[count, dim]`.
+    """
+
+    def changed(module: nn.Module, args: Any, output: Tensor) -> Tensor:
+        here = args[0] == token
+        place = (here.long().cumsum(dim=-1) - 1).clamp(min=0) % len(vectors)
+        return torch.where(here[..., None], vectors.to(output.dtype)[place], output)
+
+    handle = embedding.register_forward_hook(changed, prepend=True)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 @contextmanager

@@ -1,0 +1,172 @@
+"""A soft prefix: vectors before a prompt, trained so that the right letters come (embedding-space attack).
+
+Schwinn et al. 2024, "Soft prompt threats" (arXiv 2402.09063), attack unlearned models so.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import islice
+from typing import cast
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from lit_unlearn.data.draws import sample
+from lit_unlearn.errors import InputError
+from lit_unlearn.questions.answer_texts import AnswerText
+from lit_unlearn.questions.batches import Query, QueryBatch, QueryBatches
+from lit_unlearn.questions.cloze import Cloze
+from lit_unlearn.questions.scores import choice_scores
+from lit_unlearn.questions.source import Question
+from lit_unlearn.running.hooks import replaced_embeddings
+
+_PADDING = 0
+"""What `QueryBatches` pads with."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What an attacker spends.
+
+    Raises:
+        InputError: a number is below 1, or the learning rate not above 0.
+    """
+
+    vectors: int = 8
+    """Of the prefix."""
+    steps: int = 100
+    """Of Adam."""
+    batch_size: int = 16
+    """Questions of a step."""
+    learning_rate: float = 0.1
+    """In root mean squares of the model's embeddings."""
+
+    def __post_init__(self) -> None:
+        for name in ("vectors", "steps", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"soft prefix: {name} must be at least 1, got {getattr(self, name)}")
+        if self.learning_rate <= 0:
+            raise InputError(f"soft prefix: learning_rate must be above 0, got {self.learning_rate:g}")
+
+
+class Placeholders:
+    """Puts tokens that stand for the vectors into queries, after the special tokens that begin them.
+
+    Args:
+        tokenizer: the model's.
+        count: of vectors.
+        queries: all that are asked; the token is one that none of them has.
+
+    Raises:
+        InputError: the queries have every token of the vocabulary.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, count: int, queries: Sequence[Query | Cloze]) -> None:
+        used = {_PADDING, *tokenizer.all_special_ids}
+        for query in queries:
+            used.update(*(ids for ids in _ids(query)))
+        free = next((token for token in reversed(range(len(tokenizer))) if token not in used), None)
+        if free is None:
+            raise InputError("soft prefix: the questions have every token of the vocabulary; ask fewer questions")
+        self.token = free
+        self.count = count
+        self._special = frozenset(tokenizer.all_special_ids)
+
+    def __call__(self, query: Query | Cloze) -> Query | Cloze:
+        """The query with the placeholders, those of its texts too."""
+        if isinstance(query, Cloze):
+            return query._replace(options=[*map(self._text, query.options)])
+        text = None if query.text is None else self._text(query.text)
+        return query._replace(input_ids=self._put(query.input_ids), text=text)
+
+    def given(self, model: PreTrainedModel, vectors: Tensor) -> AbstractContextManager[None]:
+        """Within it the model reads the vectors `[count, dim]` at the placeholders."""
+        return replaced_embeddings(model.get_input_embeddings(), self.token, vectors)
+
+    def _text(self, text: AnswerText) -> AnswerText:
+        return text._replace(input_ids=self._put(text.input_ids))
+
+    def _put(self, ids: Sequence[int]) -> list[int]:
+        start = next((place for place, token in enumerate(ids) if token not in self._special), len(ids))
+        return [*ids[:start], *[self.token] * self.count, *ids[start:]]
+
+
+def apart(questions: Sequence[Question], share: float, *, seed: int) -> tuple[list[Question], list[Question]]:
+    """Questions to train on and questions to judge by; none of these has a right answer that is one of those.
+
+    Args:
+        questions: of a set.
+        share: of the different right answers that are trained on.
+        seed: of the draw.
+
+    Raises:
+        InputError: one of the two would be empty.
+
+    Example:
+        >>> ask = lambda number: Question("?", ("a", "b", "c", "d"), number % 4, "letters", number)
+        >>> train, judge = apart([ask(number) for number in range(8)], 0.5, seed=0)
+        >>> len(train), len(judge), {one.answer for one in train} & {one.answer for one in judge}
+        (4, 4, set())
+    """
+    right = list(dict.fromkeys(question.choices[question.answer] for question in questions))
+    trained = set(sample(right, round(share * len(right)), "trained answers", seed))
+    parts = (
+        [one for one in questions if one.choices[one.answer] in trained],
+        [one for one in questions if one.choices[one.answer] not in trained],
+    )
+    if not all(parts):
+        raise InputError(
+            f"soft prefix: a share {share:g} of {len(right)} different right answers leaves none to train on or none "
+            "to judge by; give another share, or more questions"
+        )
+    return parts
+
+
+def learn_prefix(
+    model: PreTrainedModel, queries: Sequence[Query], placeholders: Placeholders, budget: Budget, *, seed: int
+) -> Tensor:
+    """Trains a prefix by the negative log-probability of the right options' letters; the model stays as it is.
+
+    Args:
+        model: in eval mode, without trainable parameters, on the device where it shall run.
+        queries: with the placeholders, letters asked for.
+        placeholders: where the vectors stand.
+        budget: of the training.
+        seed: of the first vectors (embeddings of drawn tokens) and of the questions' order.
+
+    Returns:
+        float32 `[vectors, dim]`.
+    """
+    weight = model.get_input_embeddings().weight
+    drawn = sample(range(len(weight)), budget.vectors, "soft prefix", seed)
+    vectors = weight[torch.tensor(drawn, device=weight.device)].detach().float().clone().requires_grad_()
+    scale = float(weight.detach().float().square().mean().sqrt())
+    optimizer = torch.optim.Adam([vectors], lr=budget.learning_rate * scale)
+    with torch.enable_grad(), placeholders.given(model, vectors):
+        for batch in islice(_batches(queries, budget.batch_size, seed), budget.steps):
+            moved = {name: value.to(weight.device) for name, value in cast(dict[str, Tensor], batch).items()}
+            scores = choice_scores(model, cast(QueryBatch, moved))
+            optimizer.zero_grad()
+            (-scores.gather(-1, moved["answer"][:, None]).mean()).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+    return vectors.detach()
+
+
+def _batches(queries: Sequence[Query], size: int, seed: int) -> Iterator[QueryBatch]:
+    """Without end; every query comes before any comes again."""
+    turn, waiting = 0, list[Query]()
+    while True:
+        while len(waiting) < size:
+            waiting += sample(queries, len(queries), "soft prefix order", seed, turn)
+            turn += 1
+        taken, waiting = waiting[:size], waiting[size:]
+        longest = max(len(query.input_ids) for query in taken)
+        yield QueryBatches(taken, max_tokens=size * longest, padding_id=_PADDING, packed=False)[0]
+
+
+def _ids(query: Query | Cloze) -> list[list[int]]:
+    if isinstance(query, Cloze):
+        return [option.input_ids for option in query.options]
+    return [query.input_ids, *([] if query.text is None else [query.text.input_ids])]
