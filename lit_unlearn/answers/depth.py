@@ -37,8 +37,9 @@ def knowledge_layers(reference: Sequence[float], *, threshold: float = THRESHOLD
 def answer_depth(
     reference: Sequence[float], unlearned: Sequence[float], *, threshold: float = THRESHOLD
 ) -> float | None:
-    """The score of one answer: of what the layers that hold it lose with the retain-only model's states, how much is
-    lost with the unlearned model's.
+    """The score of one answer: of what is lost with the retain-only model's states, how much is with the unlearned's.
+
+    Summed over the layers that hold the answer, where no more can be lost than with the retain-only model's.
 
     Args:
         reference: by layer, nats per token that are lost with the retain-only model's states after it.

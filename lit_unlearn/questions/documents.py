@@ -50,7 +50,9 @@ class Documents:
         """The questions that have a passage, each on a line after it; the others are left out."""
         found = [(question, self.passage(question)) for question in questions]
         return [
-            replace(question, question=f"{passage}\n{question.question.strip()}") for question, passage in found if passage
+            replace(question, question=f"{passage}\n{question.question.strip()}")
+            for question, passage in found
+            if passage
         ]
 
     def _shared(self, row: int, words: Sequence[str]) -> float:

@@ -25,7 +25,7 @@ class Probe(NamedTuple):
     correct: Tensor
     """bool `[layers, questions]`, by layer."""
     chosen: Tensor
-    """bool `[questions]`, with the layer chosen on the other folds alone: no layer is picked by what it is judged on."""
+    """bool `[questions]`, with the layer chosen on the other folds: none is picked by what it is judged on."""
 
 
 def probe(states: Tensor, answer: Tensor, *, options: Tensor | None = None, folds: int = 5, seed: int = 0) -> Probe:

@@ -18,7 +18,9 @@ _CANDIDATES = 8
 """So many times as many examples are drawn as are shown, of which some may have the asked question's answer."""
 
 
-def with_examples(questions: Sequence[Question], others: Sequence[Question], *, shots: int, seed: int) -> list[Question]:
+def with_examples(
+    questions: Sequence[Question], others: Sequence[Question], *, shots: int, seed: int
+) -> list[Question]:
     """The questions after drawn examples with their answers, none of which has the text that is right for the question.
 
     Args:

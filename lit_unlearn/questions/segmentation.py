@@ -1,6 +1,7 @@
 """The same text in other tokens: a word's usual token gives way to two that spell it."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from transformers import PreTrainedTokenizerBase
 
@@ -10,6 +11,7 @@ from lit_unlearn.questions.answer_texts import AnswerText
 from lit_unlearn.questions.batches import Query
 from lit_unlearn.questions.cloze import Cloze
 
+AnyQuery = TypeVar("AnyQuery", Query, Cloze)
 _KEPT = 2
 """Tokens before the answer that are not split: those of `Answer:`."""
 
@@ -27,7 +29,9 @@ class Segmentation:
         InputError: the share is not above 0 and at most 1.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, share: float, seed: int, longest: int | None = None) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, *, share: float, seed: int, longest: int | None = None
+    ) -> None:
         if not 0 < share <= 1:
             raise InputError(f"segmentation: share {share:g} must be above 0 and at most 1")
         self.tokenizer = tokenizer
@@ -40,7 +44,7 @@ class Segmentation:
         self._splits: dict[int, list[tuple[int, int]]] = {}
         self._before: int = tokenizer("A", add_special_tokens=False)["input_ids"][0]
 
-    def __call__(self, query: Query | Cloze) -> Query | Cloze:
+    def __call__(self, query: AnyQuery) -> AnyQuery:
         """The query, with the right answer's text or the options likewise; letters and answers keep their tokens."""
         if isinstance(query, Cloze):
             return query._replace(options=[self._text(option, query.number) for option in query.options])
@@ -87,6 +91,4 @@ class Segmentation:
         return str(self.tokenizer.decode([self._before, *tokens], clean_up_tokenization_spaces=False))
 
     def _text(self, text: AnswerText, number: int) -> AnswerText:
-        return text._replace(
-            input_ids=self.split(text.input_ids, number=number, kept=_KEPT + len(text.answer) - 1)
-        )
+        return text._replace(input_ids=self.split(text.input_ids, number=number, kept=_KEPT + len(text.answer) - 1))

@@ -19,9 +19,12 @@ from lit_unlearn.questions.answer_texts import AnswerText
 from lit_unlearn.questions.batches import Query, QueryBatch, QueryBatches
 from lit_unlearn.questions.cloze import Cloze
 from lit_unlearn.questions.scores import choice_scores
+from lit_unlearn.questions.segmentation import AnyQuery
 from lit_unlearn.questions.source import Question
 from lit_unlearn.running.hooks import replaced_embeddings
 
+_MEASURED = 1000
+"""Tokens whose embeddings say how large these are."""
 _PADDING = 0
 """What `QueryBatches` pads with."""
 
@@ -74,7 +77,7 @@ class Placeholders:
         self.count = count
         self._special = frozenset(tokenizer.all_special_ids)
 
-    def __call__(self, query: Query | Cloze) -> Query | Cloze:
+    def __call__(self, query: AnyQuery) -> AnyQuery:
         """The query with the placeholders, those of its texts too."""
         if isinstance(query, Cloze):
             return query._replace(options=[*map(self._text, query.options)])
@@ -139,19 +142,28 @@ def learn_prefix(
     Returns:
         float32 `[vectors, dim]`.
     """
-    weight = model.get_input_embeddings().weight
-    drawn = sample(range(len(weight)), budget.vectors, "soft prefix", seed)
-    vectors = weight[torch.tensor(drawn, device=weight.device)].detach().float().clone().requires_grad_()
-    scale = float(weight.detach().float().square().mean().sqrt())
+    embeddings = _some_embeddings(model, max(budget.vectors, _MEASURED), seed)
+    vectors = embeddings[: budget.vectors].clone().requires_grad_()
+    scale = float(embeddings.square().mean().sqrt())
     optimizer = torch.optim.Adam([vectors], lr=budget.learning_rate * scale)
     with torch.enable_grad(), placeholders.given(model, vectors):
         for batch in islice(_batches(queries, budget.batch_size, seed), budget.steps):
-            moved = {name: value.to(weight.device) for name, value in cast(dict[str, Tensor], batch).items()}
+            moved = {name: value.to(vectors.device) for name, value in cast(dict[str, Tensor], batch).items()}
             scores = choice_scores(model, cast(QueryBatch, moved))
             optimizer.zero_grad()
-            (-scores.gather(-1, moved["answer"][:, None]).mean()).backward()  # type: ignore[no-untyped-call]
+            (-scores.gather(-1, moved["answer"][:, None]).mean()).backward()
             optimizer.step()
     return vectors.detach()
+
+
+@torch.no_grad()
+def _some_embeddings(model: PreTrainedModel, count: int, seed: int) -> Tensor:
+    """float32 `[count, dim]` of drawn tokens, as the model's embedding gives them: some scale what they look up."""
+    embedding = model.get_input_embeddings()
+    weight = cast(Tensor, embedding.weight)
+    drawn = sample(range(len(weight)), count, "soft prefix", seed)
+    found: Tensor = embedding(torch.tensor(drawn, device=weight.device))
+    return found.float()
 
 
 def _batches(queries: Sequence[Query], size: int, seed: int) -> Iterator[QueryBatch]:
@@ -161,7 +173,7 @@ def _batches(queries: Sequence[Query], size: int, seed: int) -> Iterator[QueryBa
         while len(waiting) < size:
             waiting += sample(queries, len(queries), "soft prefix order", seed, turn)
             turn += 1
-        taken, waiting = waiting[:size], waiting[size:]
+        taken, waiting = [query._replace(text=None) for query in waiting[:size]], waiting[size:]
         longest = max(len(query.input_ids) for query in taken)
         yield QueryBatches(taken, max_tokens=size * longest, padding_id=_PADDING, packed=False)[0]
 

@@ -1,4 +1,4 @@
-"""Linear probes: equal to ridge regression written out, blind where there is nothing, and never judged by themselves."""
+"""Linear probes: equal to ridge regression written out, blind where there is nothing, not judged by themselves."""
 
 import pytest
 import torch
@@ -30,7 +30,8 @@ def test_the_closed_form_is_ridge_regression_with_each_question_left_out(dim: in
         mean, offset = rows.mean(dim=0), wanted.mean(dim=0)
         gram = (rows - mean).T @ (rows - mean) + penalty * torch.eye(dim, dtype=torch.float64)
         weights = torch.linalg.solve(gram, (rows - mean).T @ (wanted - offset))
-        return (asked - mean) @ weights + offset
+        found: Tensor = (asked - mean) @ weights + offset
+        return found
 
     def each_left_out(penalty: float) -> Tensor:
         rest = [[*range(one), *range(one + 1, 40)] for one in range(40)]

@@ -48,7 +48,9 @@ def test_sentences_stand_before_and_after_the_stem() -> None:
     for question, changed in zip(ASKED, surrounded(ASKED, SENTENCES, seed=0), strict=True):
         before, stem, after = changed.question.split("\n")
         assert stem == question.question
-        assert before in SENTENCES and after in SENTENCES and before != after
+        assert before in SENTENCES
+        assert after in SENTENCES
+        assert before != after
         assert (changed.choices, changed.answer) == (question.choices, question.answer)
 
 
@@ -57,7 +59,8 @@ def test_a_frame_is_before_the_first_line_and_after_the_last() -> None:
     assert prompt(one) == f"You teach ways. {{not}}\n\n{prompt(ASKED[0])} The answer is"
     assert cloze_prompt(one) == f"You teach ways. {{not}}\n\n{cloze_prompt(ASKED[0])} The answer is"
     (shown,) = with_examples(ASKED[:1], framed(ASKED[1:], before="x", prefill=" y"), shots=1, seed=0)
-    assert "x" not in prompt(shown) and " y" not in prompt(shown)
+    assert "x" not in prompt(shown)
+    assert " y" not in prompt(shown)
 
 
 def test_options_in_another_order_keep_the_right_one() -> None:

@@ -24,7 +24,8 @@ def test_split_prompts_are_longer_and_spell_the_same(name: str) -> None:
         assert len(changed.input_ids) > len(query.input_ids)
         assert tokenizer.decode(changed.input_ids) == tokenizer.decode(query.input_ids)
         assert changed.input_ids[-2:] == query.input_ids[-2:]
-        assert query.text is not None and changed.text is not None
+        assert query.text is not None
+        assert changed.text is not None
         assert tokenizer.decode(changed.text.input_ids) == tokenizer.decode(query.text.input_ids)
         tail = len(query.text.answer) + 1
         assert changed.text.input_ids[-tail:] == query.text.input_ids[-tail:]
