@@ -259,11 +259,16 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
             raise InputError("data.answers: nothing evaluates them; add AnswerEvaluation to trainer.callbacks")
         return found
 
-    def loaders_of(self, asked: Mapping[Variant, Sequence[Question]]) -> list[Any]:
+    def loaders_of(
+        self,
+        asked: Mapping[Variant, Sequence[Question]],
+        change: Callable[[Query | Cloze], Query | Cloze] | None = None,
+    ) -> list[Any]:
         """Evaluation loaders of other questions than the sets' own, encoded as those, in the order of `asked_together`.
 
         Args:
             asked: the questions of each variant.
+            change: takes the token ids of a question, returns those that are asked.
 
         Raises:
             InputError: prompts are cut and `data.evaluation.allow_cut_prompts` does not allow it, or nothing is asked.
@@ -273,6 +278,8 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         config = self._model_config()
         limit = longest_prompt(config, self._tokenizer)
         queries = encoded(asked, self._tokenizer, max_length=limit, cloze=self.evaluation.cloze)
+        if change is not None:
+            queries = {variant: [*map(change, found)] for variant, found in queries.items()}
         named = {str(variant): found for variant, found in queries.items()}
         cut_prompts(named, limit, allowed=self.evaluation.allow_cut_prompts)
         return list(

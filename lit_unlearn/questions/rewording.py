@@ -144,6 +144,29 @@ def substituted(questions: Sequence[Question], patterns: Mapping[str, str]) -> l
     return found
 
 
+def check_patterns(patterns: Mapping[str, str]) -> None:
+    """Regular expressions with replacements can be used, as `substituted` does.
+
+    Args:
+        patterns: as there.
+
+    Raises:
+        InputError: one cannot.
+    """
+    for pattern, replacement in patterns.items():
+        try:
+            re.sub(f"(?:{pattern}|)", replacement, "", count=1)
+        except (re.error, IndexError) as error:
+            raise _unusable(pattern, replacement, error) from error
+
+
+def _unusable(pattern: str, replacement: str, error: Exception) -> InputError:
+    return InputError(
+        f"patterns: {pattern!r} to {replacement!r}: {error}; give a regular expression and a text with \\1, \\2 "
+        "for its groups"
+    )
+
+
 def _examples(question: Question, others: Sequence[Question], shots: int, seed: int) -> tuple[Question, ...]:
     right = question.choices[question.answer]
     drawn = sample(others, min(_CANDIDATES * shots, len(others)), "shots", seed, question.number)
@@ -172,7 +195,4 @@ def _substituted(stem: str, pattern: str, replacement: str) -> str | None:
         match = re.fullmatch(pattern, stem)
         return None if match is None else match.expand(replacement)
     except (re.error, IndexError) as error:
-        raise InputError(
-            f"patterns: {pattern!r} to {replacement!r}: {error}; give a regular expression and a text with \\1, \\2 "
-            "for its groups"
-        ) from error
+        raise _unusable(pattern, replacement, error) from error

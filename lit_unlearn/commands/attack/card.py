@@ -71,6 +71,8 @@ class CardRow(NamedTuple):
     half_back: list[int | None]
     """Of each run and seed, the fewest steps that bring back half of what was lost, None where none do; empty where
     nothing is trained or the model before unlearning is not known."""
+    shown: tuple[str, ...] = ()
+    """Names of further numbers that the table has."""
 
 
 def write_card(card: Card, folder: Path) -> Section:
@@ -151,7 +153,9 @@ def _row(card: Card, model: str, name: str, runs: Runs, halves: Mapping[str, flo
         for (run, _), outcomes in every.items()
         if run in halves and any("steps" in one.settings for one in outcomes)
     ]
-    return CardRow(model, name, attack.title, worst, max(map(len, every.values())), seconds, _measures(worst), back)
+    return CardRow(
+        model, name, attack.title, worst, max(map(len, every.values())), seconds, _measures(worst), back, attack.shown
+    )
 
 
 def _halves(grouped: Mapping[tuple[str, str], Runs]) -> dict[str, float]:
@@ -178,7 +182,8 @@ def _cells(rows: Sequence[CardRow]) -> Iterator[list[str]]:
     for row in rows:
         shown = [_shown(row.measures.get(name), factor, digits) for name, factor, digits in _COLUMNS.values()]
         back = ", ".join("never" if steps is None else str(steps) for steps in row.half_back)
-        yield [row.model, row.title, *shown, back, _where(row.worst), str(row.tried), f"{row.seconds:.1f}"]
+        where = "; ".join(filter(None, [_where(row.worst), _further(row)]))
+        yield [row.model, row.title, *shown, back, where, str(row.tried), f"{row.seconds:.1f}"]
 
 
 def _shown(found: Bounded | None, factor: float, digits: int) -> str:
@@ -192,6 +197,12 @@ def _where(worst: Sequence[Outcome]) -> str:
     """The settings of the worst outcomes, each once; why a model failed."""
     texts = [one.failed or ", ".join(f"{name} {value}" for name, value in one.settings.items()) for one in worst]
     return "; ".join(dict.fromkeys(filter(None, texts)))
+
+
+def _further(row: CardRow) -> str:
+    """Numbers of the attack's own, means over runs and seeds."""
+    values = {name: [found for one in row.worst if (found := one.further.get(name)) is not None] for name in row.shown}
+    return ", ".join(f"{name.replace('_', ' ')} {fmean(found):.3g}" for name, found in values.items() if found)
 
 
 def _numbers(rows: Sequence[CardRow]) -> dict[str, Any]:

@@ -91,6 +91,8 @@ class Attack(ABC):
     """Whether it needs the model before unlearning (`Target.load_base`)."""
     random: ClassVar[bool] = False
     """Whether a seed decides anything; without, one seed is run whatever `--seeds` says."""
+    shown: ClassVar[tuple[str, ...]] = ()
+    """Names of numbers in `Outcome.further` that the card shows beside the settings."""
 
     @property
     @abstractmethod

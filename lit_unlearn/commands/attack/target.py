@@ -1,6 +1,6 @@
 """The model under attack: how it is loaded, on what data it is evaluated."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any, cast
 
@@ -15,7 +15,9 @@ from lit_unlearn.models.precision import weights_dtype
 from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.modules.question import QuestionModule
-from lit_unlearn.questions.sets import Variant, asked_together
+from lit_unlearn.questions.batches import Query
+from lit_unlearn.questions.cloze import Cloze
+from lit_unlearn.questions.sets import DEFAULT, Variant, asked_together
 from lit_unlearn.questions.source import Question
 from lit_unlearn.questions.statistics import Estimate
 
@@ -66,6 +68,11 @@ class Target:
         """The questions of every set, as they are, perturbed and under control."""
         return self.data.asked
 
+    @property
+    def sets(self) -> dict[str, list[Question]]:
+        """The questions of every set as they are, by its name."""
+        return {variant.questions: found for variant, found in self.asked.items() if variant.perturbation == DEFAULT}
+
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The model's own."""
@@ -96,6 +103,10 @@ class Target:
             )
         return self._load(self.base)
 
+    def load_other(self, source: ModelSource) -> PreTrainedModel:
+        """Any other model, likewise, such as one that has never seen what is to be forgotten."""
+        return self._load(source)
+
     def trainer(self, **options: Any) -> L.Trainer:
         """A Trainer for the config's accelerator and precision, on one device, which leaves nothing on disk."""
         return L.Trainer(
@@ -113,6 +124,7 @@ class Target:
         model: PreTrainedModel,
         *,
         asked: Mapping[Variant, Sequence[Question]] | None = None,
+        change: Callable[[Query | Cloze], Query | Cloze] | None = None,
         only: Collection[Asked] | None = None,
     ) -> dict[str, Estimate]:
         """The measures of a model: what it answers, and how likely it finds held-out rows.
@@ -120,6 +132,7 @@ class Target:
         Args:
             model: from `load`, changed or not; hooks on it act.
             asked: other questions than the data's own, by variant; held-out rows are not looked at then.
+            change: takes the token ids of a question, returns those that are asked; where `asked` is given.
             only: the questions to forget that count, as (set, number); None counts all.
 
         Raises:
@@ -127,7 +140,7 @@ class Target:
         """
         module = QuestionModule(self.source.given, revision=self.source.revision)
         module.adopt(model, self.precision)
-        loaders = self.loaders() if asked is None else self.data.loaders_of(asked)
+        loaders = self.loaders() if asked is None else self.data.loaders_of(asked, change)
         answers = Answers(self.data.evaluation_sets if asked is None else asked_together(asked))
         self.trainer(callbacks=[answers]).validate(module, dataloaders=loaders, verbose=False)
         found, held_out = answers.found[-1]
