@@ -75,7 +75,7 @@ class Placeholders:
             raise InputError("soft prefix: the questions have every token of the vocabulary; ask fewer questions")
         self.token = free
         self.count = count
-        self._special = frozenset(tokenizer.all_special_ids)
+        self._begins = frozenset(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
 
     def __call__(self, query: AnyQuery) -> AnyQuery:
         """The query with the placeholders, those of its texts too."""
@@ -92,7 +92,7 @@ class Placeholders:
         return text._replace(input_ids=self._put(text.input_ids))
 
     def _put(self, ids: Sequence[int]) -> list[int]:
-        start = next((place for place, token in enumerate(ids) if token not in self._special), len(ids))
+        start = next((place for place, token in enumerate(ids) if token not in self._begins), len(ids))
         return [*ids[:start], *[self.token] * self.count, *ids[start:]]
 
 

@@ -93,8 +93,8 @@ def test_a_step_goes_down_the_gradient_and_the_prefix_is_learnt(
         nudge[place] = 1e-2
         slope = loss(start + nudge) - loss(start - nudge)
         assert step[place] * slope < 0
-    many = learn_prefix(model, own, placeholders, Budget(COUNT, 40, len(own), 1.0), seed=0)
-    assert loss(many) < loss(start) - 0.5
+    many = learn_prefix(model, own, placeholders, Budget(COUNT, 10, len(own), 1.0), seed=0)
+    assert loss(many) < loss(start) - 0.1
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not any(module._forward_hooks for module in model.modules())
 

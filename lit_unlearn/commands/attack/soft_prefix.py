@@ -1,13 +1,14 @@
 """Vectors before the prompt, trained to bring the right answers."""
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from lit_unlearn.commands.analysis.pairs import queries
 from lit_unlearn.commands.attack.asked_otherwise import variants_of
 from lit_unlearn.commands.attack.contract import Attack, Cost, Outcome, Settings
 from lit_unlearn.commands.attack.target import Target
 from lit_unlearn.errors import InputError
+from lit_unlearn.questions.batches import encode
 from lit_unlearn.questions.soft_prefix import Budget, Placeholders, apart, learn_prefix
 
 
@@ -65,9 +66,7 @@ class SoftPrefix(Attack):
         sets = target.sets
         parts = {name: apart(sets[name], self.share, seed=seed) for name in target.forget}
         model = target.load()
-        asked: list[Any] = [
-            query for found in sets.values() for query in queries(found, target.tokenizer, model.config)
-        ]
+        asked = [query for found in sets.values() for query in encode(found, target.tokenizer, texts=True)]
         placeholders = Placeholders(target.tokenizer, self.budget.vectors, asked)
         trained = [
             placeholders(query)
