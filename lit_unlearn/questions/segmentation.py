@@ -1,7 +1,7 @@
 """The same text in other tokens: a word's usual token gives way to two that spell it."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from transformers import PreTrainedTokenizerBase
 
@@ -11,7 +11,7 @@ from lit_unlearn.questions.answer_texts import AnswerText
 from lit_unlearn.questions.batches import Query
 from lit_unlearn.questions.cloze import Cloze
 
-AnyQuery = TypeVar("AnyQuery", Query, Cloze)
+AnyQuery = TypeVar("AnyQuery", bound=Query | Cloze)
 _KEPT = 2
 """Tokens before the answer that are not split: those of `Answer:`."""
 
@@ -47,9 +47,11 @@ class Segmentation:
     def __call__(self, query: AnyQuery) -> AnyQuery:
         """The query, with the right answer's text or the options likewise; letters and answers keep their tokens."""
         if isinstance(query, Cloze):
-            return query._replace(options=[self._text(option, query.number) for option in query.options])
+            options = [self._text(option, query.number) for option in query.options]
+            return cast(AnyQuery, query._replace(options=options))
         text = None if query.text is None else self._text(query.text, query.number)
-        return query._replace(input_ids=self.split(query.input_ids, number=query.number), text=text)
+        ids = self.split(query.input_ids, number=query.number)
+        return cast(AnyQuery, query._replace(input_ids=ids, text=text))
 
     def split(self, ids: Sequence[int], *, number: int, kept: int = _KEPT) -> list[int]:
         """Token ids that spell the same.

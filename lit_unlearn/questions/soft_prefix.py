@@ -80,9 +80,9 @@ class Placeholders:
     def __call__(self, query: AnyQuery) -> AnyQuery:
         """The query with the placeholders, those of its texts too."""
         if isinstance(query, Cloze):
-            return query._replace(options=[*map(self._text, query.options)])
+            return cast(AnyQuery, query._replace(options=[*map(self._text, query.options)]))
         text = None if query.text is None else self._text(query.text)
-        return query._replace(input_ids=self._put(query.input_ids), text=text)
+        return cast(AnyQuery, query._replace(input_ids=self._put(query.input_ids), text=text))
 
     def given(self, model: PreTrainedModel, vectors: Tensor) -> AbstractContextManager[None]:
         """Within it the model reads the vectors `[count, dim]` at the placeholders."""

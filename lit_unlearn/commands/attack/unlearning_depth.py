@@ -77,7 +77,8 @@ class UnlearningDepth(Attack):
         self._check(full, others, target)
         planned = plan(sources, target.tokenizer)
         further: dict[str, float | None] = {}
-        lost: dict[str, list[list[list[float]]]] = {"forget": [], "retain": []}
+        # By role, set, model, text and layer.
+        lost: dict[str, list[list[list[list[float]]]]] = {"forget": [], "retain": []}
         for one in planned.sets.values():
             numbers = [row.answer for row in one.rows]
             batches = AnswerBatches(

@@ -47,8 +47,8 @@ def write_target(world: Path, folder: Path, unlearned: Path) -> Target:
         seed=0,
         evaluation=EvaluationSource({name: QuestionSource(str(folder / f"{name}_questions.jsonl")) for name in SETS}),
         answers={
-            name: AnswerSource(str(folder / f"{name}_answers.jsonl"), role, chat_template=CHAT_TEMPLATE)
-            for name, role in (("forget", "forget"), ("retain", "retain"))
+            "forget": AnswerSource(str(folder / "forget_answers.jsonl"), "forget", chat_template=CHAT_TEMPLATE),
+            "retain": AnswerSource(str(folder / "retain_answers.jsonl"), "retain", chat_template=CHAT_TEMPLATE),
         },
     )
     return Target(
