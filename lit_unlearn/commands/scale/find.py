@@ -17,7 +17,7 @@ from lit_unlearn.commands.log_filter import silent
 from lit_unlearn.commands.options.words import Words
 from lit_unlearn.commands.scale.aim import Aim, following, reaches, worth
 from lit_unlearn.commands.scale.layers import LayerStates, candidates, chosen_layer, measure_layers
-from lit_unlearn.commands.scale.probe import Probe, Watch, run
+from lit_unlearn.commands.scale.probe import Probe, Watch, run, told
 from lit_unlearn.commands.scale.settings import Settings, fitting
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
@@ -29,9 +29,9 @@ from lit_unlearn.runs.waiting import watched
 
 BATCHES = 8
 """Steps whose retain rows are measured after every layer."""
-RAMP = 60
+RAMP = 40
 """Steps in which the learning rate grows from its smallest to its largest."""
-SMALLEST, LARGEST = 1e-6, 3e-2
+SMALLEST, LARGEST = 1e-5, 3e-2
 FALLEN = {False: 0.5, True: 0.3}
 """Share of the first forget loss after which the ramp ends, by whether the loss reads logits."""
 
@@ -107,6 +107,7 @@ def find(words: Words, aim: Aim, *, layer: int | None = None) -> Found:
             ),
         )
         bar.update()
+        bar.write(f"ramp: {len(ramp.forget_loss)} steps in {ramp.seconds:.0f} s", file=sys.stderr)
         settings = settings._replace(learning_rate=_rounded(2 * ramp.moved / aim.steps))
         probes: list[Probe] = []
         all_settings: list[Settings] = []
@@ -115,6 +116,7 @@ def find(words: Words, aim: Aim, *, layer: int | None = None) -> Found:
             probes.append(tried(settings, aim.steps, Watch(before=known), rise=aim.forget))
             all_settings.append(settings)
             bar.update()
+            bar.write(f"{len(probes)}: {told(probes[-1])}", file=sys.stderr)
             if reaches(probes[-1], aim):
                 break
             settings = following(settings, probes, aim)

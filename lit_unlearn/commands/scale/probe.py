@@ -17,6 +17,9 @@ from lit_unlearn.modules.unlearn import UnlearnModule
 ROWS = 32
 """Retain rows whose likelihood is measured; that of forget rows is measured by `StopAtForgetting`, on its own."""
 
+HOPELESS = 0.1
+"""Share of the rise asked for below which a training is given up when half of its steps are over."""
+
 
 class Likelihood(NamedTuple):
     """Mean negative log-likelihood of rows, nats per token, before and after a training."""
@@ -103,6 +106,23 @@ class Watch(L.Callback):
             self.retain = Likelihood(self.before, mean_nll(pl_module, rows))
 
 
+class Hopeless(L.Callback):
+    """Ends a training that has hardly begun to forget when half of its steps are over.
+
+    Args:
+        stop: measures what is forgotten, before this callback.
+        steps: of the training.
+    """
+
+    def __init__(self, stop: StopAtForgetting, steps: int) -> None:
+        self.stop, self.half = stop, steps // 2
+
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
+        """Looks once half of the steps are over."""
+        if trainer.global_step >= self.half and self.stop.after - self.stop.before < HOPELESS * self.stop.rise:
+            trainer.should_stop = True
+
+
 def fallen(losses: list[float]) -> float:
     """By which share of the first the last few of some losses have fallen; their mean, as each is of other rows.
 
@@ -131,7 +151,7 @@ def run(words: Words, steps: int, watch: Watch, *, rise: float | None = None) ->
     config = ConfigCLI(
         words,
         max_steps=steps,
-        callbacks=[*([stop] if stop else []), watch, DivergenceGuard(tells=False)],
+        callbacks=[*([stop, Hopeless(stop, steps)] if stop else []), watch, DivergenceGuard(tells=False)],
         limit_val_batches=0,
         num_sanity_val_steps=0,
         log_every_n_steps=0,
@@ -152,3 +172,12 @@ def run(words: Words, steps: int, watch: Watch, *, rise: float | None = None) ->
         time.perf_counter() - began,
         watch.moved,
     )
+
+
+def told(probe: Probe) -> str:
+    """A training in a line."""
+    found = "diverged"
+    if probe.forget is not None and probe.retain is not None:
+        found = f"forget {probe.forget.rise:+.2f}, retain {probe.retain.rise:+.3f} nats per token"
+    settings = f"lr {probe.learning_rate:.2g}, retain weight {probe.retain_weight:g}"
+    return f"{settings}: {found} after {len(probe.forget_loss)} steps, {probe.seconds:.0f} s"
