@@ -19,7 +19,9 @@ SPANS = ("word", "16", "sentence")
 
 def _callbacks(rise: float, rows: int, spans: Sequence[str], *others: str) -> str:
     stop = f"{{class_path: StopAtForgetting, init_args: {{rise: {rise}, every: 5}}}}"
-    count = f"{{class_path: LikelihoodRobustness, init_args: {{rows: {rows}, spans: [{', '.join(spans)}], seed: {DRAW}}}}}"
+    count = (
+        f"{{class_path: LikelihoodRobustness, init_args: {{rows: {rows}, spans: [{', '.join(spans)}], seed: {DRAW}}}}}"
+    )
     return f"[{', '.join([stop, count, *others])}]"
 
 
