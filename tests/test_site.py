@@ -51,9 +51,9 @@ def test_every_room_of_the_package_is_in_the_reference_with_every_file() -> None
 def test_every_command_has_a_page_with_its_help() -> None:
     assert sorted(generated.commands()) == sorted(cli._COMMANDS)
     assert "--model.noise_scale NOISE_SCALE" in generated.command_page("fit")
-    assert "## lit-unlearn analyse maxlogit" in generated.command_page("analyse")
+    assert "## maxlogit\n\n```text\nusage: lit-unlearn analyse maxlogit " in generated.command_page("analyse")
     for name in generated.commands():
-        assert generated.command_page(name).startswith(f"# lit-unlearn {name}\n")
+        assert f"# lit-unlearn {name}\n\n```text\nusage: lit-unlearn" in generated.command_page(name)
 
 
 def test_every_config_has_a_page_and_a_row() -> None:

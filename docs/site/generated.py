@@ -1,7 +1,11 @@
 """Pages of the site that are made of the package itself: its rooms, configs, commands and files."""
 
 import ast
+import io
+import os
 import re
+from contextlib import redirect_stdout, suppress
+from unittest.mock import patch
 
 from docs.site.links import ROOT
 
@@ -62,20 +66,21 @@ def commands() -> list[str]:
 
 
 def command_page(name: str) -> str:
-    """What `lit-unlearn NAME --help` shows, and the help of its own commands."""
-    from lit_unlearn.cli import USAGES
+    """What `lit-unlearn NAME --help` shows, and the help of the commands within it."""
     from lit_unlearn.commands import help_texts
 
-    if name in USAGES:
-        return _help(name, USAGES[name])
-    paths = [path for path in help_texts.FOLDER.glob("*.txt") if re.match(rf"{name}(\.|-)", path.name)]
-    texts = {path.stem: path.read_text(encoding="utf-8").partition("\n")[2] for path in paths}
-    return "\n".join(_help(name + stem.removeprefix(name).replace("-", " ", 1), texts[stem]) for stem in sorted(texts))
+    within = sorted(path.stem.removeprefix(f"{name}-") for path in help_texts.FOLDER.glob(f"{name}-*.txt"))
+    return "\n".join([_help(f"# lit-unlearn {name}", [name]), *(_help(f"## {one}", [name, one]) for one in within)])
 
 
-def _help(command: str, text: str) -> str:
-    heading = "##" if " " in command else "#"
-    return f"{heading} lit-unlearn {command}\n\n```text\n{text.rstrip()}\n```\n"
+def _help(heading: str, command: list[str]) -> str:
+    """The packaged text; a command without one builds its help, which takes seconds."""
+    from lit_unlearn import cli
+
+    shown = io.StringIO()
+    with patch.dict(os.environ, COLUMNS="80"), redirect_stdout(shown), suppress(SystemExit):
+        cli.main([*command, "--help"])
+    return f"{heading}\n\n```text\n{shown.getvalue().rstrip()}\n```\n"
 
 
 def _usage() -> str:

@@ -16,7 +16,7 @@ from lit_unlearn.errors import InputError
 _FUNCTION = """\
 _lit_unlearn() {
   local IFS=$'\\n'
-  COMPREPLY=($(lit-unlearn completion words "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
+  COMPREPLY=($(lit-unlearn completion words "${COMP_WORDS[@]:1:$COMP_CWORD}" 2>/dev/null))
 }
 complete -o default -o bashdefault -F _lit_unlearn lit-unlearn
 """

@@ -105,6 +105,14 @@ def test_bash_completes(tmp_path: Path) -> None:
     assert asked_of_a_shell("bash", code, tmp_path) == ["rms", "report"]
 
 
+def test_zsh_completes(tmp_path: Path) -> None:
+    code = (
+        "source {script}\nsetopt ksharrays\nCOMP_WORDS=(lit-unlearn fit --model.forget Si)\nCOMP_CWORD=3\n"
+        "_lit_unlearn\nprint -r -- ${{COMPREPLY[@]}}"
+    )
+    assert asked_of_a_shell("zsh", code, tmp_path) == ["SimNPO"]
+
+
 def test_fish_completes(tmp_path: Path) -> None:
     code = "source {script}\ncomplete -C 'lit-unlearn fit --model.noise_unit r'"
     assert "rms" in asked_of_a_shell("fish", code, tmp_path)
