@@ -39,7 +39,7 @@ def test_a_model_of_your_own_in_a_notebook_without_a_network(tmp_path: Path, mon
     assert "# NLL of held-out rows: forget 1." in (tmp_path / "mine.yaml").read_text()
     assert "Wrote mine.yaml" in _printed(scaled)
     (before, after) = re.findall(r"forget .*?([\d.]+) → ([\d.]+)", _printed(fit))[-1]
-    assert float(after) - float(before) > 0.5  # nats per token
+    assert float(after) - float(before) > 0.25  # nats per token
     assert re.search(r"^16-gram", _printed(fit), re.MULTILINE)
     answers = _printed(asked)
     assert answers.count("unlearned") == answers.count("\n> ") + 1 == 2
