@@ -4,6 +4,7 @@ import ast
 import io
 import os
 import re
+import unicodedata
 from contextlib import redirect_stdout, suppress
 from unittest.mock import patch
 
@@ -80,7 +81,8 @@ def _help(heading: str, command: list[str]) -> str:
     shown = io.StringIO()
     with patch.dict(os.environ, COLUMNS="80"), redirect_stdout(shown), suppress(SystemExit):
         cli.main([*command, "--help"])
-    return f"{heading}\n\n```text\n{shown.getvalue().rstrip()}\n```\n"
+    text = "".join(sign for sign in shown.getvalue() if unicodedata.category(sign) not in ("Cc", "Cf") or sign == "\n")
+    return f"{heading}\n\n```text\n{text.rstrip()}\n```\n"
 
 
 def _usage() -> str:
