@@ -19,7 +19,7 @@ def model_sources(paths: Sequence[Path], base: str | None, *, trust_remote_code:
     Args:
         paths: folders of runs, or of models.
         base: hub name or folder of the base; None takes what the runs began with.
-        trust_remote_code: run code that comes with the models; a run that did so is trusted too.
+        trust_remote_code: run code that comes with the models. That a run did so does not count: it may be anybody's.
 
     Raises:
         InputError: a folder is neither a run's nor a model's, the runs began with different models, or none is known.
@@ -33,7 +33,7 @@ def model_sources(paths: Sequence[Path], base: str | None, *, trust_remote_code:
     for path, other in begun.items():
         if (other.given, other.revision) != (own.given, own.revision):
             raise InputError(f"ask: {path} began with {other.given}, {first} with {own.given}; give runs of one model")
-    own = replace(own, trust_remote_code=own.trust_remote_code or trust_remote_code)
+    own = replace(own, trust_remote_code=trust_remote_code)
     unlearned = {
         name: replace(own, pretrained=str(_export(path)), revision="main")
         for name, path in zip(_names(paths), paths, strict=True)
@@ -58,8 +58,7 @@ def _base_of(path: Path) -> ModelSource | None:
         raise InputError(
             f"ask: {path} is not a run of `lit-unlearn fit`; give one, or a model's folder and --base MODEL"
         )
-    trusted = model.get("trust_remote_code") is True
-    return ModelSource(model["pretrained"], revision=model.get("revision") or "main", trust_remote_code=trusted)
+    return ModelSource(model["pretrained"], revision=model.get("revision") or "main")
 
 
 def _export(path: Path) -> Path:

@@ -50,10 +50,10 @@ def test_an_export_elsewhere_is_found(tmp_path: Path) -> None:
     assert sources(run)["unlearned"] == str(tmp_path / "out")
 
 
-def test_remote_code_is_trusted_where_the_run_did_or_the_user_does(tmp_path: Path) -> None:
+def test_remote_code_is_trusted_only_where_the_user_says_so(tmp_path: Path) -> None:
     plain = write_run(tmp_path / "plain")
     trusting = write_run(tmp_path / "trusting", config=CONFIG.replace("forget:", "trust_remote_code: true, forget:"))
-    for run, given, wanted in ((plain, False, False), (plain, True, True), (trusting, False, True)):
+    for run, given, wanted in ((plain, False, False), (plain, True, True), (trusting, False, False)):
         found = model_sources([run], None, trust_remote_code=given)
         assert [source.trust_remote_code for source in found.values()] == [wanted] * 2
 
