@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import lightning as L
 from datasets import Dataset, concatenate_datasets
 from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
@@ -149,6 +150,10 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
     def topics(self) -> tuple[str, ...]:
         """The topics' names; a row's `topic` is an index into them."""
         return tuple(self.forget)
+
+    def text(self, tokens: Tensor) -> str:
+        """What a row of tokens `[seq]` says, once the rows are tokenised."""
+        return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
 
     @property
     def vocabulary(self) -> int | None:
