@@ -35,10 +35,10 @@ Classes are the forget topics and retain. Each score is measured on your own row
 class, in {DRAWS} draws, and the average precision says how well the score finds them; chance is their share. Strays \
 that are there already count as mistakes, so that the true precision is a little higher.
 
-Nearest rows: the share of the {NEIGHBOURS} nearest rows, by the base's mean states after the steering layer, that have \
-the row's class. Tokens: how much likelier a row's tokens are in its own class than in the likeliest other, per token \
-(naive Bayes, out of fold). Classifier: log-probability of the class, of a classifier on mean states trained on other \
-rows.
+Nearest rows: the share of the {NEIGHBOURS} nearest rows, by the base's mean states after the steering layer, that \
+have the row's class. Tokens: how much likelier a row's tokens are in its own class than in the likeliest other, per \
+token (naive Bayes, out of fold). Classifier: log-probability of the class, of a classifier on mean states trained on \
+other rows.
 
 Gradient dot, gradient cosine, influence and TracIn compare the gradient of that classifier on a row with those on \
 reference rows, {{references}}; by class takes the least sum over the references of a class instead of the sum over \
@@ -121,8 +121,8 @@ def _findings(
     """What was found, and the first of the listed rows."""
     if found.best is None:
         return [
-            "These streams cannot be told apart: no score that needs no trusted rows finds planted rows more than twice "
-            "as well as chance. Nothing is listed."
+            "These streams cannot be told apart: no score that needs no trusted rows finds planted rows more than "
+            "twice as well as chance. Nothing is listed."
         ]
     best = found.best
     quoted = [

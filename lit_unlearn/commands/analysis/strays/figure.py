@@ -43,9 +43,8 @@ def draw(
         own = values[labels == label]
         axes.hist(own, bins=bins, **bar_style(label + 1))
         listed = own[own <= found.threshold]
-        handles["listed"] = axes.plot(
-            listed, torch.zeros(len(listed)), linestyle="none", marker="|", markersize=14, color=COLOURS[6]
-        )[0]
+        marks = {"linestyle": "none", "marker": "|", "markersize": 14, "color": COLOURS[6]}
+        (handles["listed"],) = axes.plot(listed, torch.zeros(len(listed)), **marks)
         axes.set(xlabel=score, ylabel="rows", title=name)
     legend(figure, handles)
     return figure
