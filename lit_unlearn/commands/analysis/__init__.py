@@ -44,6 +44,9 @@ _ANALYSES = {
         16384,
         {"trusted": "rows whose class is known: records with `class` (forget/TOPIC or retain) and `text`"},
     ),
+    "rows": _Analysis(
+        "how far each training row was moved, and its losses before and after", "RUN", "rows", 2048, module="moved_rows"
+    ),
     "streams": _Analysis("similarity of a forget and a retain stream", "RUN_OR_CONFIG", "rows", 512),
 }
 

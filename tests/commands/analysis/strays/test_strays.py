@@ -48,6 +48,7 @@ def test_what_is_listed_is_what_the_best_score_says(section: dict[str, Any]) -> 
     assert [row[0] for row in section["rows"]] == list(SCORES)
 
 
+@pytest.mark.slow
 def test_batches_and_padding_change_no_score(method: Path, section: dict[str, Any], tmp_path: Path) -> None:
     words = [str(method), "--batch-size=7", "--data.seed=3"]
     again = scores(analysed(tmp_path / "out", "strays", *words))
@@ -63,6 +64,7 @@ def test_states_are_those_of_the_whole_model(opened: Run) -> None:
     assert torch.allclose(mean_states(represent, rows, 2), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_trusted_rows_are_references(method: Path, section: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "trusted.jsonl"
     records = [
@@ -78,6 +80,7 @@ def test_trusted_rows_are_references(method: Path, section: dict[str, Any], tmp_
         assert scores(found)[place]["influence"] != own["influence"]
 
 
+@pytest.mark.slow
 def test_streams_of_one_kind_cannot_be_told_apart(world: Path, method: Path, tmp_path: Path) -> None:
     for name in ("one", "other"):
         lines = (json.dumps({"text": text}) for text in texts("alchemy", 100, seed=len(name)))
