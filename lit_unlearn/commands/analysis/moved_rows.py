@@ -12,11 +12,11 @@ from transformers import PreTrainedModel
 from lit_unlearn.commands.analysis import drawing
 from lit_unlearn.commands.analysis.opened_runs import Run, open_runs
 from lit_unlearn.commands.analysis.rows import batches
+from lit_unlearn.commands.forget_tokens.similarity import mean_state
 from lit_unlearn.commands.report.section import Section
 from lit_unlearn.commands.report.style import bar_style, legend, styled
 from lit_unlearn.data.rows import Row, TrainedRow
 from lit_unlearn.losses.contract import Batch, Outputs
-from lit_unlearn.losses.functional import precise
 from lit_unlearn.losses.likelihood import batch_nll
 from lit_unlearn.running.partial_forward import run_layers
 
@@ -26,9 +26,9 @@ _QUOTED = 100
 _KEPT = 200
 """Characters of a row in section.json."""
 _TEXT = """\
-How far each training row's states are from the base's at the steering layer: displacement is the mean over tokens of \
-|h_unlearned - h_base| / |h_base|; special tokens and the first one of a row do not count. Losses are the mean \
-negative log-likelihood of a row's tokens, in nats.
+How far each training row's states are from the base's at the steering layer: displacement is |h_unlearned - h_base| / \
+|h_base|, h the mean state of a row over its tokens; special tokens and the first one do not count. Losses are the \
+mean negative log-likelihood of a row's tokens, in nats.
 
 A retain row that was moved far resembles what is forgotten, or is some of it; a forget row that was hardly moved \
 resembles what is retained. It is a row to read, not to delete: displacement does not say that the row does harm."""
@@ -90,7 +90,7 @@ def moved(run: Run, rows: Sequence[Row], *, batch_size: int) -> Moved:
 
 
 def displacement(after: Tensor, before: Tensor, counted: Tensor) -> Tensor:
-    """Mean over counted tokens of |h_after - h_before| / |h_before|, `[batch]`; 0 for a row without such tokens.
+    """|h_after - h_before| / |h_before|, h a row's mean state over counted tokens, `[batch]`; 0 without such tokens.
 
     Args:
         after: `[batch, seq, dim]`.
@@ -98,13 +98,13 @@ def displacement(after: Tensor, before: Tensor, counted: Tensor) -> Tensor:
         counted: bool `[batch, seq]`.
 
     Example:
-        >>> before = torch.tensor([[[9.0, 0.0], [3.0, 4.0], [2.0, 0.0]]])
-        >>> after = torch.tensor([[[0.0, 0.0], [3.0, 9.0], [2.0, 0.0]]])
+        >>> before = torch.tensor([[[9.0, 0.0], [6.0, 8.0], [0.0, 0.0]]])
+        >>> after = torch.tensor([[[0.0, 0.0], [6.0, 0.0], [0.0, 4.0]]])
         >>> displacement(after, before, torch.tensor([[False, True, True]]))
-        tensor([0.5000])
+        tensor([0.4000])
     """
-    ratio = (precise(after) - precise(before)).norm(dim=-1) / precise(before).norm(dim=-1).clamp(min=1e-12)
-    return torch.where(counted, ratio, 0.0).sum(dim=1) / counted.sum(dim=1).clamp(min=1)
+    new, old = (mean_state(states, counted) for states in (after, before))
+    return (new - old).norm(dim=-1) / old.norm(dim=-1).clamp(min=1e-12)
 
 
 def _outputs(run: Run, model: PreTrainedModel, batch: Batch) -> Outputs:

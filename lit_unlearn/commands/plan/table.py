@@ -80,7 +80,7 @@ def times(flops: float, batches: int | None, precision: str, machine: Machine | 
 def before_training(row: RowForward) -> list[str]:
     """What `analyse strays` takes for each row of the streams."""
     return [
-        f"`lit-unlearn analyse strays` runs {row.layers} layers once for each row: {row.flops / 1e12:.2g} TFLOP for "
+        f"  `lit-unlearn analyse strays` runs {row.layers} layers once for each row: {row.flops / 1e12:.2g} TFLOP for "
         f"{row.tokens} tokens"
     ]
 

@@ -33,7 +33,7 @@ def test_at_7b_it_is_two_operations_per_weight_and_token(tmp_path: Path) -> None
     attention = 8 * 2 * 2 * 512 * 512 * 4096
     assert found.flops == pytest.approx(2 * 512 * weights + attention, rel=0.01)
     (line,) = before_training(found)
-    assert line == "`lit-unlearn analyse strays` runs 8 layers once for each row: 1.8 TFLOP for 512 tokens"
+    assert line == "  `lit-unlearn analyse strays` runs 8 layers once for each row: 1.8 TFLOP for 512 tokens"
 
 
 def test_the_line_says_what_a_row_takes() -> None:
