@@ -1,8 +1,8 @@
 """Forget rows hidden among the demo's retain rows, found after a run: `python -m benchmarks.study.hidden_rows`.
 
 A tenth of the retain rows of each seed is replaced by other texts of the subjects to forget, RMU is trained by the
-options of demo.yaml, and `lit-unlearn analyse rows` measures every row. The AUC is the probability that a hidden row was
-moved farther than another retain row.
+options of demo.yaml, and `lit-unlearn analyse rows` measures every row. The AUC is the probability that a hidden row
+was moved farther than another retain row.
 """
 
 import argparse

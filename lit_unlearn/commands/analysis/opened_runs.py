@@ -125,7 +125,8 @@ class Run:
         return weights_dtype(str(self._config.trainer.precision))
 
     def _callbacks(self) -> list[object]:
-        return list(self._config.config_init["fit"].trainer.callbacks or [])
+        found = self._config.config_init["fit"].trainer.callbacks or []
+        return list(found) if isinstance(found, list) else [found]  # Lightning takes a single one too
 
 
 def open_runs(paths: Sequence[Path], words: Sequence[str] = ()) -> list[Run]:

@@ -67,7 +67,8 @@ def _principal(found: Features, states: Tensor) -> Tensor:
     for some in states.split(_CHUNK):
         own = found.of(some)
         covariance += own.T @ own
-    return torch.linalg.eigh(covariance)[1]
+    directions: Tensor = torch.linalg.eigh(covariance)[1]
+    return directions
 
 
 def with_constant(phi: Tensor) -> Tensor:
