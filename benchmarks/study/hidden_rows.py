@@ -104,7 +104,10 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/hidden-rows"), help="folder to write")
     options = parser.parse_args(words)
     check_makable(options.out, "--out")
-    each = [measured(options.out / f"seed-{seed}", seed) for seed in range(options.seeds)]
+    each = []
+    for seed in range(options.seeds):
+        each.append(measured(options.out / f"seed-{seed}", seed))
+        print(f"seed {seed}: {', '.join(f'{name} {each[-1][name]:.3f}' for name in MEASURES)}")
     for name in MEASURES:
         values = [one[name] for one in each]
         print(f"{name}: AUC {fmean(values):.3f} ± {stdev(values):.3f}")
