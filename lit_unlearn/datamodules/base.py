@@ -314,7 +314,7 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
             return counts | {"alternatives": len(self._alternatives)}
         return counts if self._preferred is None else counts | {"preferred": len(self._preferred.answers)}
 
-    def trained_rows(self, count: int) -> Iterator[TrainedRow]:
+    def rows_with_texts(self, count: int) -> Iterator[TrainedRow]:
         """The rows that are trained on, stream by stream, as they are before mixing.
 
         Args:

@@ -221,7 +221,7 @@ def test_a_limit_draws_rows_of_each_stream_and_a_lower_one_some_of_them(world: P
 @pytest.mark.parametrize("limit", [None, 5])
 def test_rows_that_are_trained_on_say_where_they_are_from(world: Path, limit: int | None) -> None:
     data = ready(data_module(world, forget=sources(world, "alchemy"), limit=limit, holdout=8))
-    rows = list(data.trained_rows(7))
+    rows = list(data.rows_with_texts(7))
     expected = (("forget", "alchemy"), ("retain", "gardening"))
     assert [(row.side, row.name) for row in rows] == [one for one in expected for _ in range(limit or 7)]
     trained = dict(zip(("forget", "retain"), limited(world, limit), strict=True))

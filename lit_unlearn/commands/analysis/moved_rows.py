@@ -56,7 +56,7 @@ def analyse(paths: Sequence[Path], words: Sequence[str], *, count: int, batch_si
         InputError: the run cannot be used.
     """
     run = open_runs(paths, words)[0]
-    rows = list(run.data.trained_rows(count))
+    rows = list(run.data.rows_with_texts(count))
     found = moved(run, [Row(row.input_ids, 0, number) for number, row in enumerate(rows)], batch_size=batch_size)
     streams: dict[str, list[int]] = {}
     for place, row in enumerate(rows):

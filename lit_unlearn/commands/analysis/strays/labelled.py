@@ -58,6 +58,6 @@ def labelled_rows(run: Run, count: int) -> list[LabelledRow]:
 
 
 def _rows(run: Run, names: Sequence[str], count: int) -> Iterator[LabelledRow]:
-    for row in run.data.trained_rows(count):
+    for row in run.data.rows_with_texts(count):
         found = LabelledRow(row, 0)
         yield found._replace(label=names.index(RETAIN if row.side == "retain" else found.stream))

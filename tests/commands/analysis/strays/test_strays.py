@@ -57,7 +57,7 @@ def test_batches_and_padding_change_no_score(method: Path, section: dict[str, An
 
 
 def test_states_are_those_of_the_whole_model(opened: Run) -> None:
-    rows = [row.input_ids for row in opened.data.trained_rows(3)]
+    rows = [row.input_ids for row in opened.data.rows_with_texts(3)]
     represent = Representations(opened.load_first_layers(), opened.tokenizer(), 2)
     whole = opened.load_base()
     expected = torch.stack([states(whole, row, 2)[1:].mean(dim=0) for row in rows])
