@@ -34,7 +34,8 @@ class Gradients(NamedTuple):
 
     def norms(self) -> Tensor:
         """‖g‖ = ‖p - e_y‖ · ‖[φ, 1]‖, `[rows]`."""
-        return self.residual.norm(dim=1) * self.inputs.norm(dim=1)
+        norms: Tensor = self.residual.norm(dim=1) * self.inputs.norm(dim=1)
+        return norms
 
     def unit(self) -> "Gradients":
         """Of norm 1; a zero gradient stays zero."""
@@ -133,7 +134,8 @@ def damped_hessian(rows: Gradients, weight: Tensor) -> Tensor:
                 hessian[a, :, b] += (inputs * curved[:, a, b, None]).T @ inputs
     square = hessian.view(count * width, -1).div_(len(rows.inputs))
     square.diagonal().add_(DAMPING * torch.linalg.eigvalsh(square)[-1])
-    return torch.linalg.cholesky(square)
+    factor: Tensor = torch.linalg.cholesky(square)
+    return factor
 
 
 def contrasts(classes: int) -> Tensor:
