@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 NEIGHBOURS = 15
-_CHUNK = 128
+_CHUNK = 512
 """Rows whose distances to all are in memory together."""
 _TIED = 1e-6
 """Squared distances this close, per dimension, are equal: the arithmetic of a batch decides no rank."""
