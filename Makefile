@@ -15,7 +15,7 @@ NOISE := $(FULL)/noise/noise_scale=
 # Of all perturbations, those that analyses take.
 FEW := --data.perturbations='{1-gram: {n: 1, sets: [retain]}, 4-gram: {n: 4, sets: [retain]}, prefix: {n: sentence, position: prefix, sets: [retain]}}'
 
-.PHONY: setup setup-bounds test test-slow test-bounds lint demo full-report results mixing bench clean
+.PHONY: setup setup-bounds test test-slow test-bounds lint docs demo full-report results mixing bench clean
 
 setup: $(INSTALLED)
 
@@ -43,6 +43,15 @@ setup-bounds: $(LOWER)/installed
 $(LOWER)/installed: pyproject.toml tests/lower-bounds.txt
 	$(PYTHON) -m venv $(LOWER)
 	$(LOWER)/bin/pip install --quiet --constraint tests/lower-bounds.txt --editable '.[dev,report,tune,lora]'
+	touch $@
+
+# The site, in build/site/index.html: links, anchors and the navigation are checked. npm fetches MathJax the first time.
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: $(VENV)/docs-installed
+	$(BIN)/python -m mkdocs build --strict
+
+$(VENV)/docs-installed: $(INSTALLED)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	touch $@
 
 # What costly tests share is made once: they are in a group, whose tests run in one process.

@@ -34,8 +34,11 @@ commands:
   sweep          a fit for each of many points: lit-unlearn sweep -c CONFIG --over OPTION=V1,V2 --out FOLDER
   attack         whether a model stays unlearned and usable once it is changed: lit-unlearn attack RUN -c attack.yaml
   analyse        theory and finished runs: lit-unlearn analyse maxlogit RUN..., and more by `lit-unlearn analyse -h`
+  ask            base and unlearned model side by side, in the terminal: lit-unlearn ask RUN --prompt TEXT
   verify         whether exports and finished runs are as they were written: lit-unlearn verify FOLDER...
   report         one page of finished runs, with tables and figures: lit-unlearn report --method RUN RUN...
+  env            versions, devices and settings, for a bug report: lit-unlearn env
+  completion     makes a shell complete commands, options and configs: lit-unlearn completion bash
 
 options:
   --debug        show the traceback of an error
@@ -43,7 +46,7 @@ options:
   -h, --help     show this help; `lit-unlearn fit --help` lists all options of fit
 """
 
-_USAGES = {
+USAGES = {
     "tasks-path": """\
 usage: lit-unlearn tasks-path
 
@@ -59,6 +62,25 @@ usage: lit-unlearn verify FOLDER...
 
 Compares the files of finished runs and of exports with their SHA256SUMS. Exit status 1 if a file is missing, changed or
 not listed.
+""",
+    "env": """\
+usage: lit-unlearn env
+
+Prints versions, devices and settings, for a bug report. No path, no name of the machine or user and no token is among
+them.
+""",
+    "completion": """\
+usage: lit-unlearn completion SHELL
+
+Prints a script that lets a shell complete commands, options, their values and names of configs; SHELL is bash, zsh or
+fish:
+
+  bash   lit-unlearn completion bash >> ~/.bashrc
+  zsh    lit-unlearn completion zsh >> ~/.zshrc
+  fish   lit-unlearn completion fish > ~/.config/fish/completions/lit-unlearn.fish
+
+The scripts ask `lit-unlearn completion words WORD...`, which prints what may stand for the last word, without importing
+torch.
 """,
 }
 """Of the commands that have no options."""
@@ -130,8 +152,8 @@ def _run(words: list[str]) -> None:
         from importlib.metadata import version
 
         print(f"lit-unlearn {version('lit-unlearn')}")
-    elif words[0] in _USAGES and {"-h", "--help"} & set(words[1:]):
-        print(_USAGES[words[0]], end="")
+    elif words[0] in USAGES and {"-h", "--help"} & set(words[1:]):
+        print(USAGES[words[0]], end="")
     elif (shown := help_text(words)) is not None:
         print(shown, end="")
     elif words[0] in _COMMANDS:
@@ -256,6 +278,28 @@ def _verify(words: list[str]) -> None:
     verify(words[1:])
 
 
+def _ask(words: list[str]) -> None:
+    with _imports():
+        from lit_unlearn.commands.ask import main as ask
+
+    ask(words[1:])
+
+
+def _env(words: list[str]) -> None:
+    if words[1:]:
+        raise InputError(f"env: takes no options, got {words[1]!r}")
+    with _imports():
+        from lit_unlearn.commands.env import lines
+
+    print("\n".join(lines()))
+
+
+def _completion(words: list[str]) -> None:
+    from lit_unlearn.commands.completion import main as completion
+
+    completion(words[1:], [*_COMMANDS])
+
+
 def _configs(words: list[str]) -> None:
     if words[2:]:
         raise InputError(f"configs: takes one name at most, got {words[2]!r} as well")
@@ -282,4 +326,7 @@ _COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "sweep": _sweep,
     "forget-tokens": _forget_tokens,
     "alternatives": _alternatives,
+    "ask": _ask,
+    "env": _env,
+    "completion": _completion,
 }

@@ -15,7 +15,7 @@ from lit_unlearn.cli import USAGE
 from lit_unlearn.commands.options import config_files
 
 ROOT = Path(__file__).parent.parent
-RUN = ["README.md", "docs/attack.md", "docs/data.md", "docs/evaluation.md", "docs/extending.md"]
+RUN = ["README.md", "docs/attack.md", "docs/data.md", "docs/evaluate.md", "docs/extending.md", "docs/perturbations.md"]
 """Documents with Python blocks."""
 PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", *sorted(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))]
 """Documents that speak of the code as it is; CHANGELOG.md also of what was."""
@@ -49,7 +49,7 @@ def test_python_blocks_run(document: str, world: Path, tmp_path: Path, monkeypat
     if document == "README.md":
         assert (tmp_path / "zephyr-rmu" / "config.json").is_file()
         fit_readme_extensions(names)
-    if document == "docs/evaluation.md":
+    if document == "docs/evaluate.md":
         assert (tmp_path / "results.json").is_file()
     if document == "docs/extending.md":
         fit_extensions(names, world)

@@ -12,7 +12,10 @@ def declared() -> dict[str, Version]:
     """The lower bound of each package that a user installs, by its canonical name."""
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    lines = [*project["dependencies"], *(line for name in extras if name != "dev" for line in extras[name])]
+    lines = [
+        *project["dependencies"],
+        *(line for name in extras if name not in ("dev", "docs") for line in extras[name]),
+    ]
     found: dict[str, Version] = {}
     for requirement in map(Requirement, lines):
         (bound,) = (one.version for one in requirement.specifier if one.operator in (">=", "=="))

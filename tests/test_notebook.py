@@ -1,4 +1,4 @@
-"""The notebook of the documents runs from the first cell to the last, and shows what its text says."""
+"""The notebooks of the documents run from the first cell to the last, and show what their texts say."""
 
 import re
 from pathlib import Path
@@ -7,15 +7,13 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-_NOTEBOOK = Path(__file__).parent.parent / "docs" / "first_run.ipynb"
+_DOCS = Path(__file__).parent.parent / "docs"
 
 
 @pytest.mark.slow
 def test_the_first_run_in_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    notebook = nbformat.read(_NOTEBOOK, as_version=4)
-    NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    cells = _executed("first_run", tmp_path)
     fit, mixing, report, picture, generated, mistake = cells[1:]
     assert _accuracy(fit, "retain") - _accuracy(fit, "retain/4-gram") > 15
     assert abs(_accuracy(mixing, "retain") - _accuracy(mixing, "retain/4-gram")) < 10
@@ -28,6 +26,31 @@ def test_the_first_run_in_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert error.ename == "InputError"
     assert "\n".join(error.traceback).count("\n") == 0  # the sentence, without the calls that led there
     assert (tmp_path / "runs" / "report" / "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_a_model_of_your_own_in_a_notebook_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "empty"))
+    model, texts, scaled, fit, asked = _executed("own_model", tmp_path)
+    assert _printed(model).endswith("The model is demo.\n")
+    assert [line.split()[1] for line in _printed(texts).splitlines()] == ["200", "200"]
+    assert "# NLL of held-out rows: forget 1." in (tmp_path / "mine.yaml").read_text()
+    assert "Wrote mine.yaml" in _printed(scaled)
+    (before, after) = re.findall(r"forget .*?([\d.]+) → ([\d.]+)", _printed(fit))[-1]
+    assert float(after) - float(before) > 0.25  # nats per token
+    assert re.search(r"^16-gram", _printed(fit), re.MULTILINE)
+    answers = _printed(asked)
+    assert answers.count("unlearned") == len(re.findall("^> ", answers, re.MULTILINE)) == 2
+    assert (tmp_path / "run" / "export" / "config.json").is_file()
+
+
+def _executed(name: str, folder: Path) -> list[nbformat.NotebookNode]:
+    """The code cells of a notebook, run in a folder."""
+    notebook = nbformat.read(_DOCS / f"{name}.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(folder)}}).execute()
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
 def _printed(cell: nbformat.NotebookNode) -> str:

@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.study.real_settings import SHARES, STUDIES, points
+from benchmarks.study.real_settings import EVERY, SHARES, SPANS, STUDIES, points
 from benchmarks.study.running import run_missing, with_table
 from benchmarks.study.settings import RepairOrControl, Setting
 from lit_unlearn.commands.report import compare, load, markdown
@@ -39,6 +39,7 @@ def main(words: Sequence[str] | None = None) -> None:
     shared = [
         "-c",
         setting.options["config"],
+        *(["-c", str(options.overlay.absolute())] if options.overlay else []),
         "--model.pretrained",
         options.pretrained,
         "--data.holdout",
@@ -46,7 +47,8 @@ def main(words: Sequence[str] | None = None) -> None:
     ]
     for stream, path in (("forget", options.forget), ("retain", options.retain)):
         shared += [f"--data.{stream}", f"{{{options.topic}: {{path: {path.absolute()}, max_length: 96}}}}"]
-    wanted = [*points(setting, rows, rise=options.rise, scored=options.holdout)]
+    scored, spans = options.scored or options.holdout, options.spans
+    wanted = [*points(setting, rows, rise=options.rise, scored=scored, spans=spans, every=options.every)]
     run_missing(
         out, [*shared, "--model.answer_store", str(out / "answers")], wanted, kind=name, workers=options.workers
     )
@@ -102,6 +104,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--retain", type=Path, required=True, help="other texts, the last of which are held out")
     parser.add_argument("--topic", required=True, help="name of the topic, in one word")
     parser.add_argument("--holdout", type=int, default=64, help="rows of each file that are held out and evaluated on")
+    parser.add_argument("--overlay", type=Path, help="config of `lit-unlearn scale`, given after the study's own")
+    parser.add_argument("--scored", type=int, help="held-out rows into which is inserted; all if not given")
+    parser.add_argument("--spans", nargs="+", default=[*SPANS], help="what is inserted: word, sentence, or tokens")
+    parser.add_argument("--every", type=int, default=EVERY, help="steps between evaluations on the way; 0: none")
     parser.add_argument("--rise", type=float, default=1.2, help="nats per token of held-out forget rows to stop at")
     parser.add_argument("--seeds", type=int, default=5, help="fits of each row")
     parser.add_argument("--only", nargs="*", metavar="ROW", help="repairs and controls; all if not given")

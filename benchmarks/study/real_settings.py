@@ -14,13 +14,14 @@ FIRST_SEED = 1
 """Seed 0 chose the settings."""
 DRAW = 1
 """Of rows, places and spans; `fit` takes 0."""
-_SPANS = ("word", 16, "sentence")
+SPANS = ("word", "16", "sentence")
 
 
-def _callbacks(rise: float, rows: int, *others: str) -> str:
+def _callbacks(rise: float, rows: int, spans: Sequence[str], *others: str) -> str:
     stop = f"{{class_path: StopAtForgetting, init_args: {{rise: {rise}, every: 5}}}}"
-    spans = f"[{', '.join(map(str, _SPANS))}]"
-    count = f"{{class_path: LikelihoodRobustness, init_args: {{rows: {rows}, spans: {spans}, seed: {DRAW}}}}}"
+    count = (
+        f"{{class_path: LikelihoodRobustness, init_args: {{rows: {rows}, spans: [{', '.join(spans)}], seed: {DRAW}}}}}"
+    )
     return f"[{', '.join([stop, count, *others])}]"
 
 
@@ -64,7 +65,15 @@ STUDIES = {
 }
 
 
-def points(setting: Setting, rows: Sequence[RepairOrControl], *, rise: float, scored: int) -> Iterator[Point]:
+def points(
+    setting: Setting,
+    rows: Sequence[RepairOrControl],
+    *,
+    rise: float,
+    scored: int,
+    spans: Sequence[str] = SPANS,
+    every: int = EVERY,
+) -> Iterator[Point]:
     """The fits, seed by seed, so that what has been done can be compared at any time.
 
     Args:
@@ -72,10 +81,15 @@ def points(setting: Setting, rows: Sequence[RepairOrControl], *, rise: float, sc
         rows: its repairs and controls.
         rise: of the NLL of held-out forget rows at which a fit ends, in nats per token.
         scored: held-out rows of either stream.
+        spans: what is inserted.
+        every: steps from one evaluation of the method to the next; 0 evaluates none but the first and the last.
     """
     between = f"{{class_path: Interpolation, init_args: {{shares: {[*SHARES]}}}}}"
-    method = {"trainer.callbacks": _callbacks(rise, scored, between), "trainer.val_check_interval": str(EVERY)}
-    plain = {"trainer.callbacks": _callbacks(rise, scored), "trainer.val_check_interval": str(setting.steps)}
+    method = {
+        "trainer.callbacks": _callbacks(rise, scored, spans, between),
+        "trainer.val_check_interval": str(every or setting.steps),
+    }
+    plain = {"trainer.callbacks": _callbacks(rise, scored, spans), "trainer.val_check_interval": str(setting.steps)}
     chosen = {name: value for name, value in setting.options.items() if name != "config"}  # all fits share that
     fits = {"method": method, **{row.folder: plain | row.options for row in rows}}
     for seed in range(FIRST_SEED, FIRST_SEED + setting.seeds):

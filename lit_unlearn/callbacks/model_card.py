@@ -7,7 +7,7 @@ import lightning as L
 from huggingface_hub import metadata_load, try_to_load_from_cache
 
 from lit_unlearn.callbacks.card_results import evaluation_table, training_table
-from lit_unlearn.modules.forgotten import NOTHING, Forgotten, unlearns
+from lit_unlearn.modules.forgotten import NOTHING, Change, Forgotten, unlearns
 from lit_unlearn.modules.hyperparameters import hyperparameters_of
 from lit_unlearn.modules.protocols import datamodule_of
 from lit_unlearn.modules.unlearn import UnlearnModule
@@ -112,12 +112,18 @@ def _changed(change: Forgotten | None) -> str:
     if change is None:
         return ""
     rows = [
-        [stream, f"{one.displacement:.2f}", *("" if nll is None else f"{nll:.3f}" for nll in one[1:])]
+        [stream, f"{one.displacement:.2f}", *_nll(one)]
         for stream, one in (("forget", change.forget), ("retain", change.retain))
     ]
-    heads = (change.rows, "displacement, norms", "NLL before", "NLL after")
+    heads = (change.rows, "displacement, norms", "NLL before", "NLL after", "damaged")
     text = "Hidden states after the steering layer, without each row's first token; NLL in nats per token."
     return f"## Change\n\n{text}\n\n{markdown_table(heads, rows)}\n\n"
+
+
+def _nll(change: Change) -> tuple[str, str, str]:
+    if change.nll_before is None or change.nll_after is None:
+        return "", "", ""
+    return f"{change.nll_before:.3f}", f"{change.nll_after:.3f}", change.told_damaged
 
 
 def _table(values: dict[str, object] | dict[str, str]) -> str:

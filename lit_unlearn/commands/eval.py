@@ -15,7 +15,7 @@ from lit_unlearn.runs import layout
 _EPILOG = """\
 Beside the harness' own tasks there are mmlu_perturbed (one wrong option replaced by a forget token), its
 mmlu_perturbed_control, each also by subject, and mmlu_local, mmlu_perturbed_local, mmlu_perturbed_control_local for
-files of your own. Their metadata are explained in docs/evaluation.md.
+files of your own. Their metadata are explained in docs/evaluate.md.
 """
 
 

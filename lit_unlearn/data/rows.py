@@ -30,6 +30,19 @@ class Row(NamedTuple):
     """Positions over which no mean runs and that are not predicted: of a conversation, all but the answers' own."""
 
 
+class TrainedRow(NamedTuple):
+    """One row that is trained on, and where it is from."""
+
+    side: str
+    """`forget` or `retain`."""
+    name: str
+    """Of the stream."""
+    number: int
+    """Its place among the rows of its source that are long enough, from 0."""
+    text: str
+    input_ids: list[int]
+
+
 def tokenised(source: TextSource, tokenizer: PreTrainedTokenizerBase) -> Dataset:
     """The rows of a source as token ids, cached on disk: a dataset with the column `input_ids`.
 

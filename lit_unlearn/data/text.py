@@ -160,6 +160,21 @@ def first_conversation(source: TextSource) -> Any:
     return next(_rows(source))["messages"]
 
 
+def first_texts(source: TextSource, count: int) -> list[str]:
+    """The first texts of local files that are long enough; conversations as plain text.
+
+    Args:
+        source: of local files.
+        count: at most.
+
+    Raises:
+        InputError: a row before them cannot be read; the error names the line.
+    """
+    shortest = source.min_length if source.format == "text" else 0
+    long_enough = (row["text"] for row in _rows(source) if _is_long(row["text"], shortest))
+    return list(itertools.islice(long_enough, count))
+
+
 def _rows(source: TextSource) -> Iterator[dict[str, Any]]:
     return _records(tuple(_paths(source.path)), source.column, None, source.format)
 

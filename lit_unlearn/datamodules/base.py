@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import lightning as L
 from datasets import Dataset, concatenate_datasets
 from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
@@ -25,7 +26,7 @@ from lit_unlearn.data.fingerprints import corpus_fingerprint
 from lit_unlearn.data.mixing import Mixing, RowMixing
 from lit_unlearn.data.ngrams import NGrams, WordRow, mixable, word_rows
 from lit_unlearn.data.preferred_answers import PREFERRED_ANSWERS, PreferredAnswers, preferred_answers
-from lit_unlearn.data.rows import tokenised
+from lit_unlearn.data.rows import TrainedRow, tokenised
 from lit_unlearn.data.steps import PairedSteps, StepSampler, check_share
 from lit_unlearn.data.text import TextSource, load_texts
 from lit_unlearn.errors import InputError
@@ -149,6 +150,10 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
     def topics(self) -> tuple[str, ...]:
         """The topics' names; a row's `topic` is an index into them."""
         return tuple(self.forget)
+
+    def text(self, tokens: Tensor) -> str:
+        """What a row of tokens `[seq]` says, once the rows are tokenised."""
+        return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
 
     @property
     def vocabulary(self) -> int | None:
@@ -315,6 +320,21 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         if self._alternatives is not None:
             return counts | {"alternatives": len(self._alternatives)}
         return counts if self._preferred is None else counts | {"preferred": len(self._preferred.answers)}
+
+    def rows_with_texts(self, count: int) -> Iterator[TrainedRow]:
+        """The rows that are trained on, stream by stream, as they are before mixing.
+
+        Args:
+            count: of each stream, at most.
+        """
+        for side, name, source in self._sources():
+            rows = self._rows[side][name]
+            parts = [load_texts(source), rows, Dataset.from_dict({"number": range(len(rows))})]
+            texts, tokens, numbers = (self._trained(part) for part in parts)
+            chosen = range(min(count, len(tokens)))
+            columns = texts.select(chosen)["text"], tokens.select(chosen)["input_ids"], numbers.select(chosen)["number"]
+            for text, ids, number in zip(*columns, strict=True):
+                yield TrainedRow(side, name, number, text, ids)
 
     @property
     def fingerprints(self) -> dict[str, str]:

@@ -29,7 +29,9 @@ BATCHES = 8
 _MOVED = 0.05
 """Norms by which states, or nats by which a likelihood, have to change before anything counts as unlearned."""
 NOTHING = "nothing was unlearned: the forget rows are to the model what they were"
-_NAMES = ("rows", "displacement", "nll_before", "nll_after")
+DAMAGED = 1.0
+"""Nats per token that a row has to lose to count as damaged: of a retain stream such a row may be a stray."""
+_NAMES = ("rows", "displacement", "nll_before", "nll_after", "damaged", "others_rise")
 
 
 class Change(NamedTuple):
@@ -40,6 +42,22 @@ class Change(NamedTuple):
     nll_before: float | None
     """Nats per token; None where only the first layers are loaded."""
     nll_after: float | None
+    rows: int = 0
+    damaged: int = 0
+    """Rows whose NLL rose by more than `DAMAGED`."""
+    others_rise: float | None = None
+    """Of the NLL of all other rows; None where there are none."""
+
+    @property
+    def told_damaged(self) -> str:
+        """How many rows are damaged, and what the others lost.
+
+        Example:
+            >>> Change(0.1, 4.17, 4.34, rows=64, damaged=2, others_rise=0.005).told_damaged
+            '2 of 64 rows lost more than 1 nat, the others +0.005'
+        """
+        others = "" if self.others_rise is None else f", the others {self.others_rise:+.3f}"
+        return f"{self.damaged} of {self.rows} rows lost more than {DAMAGED:g} nat{others}"
 
 
 class Forgotten(NamedTuple):
@@ -64,7 +82,8 @@ class Forgotten(NamedTuple):
             + ("" if change.nll_before is None else f", NLL {change.nll_before:.3f} → {change.nll_after:.3f}")
             for stream, change in (("forget", self.forget), ("retain", self.retain))
         ]
-        return f"{self.rows}: {'; '.join(parts)}"
+        damaged = f" ({self.retain.told_damaged})" if self.retain.damaged else ""
+        return f"{self.rows}: {'; '.join(parts)}{damaged}"
 
 
 class BeforeAndAfter(NamedTuple):
@@ -149,8 +168,13 @@ def change(
         share = moved / functional.mean_norm(found.frozen, mask).clamp(min=torch.finfo(moved.dtype).tiny)
         likely = found.nll_before is not None
         nll = [torch.zeros_like(share) if one is None else one for one in (found.nll_before, found.nll_after)]
-        own = torch.stack([torch.ones_like(share), share, *nll]).double().sum(dim=1)
+        rise = nll[1] - nll[0]
+        damaged = rise > DAMAGED
+        values = [torch.ones_like(share), share, *nll, damaged, torch.where(damaged, 0, rise)]
+        own = torch.stack([one.double() for one in values]).sum(dim=1)
         sums = sums.to(own.device) + own
-    rows, displacement, before, after = total(sums).tolist()
-    nll_before, nll_after = (before / rows, after / rows) if likely else (None, None)
-    return Change(displacement / rows, nll_before, nll_after)
+    rows, displacement, before, after, harmed, others = total(sums).tolist()
+    if not likely:
+        return Change(displacement / rows, None, None, round(rows))
+    rise_of_others = others / (rows - harmed) if rows > harmed else None
+    return Change(displacement / rows, before / rows, after / rows, round(rows), round(harmed), rise_of_others)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from lightning.pytorch.utilities.seed import isolate_rng
+from torch import Tensor
 
 from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.losses.contract import Batch
@@ -30,13 +31,18 @@ def held_out_pairs(module: "UnlearnModule", rows: int | None = None) -> list[dic
 
 
 @torch.no_grad()
-def mean_nll(module: "UnlearnModule", batches: list[Batch]) -> float:
-    """Negative log-likelihood of rows in nats per token, a mean over the rows of all processes, each of which calls it.
+def row_nlls(module: "UnlearnModule", batches: list[Batch]) -> Tensor:
+    """Negative log-likelihood of rows, float64 `[rows]`, in nats per token; of this process's, each of which calls it.
 
     Args:
         module: in a Trainer, its whole model loaded. The frozen model's is found within `module.frozen.running()`.
         batches: this process's, at least one.
     """
-    found = torch.cat([outside_step(module.trainer, partial(module.nll, batch)) for batch in batches]).double()
+    return torch.cat([outside_step(module.trainer, partial(module.nll, batch)) for batch in batches]).double()
+
+
+def mean_nll(module: "UnlearnModule", batches: list[Batch]) -> float:
+    """The mean of `row_nlls` over the rows of all processes, each of which calls it."""
+    found = row_nlls(module, batches)
     total, count = module.total(torch.stack([found.sum(), torch.ones_like(found).sum()])).tolist()
     return float(total / count)

@@ -61,10 +61,10 @@ def rows(generations: Sequence[Generation]) -> list[list[str]]:
 def generations_table(generations: Sequence[Generation]) -> str:
     """The answers as text, set by set."""
     _, *names = header(generations)
-    lines = [_aligned(names)]
+    lines = [aligned(names, _WIDTHS)]
     for name, members in groupby(rows(generations), key=lambda row: row[0]):
         lines.append(name)
-        lines += [_aligned(cells) for _, *cells in members]
+        lines += [aligned(cells, _WIDTHS) for _, *cells in members]
     return "\n".join(lines)
 
 
@@ -108,19 +108,39 @@ def _question(prompt: str) -> str:
 
 def _shortened(text: str) -> str:
     """The text without its middle where it is long, and without what would move the cursor."""
-    shown = "".join(sign if sign.isprintable() or sign == "\n" else " " for sign in text)
+    shown = printable(text)
     half = _LONGEST // 2
     return shown if len(shown) <= _LONGEST else f"{shown[:half]} … {shown[-half:]}"
 
 
-def _aligned(cells: Sequence[str]) -> str:
-    """One row of the table: each cell wrapped to its width, under the lines of its own text."""
+def printable(text: str) -> str:
+    r"""The text without what would move the cursor of a terminal.
+
+    Example:
+        >>> printable("a\x1b[2J\tb")
+        'a [2J b'
+    """
+    return "".join(sign if sign.isprintable() or sign == "\n" else " " for sign in text)
+
+
+def aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """One row of a table: each cell wrapped to its width, under the lines of its own text.
+
+    Args:
+        cells: of the row.
+        widths: of the columns, in characters; at least as many.
+
+    Example:
+        >>> print(aligned(["one two", "three"], [4, 8]))
+          one   three
+          two
+    """
     wrapped = [
         [part for line in cell.split("\n") for part in textwrap.wrap(line, width) or [""]]
-        for cell, width in zip(cells, _WIDTHS, strict=False)
+        for cell, width in zip(cells, widths, strict=False)
     ]
     lines = zip_longest(*wrapped, fillvalue="")
-    return "\n".join("  " + "  ".join(map(str.ljust, line, _WIDTHS)).rstrip() for line in lines)
+    return "\n".join("  " + "  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
 def _escaped(cell: str) -> str:

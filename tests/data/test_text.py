@@ -11,7 +11,7 @@ import pytest
 
 from lit_unlearn import InputError, TextSource, UnlearnDataModule
 from lit_unlearn.data import text as text_module
-from lit_unlearn.data.text import load_texts
+from lit_unlearn.data.text import first_texts, load_texts
 
 LONG = "a text of more than fifty characters, so that it is a row: "
 
@@ -45,6 +45,12 @@ def test_rows_that_are_too_short_are_dropped(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", [" = Heading = ", "", "x" * 50, "x" * 51])
     assert load(path) == ["x" * 51]
     assert load(path, min_length=0) == [" = Heading = ", "x" * 50, "x" * 51]
+
+
+def test_the_first_texts_are_those_that_are_long_enough(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", ["x" * 60, "short", "y" * 60, "z" * 60])
+    assert first_texts(TextSource(str(path)), 2) == ["x" * 60, "y" * 60]
+    assert first_texts(TextSource(str(path)), 9) == load(path)
 
 
 def test_a_glob_reads_its_files_in_order_of_their_names(tmp_path: Path) -> None:

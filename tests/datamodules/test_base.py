@@ -218,6 +218,18 @@ def test_a_limit_draws_rows_of_each_stream_and_a_lower_one_some_of_them(world: P
         assert other < every
 
 
+@pytest.mark.parametrize("limit", [None, 5])
+def test_rows_that_are_trained_on_say_where_they_are_from(world: Path, limit: int | None) -> None:
+    data = ready(data_module(world, forget=sources(world, "alchemy"), limit=limit, holdout=8))
+    rows = list(data.rows_with_texts(7))
+    expected = (("forget", "alchemy"), ("retain", "gardening"))
+    assert [(row.side, row.name) for row in rows] == [one for one in expected for _ in range(limit or 7)]
+    trained = dict(zip(("forget", "retain"), limited(world, limit), strict=True))
+    for row in rows:
+        assert tuple(row.input_ids) in trained[row.side]
+        assert row.text == demo_texts(row.name, 60)[row.number]
+
+
 def test_a_limit_leaves_the_holdout_as_it_is(world: Path) -> None:
     held = [ready(data_module(world, limit=limit, holdout=8)).val_dataloader()[0] for limit in (None, 3)]
     assert texts(held[0], "forget") == texts(held[1], "forget")

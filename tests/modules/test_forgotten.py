@@ -31,7 +31,12 @@ def test_displacement_is_in_norms_without_the_first_token(side: str) -> None:
     nll = torch.tensor([1.0, 2.0])
     both = BeforeAndAfter(updated, frozen, nll, 3 * nll)
     # Rows: (1 + 2) / 2 over 5, and 4 over 2.
-    assert change([batch, batch], lambda _: both, one_process) == pytest.approx(Change(1.15, 1.5, 4.5))
+    found = change([batch, batch], lambda _: both, one_process)
+    assert found[:3] == pytest.approx((1.15, 1.5, 4.5))
+    assert found[3:] == (4, 4, None)  # each of four rows lost 2 or 4 nats
+    stray = change([batch], lambda _: both._replace(nll_after=torch.tensor([1.25, 9.0])), one_process)
+    assert stray.told_damaged == "1 of 2 rows lost more than 1 nat, the others +0.250"
+    assert stray.told_damaged in str(Forgotten("held-out rows", found, stray))
     unlikely = both._replace(nll_before=None, nll_after=None)
     found = change([batch], lambda _: unlikely, one_process)
     assert found.displacement == pytest.approx(1.15)

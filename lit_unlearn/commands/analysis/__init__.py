@@ -1,7 +1,7 @@
 """What the theory behind the methods says, and what finished runs show: `lit-unlearn analyse NAME RUN...`."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +22,10 @@ class _Analysis(NamedTuple):
     """What of each set or stream is limited."""
     limit: int
     """At most so many, by default."""
+    files: Mapping[str, str] = {}
+    """Its own options, which name a file, and their help; its `analyse` takes them by name, None if not given."""
+    module: str | None = None
+    """Where it is, if not in the file of its name."""
 
 
 _ANALYSES = {
@@ -33,6 +37,16 @@ _ANALYSES = {
     "logit-lens": _Analysis("accuracy on forget questions as each layer's states have it", "RUN...", "questions", 288),
     "spillover": _Analysis("where in a question a forget token does its harm", "RUN...", "questions", 288),
     "alignment": _Analysis("cosine of forget states with the steering vector, by layer", "RUN...", "rows", 128),
+    "strays": _Analysis(
+        "rows that resemble another stream's, and how well they are found",
+        "RUN_OR_CONFIG",
+        "rows",
+        16384,
+        {"trusted": "rows whose class is known: records with `class` (forget/TOPIC or retain) and `text`"},
+    ),
+    "rows": _Analysis(
+        "how far each training row was moved, and its losses before and after", "RUN", "rows", 2048, module="moved_rows"
+    ),
     "streams": _Analysis("similarity of a forget and a retain stream", "RUN_OR_CONFIG", "rows", 512),
 }
 
@@ -55,8 +69,9 @@ def main(words: Sequence[str]) -> None:
     analyse = _module(options.name).analyse
     from lit_unlearn.commands.log_filter import quiet
 
+    files = {name: getattr(options, name) for name in _ANALYSES[options.name].files}
     with quiet():
-        section, figure = analyse(options.paths, shared, count=options.count, batch_size=options.batch_size)
+        section, figure = analyse(options.paths, shared, count=options.count, batch_size=options.batch_size, **files)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_section(out, section, figure)
     print(f"\n{section.markdown()}")
@@ -80,7 +95,7 @@ def _module(name: str) -> Any:
         InputError: matplotlib or scipy is not installed.
     """
     try:
-        return import_module(f"lit_unlearn.commands.analysis.{name.replace('-', '_')}")
+        return import_module(f"lit_unlearn.commands.analysis.{_ANALYSES[name].module or name.replace('-', '_')}")
     except ImportError as error:
         if error.name is None or error.name.partition(".")[0] not in ("matplotlib", "scipy"):
             raise
@@ -110,6 +125,8 @@ def _parser() -> argparse.ArgumentParser:
             help=f"at most so many of each set or stream (default: {analysis.limit})",
         )
         command.add_argument("--batch-size", type=int, default=16, metavar="N", help="that run together (default: 16)")
+        for option, text in analysis.files.items():
+            command.add_argument(f"--{option}", type=Path, metavar="FILE", help=text)
         command.add_argument("--out", type=Path, help=f"folder to write (default: RUN/analysis/{name})")
     return parser
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import cast
 
+import torch
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -17,6 +18,7 @@ from lit_unlearn.commands.report.runs import BASE
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
 from lit_unlearn.models import loading
+from lit_unlearn.models.first_layers import FirstLayers
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.models.precision import weights_dtype
 from lit_unlearn.models.source import ModelSource
@@ -101,6 +103,12 @@ class Run:
         """The model before unlearning, on the config's device and in its precision."""
         return self._load(self.module.model_source)
 
+    def load_first_layers(self) -> PreTrainedModel:
+        """As `load_base`, of the layers up to the steering layer alone; the others are not loaded."""
+        shape = self.module.without_weights(self._dtype())
+        part = FirstLayers.of(shape, self.layers(shape), self.module.layer)
+        return self._load(self.module.model_source, part)
+
     def load_unlearned(self) -> PreTrainedModel:
         """The model after unlearning, likewise."""
         return self._load(replace(self.module.model_source, pretrained=str(self.export), revision="main"))
@@ -109,13 +117,16 @@ class Run:
         """The decoder layers of one of the two."""
         return decoder_layers(model, self.module.decoder_layers)
 
-    def _load(self, source: ModelSource) -> PreTrainedModel:
-        trainer = self._config.trainer
-        model = loading.load_model(source, weights_dtype(str(trainer.precision)))
-        return cast(PreTrainedModel, model.to(trainer.strategy.root_device))  # type: ignore[arg-type]
+    def _load(self, source: ModelSource, part: FirstLayers | None = None) -> PreTrainedModel:
+        model = loading.load_model(source, self._dtype(), part=part)
+        return cast(PreTrainedModel, model.to(self._config.trainer.strategy.root_device))  # type: ignore[arg-type]
+
+    def _dtype(self) -> torch.dtype:
+        return weights_dtype(str(self._config.trainer.precision))
 
     def _callbacks(self) -> list[object]:
-        return list(self._config.config_init["fit"].trainer.callbacks or [])
+        found = self._config.config_init["fit"].trainer.callbacks or []
+        return list(found) if isinstance(found, list) else [found]  # Lightning takes a single one too
 
 
 def open_runs(paths: Sequence[Path], words: Sequence[str] = ()) -> list[Run]:

@@ -11,6 +11,8 @@ from transformers import PreTrainedTokenizerBase
 from lit_unlearn.commands.analysis import drawing
 from lit_unlearn.commands.analysis.association import jensen_shannon
 from lit_unlearn.commands.analysis.opened_runs import Run
+from lit_unlearn.commands.analysis.overlap import NEIGHBOURS
+from lit_unlearn.commands.analysis.question_overlap import StreamRows, asked_sets, overlap_with, sentence
 from lit_unlearn.commands.analysis.resemblance import SHUFFLES, Resemblance, Topic, frequencies, positions, resemblance
 from lit_unlearn.commands.analysis.rows import stream_rows
 from lit_unlearn.commands.forget_tokens.representations import Representations
@@ -35,7 +37,13 @@ representations say.
 
 By chance: the same with streams drawn at random for the rows, mean of {SHUFFLES} draws; what finite samples give \
 where there is nothing to tell. Cosine: of the streams' mean representations, and of the means of two halves of the \
-retain stream. Special tokens never count."""
+retain stream. Special tokens never count.
+
+Overlap of a forget topic with an evaluation set, as asked and without examples. States: the share of forget rows \
+among the {NEIGHBOURS} rows, as many forget as retain ones, whose representations are nearest to that of a question \
+with its options; 1/2 by chance. Tokens: how much likelier its tokens are among forget than among retain rows, in \
+nats per token. Names: the share of the set's names (capitalised words within a sentence) that stand in forget \
+texts."""
 _COLUMNS = (
     "topic",
     "rows",
@@ -64,14 +72,22 @@ def analyse(paths: Sequence[Path], words: Sequence[str], *, count: int, batch_si
     rows = stream_rows(run, count)
     tokenizer, model = run.tokenizer(), run.load_base()
     represent = Representations(model, tokenizer, run.module.layer, run.module.decoder_layers)
-    topics = {}
+    asked = asked_sets(run, count, represent, batch_size)
+    topics, overlaps = {}, {}
     for index, name in enumerate(run.data.topics):
         forget, retain = ([row for row in rows[stream] if row.topic == index] for stream in ("forget", "retain"))
         topics[name] = _topic(name, forget, retain, tokenizer, represent, batch_size)
+        of = StreamRows(topics[name], *([row.input_ids for row in own] for own in (forget, retain)))
+        overlaps[name] = {questions: overlap_with(one, of, tokenizer) for questions, one in asked.items()}
     found = {name: resemblance(topic) for name, topic in topics.items()}
-    numbers = {name: one._asdict() for name, one in found.items()}
+    numbers = {
+        name: {**one._asdict(), "overlap": {asked: own._asdict() for asked, own in overlaps[name].items()}}
+        for name, one in found.items()
+    }
     table = [_row(name, one) for name, one in found.items()]
-    return Section("Forget and retain streams", _TEXT, _COLUMNS, table, numbers), _draw(topics, tokenizer)
+    lines = [sentence(name, questions, one) for name, own in overlaps.items() for questions, one in own.items()]
+    text = "\n\n".join([_TEXT, *lines])
+    return Section("Forget and retain streams", text, _COLUMNS, table, numbers), _draw(topics, tokenizer)
 
 
 def _topic(

@@ -15,6 +15,7 @@ from lit_unlearn.commands.plan.config import STRATEGIES, PlanCLI
 from lit_unlearn.commands.plan.disk import Written, written
 from lit_unlearn.commands.plan.machine_checks import checks, checks_of_another
 from lit_unlearn.commands.plan.machines import GPUS, UTILISATION, Machine, machine
+from lit_unlearn.commands.plan.row_forward import RowForward, row_forward
 from lit_unlearn.commands.plan.step import ModelBytes, Step, StepRows, simulate
 from lit_unlearn.commands.plan.strategies import Growth, Layout, layout, layouts
 from lit_unlearn.data.steps import check_share
@@ -36,6 +37,8 @@ class Plan(NamedTuple):
     """Operations of a batch in all processes, a mean over topics."""
     batches: int | None
     """Of the whole run; None where the data decides."""
+    row: RowForward
+    """A forward to the steering layer, which `analyse strays` makes for each row."""
     chosen: Layout
     """The config's strategy."""
     layouts: list[Layout]
@@ -52,6 +55,7 @@ class Plan(NamedTuple):
             table.disk(self.files),
             table.strategies(self.layouts),
             table.times(self.flops, self.batches, self.precision, self.machine),
+            table.before_training(self.row),
             table.checked(self.checks, self.machine),
         ]
         return "\n\n".join("\n".join(lines) for lines in sections if lines)
@@ -65,6 +69,7 @@ class Plan(NamedTuple):
             "step": self.step._asdict() | {"rows": self.step.rows._asdict()},
             "flops_per_batch": self.flops,
             "batches": self.batches,
+            "row_forward": self.row._asdict(),
             "chosen": _layout(self.chosen),
             "layouts": [_layout(one) for one in self.layouts],
             "utilisation": UTILISATION,
@@ -133,6 +138,7 @@ def plan(config: PlanCLI, elsewhere: Machine | None = None) -> Plan:
         step,
         flops,
         config.batches,
+        row_forward(config.model, max(max(rows.forget, rows.retain) for rows in topics)),
         chosen,
         sorted([chosen, *others], key=lambda one: (STRATEGIES.index(one.strategy), one.replicas, one.devices)),
         files,

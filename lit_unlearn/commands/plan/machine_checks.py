@@ -22,6 +22,7 @@ from lit_unlearn.commands.plan.export_check import check_export
 from lit_unlearn.commands.plan.machines import Machine
 from lit_unlearn.commands.plan.processor import measured_rate, program_memory
 from lit_unlearn.commands.plan.strategies import Layout
+from lit_unlearn.commands.plan.streams_check import check_streams
 from lit_unlearn.commands.plan.table import duration, unit
 from lit_unlearn.commands.plan.tokenizer_check import check_tokenizer
 from lit_unlearn.runs.atomic_files import existing
@@ -51,6 +52,7 @@ def checks(config: PlanCLI, layout: Layout, files: Sequence[Written], flops: flo
         hub.check_model(config.model.model_source),
         *check_export(config),
         *check_tokenizer(config),
+        *check_streams(config),
         *hub.check_data(config.datamodule, answers=scored, preferred=config.model.needs_preferred),
         *_attention(config.model.model_source.attn_implementation),
         *_versions(),
@@ -68,7 +70,7 @@ def checks_of_another(config: PlanCLI, layout: Layout, machine: Machine) -> list
     fits = layout.total <= machine.gpu.memory
     found = f"{_shown(machine.gpu.memory)}, {_shown(layout.total)} needed on each; most by {layout.binds}"
     memory = Check("memory of a GPU", "ok" if fits else "fails", found, "" if fits else _SMALLER)
-    return [memory, *check_export(config)]
+    return [memory, *check_export(config), *check_streams(config)]
 
 
 def runs_on_gpu(config: PlanCLI) -> bool:

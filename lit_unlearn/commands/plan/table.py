@@ -6,6 +6,7 @@ from typing import NamedTuple
 from lit_unlearn.commands.plan.check import Check
 from lit_unlearn.commands.plan.disk import Written
 from lit_unlearn.commands.plan.machines import GPU, GPUS, UTILISATION, Machine
+from lit_unlearn.commands.plan.row_forward import RowForward
 from lit_unlearn.commands.plan.strategies import Layout
 from lit_unlearn.runs.tables import aligned
 
@@ -74,6 +75,14 @@ def times(flops: float, batches: int | None, precision: str, machine: Machine | 
     note += "." if machine is None else "; no time for communication between GPUs."
     head = "one GPU" if machine is None else "GPUs"
     return [*_indented([(head, "GB", "s per batch", "whole run"), *rows]), f"  {note}"]
+
+
+def before_training(row: RowForward) -> list[str]:
+    """What `analyse strays` takes for each row of the streams."""
+    return [
+        f"  `lit-unlearn analyse strays` runs {row.layers} layers once for each row: {row.flops / 1e12:.2g} TFLOP for "
+        f"{row.tokens} tokens"
+    ]
 
 
 def strategies(layouts: Sequence[Layout]) -> list[str]:

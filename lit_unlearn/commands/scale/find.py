@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import yaml
+from torch import Tensor
 from tqdm import tqdm
 from transformers.utils.logging import disable_progress_bar, enable_progress_bar
 
@@ -17,8 +18,9 @@ from lit_unlearn.commands.log_filter import silent
 from lit_unlearn.commands.options.words import Words
 from lit_unlearn.commands.scale.aim import Aim, following, reaches, worth
 from lit_unlearn.commands.scale.layers import LayerStates, candidates, chosen_layer, measure_layers
-from lit_unlearn.commands.scale.probe import Probe, Watch, run
+from lit_unlearn.commands.scale.probe import Probe, run, told
 from lit_unlearn.commands.scale.settings import Settings, fitting
+from lit_unlearn.commands.scale.watch import Watch
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch
@@ -29,9 +31,9 @@ from lit_unlearn.runs.waiting import watched
 
 BATCHES = 8
 """Steps whose retain rows are measured after every layer."""
-RAMP = 60
+RAMP = 40
 """Steps in which the learning rate grows from its smallest to its largest."""
-SMALLEST, LARGEST = 1e-6, 3e-2
+SMALLEST, LARGEST = 1e-5, 3e-2
 FALLEN = {False: 0.5, True: 0.3}
 """Share of the first forget loss after which the ramp ends, by whether the loss reads logits."""
 
@@ -107,14 +109,18 @@ def find(words: Words, aim: Aim, *, layer: int | None = None) -> Found:
             ),
         )
         bar.update()
+        bar.write(f"ramp: {len(ramp.forget_loss)} steps in {ramp.seconds:.0f} s", file=sys.stderr)
         settings = settings._replace(learning_rate=_rounded(2 * ramp.moved / aim.steps))
         probes: list[Probe] = []
+        known: Tensor | None = None  # of the retain rows before training
         all_settings: list[Settings] = []
         for _ in range(aim.probes):
-            known = next((one.retain.before for one in probes if one.retain), None)
-            probes.append(tried(settings, aim.steps, Watch(before=known), rise=aim.forget))
+            watch = Watch(before=known)
+            probes.append(tried(settings, aim.steps, watch, rise=aim.forget))
+            known = watch.before
             all_settings.append(settings)
             bar.update()
+            bar.write(f"{len(probes)}: {told(probes[-1])}", file=sys.stderr)
             if reaches(probes[-1], aim):
                 break
             settings = following(settings, probes, aim)
@@ -191,6 +197,5 @@ def _rounded(value: float) -> float:
 
 
 def _plain(probe: Probe) -> dict[str, Any]:
-    return probe._asdict() | {
-        name: one and one._asdict() for name, one in (("forget", probe.forget), ("retain", probe.retain))
-    }
+    retain = probe.retain and probe.retain._asdict() | {"strays": [one._asdict() for one in probe.retain.strays]}
+    return probe._asdict() | {"forget": probe.forget and probe.forget._asdict(), "retain": retain}

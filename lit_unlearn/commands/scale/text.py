@@ -9,6 +9,7 @@ from lit_unlearn.commands.scale.find import Found
 from lit_unlearn.commands.scale.layers import SINK, candidates
 from lit_unlearn.commands.scale.probe import Probe
 from lit_unlearn.commands.scale.settings import LENGTH, reach
+from lit_unlearn.modules.forgotten import DAMAGED
 from lit_unlearn.runs.tables import aligned
 
 SHORT = (
@@ -24,7 +25,8 @@ def overlay(found: Found) -> str:
     if probe.forget is not None and probe.retain is not None:
         measured = (
             f"NLL of held-out rows: forget {probe.forget.before:.2f} → {probe.forget.after:.2f}, "
-            f"retain {probe.retain.before:.3f} → {probe.retain.after:.3f} nats per token"
+            f"retain {probe.retain.before:.3f} → {probe.retain.after:.3f} nats per token, "
+            f"{probe.retain.rise:+.3f} without the tenth that lost most"
         )
     title = f"# {found.method} on {found.model}: settings found by `lit-unlearn scale`\n# {measured} (one seed)\n"
     return title + yaml.safe_dump(found.settings.overlay(), sort_keys=False)
@@ -32,7 +34,7 @@ def overlay(found: Found) -> str:
 
 def report(found: Found) -> str:
     """The tables."""
-    sections = [_layers(found), _choice(found), _probes(found), ["", overlay(found).rstrip()]]
+    sections = [_layers(found), _choice(found), _probes(found), _strays(found), ["", overlay(found).rstrip()]]
     return "\n".join(line for section in sections for line in section)
 
 
@@ -73,10 +75,21 @@ def _choice(found: Found) -> Iterator[str]:
 
 def _probes(found: Found) -> list[str]:
     rows = [_row(probe, found) for probe in found.probes]
-    head = ["lr", "retain weight", "steps", "forget loss", "forget NLL", "retain NLL", "s", ""]
-    asked = f"asked for: forget {found.aim.forget:+g}, retain {found.aim.retain:+g} at most"
+    head = ["lr", "retain weight", "steps", "forget loss", "forget NLL", "retain NLL", "tenth left out", "s", ""]
+    asked = f"asked for: forget {found.aim.forget:+g}, retain {found.aim.retain:+g} at most, a tenth left out"
     title = f"Short trainings of at most {found.aim.steps} steps, NLL of held-out rows in nats per token ({asked})"
     return ["", title, *aligned([head, *rows], numbers=True)]
+
+
+def _strays(found: Found) -> Iterator[str]:
+    if found.best.retain is None or not found.best.retain.strays:
+        return
+    yield ""
+    yield (
+        f"Held-out retain rows that lost more than {DAMAGED:g} nat per token. Read them: are they of what is forgotten?"
+    )
+    for stray in found.best.retain.strays:
+        yield f"{stray.rise:+.1f}  {stray.text}"
 
 
 def _row(probe: Probe, found: Found) -> list[str]:
@@ -88,7 +101,8 @@ def _row(probe: Probe, found: Found) -> list[str]:
         str(len(probe.forget_loss)),
         f"{probe.forget_loss[0]:.3g} → {probe.forget_loss[-1]:.3g}",
         "" if forget is None else f"{forget.before:.2f} → {forget.after:.2f} ({forget.rise:+.2f})",
-        "" if retain is None else f"{retain.before:.3f} → {retain.after:.3f} ({retain.rise:+.3f})",
+        "" if retain is None else f"{retain.before:.3f} → {retain.after:.3f} ({retain.after - retain.before:+.3f})",
+        "" if retain is None else f"{retain.rise:+.3f}",
         f"{probe.seconds:.0f}",
         reached + (" *" if probe is found.best else ""),
     ]

@@ -99,3 +99,7 @@ def test_data_of_another_kind_is_refused(write_run: WriteRun, tmp_path: Path) ->
     run = Run(write_run(tmp_path / "run"), ["--data=lightning.LightningDataModule"])
     with pytest.raises(InputError, match="LightningDataModule has no streams that an analysis can read; take a run of"):
         _ = run.data
+
+
+def test_a_single_callback_is_found_as_lightning_takes_it(method: Path) -> None:
+    assert Run(method, ["--trainer.callbacks=ExportPretrained"]).export == method / "export"

@@ -26,6 +26,10 @@ def test_streams(method: Path, opened: Run, tmp_path: Path) -> None:
     assert found["tokens"] == pytest.approx(divergence.bits)
     assert 0.3 < found["tokens"] < 0.7  # half of the words are the subject's own
     assert found["states"] > found["states_by_chance"]
+    assert list(found["overlap"]) == ["forget", "retain"]
+    assert found["overlap"]["forget"]["tokens"] > 0 > found["overlap"]["retain"]["tokens"]
+    shown = [line for line in section["text"].split("\n\n") if line.startswith("Overlap of alchemy with ")]
+    assert [line.partition(", 6 questions: ")[0].rpartition(" ")[2] for line in shown] == ["forget", "retain"]
 
 
 @pytest.mark.slow

@@ -6,14 +6,16 @@ import pytest
 
 from lit_unlearn import InputError
 from lit_unlearn.commands.scale.aim import Aim, following, reaches, worth
-from lit_unlearn.commands.scale.probe import Likelihood, Probe
+from lit_unlearn.commands.scale.probe import Probe
 from lit_unlearn.commands.scale.settings import Settings
+from lit_unlearn.commands.scale.watch import Likelihood, Retained
 
 AIM = Aim(steps=120, forget=1.2, retain=0.02, probes=4)
 
 
 def probe(weight: float, forget: float, retain: float, lr: float = 1e-3) -> Probe:
-    return Probe(lr, weight, [5.0], [0.0], Likelihood(3.0, 3.0 + forget), Likelihood(3.0, 3.0 + retain), 1.0, 0.1)
+    retained = Retained(3.0, 3.0 + retain, retain, [])
+    return Probe(lr, weight, [5.0], [0.0], Likelihood(3.0, 3.0 + forget), retained, 1.0, 0.1)
 
 
 def settings(weight: float | list[float]) -> Settings:

@@ -41,7 +41,8 @@ def test_what_is_written_is_what_was_tried(
     found = json.loads(Path("found/scale.json").read_text())
     best = found["probes"][found["best"]]
     assert best["forget"]["after"] != best["forget"]["before"]
-    assert len(best["forget_loss"]) == 8
+    steps = len(best["forget_loss"])
+    assert steps in (4, 8)  # all, or given up at half of them
     assert ("reached *" in told) is found["reached"]
 
     config = ConfigCLI(Words.read([*words, "-c", "mine.yaml"], command="fit"))
@@ -58,7 +59,7 @@ def test_what_is_written_is_what_was_tried(
     losses = [line.split(",") for line in next(Path("runs").glob("local-*/metrics.csv")).read_text().splitlines()]
     column = losses[0].index("train/forget_loss")
     logged = [float(line[column]) for line in losses[1:] if line[column]]
-    assert logged == pytest.approx(best["forget_loss"], rel=1e-4)
+    assert logged[:steps] == pytest.approx(best["forget_loss"], rel=1e-4)
 
 
 @pytest.mark.slow
