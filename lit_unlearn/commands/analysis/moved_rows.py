@@ -104,7 +104,8 @@ def displacement(after: Tensor, before: Tensor, counted: Tensor) -> Tensor:
         tensor([0.4000])
     """
     new, old = (mean_state(states, counted) for states in (after, before))
-    return (new - old).norm(dim=-1) / old.norm(dim=-1).clamp(min=1e-12)
+    share: Tensor = (new - old).norm(dim=-1) / old.norm(dim=-1).clamp(min=1e-12)
+    return share
 
 
 def _outputs(run: Run, model: PreTrainedModel, batch: Batch) -> Outputs:

@@ -67,7 +67,7 @@ def overlap_with(asked: Asked, rows: StreamRows, tokenizer: PreTrainedTokenizerB
         len(asked.texts),
         nearest_share(asked.states, states[~retain], states[retain]),
         token_odds(asked.tokens, rows.forget, rows.retain, special),
-        entity_share(asked.texts, tokenizer.batch_decode(rows.forget, skip_special_tokens=True)),
+        entity_share(asked.texts, tokenizer.batch_decode([[*ids] for ids in rows.forget], skip_special_tokens=True)),
     )
 
 

@@ -24,7 +24,7 @@ def test_auc_counts_pairs() -> None:
 
 
 def test_only_retain_rows_are_compared() -> None:
-    rows = [
+    rows: list[dict[str, float | str]] = [
         {"stream": stream, "row": row, "displacement": far, "loss_before": 1.0, "loss_after": after}
         for stream, row, far, after in (
             ("forget/forget", 1, 9.0, 9.0),

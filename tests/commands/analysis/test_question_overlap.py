@@ -23,6 +23,9 @@ def test_a_set_of_forget_questions_overlaps_more_than_one_of_retain_questions(op
     assert forget.states > 0.5 > retain.states
     assert forget.tokens > 0 > retain.tokens
     assert forget.entities is None  # this world writes no capitals
+    own_forget, own_retain = own
     expected = nearest_share(represent.of_rows(asked["forget"].tokens), states[: len(own[0])], states[len(own[0]) :])
     assert forget.states == pytest.approx(expected, abs=1e-6)
-    assert forget.tokens == token_odds(asked["forget"].tokens, *own, opened.tokenizer().all_special_ids)
+    assert forget.tokens == token_odds(
+        asked["forget"].tokens, own_forget, own_retain, opened.tokenizer().all_special_ids
+    )

@@ -1,6 +1,7 @@
 """Figures of strays: how well planted rows are found, and where the rows of each class lie."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
@@ -34,7 +35,7 @@ def draw(
     handles = {}
     for place, name in enumerate((*TRIVIAL, *_INFLUENCE)):
         curve = precision_recall(draws[0].scores[name], draws[0].wrong)
-        style = {**line_style(place), "marker": None}
+        style: dict[str, Any] = {**line_style(place), "marker": None}
         (handles[name],) = curves.plot(curve.recall, curve.precision, **style)
     handles["chance"] = curves.axhline(found.chance, color="black", linewidth=0.8, linestyle=":")
     curves.set(xlabel="recall of planted rows", ylabel="precision", ylim=(0, 1.05))

@@ -106,7 +106,7 @@ def all_scores(rows: Measured, labels: Tensor) -> dict[str, Tensor]:
 
 
 def _named(sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    found = {}
+    found: dict[str, Tensor] = {}
     for kind, one in sums.items():
         found |= {kind: influence.plain(one), f"{kind} by class": influence.by_class(one)}
     return found
