@@ -35,7 +35,7 @@ def draw(
     handles = {}
     for place, name in enumerate((*TRIVIAL, *_INFLUENCE)):
         curve = precision_recall(draws[0].scores[name], draws[0].wrong)
-        style: dict[str, Any] = {**line_style(place), "marker": None}
+        style = {**line_style(place), "marker": None}
         (handles[name],) = curves.plot(curve.recall, curve.precision, **style)
     handles["chance"] = curves.axhline(found.chance, color="black", linewidth=0.8, linestyle=":")
     curves.set(xlabel="recall of planted rows", ylabel="precision", ylim=(0, 1.05))
@@ -44,7 +44,7 @@ def draw(
         own = values[labels == label]
         axes.hist(own, bins=bins, **bar_style(label + 1))
         listed = own[own <= found.threshold]
-        marks = {"linestyle": "none", "marker": "|", "markersize": 14, "color": COLOURS[6]}
+        marks: dict[str, Any] = {"linestyle": "none", "marker": "|", "markersize": 14, "color": COLOURS[6]}
         (handles["listed"],) = axes.plot(listed, torch.zeros(len(listed)), **marks)
         axes.set(xlabel=score, ylabel="rows", title=name)
     legend(figure, handles)
