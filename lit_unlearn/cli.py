@@ -33,6 +33,7 @@ commands:
   scale          settings that fit a model and its texts: lit-unlearn scale -c local.yaml
   sweep          a fit for each of many points: lit-unlearn sweep -c CONFIG --over OPTION=V1,V2 --out FOLDER
   attack         whether a model stays unlearned and usable once it is changed: lit-unlearn attack RUN -c attack.yaml
+  repair         a finished run's model, repaired without training: lit-unlearn repair RUN --with closed-form --mu 5
   analyse        theory and finished runs: lit-unlearn analyse maxlogit RUN..., and more by `lit-unlearn analyse -h`
   ask            base and unlearned model side by side, in the terminal: lit-unlearn ask RUN --prompt TEXT
   verify         whether exports and finished runs are as they were written: lit-unlearn verify FOLDER...
@@ -224,6 +225,13 @@ def _sweep(words: list[str]) -> None:
     sweep(words[1:])
 
 
+def _repair(words: list[str]) -> None:
+    with _imports():
+        from lit_unlearn.commands.repair import main as repair
+
+    repair(words[1:])
+
+
 def _scale(words: list[str]) -> None:
     try:
         with _imports():
@@ -321,6 +329,7 @@ _COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "analyse": _analyse,
     "verify": _verify,
     "report": _report,
+    "repair": _repair,
     "plan": _plan,
     "scale": _scale,
     "sweep": _sweep,

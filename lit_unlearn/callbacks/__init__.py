@@ -7,9 +7,11 @@ from lit_unlearn.callbacks.interpolation import Interpolation
 from lit_unlearn.callbacks.last_checkpoint import LastCheckpoint
 from lit_unlearn.callbacks.likelihood_robustness import LikelihoodRobustness
 from lit_unlearn.callbacks.lm_eval import LMEvalHarness
+from lit_unlearn.callbacks.repairs import Repairs
 from lit_unlearn.callbacks.retain_constraint import RetainConstraint
 from lit_unlearn.callbacks.robustness import PerturbationRobustness
 from lit_unlearn.callbacks.stop_at_forgetting import StopAtForgetting
+from lit_unlearn.callbacks.unlearned_weights import UnlearnedWeights
 
 __all__ = [
     "AnswerEvaluation",
@@ -20,6 +22,8 @@ __all__ = [
     "LastCheckpoint",
     "LikelihoodRobustness",
     "PerturbationRobustness",
+    "Repairs",
     "RetainConstraint",
     "StopAtForgetting",
+    "UnlearnedWeights",
 ]

@@ -8,6 +8,7 @@ import lightning as L
 from lit_unlearn.answers import outcomes
 from lit_unlearn.callbacks.evaluation import evaluating
 from lit_unlearn.questions.excess import PREFIX
+from lit_unlearn.questions.outcomes import OTHER_WEIGHTS
 from lit_unlearn.runs.tables import markdown_table
 
 _TRAINING = {
@@ -41,8 +42,8 @@ def evaluation_table(trainer: L.Trainer) -> str:
         trainer: of the run, after training.
     """
     callbacks = evaluating(trainer)
-    records = [one for one in callbacks[0].evaluations if "interpolation" not in one] if callbacks else []
-    if not records or records[-1]["step"] == 0:
+    records = [one for one in callbacks[0].evaluations if not OTHER_WEIGHTS & one.keys()] if callbacks else []
+    if not records or (records[-1]["step"] == 0 and "repaired" not in records[-1]):
         return ""
     base = records[0] if records[0]["step"] == 0 else None
     return markdown_table(("", "measure", "base", "unlearned"), [*_rows(base, records[-1])])

@@ -49,7 +49,7 @@ class EvaluationCallback(Shown, L.Callback, ABC):
         self.forget: tuple[str, ...] = ()
         self.evaluations: list[dict[str, Any]] = []
         self._held_out: list[Mapping[str, Tensor]] = []
-        self._condition: dict[str, float] = {}
+        self._condition: dict[str, float | str] = {}
         self._file = OwnFile(type(self).__name__, layout.RESULTS)
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -120,7 +120,7 @@ class EvaluationCallback(Shown, L.Callback, ABC):
     on_test_epoch_end = on_validation_epoch_end
 
     @contextmanager
-    def under(self, **condition: float) -> Iterator[None]:
+    def under(self, **condition: float | str) -> Iterator[None]:
         """Within this context an evaluation is not of the weights as trained: its record says what differs."""
         self._condition = condition
         try:

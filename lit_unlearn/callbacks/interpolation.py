@@ -8,6 +8,7 @@ import lightning as L
 import torch
 
 from lit_unlearn.callbacks.evaluation import evaluating
+from lit_unlearn.callbacks.other_weights import weights_put_back, without_result
 from lit_unlearn.distributed.sharding import named_parameters
 from lit_unlearn.errors import InputError
 from lit_unlearn.modules.unlearn import UnlearnModule
@@ -59,32 +60,15 @@ class Interpolation(Shown, L.Callback):
         assert isinstance(pl_module, UnlearnModule)
         first = evaluating(trainer)[0]
         for share in self.shares:
-            with _weights_between(pl_module, share), first.under(interpolation=share), _no_result(trainer):
+            with _weights_between(pl_module, share), first.under(interpolation=share), without_result(trainer):
                 trainer.fit_loop.epoch_loop.val_loop.run()
-
-
-@contextmanager
-def _no_result(trainer: L.Trainer) -> Iterator[None]:
-    """As in Lightning's sanity check, callbacks neither keep these weights nor stop for their sake."""
-    stage = trainer.state.stage
-    trainer.sanity_checking = True
-    try:
-        yield
-    finally:
-        trainer.state.stage = stage
 
 
 @contextmanager
 def _weights_between(module: UnlearnModule, share: float) -> Iterator[None]:
     """Within this context the trained parameters are base + share · (unlearned - base)."""
     trained = dict(named_parameters(module.updated, remove_duplicate=False))  # a tied one has several names
-    kept = {name: trained[name].detach().clone() for name in module.frozen.originals()}
-    try:
-        with torch.no_grad():
-            for name, original in module.frozen.originals().items():
-                trained[name].copy_(original + share * (kept[name] - original))
+    with weights_put_back(module) as kept, torch.no_grad():
+        for name, original in module.frozen.originals().items():
+            trained[name].copy_(original + share * (kept[name] - original))
         yield
-    finally:
-        with torch.no_grad():
-            for name, value in kept.items():
-                trained[name].copy_(value)

@@ -189,12 +189,23 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         self._held_rows = self._held()
         self._asked = self._questions()
         self._queries, self._cut = self._encoded()
-        self._row_mixing = self._mixes()
+        self._row_mixing = self._mixes(self.mixing, self._mixable)
 
     def train_dataloader(self) -> Loader:
         """The pairs of an epoch, from where an interrupted run stopped."""
         steps = self._steps(self._trained, seed=self.seed, mixing=self._row_mixing)
         return self._loader(steps, StepSampler(steps, None if self.trainer is None else self._taken))
+
+    def pairs(self, rows: int, *, mixing: Mixing | None) -> list[dict[str, Batch]]:
+        """The pairs of batches of the first steps of training, this process's share of them.
+
+        Args:
+            rows: of each stream over all processes, at least; at most those of an epoch. Whole batches are taken.
+            mixing: of the retain rows, whatever `data.mixing` is.
+        """
+        found = self._find_mixable(mixing)
+        steps = self._steps(self._trained, seed=self.seed, mixing=self._mixes(mixing, found))
+        return [steps[step] for step in range(min(len(steps), -(-rows // self.batch_size)))]
 
     @property
     def asked(self) -> dict[Variant, list[Question]]:
@@ -386,25 +397,30 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
                 self._alternatives = tokenised_alternatives(self.alternatives, tokenizer)
             else:
                 self._preferred = preferred_answers(self.preferred or self.own_preferred, tokenizer, seed=self.seed)
-        self._mixable = self._find_mixable()
+        self._mixable = self._find_mixable(self.mixing)
         return {
             "forget": {name: tokenised(source, tokenizer) for name, source in self.forget.items()},
             "retain": {name: tokenised(source, tokenizer) for name, source in self.retain.items()},
         }
 
-    def _find_mixable(self) -> dict[str, Dataset]:
+    def _find_mixable(self, mixing: Mixing | None) -> dict[str, Dataset]:
         """What of each forget topic may be mixed into retain rows; of none where nothing is mixed."""
-        if self.mixing is None:
+        if mixing is None:
             return {}
-        exclude = self.mixing.exclude
+        exclude = mixing.exclude
         return {name: mixable(source, self._tokenizer, exclude=exclude) for name, source in self.forget.items()}
 
-    def _mixes(self) -> RowMixing | None:
-        """Mixes the training rows of the forget streams into retain rows."""
-        if self.mixing is None:
+    def _mixes(self, mixing: Mixing | None, found: Mapping[str, Dataset]) -> RowMixing | None:
+        """Mixes the training rows of the forget streams into retain rows.
+
+        Args:
+            mixing: the options.
+            found: what of each forget topic may be mixed in.
+        """
+        if mixing is None:
             return None
-        ngrams = NGrams({name: self._trained(rows) for name, rows in self._mixable.items()}, self.mixing.lengths)
-        return RowMixing(self.mixing, ngrams, frozenset(self._tokenizer.all_special_ids), self.seed)
+        ngrams = NGrams({name: self._trained(rows) for name, rows in found.items()}, mixing.lengths)
+        return RowMixing(mixing, ngrams, frozenset(self._tokenizer.all_special_ids), self.seed)
 
     def _questions(self) -> dict[Variant, list[Question]]:
         """The questions of every evaluation set."""

@@ -429,6 +429,10 @@ class UnlearnModule(PretrainedModule):
             self._forgotten = (self.global_step, forgotten(self))
         return self._forgotten[1]
 
+    def forget_measurements(self) -> None:
+        """Says that the weights were changed by something other than a step: `forgotten` is measured again."""
+        self._forgotten = None
+
     def trained_parameters(self) -> dict[str, Tensor]:
         """The trainable parameters by their names in this module."""
         return {name: parameter for name, parameter in named_parameters(self) if parameter.requires_grad}

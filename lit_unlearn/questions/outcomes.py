@@ -31,6 +31,9 @@ Where cut prompts are counted, also `cut` and `cut_share`: those that lost their
 """
 HeldOut = dict[str, dict[str, list[float]]]
 """Of each stream's held-out rows: `row`, their numbers, and `nll`, nats per token."""
+INTERPOLATION, REPAIR = "interpolation", "repair"
+OTHER_WEIGHTS = frozenset({INTERPOLATION, REPAIR})
+"""Keys of those records of evaluations whose weights are not the trained ones."""
 LOGPROBS = ("letter_logprob", "text_logprob")
 _COUNTED = ("correct", "prediction", "number")
 _NORM = ("correct_norm", "prediction_norm")

@@ -83,6 +83,20 @@ def captured_input(layer: nn.Module) -> Iterator[list[Tensor]]:
 
 
 @contextmanager
+def recorded_inputs(modules: Sequence[nn.Module]) -> Iterator[list[tuple[nn.Module, Tensor]]]:
+    """Collects, call by call, which of the modules is called and what it is given."""
+    seen: list[tuple[nn.Module, Tensor]] = []
+    handles = [
+        module.register_forward_pre_hook(lambda module, args: seen.append((module, args[0]))) for module in modules
+    ]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
 def replaced_input(layer: nn.Module, hidden: Tensor) -> Iterator[None]:
     """Gives the layer these hidden states `[batch, seq, dim]` in place of its own."""
     handle = layer.register_forward_pre_hook(lambda module, args: (hidden, *args[1:]))

@@ -13,11 +13,10 @@ from torch import Tensor
 from lit_unlearn.answers import outcomes as answers
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.excess import PREFIX
-from lit_unlearn.questions.outcomes import LOGPROBS, Outcomes
+from lit_unlearn.questions.outcomes import INTERPOLATION, LOGPROBS, OTHER_WEIGHTS, Outcomes
 from lit_unlearn.runs import layout
 
 BASE = "base"
-INTERPOLATION = "interpolation"
 
 
 class ReportedModel(NamedTuple):
@@ -122,8 +121,13 @@ def each_run(models: Sequence[ReportedModel]) -> list[ReportedModel]:
 
 
 def evaluated(evaluations: Sequence[Mapping[str, Any]], key: str) -> list[Mapping[str, Any]]:
-    """The records that have a key; those of interpolated weights only where it is asked for."""
-    return [record for record in evaluations if key in record and (key == INTERPOLATION) == (INTERPOLATION in record)]
+    """The records that have a key; those of interpolated or repaired weights only where these are asked for.
+
+    Example:
+        >>> evaluated([{"step": 9}, {"step": 9, "repair": "closed-form-5"}], "step")
+        [{'step': 9}]
+    """
+    return [record for record in evaluations if key in record and OTHER_WEIGHTS & {*record} == OTHER_WEIGHTS & {key}]
 
 
 def between(evaluations: Sequence[Mapping[str, Any]]) -> dict[float, Mapping[str, Any]]:

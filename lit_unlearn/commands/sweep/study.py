@@ -24,6 +24,7 @@ from lit_unlearn.commands.sweep.devices import on_one_device
 from lit_unlearn.commands.sweep.fit_process import FitProcess
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.excess import PREFIX
+from lit_unlearn.questions.outcomes import OTHER_WEIGHTS
 from lit_unlearn.runs import layout
 
 _SHARED = "options of all fits"
@@ -203,7 +204,7 @@ def last_measured(results: Mapping[str, Any]) -> dict[str, float]:
     Accuracy by variant, 0 to 1; where LikelihoodRobustness counted, also excess and damage by kind of insertion, such
     as `insert/16-gram/trained/excess`, and `forget_nll` and `retain_nll` of held-out rows, in nats.
     """
-    trained = [record for record in results.get("evaluations", []) if "interpolation" not in record]
+    trained = [record for record in results.get("evaluations", []) if not OTHER_WEIGHTS & record.keys()]
     if not trained:
         return {}
     last = trained[-1]

@@ -1,0 +1,62 @@
+"""Begin at the weights that a finished run has left, and train nothing."""
+
+from dataclasses import replace
+
+import lightning as L
+import torch
+
+from lit_unlearn.callbacks.repairs import Repairs
+from lit_unlearn.errors import InputError
+from lit_unlearn.models import loading
+from lit_unlearn.models.precision import weights_dtype
+from lit_unlearn.modules.unlearn import UnlearnModule
+from lit_unlearn.runs.shown import Shown
+
+
+class UnlearnedWeights(Shown, L.Callback):
+    """Instead of training, takes the trained weights from the export of a finished run with the same model.
+
+    What other callbacks do before training and after it is done: evaluations, repairs, exports. `lit-unlearn repair`
+    has this callback.
+
+    Args:
+        folder: of the export.
+
+    Raises:
+        InputError: its weights are not those of this run's model, or nothing is done with them.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def check_options(self, trainer: L.Trainer, pl_module: L.LightningModule, data: object) -> None:
+        """Checks that there is something to do.
+
+        Raises:
+            InputError: there is not.
+        """
+        if not isinstance(pl_module, UnlearnModule):
+            raise InputError(
+                f"UnlearnedWeights: {type(pl_module).__name__} is not an UnlearnModule; remove the callback"
+            )
+        if not any(isinstance(one, Repairs) for one in trainer.callbacks):  # type: ignore[attr-defined]
+            raise InputError(
+                "UnlearnedWeights: nothing repairs the weights; add Repairs to trainer.callbacks, or evaluate the "
+                f"model by lit-unlearn validate --model {self.folder}"
+            )
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Takes the weights, and ends training before its first step."""
+        assert isinstance(pl_module, UnlearnModule)
+        source = replace(pl_module.model_source, pretrained=self.folder, revision="main")
+        found = dict(loading.load_model(source, weights_dtype(str(trainer.precision))).named_parameters())
+        with torch.no_grad():
+            for name in pl_module.frozen.originals():
+                weight = pl_module.updated.get_parameter(name)
+                if name not in found or found[name].shape != weight.shape:
+                    raise InputError(
+                        f"UnlearnedWeights: {self.folder} has no {name} of shape {list(weight.shape)}; give the export "
+                        "of a run with the same model"
+                    )
+                weight.copy_(found[name])
+        trainer.should_stop = True
