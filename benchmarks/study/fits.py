@@ -1,11 +1,14 @@
 """The fits of a study on the demo world, as points of a sweep."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.study.settings import Setting
+from benchmarks.study.settings import Candidate, Setting
 from lit_unlearn.commands.report import load
 from lit_unlearn.commands.report.cells import cell
+from lit_unlearn.commands.report.forgetting import TEXT, measured
+from lit_unlearn.commands.report.runs import forget_sets
 from lit_unlearn.commands.sweep.grid import Point
 from lit_unlearn.runs import layout
 
@@ -25,7 +28,9 @@ def choosing(setting: Setting) -> Point:
     """The fit on the choosing draw, evaluated on the way and between base and unlearned model."""
     followed = {
         "trainer.val_check_interval": str(EVERY),
-        "trainer.callbacks": _callbacks(SHARES),
+        "trainer.callbacks": _callbacks(
+            SHARES, _repairs(one for kind in setting.weight_repairs for one in kind.candidates)
+        ),
         "data.perturbations": "{}",
     }
     return _point(setting, f"choose/seed-{CHOOSING_SEED}", followed, draw=CHOOSE, seed=CHOOSING_SEED)
@@ -40,8 +45,9 @@ def reported(setting: Setting, runs: Path) -> Iterator[Point]:
         "trainer.val_check_interval": str(setting.steps),
     }
     stopped = {"trainer.max_steps": str(step), "trainer.val_check_interval": str(step)}
+    repairs = _repairs(one for _, one in chosen_repairs(setting, runs))
     fits = {
-        "method": plain | {"trainer.callbacks": _callbacks(SHARES, *exported)},
+        "method": plain | {"trainer.callbacks": _callbacks(SHARES, repairs, *exported)},
         **{row.folder: plain | row.options for row in setting.rows},
         f"stopped-{step}": plain | stopped,
     }
@@ -68,6 +74,28 @@ def chosen(setting: Setting, runs: Path) -> tuple[int, float]:
     return step, share
 
 
+def chosen_repairs(setting: Setting, runs: Path) -> list[tuple[str, Candidate]]:
+    """Of each kind of repair of the weights, its title and the strongest that forgets as much as interpolation does.
+
+    Forgetting is the log-probability of the right answers' texts on the choosing draw, which has no floor, and
+    interpolation the share that `chosen` gives. Where all forget less, the weakest.
+    """
+    if not setting.weight_repairs:
+        return []
+    run = f"{runs / setting.folder / 'choose'}"
+    limit = _logprob(f"{run}@interpolation={chosen(setting, runs)[1]}")
+    return [
+        (
+            kind.title,
+            next(
+                (one for one in reversed(kind.candidates) if _logprob(f"{run}@repair={one.name}") <= limit),
+                kind.candidates[0],
+            ),
+        )
+        for kind in setting.weight_repairs
+    ]
+
+
 def fitted(setting: Setting, step: int) -> dict[str, str]:
     """Titles of the rows that are fits of their own, by folder."""
     rows = {row.folder: row.title for row in setting.rows}
@@ -76,11 +104,25 @@ def fitted(setting: Setting, step: int) -> dict[str, str]:
 
 def _callbacks(shares: Sequence[float], *others: str) -> str:
     between = f"{{class_path: Interpolation, init_args: {{shares: {[*shares]}}}}}"
-    return f"[{', '.join([_ROBUSTNESS, between, *others])}]"
+    return f"[{', '.join([_ROBUSTNESS, between, *filter(None, others)])}]"
+
+
+def _repairs(candidates: Iterable[Candidate]) -> str:
+    """The callback that evaluates them; empty for none."""
+    options = [one.options for one in candidates]
+    return json.dumps({"class_path": "Repairs", "init_args": {"repairs": options}}) if options else ""
 
 
 def _forgot(run: str) -> bool:
     return cell(load([run])[1], "forget").value <= FORGOTTEN
+
+
+def _logprob(run: str) -> float:
+    """Mean log-probability of the right answers' texts on questions to forget."""
+    models = load([run])
+    numbers = measured(models[1].records, TEXT, forget_sets(models))
+    assert numbers is not None  # the demo's questions have texts
+    return float(numbers.mean())
 
 
 def _point(setting: Setting, folder: str, own: Mapping[str, str], *, draw: int, seed: int) -> Point:

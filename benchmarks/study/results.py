@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from benchmarks.study.fits import choosing, relearning, reported
 from benchmarks.study.mixing_settings import MIXING
+from benchmarks.study.repair_settings import REPAIRS
 from benchmarks.study.running import run_missing, with_table
 from benchmarks.study.settings import METHODS, Setting
 from benchmarks.study.tables import picture, section
@@ -32,6 +33,7 @@ class Study(NamedTuple):
 STUDIES = {
     "methods": Study(Path("docs/results.md"), METHODS),
     "mixing": Study(Path("docs/mixing.md"), MIXING, Path("docs/mixing.png")),
+    "repairs": Study(Path("docs/repairs.md"), REPAIRS),
 }
 
 

@@ -1,7 +1,7 @@
 """What the study of the methods compares: each, its repairs and controls; and what any study is made of."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 SHRINKAGE = 0.09
 """Share by which weight decay shrinks what is trained, learning rate · steps · decay."""
@@ -23,6 +23,24 @@ class RepairOrControl(NamedTuple):
     options: dict[str, str]
 
 
+class Candidate(NamedTuple):
+    """A repair of the unlearned weights at some strength."""
+
+    name: str
+    """Under `repair` in the records."""
+    strength: str
+    options: Mapping[str, Any]
+    """Class and arguments."""
+
+
+class WeightRepairs(NamedTuple):
+    """Repairs of the unlearned weights of one kind, of which one is chosen."""
+
+    title: str
+    candidates: tuple[Candidate, ...]
+    """The weakest first."""
+
+
 class Setting(NamedTuple):
     """A method, what it trains, and what it is compared with."""
 
@@ -37,6 +55,8 @@ class Setting(NamedTuple):
     """The variants of each table; none has one of all variants, with what comes back."""
     relearns: bool = False
     """Whether what each row has forgotten is learnt again."""
+    weight_repairs: tuple[WeightRepairs, ...] = ()
+    """Of the method's own weights, after training."""
 
     @property
     def method(self) -> str:

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.study.fits import chosen, fitted
+from benchmarks.study.fits import chosen, chosen_repairs, fitted
 from benchmarks.study.settings import Setting
 from lit_unlearn.commands.report import compare, load, markdown
 from lit_unlearn.commands.report.cells import cell, shown
-from lit_unlearn.commands.report.forgetting import NLL
+from lit_unlearn.commands.report.forgetting import NLL, TEXT
 from lit_unlearn.commands.report.forgetting_robustness import Front, Placed, front, fronts
-from lit_unlearn.commands.report.runs import ReportedModel
+from lit_unlearn.commands.report.repair import repair_shown
+from lit_unlearn.commands.report.runs import ReportedModel, retained
 from lit_unlearn.commands.report.style import encoded
 from lit_unlearn.commands.report.table import compact, forgetting_columns, seeds_legend
 from lit_unlearn.runs.tables import markdown_table
@@ -22,6 +23,8 @@ def section(setting: Setting, runs: Path) -> str:
     """A setting's tables."""
     models = named(setting, runs)
     parts = _compact(models, setting) if setting.tables else [markdown(models, compare(models, NLL))]
+    if setting.weight_repairs:
+        parts.append(_beyond(models))
     if setting.relearns:
         parts.append(_relearnt(setting, runs))
     return "\n".join([f"### {setting.title}\n", *parts])
@@ -33,6 +36,7 @@ def named(setting: Setting, runs: Path) -> list[ReportedModel]:
     rows = {
         **fitted(setting, step),
         f"method@interpolation={share}": f"base + {share} · (unlearned − base)",
+        **{f"method@repair={one.name}": f"{kind}, {one.strength}" for kind, one in chosen_repairs(setting, runs)},
     }
     paths = [str(runs / setting.folder / name) for name in rows]
     base, *others = load(paths, method=paths[0])
@@ -60,6 +64,17 @@ def _compact(models: Sequence[ReportedModel], setting: Setting) -> list[str]:
         rows = [[model.name, *row] for model, *row in zip(models, *columns.values(), strict=True)]
         parts.append(f"{markdown_table(['model', *columns], rows)}\n")
     return parts
+
+
+def _beyond(models: Sequence[ReportedModel]) -> str:
+    """What each row repairs at equal forgetting, or beyond the method's interpolation curve at its own forgetting."""
+    variants, compared = retained(models), compare(models, TEXT)
+    rows = [
+        [model.name, *(repair_shown(row.repairs[variant]) for variant in variants)]
+        for model, row in zip(models, compared.rows, strict=True)
+        if row.repairs
+    ]
+    return f"{markdown_table(['repaired, at equal log p of the right texts', *variants], rows)}\n"
 
 
 def _relearnt(setting: Setting, runs: Path) -> str:

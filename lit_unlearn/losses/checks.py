@@ -26,6 +26,19 @@ def check_streams(forget: Loss, retain: Loss) -> None:
             )
 
 
+def check_gradients(forget: Loss, retain: Loss, rule: str) -> None:
+    """There are two gradients where they are kept apart.
+
+    Raises:
+        InputError: there is one.
+    """
+    if rule != "sum" and (isinstance(forget, NoLoss) or isinstance(retain, NoLoss)):
+        raise InputError(
+            f"model.gradients: {rule} keeps the gradients of two losses apart, and one of model.forget and "
+            "model.retain is NoLoss; set it to sum"
+        )
+
+
 def check_options(retain: Loss, *, layer: int, noise_layer: int, noise_scale: float) -> None:
     """The steering layer and the noise fit each other and the retain loss.
 

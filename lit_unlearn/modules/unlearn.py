@@ -20,7 +20,13 @@ from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.distributed.sharding import named_parameters, units
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses import functional
-from lit_unlearn.losses.checks import check_numbers, check_options, check_streams, check_topics
+from lit_unlearn.losses.checks import (
+    check_gradients,
+    check_numbers,
+    check_options,
+    check_streams,
+    check_topics,
+)
 from lit_unlearn.losses.contract import Batch, Loss, Outputs, PerTopic
 from lit_unlearn.models.checks import check_layers, check_loaded, check_training
 from lit_unlearn.models.first_layers import FirstLayers, is_partial
@@ -40,6 +46,14 @@ from lit_unlearn.modules.checkpoint import (
 )
 from lit_unlearn.modules.divergence_guard import DivergenceGuard
 from lit_unlearn.modules.forgotten import Forgotten, forgotten
+from lit_unlearn.modules.gradients import (
+    Rule,
+    SplitGradients,
+    check_kept_apart,
+    combined,
+    cosine,
+    gradients_of,
+)
 from lit_unlearn.modules.hyperparameters import hyperparameters
 from lit_unlearn.modules.measurements import Measurements, describe
 from lit_unlearn.modules.optimizer import check_optimizer, published_adamw
@@ -87,6 +101,10 @@ class UnlearnModule(PretrainedModule):
             layers l-2 to l, as published.
         lora: adapters of PEFT, trained instead of `trainable`; None has none.
         retain_weight: weight of the retain loss (alpha), one number or one per topic.
+        gradients: how the gradients of the forget and of the weighted retain loss become one where they conflict (their
+            product over all trained parameters is below 0): `sum` adds them, `pcgrad` first takes out of each its
+            component along the other's original one, `project_forget` only out of the forget gradient. The last two
+            run backward twice and hold two gradients more.
         noise_scale: standard deviation of the noise of Random Noise Augmentation (nu); 0 is off.
         noise_unit: of noise_scale: `absolute`, as published, or `rms`: root mean squares of a dimension of the frozen
             model's retain states after the noise layer, each row's first token left out, measured on the first rows
@@ -135,6 +153,7 @@ class UnlearnModule(PretrainedModule):
         trainable: list[str] | None = None,
         lora: Lora | None = None,
         retain_weight: float | list[float] = 1200.0,
+        gradients: Rule = "sum",
         noise_scale: float = 0.0,
         noise_unit: Literal["absolute", "rms"] = "absolute",
         noise_layer: int | None = None,
@@ -167,6 +186,9 @@ class UnlearnModule(PretrainedModule):
         self.trainable = trainable
         self.lora = lora
         self.retain_weight = PerTopic(retain_weight)
+        self.gradients: Rule = gradients
+        self._split = SplitGradients(gradients)
+        self._parts: tuple[Tensor, Tensor] | None = None
         self.noise_scale = noise_scale
         self.noise_unit = noise_unit
         self.model_units: Units | None = None
@@ -190,6 +212,7 @@ class UnlearnModule(PretrainedModule):
         self._measurements = Measurements()
         check_training(trainable, lora, attention_dropout)
         check_streams(self.forget, self.retain)
+        check_gradients(self.forget, self.retain, gradients)
         check_numbers(self)
         check_options(self.retain, layer=self.layer, noise_layer=self.noise_layer, noise_scale=self.noise_scale)
 
@@ -228,6 +251,7 @@ class UnlearnModule(PretrainedModule):
     def setup(self, stage: str) -> None:
         """Checks the options against the model and the data, before any weight is loaded."""
         super().setup(stage)
+        check_kept_apart(self.gradients, self.trainer.strategy, str(self.trainer.precision))
         data = self._data()
         self._topics = tuple(data.topics) if isinstance(data, HasTopics) else ()
         check_topics(self, self._topics)
@@ -324,6 +348,8 @@ class UnlearnModule(PretrainedModule):
     def training_step(self, batch: dict[str, Batch], batch_idx: int) -> dict[str, Tensor]:
         """The loss of one pair of a forget and a retain batch, a mean over rows; and each row's, `[batch]`."""
         forget, retain, loss = self.losses(batch)
+        if self.gradients != "sum":
+            self._parts = (forget[0].mean(), self._weighted(retain[0], batch))
         if self.global_step == 0 and batch_idx == 0:
             warn_of_lengths(self.forget, float(describe(*retain, batch["retain"], None)["norm"].mean()))
         self.log("train/loss", loss.detach(), prog_bar=True, sync_dist=True)
@@ -338,6 +364,33 @@ class UnlearnModule(PretrainedModule):
         forget = self._run(self.forget, batch["forget"], training=True)
         retain = self._run(self.retain, batch["retain"], training=True)
         return Losses(forget, retain, self._weigh(forget[0], retain[0], batch))
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """The gradient of a step's loss; with `gradients`, of its two parts, which then become one.
+
+        What has been accumulated is combined again with each batch: it is not known here which is the step's last.
+        """
+        if self.gradients == "sum":
+            super().backward(loss, *args, **kwargs)
+            return
+        assert self._parts is not None
+        parameters = list(self.trained_parameters().values())
+        if all(parameter.grad is None for parameter in parameters):
+            self._split.restart()
+        sharded, batches = self.device_mesh is not None, self.trainer.accumulate_grad_batches
+        self._split.add(*(gradients_of(part / batches, parameters, sharded=sharded) for part in self._parts))
+        self._parts = None
+        parts = self._split.sums
+        if not sharded and self.trainer.world_size > 1:
+            parts = tuple([self.total(one) / self.trainer.world_size for one in part] for part in parts)
+        for parameter, gradient in zip(parameters, combined(*parts, self.gradients), strict=True):
+            parameter.grad = gradient
+        self._cosine = cosine(*parts)
+
+    def on_after_backward(self) -> None:
+        """Logs how far the gradients of the two losses conflict, where they are kept apart."""
+        if self.gradients != "sum":
+            self.log("train/gradient_cosine", self._cosine)
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Asked | HeldOut | None:
         """What the updated model answers to questions; of a held-out pair of batches, how likely it finds their rows.
@@ -547,8 +600,12 @@ class UnlearnModule(PretrainedModule):
             length.norm = units.norm
 
     def _weigh(self, forget: Tensor, retain: Tensor, batch: dict[str, Batch]) -> Tensor:
+        return forget.mean() + self._weighted(retain, batch)
+
+    def _weighted(self, retain: Tensor, batch: dict[str, Batch]) -> Tensor:
+        """The mean of the retain losses of each row, weighted."""
         weight: Tensor = self.retain_weight(batch["retain"]["topic"])
-        return forget.mean() + (weight * retain).mean()
+        return (weight * retain).mean()
 
     def _log_measurements(
         self, forget: tuple[Tensor, Outputs], retain: tuple[Tensor, Outputs], batch: dict[str, Batch]
