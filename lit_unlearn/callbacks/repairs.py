@@ -22,7 +22,7 @@ from lit_unlearn.repairs.matrices import Matrix, trained_matrices
 from lit_unlearn.repairs.order import apply
 from lit_unlearn.runs.shown import Shown
 
-MIXED = Mixing(rate=1.0, spans=2, length=[1, 2, 4])
+MIXED = Mixing(rate=1.0, spans=4, length=[2, 4, 8])
 """How retain rows are mixed with forget tokens where nothing else is said."""
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from lit_unlearn.distributed.fsdp1 import FSDP1
 from lit_unlearn.distributed.sharding import gathered
 from lit_unlearn.errors import InputError
+from lit_unlearn.losses.functional import precise
 
 Rule = Literal["sum", "pcgrad", "project_forget"]
 """How the two gradients become one; `sum` is that of the loss itself."""
@@ -88,7 +89,7 @@ def _ratio(value: Tensor, by: Tensor) -> Tensor:
 
 def _dot(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
     """The product over all parameters, in at least float32; of sharded ones over all processes."""
-    parts = [gathered((one.float() * other.float()).sum()) for one, other in zip(first, second, strict=True)]
+    parts = [gathered((precise(one) * precise(other)).sum()) for one, other in zip(first, second, strict=True)]
     return torch.stack(parts).sum()
 
 

@@ -382,7 +382,8 @@ class UnlearnModule(PretrainedModule):
         self._parts = None
         parts = self._split.sums
         if not sharded and self.trainer.world_size > 1:
-            parts = tuple([self.total(one) / self.trainer.world_size for one in part] for part in parts)
+            # Lightning reduces in place, and these sums are added to.
+            parts = tuple([self.total(one.clone()) / self.trainer.world_size for one in part] for part in parts)
         for parameter, gradient in zip(parameters, combined(*parts, self.gradients), strict=True):
             parameter.grad = gradient
         self._cosine = cosine(*parts)
