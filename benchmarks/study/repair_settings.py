@@ -60,9 +60,9 @@ REPAIRS = (
         _STEPS,
         tables=_TABLES,
         weight_repairs=(
-            _closed_form("closed form", (1, 1.5, 2, 2.5, 3, 4)),
+            _closed_form("closed form", (1, 2, 3)),
             _closed_form("0.75 of the way, closed form", (0.25, 0.5, 1), share=0.75),
-            _null_space("null space", (0.2, 0.4, 0.6, 0.8)),
+            _null_space("null space", (0.2, 0.5, 0.8)),
         ),
     ),
 )
