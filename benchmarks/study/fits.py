@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.study.settings import Candidate, Setting
+from benchmarks.study.settings import SHARES, Candidate, Setting
 from lit_unlearn.commands.report import load
 from lit_unlearn.commands.report.cells import cell
 from lit_unlearn.commands.report.forgetting import TEXT, measured
@@ -12,8 +12,6 @@ from lit_unlearn.commands.report.runs import forget_sets
 from lit_unlearn.commands.sweep.grid import Point
 from lit_unlearn.runs import layout
 
-SHARES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
-"""Of the way from base to unlearned model: the curve at which repairs are read that forget less than the method."""
 CHOOSE, REPORT = 1, 2
 """Draws of the questions: on the first, steps and shares of the controls are chosen; the second is reported."""
 CHOOSING_SEED = 5
@@ -38,16 +36,17 @@ def choosing(setting: Setting) -> Point:
 
 def reported(setting: Setting, runs: Path) -> Iterator[Point]:
     """The fits on the reported draw: the method, its repairs and controls, and the method stopped early."""
-    step, _ = chosen(setting, runs)
+    step, share = chosen(setting, runs)
     exported = ["ExportPretrained"] if setting.relearns else []
     plain = {
+        **setting.asked,
         "trainer.callbacks": f"[{', '.join([_ROBUSTNESS, *exported])}]",
         "trainer.val_check_interval": str(setting.steps),
     }
     stopped = {"trainer.max_steps": str(step), "trainer.val_check_interval": str(step)}
     repairs = _repairs(one for _, one in chosen_repairs(setting, runs))
     fits = {
-        "method": plain | {"trainer.callbacks": _callbacks(SHARES, repairs, *exported)},
+        "method": plain | {"trainer.callbacks": _callbacks(sorted({*setting.curve, share}), repairs, *exported)},
         **{row.folder: plain | row.options for row in setting.rows},
         f"stopped-{step}": plain | stopped,
     }

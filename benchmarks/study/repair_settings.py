@@ -9,11 +9,10 @@ _LR, _STEPS, _WEIGHT = 3e-4, 300, 20
 _SEED = 2
 """Of the draws that perturb, that of the reported questions."""
 _PERTURBATIONS = {
-    "1-gram": {"n": 1, "seed": _SEED, "sets": ["retain"]},
     "4-gram": {"n": 4, "seed": _SEED, "sets": ["retain"]},
-    "sentence": {"n": "sentence", "seed": _SEED, "position": "prefix"},
+    "sentence": {"n": "sentence", "seed": _SEED, "position": "prefix", "sets": ["retain"]},
 }
-_TABLES = (("forget", "retain", "retain/1-gram", "retain/4-gram", "retain/sentence", "forget/sentence"),)
+_TABLES = (("forget", "retain", "retain/4-gram", "retain/sentence"),)
 _STEADY_MIXING = {
     "data.mixing": json.dumps({"rate": 0.5, "spans": 1, "length": 4}),
     "model.retain_weight": f"{2 * _WEIGHT:g}",
@@ -59,6 +58,8 @@ REPAIRS = (
         ),
         _STEPS,
         tables=_TABLES,
+        curve=(0.5, 0.6, 0.7, 0.8),
+        asked={"data.questions": "144"},
         weight_repairs=(
             _closed_form("closed form", (1, 2, 3)),
             _closed_form("0.75 of the way, closed form", (0.25, 0.5, 1), share=0.75),

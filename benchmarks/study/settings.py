@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+SHARES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""Of the way from base to unlearned model: the curve at which repairs are read that forget less than the method."""
 SHRINKAGE = 0.09
 """Share by which weight decay shrinks what is trained, learning rate · steps · decay."""
 DROPOUT = 0.1
@@ -57,6 +59,10 @@ class Setting(NamedTuple):
     """Whether what each row has forgotten is learnt again."""
     weight_repairs: tuple[WeightRepairs, ...] = ()
     """Of the method's own weights, after training."""
+    curve: tuple[float, ...] = SHARES
+    """Shares of the way from base to unlearned model at which the method is evaluated on the reported draw."""
+    asked: Mapping[str, str] = {}
+    """Options of what is asked on the reported draw."""
 
     @property
     def method(self) -> str:

@@ -1,0 +1,39 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from lit_unlearn import ExportPretrained, InputError, PerturbationRobustness
+from lit_unlearn.callbacks import Repairs, UnlearnedWeights
+from lit_unlearn.repairs import ClosedForm
+from tests.callbacks.test_repairs import Weights, fit
+from tests.training import demo_module, quiet_trainer
+
+
+def test_repairing_the_export_is_repairing_at_the_end_of_the_fit(world: Path, tmp_path: Path) -> None:
+    def repairs() -> Repairs:
+        return Repairs([ClosedForm(2.0)], rows=8)
+
+    first, again = Weights(), Weights()
+    for name in ("fit", "again"):
+        (tmp_path / name).mkdir()
+    fit(world, tmp_path / "fit", PerturbationRobustness(), repairs(), ExportPretrained(), first)
+    export = str(tmp_path / "fit" / "run" / "export")
+    _, trainer = fit(world, tmp_path / "again", PerturbationRobustness(), UnlearnedWeights(export), repairs(), again)
+    assert trainer.global_step == 0
+    base, trained, repaired = first.seen
+    for name, value in repaired.items():
+        assert torch.equal(again.seen[0][name], base[name])
+        assert torch.equal(again.seen[1][name], value)
+        assert not torch.equal(value, trained[name])
+
+
+def test_another_models_export_is_refused(world: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"UnlearnedWeights: demo has no model.layers.6.* of shape \[64, 64\]"):
+        fit(world, tmp_path, PerturbationRobustness(), UnlearnedWeights("demo"), Repairs([ClosedForm(2.0)]))
+
+
+def test_without_a_repair_it_is_refused(world: Path, tmp_path: Path) -> None:
+    callback = UnlearnedWeights("export")
+    with pytest.raises(InputError, match=r"nothing repairs the weights; add Repairs .* --model export"):
+        callback.check_options(quiet_trainer(tmp_path, callbacks=[callback]), demo_module(world), None)
