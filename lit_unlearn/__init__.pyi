@@ -10,8 +10,10 @@ from .callbacks import LastCheckpoint as LastCheckpoint
 from .callbacks import LikelihoodRobustness as LikelihoodRobustness
 from .callbacks import LMEvalHarness as LMEvalHarness
 from .callbacks import PerturbationRobustness as PerturbationRobustness
+from .callbacks import Repairs as Repairs
 from .callbacks import RetainConstraint as RetainConstraint
 from .callbacks import StopAtForgetting as StopAtForgetting
+from .callbacks import UnlearnedWeights as UnlearnedWeights
 from .data import Mixing as Mixing
 from .data import TextSource as TextSource
 from .datamodules import DemoDataModule as DemoDataModule
@@ -48,6 +50,8 @@ from .losses.retain import RepresentationMSE as RepresentationMSE
 from .models.lora import Lora as Lora
 from .modules.question import QuestionModule as QuestionModule
 from .modules.unlearn import UnlearnModule as UnlearnModule
+from .repairs import ClosedForm as ClosedForm
+from .repairs import NullSpace as NullSpace
 from .running.prefix_store import PrefixStore as PrefixStore
 
 __version__: str

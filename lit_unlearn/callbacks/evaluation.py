@@ -150,7 +150,7 @@ class EvaluationCallback(Shown, L.Callback, ABC):
         """
 
     def _begin_record(self, trainer: L.Trainer) -> None:
-        record = {"step": trainer.global_step, **self._condition, "measured": {}, "outcomes": {}}
+        record: dict[str, Any] = {"step": trainer.global_step, **self._condition, "measured": {}, "outcomes": {}}
         self.evaluations.append(record)
 
     def _gather_held_out(self, trainer: L.Trainer) -> HeldOut | None:

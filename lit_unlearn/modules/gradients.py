@@ -103,13 +103,13 @@ def gradients_of(loss: Tensor, parameters: Sequence[Tensor], *, sharded: bool) -
             process's, and nothing that awaits `grad` (DDP) sees them.
     """
     if not sharded:
-        found = torch.autograd.grad(loss, parameters, allow_unused=True)
+        found: Sequence[Tensor | None] = torch.autograd.grad(loss, parameters, allow_unused=True)
     else:
         before = [parameter.grad for parameter in parameters]
         for parameter in parameters:
             parameter.grad = None
-        loss.backward()  # type: ignore[no-untyped-call]
-        found = tuple(parameter.grad for parameter in parameters)
+        loss.backward()
+        found = [parameter.grad for parameter in parameters]
         for parameter, own in zip(parameters, before, strict=True):
             parameter.grad = own
     return [

@@ -383,7 +383,8 @@ class UnlearnModule(PretrainedModule):
         parts = self._split.sums
         if not sharded and self.trainer.world_size > 1:
             # Lightning reduces in place, and these sums are added to.
-            parts = tuple([self.total(one.clone()) / self.trainer.world_size for one in part] for part in parts)
+            forget, retain = ([self.total(one.clone()) / self.trainer.world_size for one in part] for part in parts)
+            parts = forget, retain
         for parameter, gradient in zip(parameters, combined(*parts, self.gradients), strict=True):
             parameter.grad = gradient
         self._cosine = cosine(*parts)

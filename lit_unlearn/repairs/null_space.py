@@ -27,7 +27,8 @@ def null_space(change: Tensor, retain: Tensor, *, energy: float) -> Tensor:
     before = (values.cumsum(0) - values) / values.sum().clamp(min=torch.finfo(values.dtype).tiny)
     # Sums of eigenvalues are exact to a few units in the last place only.
     leading = vectors[:, before < energy - 1e-12]
-    return change - (change @ leading) @ leading.T
+    projected: Tensor = change - (change @ leading) @ leading.T
+    return projected
 
 
 class NullSpace(WeightRepair):

@@ -26,6 +26,7 @@ COMMANDS = [
         ["sweep"],
         ["eval"],
         ["ask"],
+        ["repair"],
         ["analyse"],
     ),
     *(["analyse", name] for name in _ANALYSES),
