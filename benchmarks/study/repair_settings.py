@@ -1,11 +1,10 @@
-"""What the study of repairs compares: RMU with repairs of its weights, of its gradients, of its rows, and controls."""
+"""What the study of repairs compares: RMU, its weights repaired in several ways, and controls."""
 
 import json
 from collections.abc import Sequence
 
-from benchmarks.study.settings import Candidate, RepairOrControl, Setting, WeightRepairs
+from benchmarks.study.settings import Candidate, Setting, WeightRepairs
 
-_LR, _STEPS, _WEIGHT = 3e-4, 300, 20
 _SEED = 2
 """Of the draws that perturb, that of the reported questions."""
 _PERTURBATIONS = {
@@ -13,11 +12,6 @@ _PERTURBATIONS = {
     "sentence": {"n": "sentence", "seed": _SEED, "position": "prefix", "sets": ["retain"]},
 }
 _TABLES = (("forget", "retain", "retain/4-gram", "retain/sentence"),)
-_STEADY_MIXING = {
-    "data.mixing": json.dumps({"rate": 0.5, "spans": 1, "length": 4}),
-    "model.retain_weight": f"{2 * _WEIGHT:g}",
-    "model.lr_scheduler": f"{{class_path: torch.optim.lr_scheduler.CosineAnnealingLR, init_args: {{T_max: {_STEPS}}}}}",
-}
 
 
 def _closed_form(title: str, strengths: Sequence[float], share: float = 1.0) -> WeightRepairs:
@@ -50,13 +44,7 @@ REPAIRS = (
         "RMU, all matrices",
         "rmu-all",
         {"config": "demo.yaml", "data.perturbations": json.dumps(_PERTURBATIONS)},
-        (
-            RepairOrControl("pcgrad", "PCGrad", {"model.gradients": "pcgrad"}),
-            RepairOrControl("rna", "+ RNA, ν 0.5", {"model.noise_scale": "0.5"}),
-            RepairOrControl("steady-mixing", "steady + mixing", _STEADY_MIXING),
-            RepairOrControl("half-lr", "half the learning rate", {"model.optimizer.lr": f"{_LR / 2:g}"}),
-        ),
-        _STEPS,
+        (),
         tables=_TABLES,
         curve=(0.5, 0.6, 0.7, 0.8),
         asked={"data.questions": "144"},

@@ -26,8 +26,12 @@ def answers(right: int) -> dict[str, list[int]]:
     return {"number": list(range(100)), "correct": [int(n < right) for n in range(100)], "prediction": [0] * 100}
 
 
-def evaluation(forget: int, perturbed: int, **record: float) -> dict[str, Any]:
-    asked = {"retain/4-gram", *(name for table in MIXING.settings[0].tables for name in table if "/" in name)}
+def evaluation(forget: int, perturbed: int, **record: float | str) -> dict[str, Any]:
+    asked = {
+        "retain/4-gram",
+        "retain/sentence",
+        *(name for table in MIXING.settings[0].tables for name in table if "/" in name),
+    }
     perturbed_and_control = {name: perturbed for name in asked} | {f"{name}/control": 95 for name in asked}
     measured = {"forget": forget, "retain": 98, **perturbed_and_control}
     outcomes: dict[str, dict[str, Any]] = {name: answers(right) for name, right in measured.items()}
@@ -39,11 +43,18 @@ def write(folder: Path, *, forgets_at: int, from_share: float, last: int = 300) 
     """A run that has forgotten from a step and from a share on."""
     steps = range(25, last + 1, 25)
     after = [evaluation(25 if step >= forgets_at else 60, 90 - step * 30 // last, step=step) for step in steps]
+    repaired = [
+        # Of each kind the strongest leaves too little forgotten.
+        evaluation(60 if one is kind.candidates[-1] else 25, 85, step=last, repair=one.name)
+        for setting in STUDIES["repairs"].settings
+        for kind in setting.weight_repairs
+        for one in kind.candidates
+    ]
     between = [
         evaluation(25 if share >= from_share else 60, 80, step=last, interpolation=share) for share in fits.SHARES
     ]
     folder.mkdir(parents=True, exist_ok=True)
-    evaluations = [evaluation(100, 97, step=0), *after, *between]
+    evaluations = [evaluation(100, 97, step=0), *after, *between, *repaired]
     (folder / "results.json").write_text(json.dumps({"forget": ["forget"], "evaluations": evaluations}))
 
 
@@ -71,7 +82,8 @@ def write_relearnt(folder: Path) -> None:
 def rows(setting: Setting) -> list[str]:
     """Names of the rows of a setting's table, but for the base."""
     named = [setting.method, *(row.title for row in setting.rows)]
-    return [*named, "stopped after 75 steps", "base + 0.7 · (unlearned − base)"]
+    repairs = [f"{kind.title}, {kind.candidates[-2].strength}" for kind in setting.weight_repairs]
+    return [*named, "stopped after 75 steps", "base + 0.7 · (unlearned − base)", *repairs]
 
 
 @pytest.mark.slow
@@ -100,7 +112,8 @@ def test_the_controls_are_chosen_on_the_other_draw(setting: Setting, tmp_path: P
     text = section(setting, tmp_path)
     assert text.startswith(f"### {setting.title}\n")
     assert [name for name, _ in cells(text)[: len(rows(setting))]] == rows(setting)
-    assert cells(text)[len(rows(setting)) - 1][1].startswith("60.0 ± 0.0")
+    share = rows(setting).index("base + 0.7 · (unlearned − base)")
+    assert cells(text)[share][1].startswith("60.0 ± 0.0")
 
 
 def cells(text: str) -> list[tuple[str, str]]:
@@ -114,12 +127,13 @@ def test_the_page_has_a_table_of_every_setting_with_all_its_rows(study: Study, s
     page = study.page.read_text(encoding="utf-8")
     text = page.partition(f"<!-- begin: {setting.folder} -->")[2].partition(f"<!-- end: {setting.folder} -->")[0]
     names = [name for name, _ in cells(text)]
-    of_rows = len(setting.rows) + 3
-    assert names[: of_rows - 2] == [setting.method, *(row.title for row in setting.rows)]
+    of_rows = len(setting.rows) + 3 + len(setting.weight_repairs)
+    assert names[: len(setting.rows) + 1] == [setting.method, *(row.title for row in setting.rows)]
     tables = len(setting.tables) + ("log p text" in text)  # with one of forgetting
     parts = tables if setting.tables else len(names) // of_rows
     heads = 3 * (parts - 1)  # name, rule and base of each further table
-    assert len(names) == parts * of_rows + heads + setting.relearns * (of_rows + 1)
+    beyond = 1 + of_rows if setting.weight_repairs else 0  # a table without base and method
+    assert len(names) == parts * of_rows + heads + beyond + setting.relearns * (of_rows + 1)
     assert f"mean of {setting.seeds} seeds" in text
 
 
