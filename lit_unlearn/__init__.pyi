@@ -49,6 +49,7 @@ from .losses.retain import LogitMSE as LogitMSE
 from .losses.retain import RepresentationMSE as RepresentationMSE
 from .models.lora import Lora as Lora
 from .modules.question import QuestionModule as QuestionModule
+from .modules.sharpness import SAM as SAM
 from .modules.unlearn import UnlearnModule as UnlearnModule
 from .repairs import ClosedForm as ClosedForm
 from .repairs import NullSpace as NullSpace

@@ -59,6 +59,7 @@ from lit_unlearn.modules.measurements import Measurements, describe
 from lit_unlearn.modules.optimizer import check_optimizer, published_adamw
 from lit_unlearn.modules.pretrained import Asked, HeldOut, PretrainedModule
 from lit_unlearn.modules.protocols import HasEvaluation, HasTopics, SaysNeedsLogits
+from lit_unlearn.modules.sharpness import check_steps_twice
 from lit_unlearn.modules.units import Units, lengths, measure_units, warn_of_lengths
 from lit_unlearn.running import dropout
 from lit_unlearn.running.frozen import FrozenModel
@@ -252,6 +253,7 @@ class UnlearnModule(PretrainedModule):
         """Checks the options against the model and the data, before any weight is loaded."""
         super().setup(stage)
         check_kept_apart(self.gradients, self.trainer.strategy, str(self.trainer.precision))
+        check_steps_twice(self._optimizer(), batches=self.trainer.accumulate_grad_batches, sharded=self.is_sharded())
         data = self._data()
         self._topics = tuple(data.topics) if isinstance(data, HasTopics) else ()
         check_topics(self, self._topics)
