@@ -128,16 +128,16 @@ class Repairs(Shown, L.Callback):
         rows = self._rows(trainer, pl_module)
         for repair in self.repairs:
             if self.keep:
-                self._repair(pl_module, repair, rows)
-                pl_module.forget_measurements()
-                self._evaluate(trainer, repaired=repair.name)
+                done = self._repair(pl_module, repair, rows)
+                pl_module.repaired_by(f"{done!r}, {self.rows} rows, mixing {self.mixing}")
+                self._evaluate(trainer, repaired=repair.name, **_strength(done))
                 return
             with weights_put_back(pl_module):
-                self._repair(pl_module, repair, rows)
-                self._evaluate(trainer, repair=repair.name)
+                done = self._repair(pl_module, repair, rows)
+                self._evaluate(trainer, repair=repair.name, **_strength(done))
 
-    def _repair(self, module: UnlearnModule, repair: WeightRepair, rows: RepairRows) -> None:
-        """Repairs the unlearned weights in place."""
+    def _repair(self, module: UnlearnModule, repair: WeightRepair, rows: RepairRows) -> WeightRepair:
+        """Repairs the unlearned weights in place; returns the repair, with the strength that was found."""
         matrices = _matrices(module)
         groups = ordered(module, matrices, rows.forget[0])
         unlearned = {matrix.name: matrix.weight.detach().clone() for matrix in matrices}
@@ -153,8 +153,9 @@ class Repairs(Shown, L.Callback):
             if module.trainer.is_global_zero:
                 print_lines(f"The largest μ that leaves as much forgotten is {repair.mu:.3g}")
         repaired(repair)
+        return repair
 
-    def _evaluate(self, trainer: L.Trainer, **condition: str) -> None:
+    def _evaluate(self, trainer: L.Trainer, **condition: str | float) -> None:
         callbacks = evaluating(trainer)
         if callbacks:
             with callbacks[0].under(**condition), without_result(trainer):
@@ -166,6 +167,11 @@ class Repairs(Shown, L.Callback):
         pairs = data.pairs(self.rows, mixing=self.mixing)
         moved = [module.transfer_batch_to_device(pair, module.device, 0) for pair in pairs]
         return RepairRows([pair["forget"] for pair in moved], [pair["retain"] for pair in moved])
+
+
+def _strength(repair: WeightRepair) -> dict[str, float]:
+    """What a record says of the strength."""
+    return {"mu": repair.mu} if isinstance(repair, ClosedForm) and repair.mu is not None else {}
 
 
 def _matrices(module: UnlearnModule) -> list[Matrix]:

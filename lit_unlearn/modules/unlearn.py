@@ -189,6 +189,8 @@ class UnlearnModule(PretrainedModule):
         self.retain_weight = PerTopic(retain_weight)
         self.gradients: Rule = gradients
         self._split = SplitGradients(gradients)
+        self.repair: str | None = None
+        """What has changed the trained weights after training; None for nothing."""
         self._parts: tuple[Tensor, Tensor] | None = None
         self.noise_scale = noise_scale
         self.noise_unit = noise_unit
@@ -486,9 +488,14 @@ class UnlearnModule(PretrainedModule):
             self._forgotten = (self.global_step, forgotten(self))
         return self._forgotten[1]
 
-    def forget_measurements(self) -> None:
-        """Says that the weights were changed by something other than a step: `forgotten` is measured again."""
+    def repaired_by(self, repair: str) -> None:
+        """Says that something other than a step has changed the weights: `forgotten` is measured again.
+
+        Args:
+            repair: what it was, for model cards and results.
+        """
         self._forgotten = None
+        self.repair = repair
 
     def trained_parameters(self) -> dict[str, Tensor]:
         """The trainable parameters by their names in this module."""

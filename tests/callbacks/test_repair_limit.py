@@ -1,10 +1,13 @@
+import json
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
 import torch
 
 from lit_unlearn import RMU, DemoDataModule, InputError, PerturbationRobustness, RepresentationMSE, UnlearnModule
+from lit_unlearn.callbacks import Repairs
 from lit_unlearn.callbacks.repair_limit import HIGHEST, answer_logprob, found_strength
 from lit_unlearn.modules.held_out import held_out_pairs, mean_nll
 from lit_unlearn.repairs import ClosedForm
@@ -40,6 +43,17 @@ def test_the_largest_strength_that_leaves_enough_forgotten(world: Path, tmp_path
     for mu, enough in ((found.mu, True), (1.2 * found.mu, False)):
         repaired(ClosedForm(mu))
         assert (mean_nll(module, batches) - before >= rise / 2) == enough
+
+
+@pytest.mark.slow
+def test_a_fit_evaluates_the_strength_that_was_found(world: Path, tmp_path: Path) -> None:
+    repairs = Repairs([ClosedForm(nll_rise=1e-3)], rows=8)
+    fit(world, tmp_path, PerturbationRobustness(), repairs, forget=RMU(300.0))
+    records = json.loads((tmp_path / "run" / "results.json").read_text())["evaluations"]
+    before, _, repaired = (fmean(record["held_out"]["forget"]["nll"]) for record in records)
+    assert repaired - before >= 1e-3 - 1e-5
+    assert 0 < records[-1]["mu"] < HIGHEST
+    assert records[-1]["repair"] == "closed-form-nll-rise-0.001"
 
 
 def test_less_forgotten_than_asked_for_is_refused(world: Path, tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_a_repair_that_is_kept_is_exported(world: Path, tmp_path: Path) -> None:
     records = json.loads((tmp_path / "run" / "results.json").read_text())["evaluations"]
     assert records[-1]["repaired"] == "closed-form-2"
     card = (tmp_path / "run" / "export" / "README.md").read_text()
-    assert "retain" in card
+    assert "ClosedForm(mu=2.0), 4 rows" in card
 
 
 def test_an_export_before_the_repair_is_refused(world: Path, tmp_path: Path) -> None:
