@@ -48,7 +48,7 @@ def reported(setting: Setting, runs: Path) -> Iterator[Point]:
     fits = {
         "method": plain | {"trainer.callbacks": _callbacks(sorted({*setting.curve, share}), repairs, *exported)},
         **{row.folder: plain | row.options for row in setting.rows},
-        f"stopped-{step}": plain | stopped,
+        **({f"stopped-{step}": plain | stopped} if setting.stops else {}),
     }
     for name, own in fits.items():
         for seed in range(setting.seeds):
@@ -98,7 +98,8 @@ def chosen_repairs(setting: Setting, runs: Path) -> list[tuple[str, Candidate]]:
 def fitted(setting: Setting, step: int) -> dict[str, str]:
     """Titles of the rows that are fits of their own, by folder."""
     rows = {row.folder: row.title for row in setting.rows}
-    return {"method": setting.method, **rows, f"stopped-{step}": f"stopped after {step} steps"}
+    stopped = {f"stopped-{step}": f"stopped after {step} steps"} if setting.stops else {}
+    return {"method": setting.method, **rows, **stopped}
 
 
 def _callbacks(shares: Sequence[float], *others: str) -> str:

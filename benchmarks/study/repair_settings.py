@@ -47,6 +47,7 @@ REPAIRS = (
         (),
         tables=_TABLES,
         curve=(0.5, 0.6, 0.7, 0.8),
+        stops=False,
         asked={"data.questions": "144"},
         weight_repairs=(
             _closed_form("closed form", (1, 2, 3)),

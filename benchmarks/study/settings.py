@@ -61,6 +61,8 @@ class Setting(NamedTuple):
     """Of the method's own weights, after training."""
     curve: tuple[float, ...] = SHARES
     """Shares of the way from base to unlearned model at which the method is evaluated on the reported draw."""
+    stops: bool = True
+    """Whether the method is also stopped early."""
     asked: Mapping[str, str] = {}
     """Options of what is asked on the reported draw."""
 

@@ -50,7 +50,7 @@ class SAM(AdamW):
             group["rho"] = rho
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Steps by the gradient at nearby weights.
 
         Args:
@@ -69,7 +69,7 @@ class SAM(AdamW):
         norm = torch.stack([parameter.grad.norm() for parameter in before]).norm()  # type: ignore[union-attr]
         scale = self.rho / norm.clamp(min=torch.finfo(norm.dtype).tiny)
         for parameter in before:
-            parameter.add_(parameter.grad * scale)  # type: ignore[operator]
+            parameter.add_(parameter.grad * scale)
         with torch.enable_grad():
             closure()
         for parameter, value in before.items():

@@ -19,7 +19,7 @@ def written_out(parameters: list[nn.Parameter], loss: Any, *, rho: float, steps:
         with torch.no_grad():
             start = [one.clone() for one in parameters]
             for parameter, gradient in zip(parameters, at_w, strict=True):
-                parameter += rho / length * gradient
+                parameter.add_(rho / length * gradient)
         nearby = torch.autograd.grad(loss(), parameters)
         with torch.no_grad():
             for parameter, value, gradient in zip(parameters, start, nearby, strict=True):
@@ -50,7 +50,7 @@ def test_it_is_the_algorithm_written_out(rho: float) -> None:
     def closure() -> Tensor:
         optimizer.zero_grad()
         value: Tensor = own_loss()
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         return value
 
     for _ in range(3):

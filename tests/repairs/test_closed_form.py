@@ -26,7 +26,7 @@ def test_the_gradient_of_the_objective_is_zero_there(mu: float) -> None:
     found = closed_form(CHANGE, moment(FORGET), moment(RETAIN), mu=mu).requires_grad_()
     served = ((found - CHANGE) @ FORGET.T).square().sum(dim=0).mean()
     served = served + RIDGE * moment(FORGET).diagonal().mean() * (found - CHANGE).square().sum()
-    (served + mu * (found @ RETAIN.T).square().sum(dim=0).mean()).backward()  # type: ignore[no-untyped-call]
+    (served + mu * (found @ RETAIN.T).square().sum(dim=0).mean()).backward()
     assert found.grad is not None
     assert found.grad.abs().max() < 1e-10
 

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.study import fits, running
 from benchmarks.study.fits import choosing, chosen, relearning, reported
 from benchmarks.study.results import STUDIES, Study, main
-from benchmarks.study.settings import Setting
+from benchmarks.study.settings import SHARES, Setting
 from benchmarks.study.tables import RELEARNT, section
 from lit_unlearn import InputError
 from lit_unlearn.commands.options import config_files
@@ -50,9 +50,7 @@ def write(folder: Path, *, forgets_at: int, from_share: float, last: int = 300) 
         for kind in setting.weight_repairs
         for one in kind.candidates
     ]
-    between = [
-        evaluation(25 if share >= from_share else 60, 80, step=last, interpolation=share) for share in fits.SHARES
-    ]
+    between = [evaluation(25 if share >= from_share else 60, 80, step=last, interpolation=share) for share in SHARES]
     folder.mkdir(parents=True, exist_ok=True)
     evaluations = [evaluation(100, 97, step=0), *after, *between, *repaired]
     (folder / "results.json").write_text(json.dumps({"forget": ["forget"], "evaluations": evaluations}))
@@ -83,14 +81,15 @@ def rows(setting: Setting) -> list[str]:
     """Names of the rows of a setting's table, but for the base."""
     named = [setting.method, *(row.title for row in setting.rows)]
     repairs = [f"{kind.title}, {kind.candidates[-2].strength}" for kind in setting.weight_repairs]
-    return [*named, "stopped after 75 steps", "base + 0.7 · (unlearned − base)", *repairs]
+    stopped = ["stopped after 75 steps"] if setting.stops else []
+    return [*named, *stopped, "base + 0.7 · (unlearned − base)", *repairs]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
 def test_every_fit_is_of_a_shipped_config_in_a_folder_of_its_own(study: Study, tmp_path: Path) -> None:
     wanted = write_all(tmp_path, *study.settings)
-    expected = sum((len(one.rows) + 2) * one.seeds * (1 + one.relearns) for one in study.settings)
+    expected = sum((len(one.rows) + 1 + one.stops) * one.seeds * (1 + one.relearns) for one in study.settings)
     assert len({point.folder for point in wanted}) == len(wanted) == expected
     assert {point.options["config"] for point in wanted} <= set(config_files.names())
     choices = [choosing(setting) for setting in study.settings]
@@ -108,7 +107,7 @@ def test_the_controls_are_chosen_on_the_other_draw(setting: Setting, tmp_path: P
     fits = write_all(tmp_path, setting)
     stopped = [point for point in fits if point.folder.startswith(f"{setting.folder}/stopped")]
     assert chosen(setting, tmp_path) == (75, 0.7)
-    assert {point.options["trainer.max_steps"] for point in stopped} == {"75"}
+    assert {point.options["trainer.max_steps"] for point in stopped} == ({"75"} if setting.stops else set())
     text = section(setting, tmp_path)
     assert text.startswith(f"### {setting.title}\n")
     assert [name for name, _ in cells(text)[: len(rows(setting))]] == rows(setting)
@@ -127,7 +126,7 @@ def test_the_page_has_a_table_of_every_setting_with_all_its_rows(study: Study, s
     page = study.page.read_text(encoding="utf-8")
     text = page.partition(f"<!-- begin: {setting.folder} -->")[2].partition(f"<!-- end: {setting.folder} -->")[0]
     names = [name for name, _ in cells(text)]
-    of_rows = len(setting.rows) + 3 + len(setting.weight_repairs)
+    of_rows = len(setting.rows) + 2 + setting.stops + len(setting.weight_repairs)
     assert names[: len(setting.rows) + 1] == [setting.method, *(row.title for row in setting.rows)]
     tables = len(setting.tables) + ("log p text" in text)  # with one of forgetting
     parts = tables if setting.tables else len(names) // of_rows
