@@ -45,6 +45,7 @@ REPAIRS = (
         "rmu-all",
         {"config": "demo.yaml", "data.perturbations": json.dumps(_PERTURBATIONS)},
         (),
+        seeds=2,
         tables=_TABLES,
         curve=(0.5, 0.6, 0.7, 0.8),
         stops=False,
