@@ -17,6 +17,8 @@ from .callbacks import UnlearnedWeights as UnlearnedWeights
 from .data import Mixing as Mixing
 from .data import TextSource as TextSource
 from .datamodules import DemoDataModule as DemoDataModule
+from .datamodules import MUSEDataModule as MUSEDataModule
+from .datamodules import RWKUDataModule as RWKUDataModule
 from .datamodules import TOFUDataModule as TOFUDataModule
 from .datamodules import UnlearnDataModule as UnlearnDataModule
 from .datamodules import WMDPDataModule as WMDPDataModule

@@ -1,13 +1,13 @@
 """What is scored of questions with free answers: each right answer, and the others, after their question."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
-from lit_unlearn.answers.source import AnswerRow, AnswerSource, Role, load_answers
-from lit_unlearn.data.chat import Rendering, chat_template
-from lit_unlearn.data.conversations import Message
+from lit_unlearn.answers.asking import Asked, Asking
+from lit_unlearn.answers.rows import AnswerRow, load_answers, load_examples
+from lit_unlearn.answers.source import AnswerSource, Role
 from lit_unlearn.data.fingerprints import values_fingerprint
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.scored_texts import ScoredText
@@ -20,9 +20,19 @@ class PlannedRow(NamedTuple):
     """A question and the numbers of the texts that hold it with one answer each."""
 
     asked: AnswerRow
-    answer: int
+    answer: int | None
+    """None where nothing is right."""
     paraphrased: tuple[int, ...]
     perturbed: tuple[int, ...]
+    prompt: tuple[int, ...] = ()
+    """The token ids after which the model writes its own answer; empty for a text that is scored alone."""
+    compared: tuple[str, ...] = ()
+    """What that is compared with."""
+
+    @property
+    def scored(self) -> frozenset[int]:
+        """The numbers of all its texts."""
+        return frozenset({*(() if self.answer is None else (self.answer,)), *self.paraphrased, *self.perturbed})
 
 
 class PlannedSet(NamedTuple):
@@ -31,7 +41,16 @@ class PlannedSet(NamedTuple):
     role: Role
     rows: Sequence[PlannedRow]
     fingerprint: str
-    """Of questions and answers: sets of two runs can be compared where it is the same."""
+    """Of questions, answers and how they are asked: sets of two runs can be compared where it is the same."""
+    max_new_tokens: int | None = None
+    """Tokens that the model writes; None takes what AnswerEvaluation says."""
+    stop: tuple[str, ...] = ()
+    """What the model writes counts up to the first of these."""
+
+    @property
+    def texts_alone(self) -> bool:
+        """Whether there are no questions, only texts."""
+        return all(row.asked.question is None for row in self.rows)
 
 
 class AnswerPlan(NamedTuple):
@@ -46,8 +65,7 @@ class AnswerPlan(NamedTuple):
 
     def prompt(self, row: PlannedRow) -> tuple[int, ...]:
         """The token ids after which the model writes its own answer."""
-        ids, scored = self.texts[row.answer]
-        return ids[: len(ids) - scored]
+        return row.prompt
 
 
 def plan(
@@ -66,34 +84,49 @@ def plan(
     texts: dict[ScoredText, int] = {}
     sets = {}
     for name, source in sources.items():
-        rendering = Rendering(tokenizer, chat_template(source.chat_template, tokenizer, source.path))
-        rows = []
-        for row in load_answers(source):
-            right, paraphrased, perturbed = (
-                tuple(
-                    texts.setdefault(_text(rendering, row, answer, source.path, longest), len(texts))
-                    for answer in answers
-                )
-                for answers in ((row.answer,), row.paraphrased, row.perturbed)
-            )
-            rows.append(PlannedRow(row, right[0], paraphrased, perturbed))
-        sets[name] = PlannedSet(source.role, rows, values_fingerprint([row.asked[:4] for row in rows]))
+        asking = Asking(source, tokenizer, load_examples(source))
+        rows = [_planned(asking, row, texts, longest) for row in load_answers(source)]
+        several = [row.asked.accepted for row in rows if row.asked.accepted]
+        about = [*([several] if several else []), *_layout(asking)]
+        fingerprint = values_fingerprint([row.asked[:4] for row in rows], *about)
+        sets[name] = PlannedSet(source.role, rows, fingerprint, source.max_new_tokens, source.stop)
     special = frozenset(tokenizer.all_special_ids)
     return AnswerPlan([*texts], [_ending(text, special, tokenizer) for text in texts], sets)
 
 
-def _text(rendering: Rendering, row: AnswerRow, answer: str, path: str, longest: int | None) -> ScoredText:
-    place = f"{path}, row {row.number + 1}"
-    turns = [Message(role="user", content=row.question), Message(role="assistant", content=answer)]
-    ids, own = rendering.answers(turns, place)
-    first = own.index(1) if 1 in own else len(own)
-    if not 0 < first < len(ids):
-        raise InputError(f"{place}: no token of the answer comes after one of the question; check the chat template")
-    if longest is not None and len(ids) > longest:
-        raise InputError(
-            f"{place}: question and answer have {len(ids)} tokens, the model reads {longest}; shorten or remove the row"
-        )
-    return ScoredText(tuple(ids), len(ids) - first)
+def _planned(asking: Asking, row: AnswerRow, texts: dict[ScoredText, int], longest: int | None) -> PlannedRow:
+    place = f"{asking.source.path}, row {row.number + 1}"
+
+    def number(answer: str) -> tuple[int, Asked]:
+        asked = asking.asked(row, answer, place)
+        _check_length(asked.text, asking.source, place, longest)
+        return texts.setdefault(asked.text, len(texts)), asked
+
+    if row.answer is None:
+        return PlannedRow(row, None, (), (), asking.prompt(row, place))
+    answer, asked = number(row.answer)
+    others = [tuple(number(other)[0] for other in several) for several in (row.paraphrased, row.perturbed)]
+    return PlannedRow(row, answer, others[0], others[1], asked.prompt, asking.compared(row))
+
+
+def _check_length(text: ScoredText, source: AnswerSource, place: str, longest: int | None) -> None:
+    count = len(text.input_ids)
+    if longest is not None and count > longest:
+        what = "question and answer have" if source.question is not None else "the text has"
+        remedy = "shorten or remove the row" if source.question is not None else "set `max_length` of the source"
+        raise InputError(f"{place}: {what} {count} tokens, the model reads {longest}; {remedy}")
+
+
+def _layout(asking: Asking) -> tuple[Any, ...]:
+    """How the rows are asked, where that is not by a chat template alone; the template is no part of it."""
+    source = asking.source
+    plain = AnswerSource(source.path, source.role)
+    names = ("format", "prompt", "opening", "max_new_tokens", "stop", "max_length")
+    changed = {name: getattr(source, name) for name in names if getattr(source, name) != getattr(plain, name)}
+    if source.by_type:
+        changed["by_type"] = {kind: [one.prompt, one.opening] for kind, one in source.by_type.items()}
+    shown = [row[:2] for row in asking.examples]
+    return (changed, shown) if changed or shown else ()
 
 
 def _ending(text: ScoredText, special: frozenset[int], tokenizer: PreTrainedTokenizerBase) -> int:

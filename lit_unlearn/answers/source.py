@@ -1,30 +1,38 @@
-"""Sets of questions with their answers, and with other answers to compare them with: where they come from."""
+"""Sets of questions with their answers, or of plain texts: where they come from and how they are asked."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
-from lit_unlearn.data.files import check_unicode
 from lit_unlearn.data.text import check_hub_name
 from lit_unlearn.errors import InputError
-from lit_unlearn.questions.records import LOCAL_SUFFIXES, evenly, from_files, from_hub
+from lit_unlearn.questions.records import LOCAL_SUFFIXES
 
 Role = Literal["forget", "retain", "general", "holdout"]
 """forget: what is to be unlearned. retain: what is to stay. general: knowledge of the world (TOFU's real authors and
 world facts), asked beside wrong answers. holdout: rows like those to forget that no model has seen."""
 
 
-class AnswerRow(NamedTuple):
-    """A question, its answer, and other answers."""
+@dataclass(frozen=True)
+class AnswerExamples:
+    """Questions with their answers, which are shown before each question."""
 
-    question: str
-    answer: str
-    paraphrased: tuple[str, ...]
-    """The right answer in other words."""
-    perturbed: tuple[str, ...]
-    """Wrong answers of the same form."""
-    number: int
-    """Its place in its source, counted before any limit."""
+    path: str
+    """Name of a hub dataset, or local files, as of the questions; their fields have the same names."""
+    name: str | None = None
+    """Configuration of the hub dataset."""
+    split: str = "train"
+    """Split of the hub dataset."""
+
+
+@dataclass(frozen=True)
+class AnswerPrompt:
+    """How some of a set's questions are asked."""
+
+    prompt: str = "{question}"
+    """What is asked, with the question in it."""
+    opening: str = ""
+    """Words with which the answer has begun, after the chat template."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +49,12 @@ class AnswerSource:
     """Configuration of the hub dataset."""
     split: str = "train"
     """Split of the hub dataset."""
-    question: str = "question"
-    """The field with the question."""
-    answer: str = "answer"
-    """The field with the answer."""
+    question: str | None = "question"
+    """The field with the question; None where there is none, and `answer` is a text that is scored alone (format
+    text)."""
+    answer: str | None = "answer"
+    """The field with the answer; a list is of right answers, the first of which is scored. None where nothing is
+    right: what the model writes is measured alone."""
     paraphrased: str = "paraphrased_answer"
     """The field with the answer in other words, one or a list; a source without it has no truth ratio."""
     perturbed: str = "perturbed_answer"
@@ -53,75 +63,80 @@ class AnswerSource:
     """Evaluate on this number of rows, evenly spread over the set; None evaluates on all."""
     chat_template: str | None = None
     """The chat template, as text or as the path of a .jinja file; None takes that of the model's tokenizer."""
+    format: Literal["chat", "text"] = "chat"
+    """chat: question and answer are turns of the chat template. text: the answer follows the question as it is, for
+    base models and for texts that are continued."""
+    prompt: str = "{question}"
+    """What is asked, with the question in it."""
+    opening: str = ""
+    """Words with which the answer has begun, after the chat template, such as `Answer:`."""
+    by_type: dict[str, AnswerPrompt] = field(default_factory=dict, hash=False)
+    """Another prompt and opening for the rows whose field `type` is one of these, as of RWKU's attacks."""
+    examples: AnswerExamples | None = None
+    """Questions with answers that are shown before each question, in the form of `prompt`, with a blank line after
+    each; format text."""
+    subjects: tuple[str, ...] = ()
+    """Take only the rows whose field `subject` is one of these; empty takes all."""
+    max_new_tokens: int | None = None
+    """Tokens that the model writes; None takes AnswerEvaluation's. In format text a longer answer is compared up to
+    that number of its tokens."""
+    stop: tuple[str, ...] = ()
+    """What the model writes counts up to the first of these."""
+    max_length: int | None = None
+    """Texts without a question are cut after this number of tokens; None leaves them whole."""
 
     def __post_init__(self) -> None:
-        if self.limit is not None and self.limit < 2:
-            raise InputError(
-                f"{self.path}: limit {self.limit} gives no standard error; give 2 or more, or null for all"
-            )
+        for name in ("subjects", "stop"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        _check_options(self)
 
     def is_local(self) -> bool:
         """Whether the path is of files, not of the hub."""
         return self.path.endswith(LOCAL_SUFFIXES)
 
+    def parts(self) -> Sequence["AnswerSource"]:
+        """The source itself, and that of its examples."""
+        if self.examples is None:
+            return [self]
+        where = self.examples
+        return [
+            self,
+            replace(self, path=where.path, name=where.name, split=where.split, examples=None, subjects=(), limit=None),
+        ]
 
-def load_answers(source: AnswerSource) -> list[AnswerRow]:
-    """The rows of a source, in its order.
+
+def _check_options(source: AnswerSource) -> None:
+    """Options fit together.
 
     Raises:
-        InputError: the source is not there, has fewer than 2 rows or holds a malformed record; the message names file
-            and line.
+        InputError: they do not.
     """
-    records = from_files(source.path) if source.is_local() else from_hub(source.path, source.name, source.split)
-    rows = [_row(record, place, number, source) for number, (place, record) in enumerate(records)]
-    if len(rows) < 2:
-        raise InputError(f"{source.path}: {len(rows)} rows give no standard error; give a source with 2 or more")
-    return evenly(rows, source.limit)
+    if source.limit is not None and source.limit < 2:
+        raise InputError(
+            f"{source.path}: limit {source.limit} gives no standard error; give 2 or more, or null for all"
+        )
+    if source.question is None and source.answer is None:
+        raise InputError(f"{source.path}: neither question nor answer names a field; name one of them")
+    if source.question is None and source.format != "text":
+        raise InputError(f"{source.path}: question is null, so that texts are scored alone; set `format: text`")
+    if source.examples is not None and source.format != "text":
+        raise InputError(f"{source.path}: examples are for `format: text`; set it, or remove them")
+    for asked in (source.prompt, *(one.prompt for one in source.by_type.values())):
+        if "{question}" not in asked:
+            raise InputError(f"{source.path}: prompt {asked!r} has no {{question}} in it; write where it stands")
+    for option, least in (("max_new_tokens", 0), ("max_length", 2)):
+        value = getattr(source, option)
+        if value is not None and value < least:
+            raise InputError(f"{source.path}: {option} must be at least {least}, got {value}")
+    if source.max_length is not None and source.question is not None:
+        raise InputError(f"{source.path}: max_length is for texts without a question; remove it, or set question: null")
 
 
-def check_answers(source: AnswerSource) -> None:
-    """A source can be read, as its first row shows; of the hub nothing is loaded.
-
-    Args:
-        source: of a set.
+def check_place(source: AnswerSource) -> None:
+    """The path of a source that is not of files could be that of a hub dataset.
 
     Raises:
-        InputError: as `load_answers`.
+        InputError: it could not.
     """
     if not source.is_local():
         check_hub_name(source.path, LOCAL_SUFFIXES)
-        return
-    first = next(from_files(source.path), None)
-    if first is None:
-        raise InputError(f"{source.path}: 0 rows give no standard error; give a source with 2 or more")
-    _row(first[1], first[0], 0, source)
-
-
-def _row(record: Mapping[str, Any], place: str, number: int, source: AnswerSource) -> AnswerRow:
-    question, answer = (_one(record, name, place) for name in (source.question, source.answer))
-    others = [_several(record, name, place) for name in (source.paraphrased, source.perturbed)]
-    return AnswerRow(question, answer, others[0], others[1], number)
-
-
-def _one(record: Mapping[str, Any], name: str, place: str) -> str:
-    if name not in record:
-        fields = ", ".join(map(str, record)) or "none"
-        raise InputError(f"{place}: no field {name!r} (fields {fields}); name the fields of the source's records")
-    return _text(record[name], name, place)
-
-
-def _several(record: Mapping[str, Any], name: str, place: str) -> tuple[str, ...]:
-    value = record.get(name)
-    if value is None:
-        return ()
-    values = [value] if isinstance(value, str) else value
-    if not isinstance(values, list):
-        raise InputError(f"{place}: field {name!r} holds a {type(value).__name__}; write a text or a list of texts")
-    return tuple(_text(one, name, place) for one in values)
-
-
-def _text(value: Any, name: str, place: str) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise InputError(f"{place}: field {name!r} holds no text; write one, or remove the row")
-    check_unicode(value, place)
-    return value

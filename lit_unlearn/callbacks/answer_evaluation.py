@@ -1,24 +1,29 @@
 """Free answers, before, during and after training: the metrics of TOFU, MUSE and RWKU."""
 
-from collections.abc import Mapping
-from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, cast, runtime_checkable
 
 import lightning as L
+from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from torch import Tensor
 
-from lit_unlearn.answers import outcomes
-from lit_unlearn.answers.outcomes import PREFIX, Outcomes
+from lit_unlearn.answers.answers_table import answers_table
+from lit_unlearn.answers.intervals import with_intervals
+from lit_unlearn.answers.measures import log_values, measure
+from lit_unlearn.answers.outcomes import PREFIX, Outcomes, outcomes, token_values
 from lit_unlearn.answers.plan import NO_ANSWERS, AnswerPlan
 from lit_unlearn.answers.reference import load_reference
-from lit_unlearn.callbacks.asked_module import held_model, named_source
+from lit_unlearn.callbacks.asked_module import named_source
 from lit_unlearn.callbacks.evaluation import EvaluationCallback, Found, of_all_processes, on_cpu
-from lit_unlearn.distributed.outside_step import outside_step
+from lit_unlearn.callbacks.written_answers import Key, add_gradient_norms, perplexities_under, written_answers
 from lit_unlearn.errors import InputError
+from lit_unlearn.models.loading import load_config
+from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.tokenizer import load_tokenizer
-from lit_unlearn.modules.pretrained import PretrainedModule
 from lit_unlearn.modules.protocols import HasAnswers, datamodule_of
-from lit_unlearn.running.decoding import decode
+
+_LEAST_SAMPLES = 100
+"""Of a bootstrap, whose ends are the 2.5 % and 97.5 % quantiles."""
 
 
 @runtime_checkable
@@ -35,8 +40,9 @@ class AnswerEvaluation(EvaluationCallback):
     Of each set, with standard errors over rows: the answer's probability; the truth ratio, of rows to forget
     min(R, 1/R), else max(0, 1 - R), where right answers in other words and wrong answers are given; ROUGE-L of what the
     model writes; extraction strength and exact memorisation; the membership scores LOSS, zlib, Min-K % and Min-K %++.
-    Of all sets: model utility (the harmonic mean over retain and general sets); with a holdout set, how well Min-K %
-    tells forget rows from unseen ones; with a reference, forget quality and PrivLeak. docs/evaluation.md has the
+    Of what it writes: repetition, n-gram entropy and the rate of gibberish. Of all sets: model utility (the harmonic
+    mean over retain and general sets); with a holdout set, how well Min-K % tells forget rows from unseen ones, and
+    likelihood against that before training; with a reference, forget quality and PrivLeak. docs/answers.md has the
     formulas.
 
     It prints a table, logs (`val/answers/forget/probability`, `val/answers/model_utility`,
@@ -48,19 +54,42 @@ class AnswerEvaluation(EvaluationCallback):
 
     Args:
         reference: folder of an evaluation of the retain-only model on the same data, for forget quality and PrivLeak.
-        max_new_tokens: tokens of each written answer; 0 writes none, so that there is no ROUGE and no model utility.
+        max_new_tokens: tokens of each written answer, of sets that do not say; 0 writes none of any set, so that there
+            is no ROUGE and no model utility.
+        bootstrap: samples of 95 % intervals, drawn over rows, such as 10000; 0 gives standard errors alone.
+        gradient_norm: of forget and holdout rows also the norm of the loss' gradient, one more membership score; takes
+            a backward for each and memory for a gradient of the whole model.
+        judge: hub name or folder of a model under which the perplexity of what is written says whether it is gibberish,
+            such as the base; it is loaded for each evaluation. None counts repetition alone.
 
     Raises:
-        InputError: the data has no such questions, the reference has other rows, or training would end without an
-            evaluation.
+        InputError: the data has no such questions, the reference has other rows, training would end without an
+            evaluation, or the gradient of a sharded model is asked for.
     """
 
-    def __init__(self, reference: str | None = None, *, max_new_tokens: int = 200) -> None:
+    def __init__(
+        self,
+        reference: str | None = None,
+        *,
+        max_new_tokens: int = 200,
+        bootstrap: int = 0,
+        gradient_norm: bool = False,
+        judge: str | None = None,
+    ) -> None:
         super().__init__()
         if max_new_tokens < 0:
             raise InputError(f"AnswerEvaluation.max_new_tokens: {max_new_tokens} cannot be; give 0 or more")
+        if bootstrap and bootstrap < _LEAST_SAMPLES:
+            raise InputError(
+                f"AnswerEvaluation.bootstrap: must be at least {_LEAST_SAMPLES}, or 0 for no intervals, got {bootstrap}"
+            )
+        if judge is not None and not max_new_tokens:
+            raise InputError("AnswerEvaluation.judge: nothing is written that it could read; set max_new_tokens")
         self.reference = reference
         self.max_new_tokens = max_new_tokens
+        self.bootstrap = bootstrap
+        self.gradient_norm = gradient_norm
+        self.judge = judge
         self._reference: Outcomes | None = None
         self._plan: AnswerPlan | None = None
         self._seen: list[Mapping[str, Tensor]] = []
@@ -76,8 +105,15 @@ class AnswerEvaluation(EvaluationCallback):
         super().setup(trainer, pl_module, stage)
 
     def check_options(self, trainer: L.Trainer, pl_module: L.LightningModule, data: object) -> None:
-        """Checks, before data is read, that there are answers to score."""
+        """Checks, before data is read, that there are answers to score, by a model that can be asked so."""
         _asking(data)
+        if self.gradient_norm and isinstance(trainer.strategy, FSDPStrategy | ModelParallelStrategy):
+            raise InputError(
+                "AnswerEvaluation.gradient_norm: no process holds the whole model under this strategy; set it to "
+                "false, or evaluate the export on one device by `lit-unlearn validate`"
+            )
+        if self.judge is not None:
+            load_config(ModelSource(self.judge))
         if isinstance(data, HasAnswers) and not data.answers:
             raise InputError(NO_ANSWERS)
         super().check_options(trainer, pl_module, data)
@@ -87,32 +123,34 @@ class AnswerEvaluation(EvaluationCallback):
             self._seen.append(on_cpu(outputs))
 
     def _count(self, trainer: L.Trainer, evaluations: list[dict[str, Any]]) -> Found:
-        own, self._seen = outcomes.token_values(self._seen), []
+        own, self._seen = token_values(self._seen), []
         values = {number: found for part in of_all_processes(trainer, own) for number, found in part.items()}
         assert self._plan is not None
-        written = self._written(trainer, self._plan) if self.max_new_tokens else None
-        found = outcomes.outcomes(self._plan, values, written)
+        written = self._written(trainer, self._plan)
+        found = outcomes(self._plan, values, written, self._judged(trainer, written))
         if not found:  # of some batches
             return Found({}, {}, "AnswerEvaluation: too few batches to measure anything")
-        measured = outcomes.measure(found, self._reference)
+        if self.gradient_norm:
+            add_gradient_norms(self, trainer, self._plan, found)
+        measured = measure(found, self._reference, _before(evaluations))
+        if self.bootstrap:
+            measured = with_intervals(measured, found, self._reference, samples=self.bootstrap)
         rows = {name: len(one["row"]) for name, one in found.items()}
         return Found(
-            {PREFIX: {"measured": measured, "outcomes": found}},
-            outcomes.log_values(measured),
-            outcomes.answers_table(measured, rows),
+            {PREFIX: {"measured": measured, "outcomes": found}}, log_values(measured), answers_table(measured, rows)
         )
 
-    def _written(self, trainer: L.Trainer, plan: AnswerPlan) -> dict[tuple[str, int], str]:
-        """The model's own answers; where every process holds the whole model, each writes its share of them."""
-        module = trainer.lightning_module
-        asked = {(name, row.asked.number): plan.prompt(row) for name, one in plan.sets.items() for row in one.rows}
-        alone = isinstance(module, PretrainedModule) and not module.is_sharded()
-        rank, world = (trainer.global_rank, trainer.world_size) if alone else (0, 1)
-        own = dict([*asked.items()][rank::world])
-        model, tokens = held_model(self, module), self.max_new_tokens
-        write = partial(decode, model, self._tokenizer, [*own.values()], max_new_tokens=tokens)
-        texts = dict(zip(own, (decoded.text for decoded in outside_step(trainer, write)), strict=True))
-        return {key: text for part in of_all_processes(trainer, texts) for key, text in part.items()}
+    def _written(self, trainer: L.Trainer, plan: AnswerPlan) -> dict[Key, str] | None:
+        if not self.max_new_tokens:
+            return None
+        return written_answers(self, trainer, plan, self._tokenizer, max_new_tokens=self.max_new_tokens)
+
+    def _judged(self, trainer: L.Trainer, written: dict[Key, str] | None) -> dict[Key, float] | None:
+        """The perplexity of what is written under the judge, which one process loads for the time of it."""
+        if self.judge is None or not written:
+            return None
+        values = perplexities_under(self.judge, trainer, [*written.values()]) if trainer.is_global_zero else []
+        return dict(zip(written, trainer.strategy.broadcast(values), strict=True))
 
     def _check_reference(self, plan: AnswerPlan, reference: Outcomes) -> None:
         """Checks that the reference was asked the same.
@@ -139,3 +177,11 @@ def _asking(data: object) -> AsksForAnswers:
             f"AnswerEvaluation: {type(data).__name__} has no answers; use an UnlearnDataModule, or remove the callback"
         )
     return data
+
+
+def _before(evaluations: Sequence[Mapping[str, Any]]) -> Outcomes | None:
+    """The outcomes before training, of an evaluation after it."""
+    first = evaluations[0]
+    if len(evaluations) == 1 or first["step"] != 0 or PREFIX not in first:
+        return None
+    return cast(Outcomes, first[PREFIX]["outcomes"])

@@ -153,6 +153,24 @@ def text_of(record: Any, column: str, place: str) -> str:
     return text
 
 
+def is_about(record: Any, subjects: Sequence[str], place: str) -> bool:
+    """Whether a record's field `subject` is one of the subjects; where none are named it always is.
+
+    Raises:
+        InputError: it has no such field.
+
+    Example:
+        >>> is_about({"subject": "Ada", "text": "a"}, ["Ada", "Bo"], "a.jsonl, line 1")
+        True
+    """
+    if not subjects:
+        return True
+    fields = fields_of(record, place, wanted="an object with the field 'subject'")
+    if "subject" not in fields:
+        raise InputError(f"{place}: no field 'subject' (fields {', '.join(map(str, fields))}); name no subjects")
+    return fields["subject"] in subjects
+
+
 def check_unicode(text: str, place: str) -> None:
     """A text can be written as UTF-8.
 
@@ -164,11 +182,11 @@ def check_unicode(text: str, place: str) -> None:
 
 
 def _read_json(content: str, path: str) -> Iterator[Record]:
-    """The values of a .json file: of its array, of its lines, or one after another."""
+    """The values of a .json file: of its array, whose texts are records of a text, of its lines, or one by one."""
     text = content.lstrip()
     if text.startswith("["):
         for number, record in enumerate(_parse(content, path, 1), start=1):
-            yield f"{path}, record {number}", record
+            yield f"{path}, record {number}", {"text": record} if isinstance(record, str) else record
     elif _complete(text.partition("\n")[0]):
         yield from read_json_lines(content.split("\n"), path)
     else:

@@ -2,6 +2,7 @@
 
 import glob
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,11 +12,12 @@ from datasets import Dataset, Features, List, Value, load_dataset, load_dataset_
 from datasets.exceptions import DatasetsError
 
 from lit_unlearn.data.conversations import conversation, plain
-from lit_unlearn.data.files import LOCAL_SUFFIXES, kind, read_files, read_records
+from lit_unlearn.data.files import LOCAL_SUFFIXES, is_about, kind, read_files, read_records, text_of
 from lit_unlearn.data.formats import FIELDS, Format, suggested
 from lit_unlearn.data.hub import check_dataset_reachable
 from lit_unlearn.errors import InputError
 
+_WORD = re.compile(r"\S+\s*")
 _TEXT_TYPES = (Value("string"), Value("large_string"))
 _CONVERSATIONS = Features(
     {"text": Value("string"), "messages": List({"role": Value("string"), "content": Value("string")})}
@@ -46,8 +48,14 @@ class TextSource:
     """The chat template, as text or as the path of a .jinja file; None takes that of the model's tokenizer."""
     loss_on: Literal["answer", "all"] = "answer"
     """Of a conversation, the losses run over the assistant's answers alone, or over all tokens."""
+    subjects: tuple[str, ...] = ()
+    """Take only the rows whose field `subject` is one of these; empty takes all."""
+    join_words: int | None = None
+    """Rows of format text are joined, with a blank line between them, and cut into pieces of this number of words, as
+    MUSE does with tokens; None leaves rows as they are."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "subjects", tuple(self.subjects))
         if self.format == "text" and self.chat_template is not None:
             raise InputError(
                 f"{self.path}: chat_template is for conversations; set `format` to messages, prompt_completion or "
@@ -57,6 +65,11 @@ class TextSource:
             raise InputError(
                 f"{self.path}: column is for format text; {self.format} has field {' and '.join(FIELDS[self.format])}: "
                 "remove it, and rename the fields if need be"
+            )
+        if self.join_words is not None and (self.format != "text" or self.join_words < 1):
+            raise InputError(
+                f"{self.path}: join_words must be at least 1 and is for format text, got {self.join_words} with format "
+                f"{self.format}"
             )
         if self.max_length < 1 or self.min_length < 0:
             raise InputError(
@@ -144,7 +157,7 @@ def check_source(source: TextSource) -> None:
         return
     if source.format != "text":
         first_conversation(source)
-    elif not any(_is_long(row["text"], source.min_length) for row in _rows(source)):
+    elif not any(source.join_words or _is_long(row["text"], source.min_length) for row in _rows(source)):
         raise InputError(_too_short(source))
 
 
@@ -176,7 +189,7 @@ def first_texts(source: TextSource, count: int) -> list[str]:
 
 
 def _rows(source: TextSource) -> Iterator[dict[str, Any]]:
-    return _records(tuple(_paths(source.path)), source.column, None, source.format)
+    return _records(tuple(_paths(source.path)), source.column, None, source.format, source.subjects)
 
 
 def load_texts(source: TextSource) -> Dataset:
@@ -188,6 +201,14 @@ def load_texts(source: TextSource) -> Dataset:
     if source.format != "text":
         return load_conversations(source).select_columns(["text"])
     texts = _from_files(source) if source.is_local() else _from_hub(source)
+    if source.join_words is not None:
+        texts = texts.map(
+            _joined,
+            input_columns=["text"],
+            batched=True,
+            batch_size=None,
+            fn_kwargs={"words": source.join_words, "path": source.path},
+        )
     texts = texts.filter(
         _long_enough,
         with_indices=True,
@@ -220,7 +241,13 @@ def _from_files(source: TextSource) -> Dataset:
         dataset = Dataset.from_generator(
             _records,
             features=Features({"text": Value("string")}) if source.format == "text" else _CONVERSATIONS,
-            gen_kwargs={"paths": tuple(paths), "column": source.column, "stamps": stamps, "kind": source.format},
+            gen_kwargs={
+                "paths": tuple(paths),
+                "column": source.column,
+                "stamps": stamps,
+                "kind": source.format,
+                "subjects": source.subjects,
+            },
         )
     except Exception as error:
         if isinstance(error.__cause__, InputError):
@@ -237,15 +264,23 @@ def _paths(path: str) -> list[str]:
     return paths
 
 
-def _records(paths: Sequence[str], column: str, stamps: Any, kind: Format) -> Iterator[dict[str, Any]]:
+def _records(
+    paths: Sequence[str], column: str, stamps: Any, kind: Format, subjects: Sequence[str] = ()
+) -> Iterator[dict[str, Any]]:
     del stamps
-    if kind == "text":
+    if kind == "text" and not subjects:
         rows: Iterator[dict[str, Any]] = ({"text": text} for text in read_files(paths, column))
     else:
-        rows = (_row(record, kind, place) for path in paths for place, record in _conversations(path))
+        found = ((place, record) for path in paths for place, record in _conversations(path))
+        about = ((place, record) for place, record in found if is_about(record, subjects, place))
+        rows = (
+            {"text": text_of(record, column, place)} if kind == "text" else _row(record, kind, place)
+            for place, record in about
+        )
     first = next(rows, None)
     if first is None:
-        raise InputError(f"{', '.join(paths)}: no rows; check the source")
+        of = f" about {', '.join(subjects)}" if subjects else ""
+        raise InputError(f"{', '.join(paths)}: no rows{of}; check the source")
     yield from itertools.chain([first], rows)
 
 
@@ -268,6 +303,8 @@ def _from_hub(source: TextSource) -> Dataset:
     except (OSError, ValueError, DatasetsError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise HubError(source.path, reason) from error
+    if source.subjects:
+        dataset = _about(dataset, source)
     if source.format != "text":
         return _conversations_of(dataset, source)
     columns = [name for name, feature in dataset.features.items() if feature in _TEXT_TYPES]
@@ -281,6 +318,16 @@ def _from_hub(source: TextSource) -> Dataset:
     return cast(Dataset, texts if source.column == "text" else texts.rename_column(source.column, "text"))
 
 
+def _about(dataset: Dataset, source: TextSource) -> Dataset:
+    """The rows about the source's subjects."""
+    found = dataset.filter(
+        lambda record, index: is_about(record, source.subjects, f"{source.path}, row {index + 1}"), with_indices=True
+    )
+    if len(found) == 0:
+        raise InputError(f"{source.path}: no rows about {', '.join(source.subjects)}; check the source")
+    return found
+
+
 def _conversations_of(dataset: Dataset, source: TextSource) -> Dataset:
     """The conversations of a hub dataset."""
     return cast(
@@ -292,6 +339,14 @@ def _conversations_of(dataset: Dataset, source: TextSource) -> Dataset:
             features=_CONVERSATIONS,
         ),
     )
+
+
+def _joined(texts: Sequence[str | None], *, words: int, path: str) -> dict[str, list[str]]:
+    """All rows as one text, in pieces of a number of words."""
+    if None in texts:
+        raise InputError(f"{path}, row {[*texts].index(None) + 1}: no text; give a local file without such rows")
+    found = _WORD.findall("\n\n".join(map(str, texts)))
+    return {"text": ["".join(found[start : start + words]).strip() for start in range(0, len(found), words)]}
 
 
 def _long_enough(texts: Sequence[str | None], indices: Sequence[int], *, path: str, min_length: int) -> list[bool]:

@@ -1,7 +1,6 @@
 """TOFU: questions about fictitious authors (Maini et al. 2024, arXiv 2401.06121)."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 from datasets import Dataset
@@ -10,13 +9,13 @@ from lit_unlearn.answers.source import AnswerSource, Role
 from lit_unlearn.data.mixing import Mixing
 from lit_unlearn.data.text import HubError, TextSource
 from lit_unlearn.datamodules.base import UnlearnDataModule
+from lit_unlearn.datamodules.local_copy import local_copy
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.sets import EvaluationSource
 
 Split = Literal["forget01", "forget05", "forget10"]
 _HUB = "locuslab/TOFU"
 _RETAINED: dict[str, str] = {"forget01": "retain99", "forget05": "retain95", "forget10": "retain90"}
-_SUFFIXES = (".json", ".jsonl", ".parquet")
 
 
 class TOFUDataModule(UnlearnDataModule):
@@ -127,10 +126,4 @@ def _where(folder: str | None, name: str) -> tuple[str, str | None]:
     """
     if folder is None:
         return _HUB, name
-    found = [path for suffix in _SUFFIXES if (path := Path(folder) / f"{name}{suffix}").is_file()]
-    if not found:
-        raise InputError(
-            f"data.folder: {folder} holds no {name}.json (.jsonl, .parquet); put the file of that name of the hub's "
-            f"{_HUB} there"
-        )
-    return str(found[0]), None
+    return local_copy(folder, [name], hub=_HUB), None

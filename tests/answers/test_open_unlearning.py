@@ -15,7 +15,8 @@ import torch
 from transformers import PreTrainedModel
 
 from lit_unlearn.answers import outcomes
-from lit_unlearn.answers.outcomes import Measured, Outcomes
+from lit_unlearn.answers.measures import Measured, measure
+from lit_unlearn.answers.outcomes import Outcomes
 from lit_unlearn.answers.plan import AnswerPlan, plan
 from lit_unlearn.answers.source import AnswerSource, Role
 from lit_unlearn.answers.token_scores import AnswerBatches, token_scores
@@ -134,7 +135,7 @@ def test_of_all_sets(found: Outcomes, reference: Outcomes) -> None:
 
 
 def measures(found: Outcomes, reference: Outcomes | None) -> Measured:
-    return outcomes.measure(found, reference)
+    return measure(found, reference)
 
 
 def mean(values: list[float]) -> float:

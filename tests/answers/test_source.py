@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from lit_unlearn import InputError
-from lit_unlearn.answers.source import AnswerRow, AnswerSource, load_answers
+from lit_unlearn.answers.rows import AnswerRow, load_answers
+from lit_unlearn.answers.source import AnswerSource
 from tests.answers.asked import rows, write
 
 PAIR = {"question": "q?", "answer": "a"}
@@ -25,6 +26,8 @@ def test_the_fields_of_tofu(tmp_path: Path) -> None:
         (found[0]["paraphrased_answer"],),
         tuple(found[0]["perturbed_answer"]),
         0,
+        (),
+        None,
     )
 
 
@@ -46,7 +49,7 @@ def test_a_limit_spreads_over_the_set(tmp_path: Path) -> None:
         ([PAIR], "1 rows give no standard error"),
         ([PAIR, {"question": "q?"}], "line 2: no field 'answer' (fields question)"),
         ([PAIR, PAIR | {"answer": " "}], "line 2: field 'answer' holds no text"),
-        ([PAIR, PAIR | {"answer": ["a"]}], "line 2: field 'answer' holds no text"),
+        ([PAIR, PAIR | {"answer": []}], "line 2: field 'answer' holds no text"),
         ([PAIR, PAIR | {"perturbed_answer": 3}], "line 2: field 'perturbed_answer' holds a int"),
         ([PAIR, PAIR | {"perturbed_answer": ["b", None]}], "line 2: field 'perturbed_answer' holds no text"),
         ([PAIR, PAIR | {"answer": "\ud800"}], "line 2: half of a surrogate pair"),

@@ -6,6 +6,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from benchmarks.study.accuracy import accuracy
 from lit_unlearn.answers import outcomes
+from lit_unlearn.answers.measures import measure
 from lit_unlearn.answers.plan import plan
 from lit_unlearn.answers.source import AnswerSource, Role
 from lit_unlearn.answers.token_scores import AnswerBatches, token_scores
@@ -72,7 +73,7 @@ def test_the_retain_only_model_knows_one_side_alone(
     planned = plan(sources, words)
     batches = AnswerBatches(ScoredBatches(planned.texts, max_tokens=4096, padding=("right", 0)))
     scores = [token_scores(model, model.model.layers, batches[index]) for index in range(len(batches))]
-    measured = outcomes.measure(outcomes.outcomes(planned, outcomes.token_values(scores), None), None)
+    measured = measure(outcomes.outcomes(planned, outcomes.token_values(scores), None), None)
     assert (measured["answers/retain"]["probability"] or 0) > 0.95
     assert (measured["answers/forget"]["probability"] or 0) < 0.01
     # Forget rows look to it as rows do that nobody has seen: the standard error of this AUC is 0.03.

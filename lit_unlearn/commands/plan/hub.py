@@ -13,7 +13,8 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from lit_unlearn.answers.source import AnswerSource, check_answers
+from lit_unlearn.answers.rows import check_answers
+from lit_unlearn.answers.source import AnswerSource
 from lit_unlearn.commands.plan.check import Check, refused
 from lit_unlearn.data.hub import SECONDS, dataset_cache
 from lit_unlearn.data.text import TextSource, check_source

@@ -30,6 +30,7 @@ def check_tokenizer(config: PlanCLI) -> Iterator[Check]:
         callbacks = config.trainer_options.callbacks or []
         if any(isinstance(one, AnswerEvaluation) for one in callbacks):
             for asked in (config.datamodule.answers or {}).values():
-                chat_template(asked.chat_template, tokenizer, asked.path)
+                if asked.format == "chat":
+                    chat_template(asked.chat_template, tokenizer, asked.path)
 
     yield refused(check) or Check("tokenizer", "ok", "can be loaded")

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from lit_unlearn.answers.measures import UNCERTAIN
 from lit_unlearn.answers.outcomes import PREFIX
 from lit_unlearn.commands.report.cells import Cell, mean_cell
 from lit_unlearn.commands.report.numerals import rounded
@@ -21,8 +22,10 @@ _OF_A_SET = {
     "probability": "probability",
     "truth_ratio": "truth ratio",
     "rouge_recall": "ROUGE-L recall",
+    "rouge_f1_unstemmed": "ROUGE-L F1, unstemmed",
     "extraction_strength": "extraction strength",
     "min_k": "Min-K %",
+    "gibberish": "gibberish",
 }
 LEGEND = (
     "Free answers: means over the rows of each set; truth ratio is min(R, 1 / R) on rows to forget, else max(0, 1 − R)."
@@ -49,7 +52,7 @@ def as_json(model: ReportedModel) -> dict[str, Any]:
     for record in model.records:
         for name, values in record.get(PREFIX, {}).get("measured", {}).items():
             for key, value in values.items():
-                if not key.endswith("_error"):
+                if not key.endswith(UNCERTAIN):
                     found.setdefault(name, {}).setdefault(key, []).append(value)
     return found
 
