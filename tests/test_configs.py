@@ -19,10 +19,12 @@ from torch.distributed.fsdp import MixedPrecision, ShardingStrategy
 from lit_unlearn import FSDP1
 from lit_unlearn.cli import main
 from lit_unlearn.commands.options import config_files
+from lit_unlearn.demo.answers import CHAT_TEMPLATE
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.tokenizer import load_tokenizer
 from tests.answers.asked import TEMPLATE, rows, write
+from tests.datamodules.layouts import write_muse, write_rwku
 from tests.datamodules.test_tofu import FILES
 from tests.fast import only
 from tests.questions.test_sets import write_questions
@@ -53,6 +55,7 @@ RUNS = {
 """Every shipped config but the demo's, and the files with which it is used."""
 DEMOS = tuple(f"demo{name}.yaml" for name in ("", "_adaptive_rmu", "_rsv", "_npo", "_simnpo", "_dpo", "_grad_diff"))
 TOFU, ALTPO = "tofu.yaml", "altpo.yaml"
+MUSE, RWKU = "muse.yaml", "rwku.yaml"
 RELEARNING = ("relearn.yaml", "demo_relearn.yaml")
 """Those of an exported model, which the command line names."""
 EVALUATIONS = ("evaluate.yaml", "evaluate_forgetting.yaml", "demo_forgetting.yaml", "demo_answers.yaml")
@@ -106,9 +109,9 @@ def changed(export: Path, source: Path) -> list[str]:
 
 
 def test_every_shipped_config_is_tested() -> None:
-    assert {*RUNS, *DEMOS, *RELEARNING, *EVALUATIONS, *QUESTIONS, *ATTACKS, *MIXING, SIDE_EFFECTS, TOFU, ALTPO} == set(
-        config_files.names()
-    )
+    benchmarks = {TOFU, ALTPO, MUSE, RWKU, SIDE_EFFECTS}
+    everything = {*RUNS, *DEMOS, *RELEARNING, *EVALUATIONS, *QUESTIONS, *ATTACKS, *MIXING, *benchmarks}
+    assert everything == set(config_files.names())
 
 
 def small_card(world: Path, name: str) -> list[str]:
@@ -217,6 +220,71 @@ def test_tofu_on_local_files(world: Path, tmp_path: Path) -> None:
     assert (
         after["answers"]["outcomes"]["forget"]["probability"] != before["answers"]["outcomes"]["forget"]["probability"]
     )
+
+
+DEMO_SIZED = (
+    *(
+        "--model.pretrained=demo",
+        "--model.layer=2",
+        "--data.batch_size=4",
+        "--model.optimizer.lr=0.002",
+        "--trainer.max_steps=2",
+    ),
+    *("--trainer.accelerator=cpu", "--trainer.precision=32-true", "--trainer.val_check_interval=2"),
+    *("--trainer.callbacks=null", "--trainer.callbacks+=AnswerEvaluation", "--trainer.default_root_dir=run"),
+)
+"""The demo model and two steps, instead of what a config names."""
+WITH_RMU = ["--model.forget=RMU", "--model.retain=RepresentationMSE", "--model.trainable=null"]
+
+
+def muse_sized(folder: Path) -> list[str]:
+    tokens = ("--data.verbmem_tokens=8", "--data.knowmem_tokens=2", "--data.max_length=48", "--data.piece_words=40")
+    return [f"--data.folder={folder}", *tokens, *DEMO_SIZED, "--trainer.accumulate_grad_batches=1"]
+
+
+def rwku_sized(folder: Path, targets: list[str]) -> list[str]:
+    own = (f"--data.folder={folder}", f"--data.retain_file={folder / 'retain.jsonl'}", "--data.fluency_tokens=4")
+    who = (f"--data.targets={json.dumps(targets[:1])}", f"--data.chat_template={CHAT_TEMPLATE}")
+    return [*own, *who, "--data.answer_tokens=2", "--data.max_length=48", *DEMO_SIZED]
+
+
+def written_records() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(Path("run/results.json").read_text())["evaluations"]
+    return [record["answers"] for record in found]
+
+
+@pytest.mark.parametrize(
+    "overlay", [[], ["--model.forget=RMU", "--model.retain=RepresentationMSE", "--model.trainable=null"]]
+)
+def test_muse_on_local_files_with_any_method(overlay: list[str], tmp_path: Path) -> None:
+    folder = write_muse(tmp_path / "muse", rows=6, texts=40)
+    main(fit([MUSE], *muse_sized(folder), "--trainer.callbacks.retrained_auc=0.5", *overlay))
+    before, after = written_records()
+    assert before["measured"]["answers"].keys() >= {"membership_auc", "privacy_leakage"}
+    assert after["measured"]["answers"]["membership_auc_base"] is not None
+    assert after["outcomes"]["verbmem"]["loss"] != before["outcomes"]["verbmem"]["loss"]
+
+
+def test_rwku_on_local_files(tmp_path: Path) -> None:
+    folder, targets = write_rwku(tmp_path / "rwku")
+    main(fit([RWKU], *rwku_sized(folder, targets), "--model.lr_scheduler.init_args.T_max=20"))
+    before, after = written_records()
+    for name in ("forget_level1", "forget_level2", "forget_level3"):
+        assert after["outcomes"][name]["probability"] != before["outcomes"][name]["probability"]
+    assert after["measured"]["answers/utility_fluency"]["entropy"] >= 0
+
+
+@pytest.mark.parametrize("name", [MUSE, pytest.param(RWKU, marks=pytest.mark.slow)])
+def test_plan_reads_the_files_of_a_benchmark(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if name == MUSE:
+        folder, options = write_muse(tmp_path / "own", rows=6, texts=40), muse_sized(tmp_path / "own")
+    else:
+        folder, targets = write_rwku(tmp_path / "own")
+        options = rwku_sized(folder, targets)
+    main(["plan", "-c", name, *options])
+    told = capsys.readouterr().out
+    assert f"data {folder}" in told
+    assert "fails" not in told
 
 
 def test_altpo_on_local_files_of_tofu(world: Path, tmp_path: Path) -> None:

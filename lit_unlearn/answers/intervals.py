@@ -10,7 +10,13 @@ from lit_unlearn.questions.resampling import Resampling, spanned
 
 
 def with_intervals(
-    measured: Measured, found: Outcomes, reference: Outcomes | None, *, samples: int, seed: int = 0
+    measured: Measured,
+    found: Outcomes,
+    reference: Outcomes | None,
+    *,
+    samples: int,
+    retrained_auc: float | None = None,
+    seed: int = 0,
 ) -> Measured:
     """The numbers with the ends of their 95 % percentile intervals, as `…_low` and `…_high`.
 
@@ -22,6 +28,7 @@ def with_intervals(
         found: the outcomes it was measured on.
         reference: of the retain-only model.
         samples: of the bootstrap.
+        retrained_auc: of the retain-only model, where that alone is known of it.
         seed: of its draws, which depend on that and on the sets' names alone.
     """
     drawn = Resampling(1, seed=seed, samples=samples)
@@ -37,6 +44,8 @@ def with_intervals(
         return out
     own = _aucs(drawn, *scores(found, "min_k"))
     _add(everything, "membership_auc", own)
+    if retrained_auc is not None:
+        _add(everything, "privacy_leakage", 100 * (own - retrained_auc) / retrained_auc)
     if reference is not None and {*forget, *holdout} <= {*comparable(found, reference)}:
         retrained = _aucs(drawn, *scores({name: reference[name] for name in found if name in reference}, "min_k"))
         with np.errstate(divide="ignore", invalid="ignore"):

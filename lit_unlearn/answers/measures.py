@@ -41,20 +41,23 @@ UNCERTAIN = ("_error", "_low", "_high")
 """What names of standard errors and of the ends of intervals end in."""
 
 
-def measure(found: Outcomes, reference: Outcomes | None, base: Outcomes | None = None) -> Measured:
+def measure(
+    found: Outcomes, reference: Outcomes | None, base: Outcomes | None = None, *, retrained_auc: float | None = None
+) -> Measured:
     """The numbers by name: of `answers/SET` means over rows with standard errors; of `answers` those of all sets.
 
     Args:
         found: of an evaluation.
         reference: of the retain-only model, with the same rows; None where there is none.
         base: of the model before training; None where that is not known.
+        retrained_auc: of the retain-only model, where that alone is known of it.
 
     Returns:
         Of each set `probability`, `truth_ratio` (on rows to forget min(R, 1 / R), else max(0, 1 - R)), `rouge_recall`,
         `rouge_f1` and the other columns of its outcomes. Of all `model_utility`, over sets to retain and general ones,
         where the three parts of each are known; with a holdout set `membership_auc` (of Min-K %; of the other scores
-        `membership_auc_…`); with a reference `forget_quality`, `membership_auc_reference` and `privacy_leakage`; with a
-        base `membership_auc_base`.
+        `membership_auc_…`); with a reference `forget_quality`, `membership_auc_reference` and `privacy_leakage`, for
+        which `retrained_auc` is enough; with a base `membership_auc_base`.
     """
     out: Measured = {f"{PREFIX}/{name}": _set_means(one) for name, one in found.items()}
     everything: dict[str, float | None] = {}
@@ -64,6 +67,8 @@ def measure(found: Outcomes, reference: Outcomes | None, base: Outcomes | None =
     forget, holdout = compared_sets(found)
     if forget and holdout:
         everything |= {key: auc(found, score) for key, score in _SCORES.items() if _have(found, score)}
+    if retrained_auc is not None and everything.get("membership_auc") is not None:
+        everything["privacy_leakage"] = membership.privacy_leakage(auc(found, "min_k"), retrained_auc)
     if reference is not None:
         everything |= _against_reference(found, reference)
     for name, other in (("reference", reference), ("base", base)):
@@ -187,7 +192,8 @@ def _against_reference(found: Outcomes, reference: Outcomes) -> dict[str, float 
     compared = [name for names in compared_sets(found) for name in names]
     if compared and {*compared} <= {*both}:
         retrained = auc({name: reference[name] for name in found if name in reference}, "min_k")
-        out["privacy_leakage"] = membership.privacy_leakage(auc(found, "min_k"), retrained)
+        if retrained:  # else the model without the rows holds every one of them for known, and nothing compares
+            out["privacy_leakage"] = membership.privacy_leakage(auc(found, "min_k"), retrained)
     return out
 
 

@@ -98,11 +98,16 @@ class AnswerSource:
         """The source itself, and that of its examples."""
         if self.examples is None:
             return [self]
-        where = self.examples
-        return [
-            self,
-            replace(self, path=where.path, name=where.name, split=where.split, examples=None, subjects=(), limit=None),
-        ]
+        shown = replace(self, examples=None, subjects=(), limit=None, by_type={})
+        return [self, replace(shown, path=self.examples.path, name=self.examples.name, split=self.examples.split)]
+
+    def prompt_of(self, kind: str | None) -> AnswerPrompt:
+        """How a row is asked.
+
+        Args:
+            kind: of the row, its field `type`.
+        """
+        return self.by_type.get(kind or "", AnswerPrompt(self.prompt, self.opening))
 
 
 def _check_options(source: AnswerSource) -> None:

@@ -54,6 +54,8 @@ class AnswerEvaluation(EvaluationCallback):
 
     Args:
         reference: folder of an evaluation of the retain-only model on the same data, for forget quality and PrivLeak.
+        retrained_auc: the AUC of Min-K % of the retain-only model where it is published (of MUSE 0.4772 for news,
+            0.5393 for books), for PrivLeak without a reference.
         max_new_tokens: tokens of each written answer, of sets that do not say; 0 writes none of any set, so that there
             is no ROUGE and no model utility.
         bootstrap: samples of 95 % intervals, drawn over rows, such as 10000; 0 gives standard errors alone.
@@ -71,6 +73,7 @@ class AnswerEvaluation(EvaluationCallback):
         self,
         reference: str | None = None,
         *,
+        retrained_auc: float | None = None,
         max_new_tokens: int = 200,
         bootstrap: int = 0,
         gradient_norm: bool = False,
@@ -85,7 +88,13 @@ class AnswerEvaluation(EvaluationCallback):
             )
         if judge is not None and not max_new_tokens:
             raise InputError("AnswerEvaluation.judge: nothing is written that it could read; set max_new_tokens")
+        if retrained_auc is not None and (reference is not None or not 0 < retrained_auc <= 1):
+            raise InputError(
+                f"AnswerEvaluation.retrained_auc: {retrained_auc} with reference {reference}; give a number above 0, "
+                "at most 1, and no reference, whose own is taken"
+            )
         self.reference = reference
+        self.retrained_auc = retrained_auc
         self.max_new_tokens = max_new_tokens
         self.bootstrap = bootstrap
         self.gradient_norm = gradient_norm
@@ -132,9 +141,11 @@ class AnswerEvaluation(EvaluationCallback):
             return Found({}, {}, "AnswerEvaluation: too few batches to measure anything")
         if self.gradient_norm:
             add_gradient_norms(self, trainer, self._plan, found)
-        measured = measure(found, self._reference, _before(evaluations))
+        measured = measure(found, self._reference, _before(evaluations), retrained_auc=self.retrained_auc)
         if self.bootstrap:
-            measured = with_intervals(measured, found, self._reference, samples=self.bootstrap)
+            measured = with_intervals(
+                measured, found, self._reference, samples=self.bootstrap, retrained_auc=self.retrained_auc
+            )
         rows = {name: len(one["row"]) for name, one in found.items()}
         return Found(
             {PREFIX: {"measured": measured, "outcomes": found}}, log_values(measured), answers_table(measured, rows)

@@ -95,9 +95,7 @@ def test_the_rest_is_retained(split: Split) -> None:
 
 def test_a_missing_file_is_named(world: Path, folder: Path) -> None:
     (folder / "world_facts_perturbed.json").unlink()
-    with pytest.raises(
-        InputError, match=r"holds no world_facts_perturbed.json \(.jsonl, .parquet, -\*.parquet\); put that"
-    ):
+    with pytest.raises(InputError, match=r"holds no world_facts_perturbed.json .*; put that part"):
         module(world, folder)
 
 
