@@ -36,7 +36,7 @@ commands:
   repair         a finished run's model, repaired without training: lit-unlearn repair RUN --with closed-form --mu 5
   analyse        theory and finished runs: lit-unlearn analyse maxlogit RUN..., and more by `lit-unlearn analyse -h`
   ask            base and unlearned model side by side, in the terminal: lit-unlearn ask RUN --prompt TEXT
-  verify         whether exports and finished runs are as they were written: lit-unlearn verify FOLDER...
+  verify         whether runs and exports are as they were written, and results again: lit-unlearn verify FOLDER...
   report         one page of finished runs, with tables and figures: lit-unlearn report --method RUN RUN...
   env            versions, devices and settings, for a bug report: lit-unlearn env
   completion     makes a shell complete commands, options and configs: lit-unlearn completion bash
@@ -57,12 +57,6 @@ Prints the folder of the harness tasks that come with the package: lm_eval --inc
 usage: lit-unlearn configs [NAME]
 
 Lists the shipped configs and scripts with what each is for, or prints one: lit-unlearn configs rmu.yaml
-""",
-    "verify": """\
-usage: lit-unlearn verify FOLDER...
-
-Compares the files of finished runs and of exports with their SHA256SUMS. Exit status 1 if a file is missing, changed or
-not listed.
 """,
     "env": """\
 usage: lit-unlearn env
@@ -283,7 +277,7 @@ def _alternatives(words: list[str]) -> None:
 def _verify(words: list[str]) -> None:
     from lit_unlearn.commands.verify import main as verify
 
-    verify(words[1:])
+    verify(words[1:], evaluate=lambda options: _evaluate(["validate", *options]))
 
 
 def _ask(words: list[str]) -> None:

@@ -253,9 +253,7 @@ def written_records() -> list[dict[str, Any]]:
     return [record["answers"] for record in found]
 
 
-@pytest.mark.parametrize(
-    "overlay", [[], ["--model.forget=RMU", "--model.retain=RepresentationMSE", "--model.trainable=null"]]
-)
+@pytest.mark.parametrize("overlay", [[], pytest.param(WITH_RMU, marks=pytest.mark.slow)])
 def test_muse_on_local_files_with_any_method(overlay: list[str], tmp_path: Path) -> None:
     folder = write_muse(tmp_path / "muse", rows=6, texts=40)
     main(fit([MUSE], *muse_sized(folder), "--trainer.callbacks.retrained_auc=0.5", *overlay))

@@ -106,7 +106,8 @@ def _planned(asking: Asking, row: AnswerRow, texts: dict[ScoredText, int], longe
         return PlannedRow(row, None, (), (), asking.prompt(row, place))
     answer, asked = number(row.answer)
     others = [tuple(number(other)[0] for other in several) for several in (row.paraphrased, row.perturbed)]
-    return PlannedRow(row, answer, others[0], others[1], asked.prompt, asking.compared(row))
+    compared = () if row.question is None else asking.compared(row)
+    return PlannedRow(row, answer, others[0], others[1], asked.prompt, compared)
 
 
 def _check_length(text: ScoredText, source: AnswerSource, place: str, longest: int | None) -> None:

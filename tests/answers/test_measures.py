@@ -33,11 +33,12 @@ def test_texts_alone_are_compared_with_texts_alone() -> None:
 
 def test_the_attack_with_a_reference_is_of_differences() -> None:
     found = some(forget=one("forget", FORGET), new=one("holdout", HOLDOUT))
-    other = some(forget=one("forget", [-1.0, -1.0, -1.0]), new=one("holdout", [-4.0, -4.0, -4.0]))
+    other = some(forget=one("forget", [-0.5, -0.5, -0.5]), new=one("holdout", [-4.0, -4.0, -4.0]))
     measured = measure(found, other, other)["answers"]
-    expected = membership.auc([value + 4 for value in HOLDOUT], [value + 1 for value in FORGET])
+    expected = membership.auc([value + 4 for value in HOLDOUT], [value + 0.5 for value in FORGET])
     assert measured["membership_auc_reference"] == measured["membership_auc_base"] == pytest.approx(expected)
-    assert expected == 1  # and 0.39 without: a model that has become the base is told from it by nothing
+    assert expected == 1
+    assert membership.auc(HOLDOUT, FORGET) == pytest.approx(4 / 9)
     assert measure(found, found, found)["answers"]["membership_auc_base"] == 0.5
 
 

@@ -224,3 +224,33 @@ def test_an_error_without_a_message_is_named_by_its_type(monkeypatch: pytest.Mon
 def test_the_real_hub_out_of_reach_is_an_input_error() -> None:
     with pytest.raises(InputError, match="owner/name: this hub dataset cannot be loaded"):
         load("owner/name")
+
+
+def test_rows_are_joined_and_cut_into_pieces_of_words(tmp_path: Path) -> None:
+    path = tmp_path / "long.json"
+    path.write_text(json.dumps(["one two  three\nfour", "five six", "seven"]))  # texts without fields, as MUSE writes
+    pieces = load_texts(TextSource(str(path), min_length=0, join_words=3))["text"]
+    assert pieces == ["one two  three", "four\n\nfive six", "seven"]
+
+
+def test_a_subjects_rows_are_taken_alone(tmp_path: Path) -> None:
+    path = tmp_path / "people.jsonl"
+    found = [{"text": f"about {name}", "subject": name} for name in ("Ada", "Bo", "Ada", "Cy")]
+    path.write_text("\n".join(map(json.dumps, found)))
+    assert load_texts(TextSource(str(path), min_length=0, subjects=("Ada", "Cy")))["text"] == [
+        "about Ada",
+        "about Ada",
+        "about Cy",
+    ]
+    with pytest.raises(InputError, match="no rows about Dan"):
+        load_texts(TextSource(str(path), subjects=("Dan",)))
+    path.write_text('{"text": "a"}')
+    with pytest.raises(InputError, match=r"line 1: no field 'subject' \(fields text\)"):
+        load_texts(TextSource(str(path), subjects=("Ada",)))
+
+
+def test_pieces_are_of_texts_alone() -> None:
+    with pytest.raises(InputError, match="join_words must be at least 1 and is for format text, got 0"):
+        TextSource("a.txt", join_words=0)
+    with pytest.raises(InputError, match="got 9 with format messages"):
+        TextSource("a.jsonl", join_words=9, format="messages")

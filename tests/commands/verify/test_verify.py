@@ -47,7 +47,7 @@ def test_each_change_is_named(run: Path, line: str, capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "verify: takes folders alone"),
+        ([], "verify: takes folders, or a results.json"),
         (["nowhere"], "verify: nowhere is no folder"),
         (["."], "verify: . holds no SHA256SUMS"),
     ],

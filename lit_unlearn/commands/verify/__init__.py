@@ -1,0 +1,93 @@
+"""`lit-unlearn verify`: whether folders are as they were written, and results what comes out when computed again."""
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lit_unlearn.commands.options.command_parser import CommandParser
+from lit_unlearn.errors import InputError
+from lit_unlearn.runs.checksums import wrong
+
+_EPILOG = """\
+Folders of finished runs and exports are compared with their SHA256SUMS. A results.json is computed again: its numbers
+from the rows it holds, and with --run also the last evaluation, by evaluating that run's export on the run's data, so
+that it needs the model and the data. Exit status 1 if anything differs.
+"""
+_LIMIT = 20
+"""Lines of what differs that are printed."""
+
+
+def main(words: Sequence[str], *, evaluate: Callable[[list[str]], None]) -> None:
+    """`lit-unlearn verify FOLDER...` or `lit-unlearn verify RESULTS [--run RUN]`.
+
+    Args:
+        words: after `verify`.
+        evaluate: runs `lit-unlearn validate` with further words.
+
+    Raises:
+        InputError: no folder is given, one has no checksums, or results cannot be computed again.
+        SystemExit: with status 1 when a file is missing, changed or not listed, or a number differs.
+    """
+    if not words:
+        raise InputError("verify: takes folders, or a results.json: lit-unlearn verify RUN RUN/export")
+    options = _parser().parse(words)
+    if not options.tolerance >= 0 or math.isinf(options.tolerance):
+        raise InputError(f"verify: --tolerance must be at least 0, got {options.tolerance}")
+    paths: list[str] = options.paths
+    if len(paths) == 1 and Path(paths[0]).is_file():
+        _results(Path(paths[0]), options.run, options.tolerance, evaluate)
+        return
+    if options.run is not None:
+        raise InputError(f"verify: --run is for one results.json, got {' '.join(paths)}; name that file alone")
+    _folders(paths)
+
+
+def _folders(folders: Sequence[str]) -> None:
+    found = {folder: wrong(Path(folder)) for folder in folders}
+    for folder, lines in found.items():
+        for line in lines:
+            print(f"{folder}/{line}", file=sys.stderr)
+        print(f"{folder}: {f'{len(lines)} files are not as they were' if lines else 'every file is as it was written'}")
+    if any(found.values()):
+        raise SystemExit(1)
+
+
+def _results(path: Path, run: str | None, tolerance: float, evaluate: Callable[[list[str]], None]) -> None:
+    from lit_unlearn.commands.verify.evaluated import evaluated_again
+    from lit_unlearn.commands.verify.results import differences, load_results, recomputed
+
+    results = load_results(path)
+    own = recomputed(results, tolerance)
+    _say(f"{path}: numbers that its own rows give", own.compared, own.lines)
+    lines = [*own.lines]
+    if run is not None:
+        again = differences(results, evaluated_again(Path(run), results, evaluate), tolerance)
+        for line in again.notes:
+            print(f"{path}: {line}")
+        _say(f"{path}: numbers of the model of {run}, evaluated again", again.compared, again.lines)
+        lines += again.lines
+    if lines:
+        raise SystemExit(1)
+
+
+def _say(what: str, compared: int, lines: Sequence[str]) -> None:
+    for line in lines[:_LIMIT]:
+        print(line, file=sys.stderr)
+    if len(lines) > _LIMIT:
+        print(f"… and {len(lines) - _LIMIT} more", file=sys.stderr)
+    print(f"{what}: {compared - len(lines)} of {compared} as written")
+
+
+def _parser() -> CommandParser:
+    about = "Whether runs and exports are as they were written, and results what comes out when computed again."
+    parser = CommandParser("lit-unlearn verify", description=about, epilog=_EPILOG)
+    parser.add_argument("paths", nargs="+", metavar="FOLDER|RESULTS", help="folders, or one results.json")
+    parser.add_argument("--run", help="folder of the run that the results are of; its model is evaluated again")
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=1e-3,
+        help="how far a number may be from what is computed again: absolute below 1, else relative",
+    )
+    return parser

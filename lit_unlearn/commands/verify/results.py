@@ -1,0 +1,192 @@
+"""The numbers of a results.json, computed again from the rows that it holds, and compared with others."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lit_unlearn.answers import measures
+from lit_unlearn.answers import outcomes as answers
+from lit_unlearn.errors import InputError
+from lit_unlearn.questions import outcomes
+from lit_unlearn.questions.sets import DEFAULT, Variant
+
+_ELSEWHERE = ("privacy_leakage", "forget_quality", "membership_auc_reference", "membership_auc_base")
+"""Numbers that need another model's outcomes."""
+Numbers = dict[tuple[str, ...], Any]
+"""By where they stand."""
+
+
+class Compared(NamedTuple):
+    """What came of a comparison."""
+
+    compared: int
+    """Numbers."""
+    lines: list[str]
+    """Those that differ."""
+    notes: list[str]
+    """What else differs, and may be why."""
+
+
+def load_results(path: Path) -> dict[str, Any]:
+    """A results.json.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        records = found["evaluations"]
+        assert isinstance(records, list)
+        assert all(isinstance(record["step"], int) for record in records)
+        assert records
+    except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
+        raise InputError(
+            f"verify: {path} is no results.json of a run with evaluations; give one, or a folder with SHA256SUMS"
+        ) from error
+    return dict(found)
+
+
+def recomputed(results: Mapping[str, Any], tolerance: float) -> Compared:
+    """The numbers of every evaluation against those that its own rows give.
+
+    Args:
+        results: of a run.
+        tolerance: absolute for numbers below 1, else relative.
+
+    Raises:
+        InputError: the rows are not of the form that results have.
+    """
+    written, again = Numbers(), Numbers()
+    base = _outcomes(results["evaluations"][0])
+    for index, record in enumerate(results["evaluations"]):
+        place = _place(index, record)
+        try:
+            found = _again(record, base if index else None)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise InputError(
+                f"verify: the rows of {place} cannot be counted again ({type(error).__name__}: {error}); write the "
+                "results again"
+            ) from error
+        again |= {(place, *key): value for key, value in found.items()}
+        written |= {(place, *key): value for key, value in numbers(record).items() if key in found}
+    return compared(written, again, tolerance)
+
+
+def differences(results: Mapping[str, Any], other: Mapping[str, Any], tolerance: float) -> Compared:
+    """The last evaluation of results against that of others, number by number and, where rows differ, as notes.
+
+    Args:
+        results: as written.
+        other: of the same model, evaluated again.
+        tolerance: absolute for numbers below 1, else relative.
+    """
+    record, again = (last(one) for one in (results, other))
+    found = numbers(again)
+    written = {key: value for key, value in numbers(record).items() if key in found or _needed(key)}
+    compare = compared(written, {key: found.get(key) for key in written}, tolerance)
+    return compare._replace(notes=[*_notes(results, other)])
+
+
+def last(results: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The last evaluation of the weights as trained."""
+    records = [record for record in results["evaluations"] if "interpolation" not in record]
+    found: Mapping[str, Any] = records[-1]
+    return found
+
+
+def numbers(record: Mapping[str, Any]) -> Numbers:
+    """What was measured in an evaluation, of questions and of free answers."""
+    parts = {"questions": record.get("measured", {}), "answers": record.get(answers.PREFIX, {}).get("measured", {})}
+    return {
+        (part, name, key): value
+        for part, found in parts.items()
+        for name, row in found.items()
+        for key, value in row.items()
+    }
+
+
+def compared(written: Numbers, again: Numbers, tolerance: float) -> Compared:
+    """Two numbers under each key.
+
+    Example:
+        >>> compared({("a",): 0.5, ("b",): 2.0}, {("a",): 0.5001, ("b",): 2.2}, 1e-3).lines
+        ['b: 2 as written, 2.2 computed again']
+    """
+    lines = [
+        f"{', '.join(key)}: {_shown(value)} as written, {_shown(again[key])} computed again"
+        for key, value in written.items()
+        if not _close(value, again[key], tolerance)
+    ]
+    return Compared(len(written), lines, [])
+
+
+def _again(record: Mapping[str, Any], base: answers.Outcomes | None) -> Numbers:
+    asked = {_variant(name): one for name, one in record.get("outcomes", {}).items()}
+    found = outcomes.measure(asked) if asked else {}
+    out = {("questions", str(variant), key): value for variant, row in found.items() for key, value in row.items()}
+    own = _outcomes(record)
+    if own is not None:
+        measured = measures.measure(own, None, base)
+        out |= {
+            ("answers", name, key): value
+            for name, row in measured.items()
+            for key, value in row.items()
+            if key not in _ELSEWHERE or (key == "membership_auc_base" and base is not None)
+        }
+    return out
+
+
+def _outcomes(record: Mapping[str, Any]) -> answers.Outcomes | None:
+    found: answers.Outcomes | None = record.get(answers.PREFIX, {}).get("outcomes")
+    return found
+
+
+def _variant(name: str) -> Variant:
+    """The variant of a log key.
+
+    Example:
+        >>> tuple(_variant("retain/4-gram/control")), tuple(_variant("forget"))
+        (('retain', '4-gram', True), ('forget', 'default', False))
+    """
+    questions, *rest = name.split("/")
+    control = len(rest) > 1 and rest[-1] == "control"
+    return Variant(questions, "/".join(rest[: len(rest) - control]) or DEFAULT, control)
+
+
+def _needed(key: tuple[str, ...]) -> bool:
+    """Whether a number must come out again: intervals and comparisons with other models need not."""
+    return key[-1] not in _ELSEWHERE and not key[-1].endswith(("_low", "_high"))
+
+
+def _notes(results: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
+    """What differs besides the numbers."""
+    versions, now = results.get("versions", {}), other.get("versions", {})
+    for name in versions.keys() & now.keys():
+        if versions[name] != now[name]:
+            yield f"{name} was {versions[name]}, is {now[name]}"
+    own, again = (last(one) for one in (results, other))
+    for name, asked in again.get("outcomes", {}).items():
+        before = own.get("outcomes", {}).get(name, {})
+        if before.get("number") != asked.get("number"):
+            yield f"other questions were asked in {name}"
+    for name, found in (_outcomes(again) or {}).items():
+        was = (_outcomes(own) or {}).get(name)
+        if was is not None and (was["fingerprint"], was["row"]) != (found["fingerprint"], found["row"]):
+            yield f"other rows were asked in {name}"
+
+
+def _place(index: int, record: Mapping[str, Any]) -> str:
+    condition = f", interpolation {record['interpolation']}" if "interpolation" in record else ""
+    return f"evaluation {index + 1} (step {record['step']}{condition})"
+
+
+def _close(one: Any, other: Any, tolerance: float) -> bool:
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance)
+    return bool(one == other)
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, int | float) else str(value)
