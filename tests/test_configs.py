@@ -263,6 +263,18 @@ def test_muse_on_local_files_with_any_method(overlay: list[str], tmp_path: Path)
     assert after["outcomes"]["verbmem"]["loss"] != before["outcomes"]["verbmem"]["loss"]
 
 
+@pytest.mark.slow
+def test_muse_shows_what_is_forgotten_on_the_demo_world(tmp_path: Path) -> None:
+    folder = write_muse(tmp_path / "muse")
+    longer = ("--trainer.max_steps=40", "--trainer.val_check_interval=40", "--data.batch_size=16")
+    main(fit([MUSE], *muse_sized(folder), *longer, "--trainer.callbacks.retrained_auc=0.5"))
+    (before, after) = (record["measured"] for record in written_records())
+    assert before["answers"]["privacy_leakage"] < -90  # known by heart
+    assert after["answers"]["privacy_leakage"] > before["answers"]["privacy_leakage"] + 20
+    assert after["answers/knowmem_f"]["probability"] < 0.5 * before["answers/knowmem_f"]["probability"]
+    assert after["answers/knowmem_r"]["probability"] > 0.8 * before["answers/knowmem_r"]["probability"]
+
+
 def test_rwku_on_local_files(tmp_path: Path) -> None:
     folder, targets = write_rwku(tmp_path / "rwku")
     main(fit([RWKU], *rwku_sized(folder, targets), "--model.lr_scheduler.init_args.T_max=20"))

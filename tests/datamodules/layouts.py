@@ -1,6 +1,7 @@
 """The demo world in the layouts of MUSE and of RWKU: invented rows under the published names of files and fields."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -104,3 +105,7 @@ def _probe(target: str, fact: Fact, *, blank: bool = False) -> dict[str, str]:
 def _trivia(target: str, fact: Fact) -> dict[str, Any]:
     asked = f"What is the {fact.attribute} of {fact.entity}?"
     return {"question": asked, "answers": [fact.value, f"the {fact.value}"], "subject": target}
+
+
+if __name__ == "__main__":
+    {"muse": write_muse, "rwku": write_rwku}[sys.argv[1]](Path(sys.argv[2]))
