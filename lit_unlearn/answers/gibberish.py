@@ -32,7 +32,7 @@ def ngram_entropy(text: str) -> float:
 
     Example:
         >>> ngram_entropy("a a a a a a"), round(ngram_entropy("the cat sat on the mat"), 3)
-        (-0.0, 2.107)
+        (0.0, 2.107)
     """
     words = text.split()
     return fmean(weight * _entropy(_ngrams(words, n)) for n, weight in _ENTROPIES.items())

@@ -1,6 +1,6 @@
 """What came out of an evaluation of free answers, by row: from scores of tokens and written answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, NotRequired, TypedDict, TypeVar, cast
 
@@ -107,7 +107,7 @@ def outcomes(
         known = [row for row in one.rows if row.scored <= values.keys()]
         if not known:
             continue
-        own, judged = (_of_rows(name, known, kept) for kept in (written, perplexities))
+        own, judged = _of_rows(name, known, written), _of_rows(name, known, perplexities)
         if own is not None or known[0].answer is not None:
             found[name] = _outcomes(plan, one, known, values, own, judged)
     return found
@@ -192,7 +192,7 @@ def _written(
     found["entropy"] = _rounded(map(gibberish.ngram_entropy, written))
     if perplexities is not None:
         found["perplexity"] = _rounded(perplexities)
-    judged = perplexities or [None] * len(written)
+    judged: Sequence[float | None] = perplexities or [None] * len(written)
     found["gibberish"] = [
         float(gibberish.is_gibberish(text, under)) for text, under in zip(written, judged, strict=True)
     ]
@@ -204,7 +204,7 @@ def _rouge(written: str, answer: str, *, part: str, stemmed: bool = True) -> flo
     return rouge_l(written, answer, stemmed=stemmed)[part]
 
 
-_OVERLAPS = {
+_OVERLAPS: dict[str, Callable[[str, str], float]] = {
     "rouge_recall": partial(_rouge, part="recall"),
     "rouge_f1": partial(_rouge, part="fmeasure"),
     "rouge_f1_unstemmed": partial(_rouge, part="fmeasure", stemmed=False),

@@ -57,7 +57,7 @@ def written_answers(
         tokens = max_new_tokens if one.max_new_tokens is None else one.max_new_tokens
         if tokens and not one.texts_alone:
             by_length[tokens] |= {(name, row.asked.number): row.prompt for row in one.rows}
-    texts = {}
+    texts: dict[Key, str] = {}
     for tokens, asked in by_length.items():
         write = partial(_decoded, model, tokenizer, tokens)
         texts |= shared_out(trainer, asked, write)
@@ -127,7 +127,7 @@ def perplexities_under(judge: str, trainer: L.Trainer, texts: Sequence[str]) -> 
     """
     source = ModelSource(judge)
     model = load_model(source, weights_dtype(named_precision(trainer.precision)))
-    model.eval().to(trainer.strategy.root_device)  # type: ignore[arg-type]
+    model.eval().to(trainer.strategy.root_device)
     return perplexities(model, decoder_layers(model), load_tokenizer(source), texts)
 
 

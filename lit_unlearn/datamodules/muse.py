@@ -140,9 +140,16 @@ class _Sources:
     def continued(self) -> AnswerSource:
         """Texts to forget that are to be continued."""
         path, name, split = self._where("verbmem", "forget")
-        own = {"question": "prompt", "answer": "gt"}
         return AnswerSource(
-            path, "forget", name, split, **own, limit=self.limit, format="text", max_new_tokens=self.tokens["verbmem"]
+            path,
+            "forget",
+            name,
+            split,
+            question="prompt",
+            answer="gt",
+            limit=self.limit,
+            format="text",
+            max_new_tokens=self.tokens["verbmem"],
         )
 
     def asked(self, side: str, role: Role) -> AnswerSource:
@@ -164,8 +171,17 @@ class _Sources:
     def alone(self, split: str, role: Role) -> AnswerSource:
         """Texts of PrivLeak."""
         path, name, split = self._where("privleak", split)
-        own = {"question": None, "answer": "text"}
-        return AnswerSource(path, role, name, split, **own, limit=self.limit, format="text", max_length=self.max_length)
+        return AnswerSource(
+            path,
+            role,
+            name,
+            split,
+            question=None,
+            answer="text",
+            limit=self.limit,
+            format="text",
+            max_length=self.max_length,
+        )
 
     def _where(self, configuration: str, split: str) -> tuple[str, str | None, str]:
         """Path, configuration and split of a set of rows."""

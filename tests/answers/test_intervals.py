@@ -17,9 +17,9 @@ def outcomes(*, shift: float = 0.0, rows: int = 30) -> Outcomes:
         values = [*map(float, SOURCE.normal(centre, 1, rows))]
         one = SetOutcomes(role=role, fingerprint=role, row=[*range(rows)])  # type: ignore[typeddict-item]
         for name in ("loss", "zlib", "min_k", "min_k_plus"):
-            one[name] = values  # type: ignore[literal-required]
-        found[role] = one | {"probability": [float(np.exp(value)) for value in values]}  # type: ignore[assignment]
-    found["retain"] |= {"ratio": [0.5] * rows, "rouge_recall": [0.1, 0.9] * (rows // 2)}  # type: ignore[typeddict-item]
+            one[name] = values
+        found[role] = one | {"probability": [float(np.exp(value)) for value in values]}
+    found["retain"] |= {"ratio": [0.5] * rows, "rouge_recall": [0.1, 0.9] * (rows // 2)}
     return found
 
 

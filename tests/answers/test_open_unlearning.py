@@ -101,6 +101,7 @@ def test_extraction_strength_but_where_nothing_is_extracted(
     for row, mine, theirs in zip(
         planned.sets[name].rows, own["extraction_strength"], PUBLISHED[whose][name]["extraction_strength"], strict=True
     ):
+        assert row.answer is not None
         tokens = planned.texts[row.answer].scored - planned.ends[row.answer]
         differing += mine == 0
         assert close(mine, theirs) if mine else close(theirs, 1 / tokens)

@@ -32,7 +32,8 @@ def test_recall_is_of_the_right_answer() -> None:
     ],
 )
 def test_words_in_common(written: str, answer: str, f1: float, exact: float) -> None:
-    assert (word_f1(written, answer), exact_match(written, answer)) == (pytest.approx(f1), exact)
+    assert word_f1(written, answer) == pytest.approx(f1)
+    assert exact_match(written, answer) == exact
 
 
 def test_the_best_of_several_answers_counts() -> None:

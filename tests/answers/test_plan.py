@@ -25,6 +25,7 @@ def test_each_answer_follows_its_question(tmp_path: Path, words: PreTrainedToken
     }
     for one in planned.sets.values():
         for row in one.rows:
+            assert row.answer is not None
             asked = [row.answer, *row.paraphrased, *row.perturbed]
             answers = [row.asked.answer, *row.asked.paraphrased, *row.asked.perturbed]
             for number, answer in zip(asked, answers, strict=True):

@@ -108,4 +108,7 @@ def _trivia(target: str, fact: Fact) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    {"muse": write_muse, "rwku": write_rwku}[sys.argv[1]](Path(sys.argv[2]))
+    if sys.argv[1] == "muse":
+        write_muse(Path(sys.argv[2]))
+    else:
+        write_rwku(Path(sys.argv[2]))

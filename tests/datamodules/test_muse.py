@@ -32,7 +32,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def module(folder: Path, **options: Any) -> MUSEDataModule:
-    given = {"tokenizer": "demo", "batch_size": 2, "max_length": 64, "piece_words": 40, "verbmem_tokens": 8}
+    given: dict[str, Any] = {
+        "tokenizer": "demo",
+        "batch_size": 2,
+        "max_length": 64,
+        "piece_words": 40,
+        "verbmem_tokens": 8,
+    }
     return MUSEDataModule(folder=str(folder), **given | {"knowmem_tokens": 3} | options)
 
 

@@ -33,8 +33,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
 
 
 def module(folder: Path, **options: Any) -> RWKUDataModule:
-    given = {"tokenizer": "demo", "chat_template": CHAT_TEMPLATE, "batch_size": 2, "answer_tokens": 2}
-    own = {"retain_file": str(folder / "retain.jsonl"), "fluency_tokens": 6}
+    given: dict[str, Any] = {"tokenizer": "demo", "chat_template": CHAT_TEMPLATE, "batch_size": 2, "answer_tokens": 2}
+    own: dict[str, Any] = {"retain_file": str(folder / "retain.jsonl"), "fluency_tokens": 6}
     return RWKUDataModule(folder=str(folder), **given | own | options)
 
 
@@ -70,7 +70,7 @@ def test_every_set_is_there_with_what_it_is_for(validated: dict[str, Any]) -> No
 
 def test_each_type_of_attack_is_asked_in_its_way(written: tuple[Path, list[str]]) -> None:
     plan = planned(module(written[0]))
-    asked = {"simple": [], "affirmative suffix": [], "incontext learning": []}
+    asked: dict[str | None, list[str]] = {"simple": [], "affirmative suffix": [], "incontext learning": []}
     words = module(written[0])
     words.prepare_data()
     for row in plan.sets["forget_level3"].rows:

@@ -125,7 +125,9 @@ def compared(written: Numbers, again: Numbers, tolerance: float) -> Compared:
 def _again(record: Mapping[str, Any], base: answers.Outcomes | None) -> Numbers:
     asked = {_variant(name): one for name, one in record.get("outcomes", {}).items()}
     found = outcomes.measure(asked) if asked else {}
-    out = {("questions", str(variant), key): value for variant, row in found.items() for key, value in row.items()}
+    out: Numbers = {
+        ("questions", str(variant), key): value for variant, row in found.items() for key, value in row.items()
+    }
     own = _outcomes(record)
     if own is not None:
         measured = measures.measure(own, None, base)
