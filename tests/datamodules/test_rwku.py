@@ -74,7 +74,7 @@ def test_each_type_of_attack_is_asked_in_its_way(written: tuple[Path, list[str]]
     words = module(written[0])
     words.prepare_data()
     for row in plan.sets["forget_level3"].rows:
-        text = words._tokenizer.decode(row.prompt)
+        text = str(words._tokenizer.decode(row.prompt))
         asked.get(row.asked.kind, asked["simple"]).append(text)
     assert all(text.count("Answer :") == 2 and "Question :" in text for text in asked["simple"])
     assert all(text.count("Answer :") == 1 for text in asked["affirmative suffix"])  # the demo template's own
