@@ -118,7 +118,7 @@ def lost_on_the_demo(demo: list[Decoder], name: str, limit: int | None) -> Tenso
     data.prepare_texts()
     sources = {name: replace(data.answers[name], limit=limit)}
     planned = plan(sources, load_tokenizer(ModelSource("demo")))
-    numbers = [row.answer for row in planned.sets[name].rows]
+    numbers = [row.answer for row in planned.sets[name].rows if row.answer is not None]
     texts = [planned.texts[one] for one in numbers]
     batches = AnswerBatches(ScoredBatches(texts, max_tokens=8192, padding=("right", 0)))
     assert len(batches) == 1

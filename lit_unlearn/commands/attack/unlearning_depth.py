@@ -80,7 +80,7 @@ class UnlearningDepth(Attack):
         # By role, set, model, text and layer.
         lost: dict[str, list[list[list[list[float]]]]] = {"forget": [], "retain": []}
         for one in planned.sets.values():
-            numbers = [row.answer for row in one.rows]
+            numbers = [row.answer for row in one.rows if row.answer is not None]
             batches = AnswerBatches(
                 ScoredBatches(
                     [planned.texts[number] for number in numbers],
