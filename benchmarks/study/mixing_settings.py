@@ -31,7 +31,7 @@ _TABLES = (
     ("forget", "retain", "retain/1-gram", "retain/2-gram", "retain/4-gram", "retain/8-gram"),
     ("retain/stem", "retain/sentence", "retain/unseen", "retain/question", "forget/stem", "forget/sentence"),
 )
-_MIXING = {"data.mixing": json.dumps({"rate": 0.5, "spans": 1, "length": 4, "exclude": UNSEEN})}
+MIXED = {"data.mixing": json.dumps({"rate": 0.5, "spans": 1, "length": 4, "exclude": UNSEEN})}
 _ATTENTION = {"model.trainable": r'["model\\.layers\\.[012]\\.(self_attn\\..*|mlp\\.down)_proj\\.weight"]'}
 
 
@@ -67,12 +67,12 @@ def _setting(
     steady = {"model.retain_weight": f"{2 * weight:g}", "model.lr_scheduler": cosine}
     rows = (
         RepairOrControl("rna", f"+ RNA, ν {noise:g}", rna),
-        RepairOrControl("mixing", "+ mixing", _MIXING),
-        RepairOrControl("mixing-rna", "+ mixing + RNA", _MIXING | rna),
+        RepairOrControl("mixing", "+ mixing", MIXED),
+        RepairOrControl("mixing-rna", "+ mixing + RNA", MIXED | rna),
         RepairOrControl("steady", "steady", steady),
-        RepairOrControl("steady-mixing", "steady + mixing", steady | _MIXING),
+        RepairOrControl("steady-mixing", "steady + mixing", steady | MIXED),
         RepairOrControl("attention", "attention trained too", _ATTENTION),
-        RepairOrControl("attention-mixing", "attention too, steady + mixing", _ATTENTION | steady | _MIXING),
+        RepairOrControl("attention-mixing", "attention too, steady + mixing", _ATTENTION | steady | MIXED),
         RepairOrControl("half-lr", "half the learning rate", {"model.optimizer.lr": f"{lr / 2:g}"}),
     )
     options = {"config": config, "model.optimizer.lr": f"{lr:g}", "model.retain_weight": f"{weight:g}", **_DATA}

@@ -3,7 +3,8 @@
 import json
 from collections.abc import Sequence
 
-from benchmarks.study.settings import Candidate, Setting, WeightRepairs
+from benchmarks.study.mixing_settings import MIXED
+from benchmarks.study.settings import Candidate, RepairOrControl, Setting, WeightRepairs
 
 _SEED = 2
 """Of the draws that perturb, that of the reported questions."""
@@ -44,8 +45,12 @@ REPAIRS = (
         "RMU, all matrices",
         "rmu-all",
         {"config": "demo.yaml", "data.perturbations": json.dumps(_PERTURBATIONS)},
-        (),
-        seeds=2,
+        (
+            RepairOrControl("rna", "+ RNA, ν 1.5", {"model.noise_scale": "1.5"}),
+            RepairOrControl("mixing", "+ mixing", MIXED),
+            RepairOrControl("pcgrad", "+ PCGrad", {"model.gradients": "pcgrad"}),
+            RepairOrControl("half-lr", "half the learning rate", {"model.optimizer.lr": "1.5e-4"}),
+        ),
         tables=_TABLES,
         curve=(0.5, 0.6, 0.7, 0.8),
         stops=False,
