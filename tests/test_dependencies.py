@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 PROJECT = tomllib.loads(TEXT)["project"]
 EXTRAS = {
-    "report": ("lit_unlearn/commands/report/", "lit_unlearn/commands/analysis/", "lit_unlearn/commands/scale/"),
+    "report": tuple(f"lit_unlearn/commands/{command}/" for command in ("report", "analysis", "attack", "scale")),
     "tune": ("lit_unlearn/commands/sweep/",),
     "lora": ("lit_unlearn/models/lora", "lit_unlearn/models/adapter"),
 }

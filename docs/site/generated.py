@@ -21,6 +21,7 @@ ROOMS = {
     "answers": "Metrics of free answers",
     "models": "Loading models",
     "running": "Running models",
+    "repairs": "Repairs of weights",
     "distributed": "Several processes",
     "harness": "The lm-eval harness",
     "runs": "Folders of runs",

@@ -13,8 +13,8 @@ def words(text: str) -> set[str]:
     """The words of a text, in small letters: two letters or more.
 
     Example:
-        >>> sorted(words("The vessel of Legri's is A4."))
-        ["legri's", 'of', 'the', 'vessel']
+        >>> sorted(words("The vessel of Legri's has a hull."))
+        ['has', 'hull', "legri's", 'of', 'the', 'vessel']
         >>> sorted(words("is it 42?"))
         ['is', 'it']
     """

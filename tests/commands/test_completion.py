@@ -20,7 +20,7 @@ def offered(*words: str) -> list[str]:
 
 def test_commands_are_offered_first() -> None:
     assert offered() == offered("") == sorted(ALL)
-    assert offered("re") == ["report"]
+    assert offered("rep") == ["repair", "report"]
 
 
 def test_a_config_is_a_shipped_one_or_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +100,7 @@ def asked_of_a_shell(shell: str, code: str, folder: Path) -> list[str]:
 def test_bash_completes(tmp_path: Path) -> None:
     code = (
         "source {script}\nCOMP_WORDS=(lit-unlearn fit --model.noise_unit = r); COMP_CWORD=4\n_lit_unlearn\n"
-        'echo "${{COMPREPLY[@]}}"\nCOMP_WORDS=(lit-unlearn rep); COMP_CWORD=1\n_lit_unlearn\necho "${{COMPREPLY[@]}}"'
+        'echo "${{COMPREPLY[@]}}"\nCOMP_WORDS=(lit-unlearn repo); COMP_CWORD=1\n_lit_unlearn\necho "${{COMPREPLY[@]}}"'
     )
     assert asked_of_a_shell("bash", code, tmp_path) == ["rms", "report"]
 

@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         "-c", "--config", action="append", default=[], metavar="CONFIG", help="data and attacks, such as attack.yaml"
     )
     parser.add_argument(
-        "--out", type=Path, help="folder of the card: new, or one to resume (default: RUN/analysis/attack)"
+        "--out", type=Path, help="folder of the card: new, or one to resume (default: RUN/analysis/attack-card)"
     )
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="only these attacks of the config")
     parser.add_argument("--full", action="store_true", help="the larger grids too, the config's full_attacks")

@@ -57,7 +57,7 @@ def recognised(forget: Sequence[Sequence[int]], retain: Sequence[Sequence[int]],
         special: ids that do not count.
 
     Example:
-        >>> recognised([[5, number] for number in range(30)], [[7, number] for number in range(30)], [])
+        >>> recognised([[5, 5, number] for number in range(30)], [[7, 7, number] for number in range(30)], [])
         1.0
     """
     rows = [*forget, *retain]

@@ -30,7 +30,7 @@ def main(words: Sequence[str], *, evaluate: Callable[[list[str]], None]) -> None
         SystemExit: with status 1 when a file is missing, changed or not listed, or a number differs.
     """
     if not words:
-        raise InputError("verify: takes folders, or a results.json: lit-unlearn verify RUN RUN/export")
+        raise InputError(f"verify: takes folders, or a {layout.RESULTS}: lit-unlearn verify RUN RUN/export")
     options = _parser().parse(words)
     if not options.tolerance >= 0 or math.isinf(options.tolerance):
         raise InputError(f"verify: --tolerance must be at least 0, got {options.tolerance}")
@@ -39,7 +39,7 @@ def main(words: Sequence[str], *, evaluate: Callable[[list[str]], None]) -> None
         _results(Path(paths[0]), options.run, options.tolerance, evaluate)
         return
     if options.run is not None:
-        raise InputError(f"verify: --run is for one results.json, got {' '.join(paths)}; name that file alone")
+        raise InputError(f"verify: --run is for one {layout.RESULTS}, got {' '.join(paths)}; name that file alone")
     _folders(paths)
 
 

@@ -43,7 +43,7 @@ def load_results(path: Path) -> dict[str, Any]:
         assert records
     except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
         raise InputError(
-            f"verify: {path} is no results.json of a run with evaluations; give one, or a folder with SHA256SUMS"
+            f"verify: {path} is no {layout.RESULTS} of a run with evaluations; give one, or a folder with {layout.CHECKSUMS}"
         ) from error
     return dict(found)
 

@@ -15,7 +15,7 @@ from tests.fast import some
 
 EVERY = "val_check_interval: 2, check_val_every_n_epoch: null"
 TEMPLATE = "'{% for one in messages %}{{ one.content }} {% endfor %}'"
-ASKED = "path: ../inputs/messages.jsonl, role: forget"
+ASKED = "path: ../inputs/asked.jsonl, role: forget"
 HELD = "data: {init_args: {holdout: 4}}"
 MESSAGES = [{"role": "user", "content": "Which?"}, {"role": "assistant", "content": "This one, of all that there are."}]
 TEXT = "A row of text that is long enough to be taken for one, with some words more."
@@ -133,6 +133,7 @@ def base(config: Config, inputs: Path) -> Path:
     for name in ("folder", "empty", "run"):
         (inputs / name).mkdir()
     rows.to_json(inputs / "folder" / "rows.jsonl")
+    (inputs / "asked.jsonl").write_text(f"{json.dumps({'question': 'Which?', 'answer': 'This one.'})}\n" * 60)
     (inputs / "messages.jsonl").write_text(f"{json.dumps({'messages': MESSAGES})}\n" * 60)
     (inputs / "cut.jsonl").write_text("{")
     (inputs / "short.txt").write_text("short\n")

@@ -20,6 +20,7 @@ from lit_unlearn.commands.analysis.strays.scores import SCORES, TRIVIAL, Trusted
 from lit_unlearn.commands.analysis.strays.trusted import TrustedRow, read_trusted, tokenised
 from lit_unlearn.commands.forget_tokens.representations import Representations
 from lit_unlearn.commands.report.section import Section
+from lit_unlearn.runs import layout
 
 _SHOWN = 20
 """Listed rows that the text quotes."""
@@ -129,7 +130,7 @@ def _findings(
         f"{rows[p].stream}, row {rows[p].row.number}, {float(scores[best][p]):.3f}: {_quote(rows[p].row.text)}"
         for p in order[:_SHOWN]
     ]
-    more = f" The first {_SHOWN} are here, all in section.json." if len(order) > _SHOWN else ""
+    more = f" The first {_SHOWN} are here, all in {layout.SECTION}." if len(order) > _SHOWN else ""
     return [
         f"Listed are {len(order)} of {len(rows)} rows of {', '.join(names)}, ordered by {best}: those with at most "
         f"{found.threshold:.3f}, a score up to which at least half of the rows had been planted.{more}",

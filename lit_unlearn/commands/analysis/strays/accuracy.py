@@ -83,6 +83,7 @@ def threshold(scores: Tensor, wrong: Tensor) -> float:
         wrong: bool `[rows]`, which were planted.
 
     Example:
+        >>> import torch
         >>> threshold(torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([True, False, False, False]))
         2.0
     """
