@@ -133,7 +133,7 @@ def projected_out(layers: Sequence[nn.Module], basis: Tensor) -> Iterator[None]:
 
     Args:
         layers: decoder layers.
-        basis: orthonormal `[directions, dim]`.
+        basis: orthonormal `[directions, dim]`, on any device.
     """
     with ExitStack() as stack:
         for layer in layers:
@@ -146,12 +146,14 @@ def without(hidden: Tensor, basis: Tensor) -> Tensor:
 
     Args:
         hidden: `[..., dim]`.
-        basis: orthonormal `[directions, dim]`.
+        basis: orthonormal `[directions, dim]`, on any device.
 
     Example:
         >>> without(torch.tensor([3.0, 4.0]), torch.tensor([[1.0, 0.0]]))
         tensor([0., 4.])
     """
+    # A Trainer moves models between devices, and the layers of one may lie on several.
+    basis = basis.to(hidden.device)
     exact = hidden.to(basis.dtype)
     return (exact - exact @ basis.T @ basis).to(hidden.dtype)
 

@@ -8,13 +8,14 @@ from typing import Any, cast
 import pytest
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
 
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.running.displacement import mean_displacement, orthonormal
-from lit_unlearn.running.hooks import projected_out, replaced_embeddings
+from lit_unlearn.running.hooks import projected_out, replaced_embeddings, without
 from lit_unlearn.running.state_patching import Decoder, layer_states, patched_runs
 from tests.asking import random_model
 
@@ -139,6 +140,21 @@ def test_directions_are_taken_out_after_the_given_layers_and_hooks_leave(family:
     assert not torch.allclose(found, before)
     assert hooks(model.model) == 0
     assert torch.equal(model.model(input_ids=ids).logits, before)
+
+
+class SameDevice(TorchFunctionMode):
+    """Refuses operations on tensors of several devices, as GPUs do; those on the meta device do not."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert len({one.device for one in args if isinstance(one, Tensor)}) <= 1
+        return func(*args, **(kwargs or {}))
+
+
+def test_directions_are_taken_out_of_states_on_another_device() -> None:
+    # A Trainer leaves the model on the CPU after it has evaluated, and the next one moves it to its GPU.
+    with SameDevice():
+        found = without(torch.zeros(2, 3, 4, device="meta"), torch.eye(4)[:1])
+    assert found.device.type == "meta"
 
 
 def test_hooks_leave_where_something_fails() -> None:

@@ -68,7 +68,7 @@ class AblatedDirection(Attack):
         moved = mean_displacement(base, model, self._batches(target, model.model.device), topics=len(rows))
         del base
         for layer in tried:
-            basis = orthonormal(moved[layer]).float().to(model.model.device)
+            basis = orthonormal(moved[layer]).float()
             with projected_out([*model.layers[layer:]], basis):
                 measures = target.evaluate(model.model)
             yield Outcome({**settings, "layer": layer}, measures, {"directions": len(basis)})
