@@ -8,7 +8,6 @@ import torch
 from lit_unlearn.callbacks.repairs import Repairs
 from lit_unlearn.errors import InputError
 from lit_unlearn.models import loading
-from lit_unlearn.models.precision import weights_dtype
 from lit_unlearn.modules.unlearn import UnlearnModule
 from lit_unlearn.runs.shown import Shown
 
@@ -49,10 +48,12 @@ class UnlearnedWeights(Shown, L.Callback):
         """Takes the weights, and ends training before its first step."""
         assert isinstance(pl_module, UnlearnModule)
         source = replace(pl_module.model_source, pretrained=self.folder, revision="main")
-        found = dict(loading.load_model(source, weights_dtype(str(trainer.precision))).named_parameters())
+        weights = {name: pl_module.updated.get_parameter(name) for name in pl_module.frozen.originals()}
+        # With mixed precision what is trained is held in float32, and training moves it by less than bf16 tells apart.
+        (dtype,) = {weight.dtype for weight in weights.values()}
+        found = dict(loading.load_model(source, dtype).named_parameters())
         with torch.no_grad():
-            for name in pl_module.frozen.originals():
-                weight = pl_module.updated.get_parameter(name)
+            for name, weight in weights.items():
                 if name not in found or found[name].shape != weight.shape:
                     raise InputError(
                         f"UnlearnedWeights: {self.folder} has no {name} of shape {list(weight.shape)}; give the export "

@@ -2,12 +2,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from lit_unlearn import ExportPretrained, InputError, PerturbationRobustness
 from lit_unlearn.callbacks import Repairs, UnlearnedWeights
 from lit_unlearn.repairs import ClosedForm
 from tests.callbacks.test_repairs import Weights, fit
-from tests.training import demo_module, quiet_trainer
+from tests.training import demo_data, demo_module, quiet_trainer
 
 
 def test_repairing_the_export_is_repairing_at_the_end_of_the_fit(world: Path, tmp_path: Path) -> None:
@@ -26,6 +27,22 @@ def test_repairing_the_export_is_repairing_at_the_end_of_the_fit(world: Path, tm
         assert torch.equal(again.seen[0][name], base[name])
         assert torch.equal(again.seen[1][name], value)
         assert not torch.equal(value, trained[name])
+
+
+def test_weights_are_those_of_the_export_to_the_bit_under_mixed_precision(world: Path, tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(world / "model", dtype=torch.float32)
+    source, export = torch.Generator().manual_seed(0), str(tmp_path / "export")
+    for layer in model.model.layers:
+        layer.mlp.down_proj.weight.data += 1e-5 * torch.randn(layer.mlp.down_proj.weight.shape, generator=source)
+    model.save_pretrained(export)
+    module = demo_module(world, trainable=[r"model\.layers\.[67]\.mlp\.down_proj\.weight"], noise_scale=0.0)
+    callbacks = [UnlearnedWeights(export), Repairs([ClosedForm(0.0)], rows=8, keep=True)]
+    trainer = quiet_trainer(tmp_path / "run", max_steps=1, precision="bf16-mixed", callbacks=callbacks)
+    trainer.fit(module, demo_data(world, seed=0))
+    trained = module.frozen.originals()
+    assert trained
+    for name in trained:
+        assert torch.equal(module.updated.get_parameter(name), model.get_parameter(name)), name
 
 
 def test_another_models_export_is_refused(world: Path, tmp_path: Path) -> None:
