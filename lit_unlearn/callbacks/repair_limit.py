@@ -37,10 +37,12 @@ def found_strength(
     if repair.mu is not None:
         return repair
     enough = _enough(module, repair, forget)
+    repaired(repair.at(0.0))  # which leaves `share` of the change
     if not enough():
+        kept = "" if repair.share == 1 else f" with a share {repair.share:g} of the change"
         raise InputError(
-            f"Repairs: {repair!r}: the model has forgotten less than that before any repair; train longer, or ask for "
-            "less"
+            f"Repairs: {repair!r}: the model{kept} has forgotten less than that before any repair; train longer, ask "
+            "for less" + (", or raise share" if kept else "")
         )
 
     def holds(mu: float) -> bool:

@@ -62,6 +62,24 @@ def test_less_forgotten_than_asked_for_is_refused(world: Path, tmp_path: Path) -
         found_strength(module, ClosedForm(nll_rise=50.0), (), lambda one: None)
 
 
+def test_a_share_that_alone_brings_back_too_much_is_refused(world: Path, tmp_path: Path) -> None:
+    module, _ = fit(world, tmp_path, PerturbationRobustness(), forget=RMU(300.0))
+    trained = {name: module.updated.get_parameter(name).detach().clone() for name in module.frozen.originals()}
+    batches = [pair["forget"] for pair in held_out_pairs(module)]
+    with module.frozen.running():
+        before = mean_nll(module, batches)
+    rise = mean_nll(module, batches) - before
+
+    def repaired(one: ClosedForm) -> None:
+        with torch.no_grad():
+            for name, original in module.frozen.originals().items():
+                value = original + one.share * (trained[name] - original)
+                module.updated.get_parameter(name).copy_(value)
+
+    with pytest.raises(InputError, match=r"with a share 0.1 of the change has forgotten less .* or raise share"):
+        found_strength(module, ClosedForm(nll_rise=0.9 * rise, share=0.1), (), repaired)
+
+
 @pytest.mark.slow
 def test_answers_are_those_of_the_unperturbed_questions_to_forget(tmp_path: Path) -> None:
     module = UnlearnModule("demo", RMU(14.0), RepresentationMSE(), layer=2)
