@@ -81,13 +81,14 @@ class SAM(AdamW):
         return [parameter for group in self.param_groups for parameter in group["params"]]
 
 
-def check_steps_twice(optimizer: Optimizer, *, batches: int, sharded: bool) -> None:
+def check_steps_twice(optimizer: Optimizer, *, batches: int, sharded: bool, precision: str) -> None:
     """SAM can take the gradient of a step twice.
 
     Args:
         optimizer: of the run.
         batches: that are accumulated in a step.
         sharded: whether no process holds all of the trained parameters.
+        precision: the Trainer's.
 
     Raises:
         InputError: it cannot.
@@ -98,6 +99,11 @@ def check_steps_twice(optimizer: Optimizer, *, batches: int, sharded: bool) -> N
         raise InputError(
             f"trainer.accumulate_grad_batches: with {batches} SAM would take the first gradients at other weights than "
             "the last; set it to 1 and raise data.batch_size"
+        )
+    if precision == "16-mixed":
+        raise InputError(
+            "model.optimizer: SAM does not scale gradients as trainer.precision 16-mixed needs it; set the "
+            "precision to bf16-mixed"
         )
     if sharded:
         raise InputError("model.optimizer: SAM needs whole gradients in every process; take trainer/ddp.yaml")

@@ -254,8 +254,14 @@ class UnlearnModule(PretrainedModule):
     def setup(self, stage: str) -> None:
         """Checks the options against the model and the data, before any weight is loaded."""
         super().setup(stage)
-        check_kept_apart(self.gradients, self.trainer.strategy, str(self.trainer.precision))
-        check_steps_twice(self._optimizer(), batches=self.trainer.accumulate_grad_batches, sharded=self.is_sharded())
+        precision = str(self.trainer.precision)
+        check_kept_apart(self.gradients, self.trainer.strategy, precision)
+        check_steps_twice(
+            self._optimizer(),
+            batches=self.trainer.accumulate_grad_batches,
+            sharded=self.is_sharded(),
+            precision=precision,
+        )
         data = self._data()
         self._topics = tuple(data.topics) if isinstance(data, HasTopics) else ()
         check_topics(self, self._topics)

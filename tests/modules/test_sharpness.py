@@ -74,7 +74,9 @@ def test_what_it_cannot_do_is_refused(world: Path, tmp_path: Path) -> None:
         SAM([torch.zeros(1, requires_grad=True)], rho=0.0)
     optimizer = SAM([torch.zeros(1, requires_grad=True)])
     with pytest.raises(InputError, match=r"SAM needs whole gradients in every process; take trainer/ddp.yaml"):
-        check_steps_twice(optimizer, batches=1, sharded=True)
+        check_steps_twice(optimizer, batches=1, sharded=True, precision="32-true")
+    with pytest.raises(InputError, match=r"precision 16-mixed needs it; set the precision to bf16-mixed"):
+        check_steps_twice(optimizer, batches=1, sharded=False, precision="16-mixed")
     module = demo_module(world, optimizer=lambda p: SAM(p))
     with pytest.raises(InputError, match=r"accumulate_grad_batches: with 2 SAM .* set it to 1"):
         quiet_trainer(tmp_path, accumulate_grad_batches=2).fit(module, demo_data(world))
