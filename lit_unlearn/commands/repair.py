@@ -33,7 +33,7 @@ def main(words: Sequence[str]) -> None:
     options, others = _parser().parse_known_args(words)
     config, export = _found(options.run)
     callbacks = [*_kept(config), _unlearned(export), _repairs(options), {"class_path": _EXPORT}]
-    out = options.out or options.run.with_name(f"{options.run.resolve().name}-{options.method}")
+    out = options.out or _beside(options.run, options.method)
     with _overlay(callbacks) as overlay:
         given = ["-c", str(options.run / layout.CONFIG), "-c", str(overlay), "--ckpt_path=null"]
         run(Words.read([*given, f"--trainer.default_root_dir={out}", *others], command="fit"))
@@ -104,8 +104,28 @@ def _repairs(options: argparse.Namespace) -> dict[str, Any]:
     repair = {"class_path": _METHODS[options.method], "init_args": {**given, "share": options.share}}
     arguments: dict[str, Any] = {"repairs": [repair], "rows": options.rows, "keep": True}
     if options.mixing is not None:
-        arguments["mixing"] = yaml.safe_load(options.mixing)
+        arguments["mixing"] = _mixing(options.mixing)
     return {"class_path": "Repairs", "init_args": arguments}
+
+
+def _mixing(text: str) -> Any:
+    """What `--mixing` says.
+
+    Raises:
+        InputError: it is not YAML.
+    """
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(
+            f"repair: --mixing {text!r} is not YAML; give e.g. '{{rate: 1, spans: 2, length: 4}}', or null"
+        ) from error
+
+
+def _beside(run_folder: Path, method: str) -> Path:
+    """Where the repaired run is written by default."""
+    named = run_folder if run_folder.name not in ("", "..") else run_folder.resolve()
+    return named.with_name(f"{named.name}-{method}")
 
 
 def _unlearned(export: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import yaml
 from safetensors.torch import load_file
 
 from lit_unlearn import cli
+from lit_unlearn.commands.repair import _beside
 from tests.processes import run_command
 
 
@@ -57,6 +58,7 @@ def test_a_repaired_run_is_a_run(finished: Path) -> None:
         (["--with", "closed-form"], "closed-form takes one of --mu or --nll-rise or --answer-logprob, got none"),
         (["--with", "null-space", "--mu", "3"], "null-space takes one of --energy, got --mu"),
         (["--with", "closed-form", "--mu", "3", "--nll-rise", "2"], "got --mu and --nll-rise; give one"),
+        (["--with", "closed-form", "--mu", "3", "--mixing", "{rate: 1"], "--mixing '{rate: 1' is not YAML; give e.g."),
         (["--with", "magic"], "invalid choice: 'magic'"),
     ],
 )
@@ -101,3 +103,15 @@ def test_what_is_no_finished_run_is_refused(
     with pytest.raises(SystemExit):
         cli.main(["repair", str(written(**options)), "--with", "closed-form", "--mu", "1"])
     assert reason in capsys.readouterr().err
+
+
+def test_the_folder_of_a_repair_is_beside_the_run_however_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run" / "export").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "run" / "export")
+    assert _beside(Path("../../other"), "null-space") == Path("../../other-null-space")
+    for given in (Path(".."), Path("../../run")):
+        assert _beside(given, "null-space").resolve() == tmp_path / "run-null-space"
+    monkeypatch.chdir(tmp_path / "run")
+    assert _beside(Path(), "closed-form") == tmp_path / "run-closed-form"
