@@ -43,7 +43,7 @@ class Budget:
     """Of Adam."""
     batch_size: int = 16
     """Questions of a step."""
-    learning_rate: float = 0.1
+    learning_rate: float = 1.0
     """In root mean squares of the model's embeddings."""
 
     def __post_init__(self) -> None:
@@ -61,12 +61,20 @@ class Placeholders:
         tokenizer: the model's.
         count: of vectors.
         queries: all that are asked; the token is one that none of them has.
+        longest: tokens that the model reads; what becomes longer loses its beginning, and is cut. None cuts nothing.
 
     Raises:
         InputError: the queries have every token of the vocabulary.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, count: int, queries: Sequence[Query | Cloze]) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        count: int,
+        queries: Sequence[Query | Cloze],
+        *,
+        longest: int | None = None,
+    ) -> None:
         used = {_PADDING, *tokenizer.all_special_ids}
         for query in queries:
             used.update(*(ids for ids in _ids(query)))
@@ -75,6 +83,7 @@ class Placeholders:
             raise InputError("soft prefix: the questions have every token of the vocabulary; ask fewer questions")
         self.token = free
         self.count = count
+        self.longest = longest
         self._begins = frozenset(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
 
     def __call__(self, query: AnyQuery) -> AnyQuery:
@@ -82,18 +91,23 @@ class Placeholders:
         if isinstance(query, Cloze):
             return cast(AnyQuery, query._replace(options=[*map(self._text, query.options)]))
         text = None if query.text is None else self._text(query.text)
-        return cast(AnyQuery, query._replace(input_ids=self._put(query.input_ids), text=text))
+        cut = query.cut or self._over(query.input_ids) > 0
+        return cast(AnyQuery, query._replace(input_ids=self._put(query.input_ids), text=text, cut=cut))
 
     def given(self, model: PreTrainedModel, vectors: Tensor) -> AbstractContextManager[None]:
         """Within it the model reads the vectors `[count, dim]` at the placeholders."""
         return replaced_embeddings(model.get_input_embeddings(), self.token, vectors)
 
     def _text(self, text: AnswerText) -> AnswerText:
-        return text._replace(input_ids=self._put(text.input_ids))
+        return text._replace(input_ids=self._put(text.input_ids), cut=text.cut or self._over(text.input_ids) > 0)
 
     def _put(self, ids: Sequence[int]) -> list[int]:
         start = next((place for place, token in enumerate(ids) if token not in self._begins), len(ids))
-        return [*ids[:start], *[self.token] * self.count, *ids[start:]]
+        return [*ids[:start], *[self.token] * self.count, *ids[start + self._over(ids) :]]
+
+    def _over(self, ids: Sequence[int]) -> int:
+        """Tokens that there would be too many."""
+        return 0 if self.longest is None else max(0, len(ids) + self.count - self.longest)
 
 
 def apart(questions: Sequence[Question], share: float, *, seed: int) -> tuple[list[Question], list[Question]]:

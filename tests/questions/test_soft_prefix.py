@@ -47,6 +47,20 @@ def test_placeholders_stand_after_what_begins_a_text_in_prompts_and_texts(
     assert [one.input_ids[:COUNT] for one in own(cloze).options] == [[own.token] * COUNT] * len(cloze.options)
 
 
+def test_a_prompt_that_would_be_too_long_loses_its_beginning_and_says_so(queries: list[Query]) -> None:
+    lengths = sorted(len(query.input_ids) for query in queries)
+    longest = lengths[0] + COUNT
+    own = Placeholders(TOKENIZERS["byte_level_bos"](), COUNT, queries, longest=longest)
+    for before, after in zip(queries, placed(own, queries), strict=True):
+        over = max(0, len(before.input_ids) + COUNT - longest)
+        assert after.input_ids == [0, *[own.token] * COUNT, *before.input_ids[1 + over :]]
+        assert after.cut == (over > 0)
+        assert before.text is not None
+        assert after.text is not None
+        assert len(after.text.input_ids) <= longest
+        assert after.text.input_ids[-2:] == before.text.input_ids[-2:]
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @torch.no_grad()
 def test_the_model_reads_the_vectors_in_their_order_packed_or_padded(

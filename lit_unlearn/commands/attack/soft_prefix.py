@@ -9,6 +9,7 @@ from lit_unlearn.commands.attack.contract import Attack, Cost, Outcome, Settings
 from lit_unlearn.commands.attack.target import Target
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.batches import encode
+from lit_unlearn.questions.prompt_limit import longest_prompt
 from lit_unlearn.questions.soft_prefix import Budget, Placeholders, apart, learn_prefix
 
 
@@ -53,9 +54,18 @@ class SoftPrefix(Attack):
         return f"soft prefix of {self.budget.vectors} vectors, {self.budget.steps} steps"
 
     def cost(self, settings: Settings) -> Cost:
-        """Steps go forward and backward through the whole model."""
+        """Steps go forward and backward through the whole model, which is asked without the prefix too."""
         del settings
-        return Cost(evaluations=1, trained_rows=self.budget.steps * self.budget.batch_size)
+        return Cost(evaluations=3, trained_rows=self.budget.steps * self.budget.batch_size)
+
+    def check(self, target: Target) -> None:
+        """Right answers can be drawn to train on, and others to judge by.
+
+        Raises:
+            InputError: they cannot.
+        """
+        for name in target.forget:
+            apart(target.sets[name], self.share, seed=0)
 
     def attempt(self, target: Target, settings: Settings, seed: int) -> Iterable[Outcome]:
         """Trains and asks.
@@ -67,7 +77,8 @@ class SoftPrefix(Attack):
         parts = {name: apart(sets[name], self.share, seed=seed) for name in target.forget}
         model = target.load()
         asked = [query for found in sets.values() for query in encode(found, target.tokenizer, texts=True)]
-        placeholders = Placeholders(target.tokenizer, self.budget.vectors, asked)
+        longest = longest_prompt(model.config, target.tokenizer)
+        placeholders = Placeholders(target.tokenizer, self.budget.vectors, asked, longest=longest)
         trained = [
             placeholders(query)
             for train, _ in parts.values()
