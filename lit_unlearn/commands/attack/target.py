@@ -7,7 +7,7 @@ from typing import Any, cast
 import lightning as L
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lit_unlearn.commands.attack.answers import Answers, Asked, measures
+from lit_unlearn.commands.attack.answers import Answers, measures
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
 from lit_unlearn.models import loading
@@ -125,7 +125,6 @@ class Target:
         *,
         asked: Mapping[Variant, Sequence[Question]] | None = None,
         change: Callable[[Query | Cloze], Query | Cloze] | None = None,
-        only: Collection[Asked] | None = None,
     ) -> dict[str, Estimate]:
         """The measures of a model: what it answers, and how likely it finds held-out rows.
 
@@ -133,7 +132,6 @@ class Target:
             model: from `load`, changed or not; hooks on it act.
             asked: other questions than the data's own, by variant; held-out rows are not looked at then.
             change: takes the token ids of a question, returns those that are asked; where `asked` is given.
-            only: the questions to forget that count, as (set, number); None counts all.
 
         Raises:
             Diverged: its logits are not numbers.
@@ -144,7 +142,7 @@ class Target:
         answers = Answers(self.data.evaluation_sets if asked is None else asked_together(asked))
         self.trainer(callbacks=[answers]).validate(module, dataloaders=loaders, verbose=False)
         found, held_out = answers.found[-1]
-        return measures(found, held_out, forget=self.forget, only=only)
+        return measures(found, held_out, forget=self.forget)
 
     def loaders(self) -> list[Any]:
         """Evaluation loaders of all that the data asks, in the order of its `evaluation_sets`."""
