@@ -11,6 +11,7 @@ from lit_unlearn.commands.attack.target import Target
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch
+from lit_unlearn.models import loading
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.running.displacement import mean_displacement, orthonormal
 from lit_unlearn.running.hooks import projected_out
@@ -52,6 +53,16 @@ class AblatedDirection(Attack):
         del settings
         return Cost(loads=2, evaluations=32 if self.layers is None else len(self.layers))
 
+    def check(self, target: Target) -> None:
+        """The model has such layers.
+
+        Raises:
+            InputError: it has not.
+        """
+        last = loading.load_config(target.source).get_text_config().num_hidden_layers - 1
+        if self.layers is not None and max(self.layers) > last:
+            raise InputError(f"AblatedDirection.layers: {max(self.layers)} is beyond the model's last layer, {last}")
+
     def attempt(self, target: Target, settings: Settings, seed: int) -> Iterable[Outcome]:
         """An outcome for each layer.
 
@@ -59,11 +70,9 @@ class AblatedDirection(Attack):
             InputError: there is no such layer.
         """
         del seed
+        self.check(target)
         model, base = (Decoder(one, decoder_layers(one)) for one in (target.load(), target.load_base()))
-        last = len(model.layers) - 1
-        tried = range(last + 1) if self.layers is None else self.layers
-        if max(tried) > last:
-            raise InputError(f"AblatedDirection.layers: {max(tried)} is beyond the model's last layer, {last}")
+        tried = range(len(model.layers)) if self.layers is None else self.layers
         rows = target.data.trained_rows("forget")
         moved = mean_displacement(base, model, self._batches(target, model.model.device), topics=len(rows))
         del base

@@ -36,6 +36,15 @@ class AskedOtherwise(Attack):
         del target, settings, seed
         return None
 
+    def check(self, target: Target) -> None:
+        """Rewords.
+
+        Raises:
+            InputError: the questions cannot be asked so.
+        """
+        for settings in self.points():
+            variants_of(self.reword(target, settings, 0), target)
+
     def attempt(self, target: Target, settings: Settings, seed: int) -> Iterable[Outcome]:
         """Asks."""
         asked = variants_of(self.reword(target, settings, seed), target)

@@ -6,6 +6,7 @@ from typing import ClassVar
 from lit_unlearn.commands.attack.asked_otherwise import AskedOtherwise, Sets, other_side
 from lit_unlearn.commands.attack.contract import Settings
 from lit_unlearn.commands.attack.target import Target
+from lit_unlearn.errors import InputError
 from lit_unlearn.questions.rewording import beside
 
 
@@ -17,12 +18,17 @@ class BesideQuestion(AskedOtherwise):
 
     Args:
         answered: show the first one with its right answer, as an example; else without an answer. Each is a setting.
+
+    Raises:
+        InputError: none is given.
     """
 
     random: ClassVar[bool] = True
 
     def __init__(self, answered: Sequence[bool] = (True, False)) -> None:
-        self.answered = tuple(dict.fromkeys(answered)) or (True,)
+        if not answered:
+            raise InputError("BesideQuestion.answered: no form is given; give e.g. [true, false]")
+        self.answered = tuple(dict.fromkeys(answered))
 
     @property
     def title(self) -> str:

@@ -89,6 +89,8 @@ class Attack(ABC):
 
     needs_base: ClassVar[bool] = False
     """Whether it needs the model before unlearning (`Target.load_base`)."""
+    asks_base: ClassVar[bool] = False
+    """Whether it asks the model before unlearning as well, where that is known."""
     random: ClassVar[bool] = False
     """Whether a seed decides anything; without, one seed is run whatever `--seeds` says."""
     shown: ClassVar[tuple[str, ...]] = ()
@@ -103,12 +105,27 @@ class Attack(ABC):
         """The grid; by default one point without settings."""
         return [{}]
 
+    def others(self) -> Sequence[str]:
+        """Further models that it loads: hub names or folders, whose weights decide its outcomes too."""
+        return []
+
+    def check(self, target: "Target") -> None:
+        """Checks what data and configurations decide, before anything of a card is run.
+
+        Args:
+            target: of which no weights are loaded.
+
+        Raises:
+            InputError: the model or the data cannot be attacked so.
+        """
+        del target
+
     @abstractmethod
     def attempt(self, target: "Target", settings: Settings, seed: int) -> Iterable[Outcome]:
         """Runs one point.
 
         Args:
-            target: loads the model, anew each time, and evaluates what was made of it.
+            target: loads the model, again each time, and evaluates what was made of it.
             settings: one of `points`.
             seed: of all that is drawn.
 

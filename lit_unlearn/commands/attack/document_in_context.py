@@ -24,6 +24,7 @@ class DocumentInContext(AskedOtherwise):
         InputError: the number is below 1.
     """
 
+    asks_base: ClassVar[bool] = True
     shown: ClassVar[tuple[str, ...]] = ("questions_to_forget", "forget_accuracy_alone", "base_forget_accuracy")
 
     def __init__(self, words: int = 100) -> None:
@@ -40,6 +41,9 @@ class DocumentInContext(AskedOtherwise):
         """The base is asked too, and the model without documents."""
         del settings
         return Cost(loads=2, evaluations=3)
+
+    def check(self, target: Target) -> None:
+        """Nothing: passages are looked for in the whole of the streams, which takes long."""
 
     def reword(self, target: Target, settings: Settings, seed: int) -> Sets:
         """With passages."""

@@ -13,6 +13,7 @@ from lit_unlearn.commands.attack.models import AttackedModel
 from lit_unlearn.commands.attack.target import Target, of_other_model
 from lit_unlearn.commands.attack.unattacked import BeforeUnlearning, Unattacked
 from lit_unlearn.errors import Diverged, InputError
+from lit_unlearn.models.source import ModelSource
 
 NONE = "none"
 """The name of no attack: the model as it is."""
@@ -47,6 +48,10 @@ class Card:
             self._check(one)
         self._digests = {one.name: models.digest(one.source) for one in attacked}
         self._base_digests = {one.name: models.digest(one.base) for one in attacked}
+        self._other_digests = {
+            name: [models.digest(ModelSource(other)) for other in attack.others()]
+            for name, attack in self.attacks.items()
+        }
 
     def units(self) -> Iterator[Unit]:
         """What is to be run: each model as it is and before unlearning, then each attack on it."""
@@ -78,10 +83,11 @@ class Card:
 
     def _unit(self, one: AttackedModel, name: str, point: int, settings: Settings, seed: int) -> Unit:
         attack = self.attacks[name]
-        base = self._base_digests[one.name] if attack.needs_base else ""
+        base = self._base_digests[one.name] if attack.needs_base or attack.asks_base else ""
+        others = self._other_digests[name]
         code = " ".join(f"{package} {version(package)}" for package in _CODE)
         own = self.config.options.get(name, self.config.options[""])
-        return Unit(one.name, name, point, settings, seed, (own, self._digests[one.name], base, code))
+        return Unit(one.name, name, point, settings, seed, (own, self._digests[one.name], base, *others, code))
 
     def _check(self, one: AttackedModel) -> None:
         needing = [name for name, attack in self.config.attacks.items() if attack.needs_base]
@@ -105,6 +111,8 @@ def run(card: Card) -> None:
     for target in targets.values():
         target.check()
     _ = targets[waiting[0].model].data  # all attacks share it: refused before anything is kept, and on no one's clock
+    for model, attack in dict.fromkeys((unit.model, unit.attack) for unit in waiting):
+        card.attacks[attack].check(targets[model])
     for unit in waiting:
         lock = card.kept.claim(unit)
         if lock is None:

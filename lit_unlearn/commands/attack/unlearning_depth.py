@@ -1,6 +1,6 @@
 """How deep in the model answers were unlearned."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import ClassVar, cast
 
@@ -14,8 +14,10 @@ from lit_unlearn.answers.token_scores import AnswerBatch, AnswerBatches
 from lit_unlearn.commands.attack.contract import Attack, Cost, Outcome, Settings
 from lit_unlearn.commands.attack.target import Target
 from lit_unlearn.errors import InputError
+from lit_unlearn.models import loading
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.models.source import ModelSource
+from lit_unlearn.questions.prompt_limit import longest_prompt
 from lit_unlearn.questions.scored_texts import ScoredBatches
 from lit_unlearn.running.state_patching import Decoder
 
@@ -56,6 +58,26 @@ class UnlearningDepth(Attack):
         del settings
         return Cost(loads=3, evaluations=4)
 
+    def others(self) -> Sequence[str]:
+        """The retain-only model."""
+        return [self.reference]
+
+    def check(self, target: Target) -> None:
+        """The data has free answers to forget, and all three models have as many layers of the same width.
+
+        Raises:
+            InputError: it has none, or they have not.
+        """
+        if not any(one.role == "forget" for one in target.data.answers.values()):
+            raise InputError("UnlearningDepth: the data has no free answers to forget; set data.answers")
+        before, *others = (_shape(source) for source in (target.base, ModelSource(self.reference), target.source))
+        for shape, name in zip(others, (self.reference, target.source.given), strict=True):
+            if shape != before:
+                raise InputError(
+                    f"UnlearningDepth: {name} has {shape[0]} layers of {shape[1]}, the model before unlearning "
+                    f"{before[0]} of {before[1]}; give models that share coordinates"
+                )
+
     def attempt(self, target: Target, settings: Settings, seed: int) -> Iterable[Outcome]:
         """Patches.
 
@@ -63,19 +85,17 @@ class UnlearningDepth(Attack):
             InputError: the data has no free answers to forget, or the models are not alike.
         """
         del seed
+        self.check(target)
         sources = {
-            name: replace(one, limit=self.rows or one.limit)
+            name: replace(one, limit=min(filter(None, (self.rows, one.limit)), default=None))
             for name, one in target.data.answers.items()
             if one.role in ("forget", "retain")
         }
-        if not any(one.role == "forget" for one in sources.values()):
-            raise InputError("UnlearningDepth: the data has no free answers to forget; set data.answers")
         base = target.load_base()
         full = Decoder(base, decoder_layers(base))
         models = [target.load_other(ModelSource(self.reference)), target.load()]
         others = [Decoder(one, decoder_layers(one)) for one in models]
-        self._check(full, others, target)
-        planned = plan(sources, target.tokenizer)
+        planned = plan(sources, target.tokenizer, longest=longest_prompt(base.config, target.tokenizer))
         further: dict[str, float | None] = {}
         # By role, set, model, text and layer.
         lost: dict[str, list[list[list[list[float]]]]] = {"forget": [], "retain": []}
@@ -101,15 +121,12 @@ class UnlearningDepth(Attack):
             further["retain_rows_above"] = float((torch.tensor(retained) > THRESHOLD).any(dim=1).double().mean())
         yield Outcome(settings, {}, further)
 
-    def _check(self, full: Decoder, others: list[Decoder], target: Target) -> None:
-        """All have as many layers of the same width."""
-        shapes = [(len(one.layers), one.model.config.get_text_config().hidden_size) for one in (full, *others)]
-        for shape, name in zip(shapes[1:], (self.reference, target.source.given), strict=True):
-            if shape != shapes[0]:
-                raise InputError(
-                    f"UnlearningDepth: {name} has {shape[0]} layers of {shape[1]}, the model before unlearning "
-                    f"{shapes[0][0]} of {shapes[0][1]}; give models that share coordinates"
-                )
+
+def _shape(source: ModelSource | None) -> tuple[int, int]:
+    """Layers and their width, of the configuration."""
+    assert source is not None  # checked with all that need the base
+    config = loading.load_config(source).get_text_config()
+    return config.num_hidden_layers, config.hidden_size
 
 
 def _lost(full: Decoder, others: list[Decoder], batches: AnswerBatches, ends: list[int]) -> list[list[list[float]]]:

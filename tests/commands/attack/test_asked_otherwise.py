@@ -96,6 +96,8 @@ def test_what_cannot_be_asked_so_is_refused(target: Target) -> None:
         list(OtherWords({"no such stem": ""}).attempt(target, {}, 0))
     with pytest.raises(InputError, match=r"no token of the questions can be split in two others \(OtherTokens\)"):
         list(OtherTokens().attempt(target, {"share": 1.0}, 0))
+    with pytest.raises(InputError, match="finds 15 of 16 examples"):
+        FewShot((1, 16)).check(target)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +110,7 @@ def test_what_cannot_be_asked_so_is_refused(target: Target) -> None:
         (lambda: OtherWords(None, reorder=False), "nothing would change"),
         (lambda: OtherWords({"(": ""}), "unterminated subpattern"),
         (lambda: OtherTokens((0.0,)), r"shares: \[0.0\] must be above 0"),
+        (lambda: BesideQuestion(()), "answered: no form is given"),
         (lambda: OtherQuestions({}), "name a source for at least one set"),
     ],
 )

@@ -1,6 +1,7 @@
 """The command: a card of a tiny model, resumed, refused."""
 
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,10 @@ from typing import Any
 import pytest
 
 from lit_unlearn.cli import main
+from lit_unlearn.commands.attack import config as card_config
+from lit_unlearn.commands.attack import models
 from lit_unlearn.commands.attack import run as running
+from lit_unlearn.commands.options.words import Words
 from lit_unlearn.commands.report.section import read_section
 from tests.processes import forked
 
@@ -98,6 +102,39 @@ def test_without_the_base_an_attack_that_needs_it_is_refused(
     with pytest.raises(SystemExit):
         main(["attack", str(world / "model"), "-c", str(own), "--out", str(tmp_path / "out")])
     assert "merge compare with the model before unlearning" in capsys.readouterr().err
+
+
+def test_an_attack_that_cannot_be_run_is_refused_before_any_other_is(
+    attacked: Path, config: Path, tmp_path: Path, capsys: Any
+) -> None:
+    own = tmp_path / "direction.yaml"
+    own.write_text(f"{config.read_text()}  direction: {{class_path: AblatedDirection, init_args: {{layers: [10]}}}}\n")
+    with pytest.raises(SystemExit):
+        main(["attack", str(attacked), "-c", str(own), "--out", str(tmp_path / "out")])
+    assert "10 is beyond the model's last layer, 9" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_of_every_model_that_an_attack_loads_decide_its_outcomes(
+    world: Path, attacked: Path, config: Path, tmp_path: Path
+) -> None:
+    reference, own = tmp_path / "reference", tmp_path / "more.yaml"
+    shutil.copytree(world / "model", reference)
+    own.write_text(
+        f"{config.read_text()}  document: DocumentInContext\n"
+        f"  depth: {{class_path: UnlearningDepth, init_args: {{reference: {reference}}}}}\n"
+    )
+    read = card_config.read(Words.read(["-c", str(own)], command="attack"))
+
+    def fingerprints(base: str | None = None) -> dict[str, str]:
+        card = running.Card(read, models.find([str(attacked)], base=base), tmp_path / "out", seeds=1)
+        return {unit.attack: unit.fingerprint for unit in card.units()}
+
+    first, other_base = fingerprints(), fingerprints(base=str(attacked / "export"))
+    (reference / "model.safetensors").write_bytes(b"other weights")
+    other_reference = fingerprints()
+    assert {name for name in first if first[name] != other_base[name]} == {"base", "document", "depth"}
+    assert {name for name in first if first[name] != other_reference[name]} == {"depth"}
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Attacks from inside: numbers computed another way, hooks gone afterwards, the same for any batch size."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -154,5 +155,26 @@ def test_options_are_checked_at_once(target: Target) -> None:
     ):
         with pytest.raises(InputError, match=error):
             make()
-    with pytest.raises(InputError, match="10 is beyond the model's last layer, 9"):
-        list(AblatedDirection((10,)).attempt(target, {}, 0))
+
+
+def test_what_the_model_cannot_give_is_refused_before_it_is_loaded(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(target, "_load", lambda source: pytest.fail("loaded"))
+    narrow = tmp_path / "narrow"
+    narrow.mkdir()
+    (narrow / "config.json").write_text(
+        '{"model_type": "llama", "num_hidden_layers": 3, "hidden_size": 8, "num_attention_heads": 2}'
+    )
+    for attack, error in (
+        (AblatedDirection((10,)), "10 is beyond the model's last layer, 9"),
+        (UnlearningDepth(str(narrow)), "narrow has 3 layers of 8, the model before unlearning 10 of"),
+    ):
+        with pytest.raises(InputError, match=error):
+            attack.check(target)
+        with pytest.raises(InputError, match=error):
+            list(attack.attempt(target, {}, 0))
+    one = [replace(question, choices=("a", "b"), answer=0) for question in target.sets["forget"]]
+    monkeypatch.setattr(Target, "sets", {"forget": one})
+    with pytest.raises(InputError, match="leaves none to train on or none to judge by"):
+        SoftPrefix().check(target)
