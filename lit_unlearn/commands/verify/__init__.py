@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lit_unlearn.commands.options.command_parser import CommandParser
 from lit_unlearn.errors import InputError
+from lit_unlearn.runs import layout
 from lit_unlearn.runs.checksums import wrong
 
 _EPILOG = """\

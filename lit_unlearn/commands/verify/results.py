@@ -11,6 +11,7 @@ from lit_unlearn.answers import outcomes as answers
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions import outcomes
 from lit_unlearn.questions.sets import DEFAULT, Variant
+from lit_unlearn.runs import layout
 
 _ELSEWHERE = ("privacy_leakage", "forget_quality", "membership_auc_reference", "membership_auc_base")
 """Numbers that need another model's outcomes."""
@@ -43,7 +44,8 @@ def load_results(path: Path) -> dict[str, Any]:
         assert records
     except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
         raise InputError(
-            f"verify: {path} is no {layout.RESULTS} of a run with evaluations; give one, or a folder with {layout.CHECKSUMS}"
+            f"verify: {path} is no {layout.RESULTS} of a run with evaluations; give one, or a folder with "
+            f"{layout.CHECKSUMS}"
         ) from error
     return dict(found)
 
