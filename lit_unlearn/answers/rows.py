@@ -91,7 +91,7 @@ def _row(record: Mapping[str, Any], place: str, number: int, source: AnswerSourc
     right = () if source.answer is None else _right(record, source.answer, place)
     paraphrased, perturbed = (_several(record, name, place) for name in (source.paraphrased, source.perturbed))
     accepted = right if len(right) > 1 else ()
-    kind = str(record.get("type")) if source.by_type else None
+    kind = _one(record, "type", place) if source.by_type else None
     return AnswerRow(question, next(iter(right), None), paraphrased, perturbed, number, accepted, kind)
 
 

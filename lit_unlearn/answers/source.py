@@ -126,6 +126,10 @@ def _check_options(source: AnswerSource) -> None:
         raise InputError(f"{source.path}: question is null, so that texts are scored alone; set `format: text`")
     if source.examples is not None and source.format != "text":
         raise InputError(f"{source.path}: examples are for `format: text`; set it, or remove them")
+    if source.examples is not None and source.answer is None:
+        raise InputError(f"{source.path}: examples have answers; name their field in `answer`, or remove `examples`")
+    _check_format(source)
+    _check_texts_alone(source)
     for asked in (source.prompt, *(one.prompt for one in source.by_type.values())):
         if "{question}" not in asked:
             raise InputError(f"{source.path}: prompt {asked!r} has no {{question}} in it; write where it stands")
@@ -135,6 +139,42 @@ def _check_options(source: AnswerSource) -> None:
             raise InputError(f"{source.path}: {option} must be at least {least}, got {value}")
     if source.max_length is not None and source.question is not None:
         raise InputError(f"{source.path}: max_length is for texts without a question; remove it, or set question: null")
+    if "" in source.stop:
+        raise InputError(f"{source.path}: stop has an empty text, which is everywhere; remove it")
+
+
+def _check_format(source: AnswerSource) -> None:
+    """Format text has no chat template, nor what comes after one.
+
+    Raises:
+        InputError: it is given one.
+    """
+    given = {
+        "chat_template": source.chat_template,
+        "opening": source.opening or any(one.opening for one in source.by_type.values()),
+    }
+    for option, value in given.items():
+        if source.format == "text" and value:
+            raise InputError(f"{source.path}: {option} is for `format: chat`; set it, or remove {option}")
+
+
+def _check_texts_alone(source: AnswerSource) -> None:
+    """Texts that are scored alone are not asked, and nothing is written after them.
+
+    Raises:
+        InputError: an option says how.
+    """
+    plain = AnswerPrompt().prompt
+    asked = {
+        "prompt": source.prompt != plain,
+        "by_type": source.by_type,
+        "examples": source.examples,
+        "max_new_tokens": source.max_new_tokens,
+        "stop": source.stop,
+    }
+    for option, value in asked.items():
+        if source.question is None and value:
+            raise InputError(f"{source.path}: {option} is for questions; remove it, or name the field `question`")
 
 
 def check_place(source: AnswerSource) -> None:

@@ -22,7 +22,7 @@ def words() -> PreTrainedTokenizerFast:
 
 
 def planned(folder: Path, words: PreTrainedTokenizerFast, found: list[dict[str, Any]], **options: Any) -> AnswerPlan:
-    own: dict[str, Any] = {"chat_template": TEMPLATE}
+    own: dict[str, Any] = {} if options.get("format") == "text" else {"chat_template": TEMPLATE}
     return plan({"one": AnswerSource(write(folder / "rows.jsonl", found), "forget", **own | options)}, words)
 
 
@@ -51,6 +51,12 @@ def test_rows_of_a_type_are_asked_in_their_way(tmp_path: Path, words: PreTrained
     made = planned(tmp_path, words, found, by_type={"odd": AnswerPrompt("B {question}", "Answer")})
     said = [str(words.decode([*row.prompt])) for row in made.sets["one"].rows]
     assert [text.startswith("<s> B") and text.endswith("Answer") for text in said] == [False, True, False, True]
+
+
+def test_a_row_without_a_type_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.jsonl", ROWS)
+    with pytest.raises(InputError, match=r"rows.jsonl, line 1: no field 'type'"):
+        load_answers(AnswerSource(path, "forget", by_type={"odd": AnswerPrompt()}))
 
 
 def test_nothing_is_right_where_the_answer_has_no_field(tmp_path: Path, words: PreTrainedTokenizerFast) -> None:
@@ -83,6 +89,13 @@ def test_a_list_is_of_right_answers(tmp_path: Path) -> None:
         ({"prompt": "Q:"}, r"prompt 'Q:' has no {question} in it"),
         ({"by_type": {"odd": AnswerPrompt("Q:")}}, r"prompt 'Q:' has no {question} in it"),
         ({"examples": AnswerExamples("a.jsonl")}, "examples are for `format: text`"),
+        ({"examples": AnswerExamples("a.jsonl"), "answer": None, "format": "text"}, "examples have answers"),
+        ({"opening": "Answer:", "format": "text"}, "opening is for `format: chat`"),
+        ({"by_type": {"odd": AnswerPrompt(opening="Answer:")}, "format": "text"}, "opening is for `format: chat`"),
+        ({"chat_template": "a.jinja", "format": "text"}, "chat_template is for `format: chat`"),
+        ({"stop": ("x",), "question": None, "format": "text"}, "stop is for questions"),
+        ({"prompt": "Q: {question}", "question": None, "format": "text"}, "prompt is for questions"),
+        ({"stop": ("x", "")}, "stop has an empty text"),
         ({"max_new_tokens": -1}, "max_new_tokens must be at least 0, got -1"),
         ({"max_length": 8}, "max_length is for texts without a question"),
     ],
