@@ -34,6 +34,14 @@ class AsksForAnswers(Protocol):
         """Adds an evaluation loader of the answers that are scored, and says what is in it."""
 
 
+@runtime_checkable
+class KnowsRetrainedAUC(Protocol):
+    """A DataModule for which AUCs of retain-only models are published."""
+
+    def check_retrained_auc(self, value: float) -> None:
+        """Raises InputError where the AUC is that of other rows."""
+
+
 class AnswerEvaluation(EvaluationCallback):
     """Scores the right and other answers to the questions of `data.answers`, and has the model write its own.
 
@@ -65,8 +73,9 @@ class AnswerEvaluation(EvaluationCallback):
             such as the base; it is loaded for each evaluation. None counts repetition alone.
 
     Raises:
-        InputError: the data has no such questions, the reference has other rows, training would end without an
-            evaluation, or the gradient of a sharded model is asked for.
+        InputError: the data has no such questions, or no forget and holdout sets for an option that compares them; the
+            reference has other rows; `retrained_auc` is of other data; training would end without an evaluation; or
+            the gradient of a sharded model is asked for.
     """
 
     def __init__(
@@ -105,7 +114,9 @@ class AnswerEvaluation(EvaluationCallback):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Has the DataModule render what is scored, compares the reference's rows, and evaluates before training."""
-        self._plan = _asking(datamodule_of(trainer)).plan_answers()
+        data = datamodule_of(trainer)
+        self._check(trainer, data)
+        self._plan = _asking(data).plan_answers()
         if self.reference is not None:
             self._reference = load_reference(self.reference)
             self._check_reference(self._plan, self._reference)
@@ -115,16 +126,7 @@ class AnswerEvaluation(EvaluationCallback):
 
     def check_options(self, trainer: L.Trainer, pl_module: L.LightningModule, data: object) -> None:
         """Checks, before data is read, that there are answers to score, by a model that can be asked so."""
-        _asking(data)
-        if self.gradient_norm and isinstance(trainer.strategy, FSDPStrategy | ModelParallelStrategy):
-            raise InputError(
-                "AnswerEvaluation.gradient_norm: no process holds the whole model under this strategy; set it to "
-                "false, or evaluate the export on one device by `lit-unlearn validate`"
-            )
-        if self.judge is not None:
-            load_config(ModelSource(self.judge))
-        if isinstance(data, HasAnswers) and not data.answers:
-            raise InputError(NO_ANSWERS)
+        self._check(trainer, data)
         super().check_options(trainer, pl_module, data)
 
     def _keep(self, outputs: Mapping[str, Any], batch: Any, dataloader_idx: int) -> None:
@@ -162,6 +164,41 @@ class AnswerEvaluation(EvaluationCallback):
             return None
         values = perplexities_under(self.judge, trainer, [*written.values()]) if trainer.is_global_zero else []
         return dict(zip(written, trainer.strategy.broadcast(values), strict=True))
+
+    def _check(self, trainer: L.Trainer, data: object) -> None:
+        """Checks all options against the data and the strategy.
+
+        Raises:
+            InputError: they do not fit together.
+        """
+        _asking(data)
+        if self.gradient_norm and isinstance(trainer.strategy, FSDPStrategy | ModelParallelStrategy):
+            raise InputError(
+                "AnswerEvaluation.gradient_norm: no process holds the whole model under this strategy; set it to "
+                "false, or evaluate the export on one device by `lit-unlearn validate`"
+            )
+        if self.judge is not None:
+            load_config(ModelSource(self.judge))
+        if isinstance(data, HasAnswers) and not data.answers:
+            raise InputError(NO_ANSWERS)
+        self._check_compared(data)
+
+    def _check_compared(self, data: object) -> None:
+        """Checks that there are sets to compare for the options that do so, and the AUC of their rows.
+
+        Raises:
+            InputError: there are none, or it is another's.
+        """
+        answers = data.answers if isinstance(data, HasAnswers) else None
+        roles = {one.role for one in answers.values()} if isinstance(answers, Mapping) else {"forget", "holdout"}
+        for option, value in (("retrained_auc", self.retrained_auc), ("gradient_norm", self.gradient_norm)):
+            if value and not {"forget", "holdout"} <= roles:
+                raise InputError(
+                    f"AnswerEvaluation.{option}: it compares forget and holdout sets, data.answers has roles "
+                    f"{', '.join(sorted(roles))}; add such a set, or remove {option}"
+                )
+        if self.retrained_auc is not None and isinstance(data, KnowsRetrainedAUC):
+            data.check_retrained_auc(self.retrained_auc)
 
     def _check_reference(self, plan: AnswerPlan, reference: Outcomes) -> None:
         """Checks that the reference was asked the same.

@@ -110,6 +110,22 @@ class MUSEDataModule(UnlearnDataModule):
             num_workers=num_workers,
         )
 
+    def check_retrained_auc(self, value: float) -> None:
+        """Checks that an AUC of a retrained model, as AnswerEvaluation takes it, is not that of the other corpus.
+
+        Args:
+            value: of Min-40 %.
+
+        Raises:
+            InputError: it is.
+        """
+        others = [corpus for corpus, one in RETRAINED_AUC.items() if one == value and corpus != self.corpus]
+        if others:
+            raise InputError(
+                f"AnswerEvaluation.retrained_auc: {value} is that of {others[0]}, data.corpus is {self.corpus}; "
+                f"published for it is {RETRAINED_AUC[self.corpus]}"
+            )
+
     def _tokenise(self) -> dict[str, dict[str, Dataset]]:
         try:
             return super()._tokenise()

@@ -81,3 +81,12 @@ def test_the_gradient_of_a_sharded_model_is_refused(world: Path, tmp_path: Path)
     callback, data = AnswerEvaluation(gradient_norm=True), demo_data(world, answers=sources(tmp_path))
     with pytest.raises(InputError, match="no process holds the whole model under this strategy; set it to false"):
         callback.check_options(Sharded(), QuestionModule(str(world / "model")), data)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("option", "value"), [("gradient_norm", True), ("retrained_auc", 0.5)])
+def test_what_compares_with_unseen_rows_needs_some(option: str, value: Any, world: Path, tmp_path: Path) -> None:
+    seen = {name: one for name, one in sources(tmp_path / "rows").items() if one.role != "holdout"}
+    callback, data = AnswerEvaluation(**{option: value}), demo_data(world, answers=seen)
+    told = f"{option}: it compares forget and holdout sets, data.answers has roles forget, general, retain"
+    with pytest.raises(InputError, match=told):
+        callback.check_options(quiet_trainer(tmp_path), QuestionModule(str(world / "model")), data)

@@ -74,6 +74,13 @@ def test_privleak_is_of_its_own_texts_alone(validated: dict[str, Any]) -> None:
     assert everything["privacy_leakage"] == pytest.approx(100 * (everything["membership_auc"] - retrained) / retrained)
 
 
+def test_the_auc_of_the_other_corpus_is_refused(folder: Path, tmp_path: Path) -> None:
+    trainer = quiet_trainer(tmp_path / "run", callbacks=[AnswerEvaluation(retrained_auc=RETRAINED_AUC["news"])])
+    with pytest.raises(InputError, match=r"0.4772 is that of news, data.corpus is books; published for it is 0.5393"):
+        trainer.validate(QuestionModule("demo"), module(folder, corpus="books"), verbose=False)
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_base_knows_what_is_to_be_forgotten(validated: dict[str, Any]) -> None:
     assert validated["measured"]["answers"]["membership_auc"] < 0.2
     assert (
