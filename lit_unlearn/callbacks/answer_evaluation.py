@@ -15,7 +15,13 @@ from lit_unlearn.answers.plan import NO_ANSWERS, AnswerPlan
 from lit_unlearn.answers.reference import load_reference
 from lit_unlearn.callbacks.asked_module import named_source
 from lit_unlearn.callbacks.evaluation import EvaluationCallback, Found, of_all_processes, on_cpu
-from lit_unlearn.callbacks.written_answers import Key, add_gradient_norms, perplexities_under, written_answers
+from lit_unlearn.callbacks.written_answers import (
+    Key,
+    add_gradient_norms,
+    check_room,
+    perplexities_under,
+    written_answers,
+)
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.loading import load_config
 from lit_unlearn.models.source import ModelSource
@@ -73,9 +79,10 @@ class AnswerEvaluation(EvaluationCallback):
             such as the base; it is loaded for each evaluation. None counts repetition alone.
 
     Raises:
-        InputError: the data has no such questions, or no forget and holdout sets for an option that compares them; the
-            reference has other rows; `retrained_auc` is of other data; training would end without an evaluation; or
-            the gradient of a sharded model is asked for.
+        InputError: the data has no such questions, or no forget and holdout sets for an option that compares them; a
+            question and what is written after it do not fit into the model; the reference has other rows;
+            `retrained_auc` is of other data; training would end without an evaluation; or the gradient of a sharded
+            model is asked for.
     """
 
     def __init__(
@@ -121,7 +128,11 @@ class AnswerEvaluation(EvaluationCallback):
             self._reference = load_reference(self.reference)
             self._check_reference(self._plan, self._reference)
         if self.max_new_tokens:
-            self._tokenizer = load_tokenizer(named_source(self, pl_module))
+            source = named_source(self, pl_module)
+            self._tokenizer = load_tokenizer(source)
+            limit = getattr(load_config(source).get_text_config(), "max_position_embeddings", None)
+            if limit is not None:
+                check_room(self._plan, limit, max_new_tokens=self.max_new_tokens)
         super().setup(trainer, pl_module, stage)
 
     def check_options(self, trainer: L.Trainer, pl_module: L.LightningModule, data: object) -> None:

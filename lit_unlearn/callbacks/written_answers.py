@@ -17,6 +17,7 @@ from lit_unlearn.callbacks.asked_module import held_model
 from lit_unlearn.callbacks.evaluation import of_all_processes
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.distributed.outside_step import outside_step
+from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.models.loading import load_model
@@ -54,14 +55,41 @@ def written_answers(
     model = held_model(callback, trainer.lightning_module)
     by_length: dict[int, dict[Key, tuple[int, ...]]] = defaultdict(dict)
     for name, one in plan.sets.items():
-        tokens = max_new_tokens if one.max_new_tokens is None else one.max_new_tokens
-        if tokens and not one.texts_alone:
+        if tokens := _tokens(one, max_new_tokens):
             by_length[tokens] |= {(name, row.asked.number): row.prompt for row in one.rows}
     texts: dict[Key, str] = {}
     for tokens, asked in by_length.items():
         write = partial(_decoded, model, tokenizer, tokens)
         texts |= shared_out(trainer, asked, write)
     return {key: stopped(text, plan.sets[key[0]]) for key, text in texts.items()}
+
+
+def check_room(plan: AnswerPlan, limit: int, *, max_new_tokens: int) -> None:
+    """Checks that each question and what is written after it fit into the model: a prompt would lose its beginning.
+
+    Args:
+        plan: what is asked.
+        limit: positions of the model.
+        max_new_tokens: of the sets that do not say.
+
+    Raises:
+        InputError: one does not fit.
+    """
+    for name, one in plan.sets.items():
+        longest = max(one.rows, key=lambda row: len(row.prompt))
+        tokens, prompt = _tokens(one, max_new_tokens), len(longest.prompt)
+        if tokens and prompt + tokens > limit:
+            raise InputError(
+                f"data.answers.{name}: row {longest.asked.number + 1} has {prompt} tokens, {tokens} are written after "
+                f"it, the model has {limit} positions; write fewer (max_new_tokens), or shorten or remove the row"
+            )
+
+
+def _tokens(one: PlannedSet, max_new_tokens: int) -> int:
+    """How many are written after each question of a set; 0 where there are none."""
+    if one.texts_alone:
+        return 0
+    return max_new_tokens if one.max_new_tokens is None else one.max_new_tokens
 
 
 def shared_out(

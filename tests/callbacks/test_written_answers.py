@@ -60,6 +60,13 @@ def test_a_text_counts_up_to_what_ends_it() -> None:
     assert stopped("Ada", of) == "Ada"
 
 
+def test_a_question_that_would_lose_its_beginning_is_refused(world: Path, tmp_path: Path) -> None:
+    told = r"data.answers.forget: row \d has \d+ tokens, 9999999 are written after it, the model has"
+    with pytest.raises(InputError, match=told):
+        validate(world, tmp_path / "run", max_new_tokens=9_999_999)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
