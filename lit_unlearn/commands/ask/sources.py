@@ -42,11 +42,11 @@ def model_sources(paths: Sequence[Path], base: str | None, *, trust_remote_code:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """The folders' own names, or the whole paths where two have one."""
+    """The folders' own names, or the whole paths where two have one, or one has the base's."""
     if len(paths) == 1:
         return ["unlearned"]
     short = [path.resolve().name for path in paths]
-    return short if len({*short, BASE}) > len(short) else [str(path) for path in paths]
+    return short if len({*short, BASE}) > len(short) else [str(path.resolve()) for path in paths]
 
 
 def _base_of(path: Path) -> ModelSource | None:

@@ -35,6 +35,14 @@ def test_several_runs_have_their_folders_names_or_paths(tmp_path: Path) -> None:
     assert [*sources(first, other)] == ["base", str(first), str(other)]
 
 
+def test_a_run_named_base_does_not_replace_the_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "base")
+    write_run(tmp_path / "rmu")
+    found = sources(Path("base"), Path("rmu"))
+    assert found == {"base": "owner/base"} | {str(tmp_path / name): f"{name}/export" for name in ("base", "rmu")}
+
+
 def test_a_models_folder_needs_a_base(tmp_path: Path) -> None:
     assert sources(tmp_path, base="demo")["unlearned"] == str(tmp_path)
     with pytest.raises(InputError, match=r"does not say what it began with; give --base MODEL"):
