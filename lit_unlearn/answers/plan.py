@@ -63,10 +63,6 @@ class AnswerPlan(NamedTuple):
     sets: Mapping[str, PlannedSet]
     """By name."""
 
-    def prompt(self, row: PlannedRow) -> tuple[int, ...]:
-        """The token ids after which the model writes its own answer."""
-        return row.prompt
-
 
 def plan(
     sources: Mapping[str, AnswerSource], tokenizer: PreTrainedTokenizerBase, *, longest: int | None = None

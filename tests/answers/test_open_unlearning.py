@@ -66,7 +66,7 @@ def reference(planned: AnswerPlan, model: PreTrainedModel) -> Outcomes:
 def evaluated(planned: AnswerPlan, model: PreTrainedModel) -> Outcomes:
     batches = AnswerBatches(ScoredBatches(planned.texts, max_tokens=300, padding=("right", 0)))
     scores = [token_scores(model, model.model.layers, batches[index]) for index in range(len(batches))]
-    asked = {(name, row.asked.number): planned.prompt(row) for name, one in planned.sets.items() for row in one.rows}
+    asked = {(name, row.asked.number): row.prompt for name, one in planned.sets.items() for row in one.rows}
     tokenizer = load_tokenizer(ModelSource("demo"))
     said = decode(model, tokenizer, [*asked.values()], max_new_tokens=NEW_TOKENS)
     written = {key: one.text for key, one in zip(asked, said, strict=True)}

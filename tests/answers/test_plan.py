@@ -33,7 +33,7 @@ def test_each_answer_follows_its_question(tmp_path: Path, words: PreTrainedToken
                 assert words.decode([*ids[:-scored]]) == f"<s> {row.asked.question} ?"
                 assert words.decode([*ids[-scored:]]) == f"{answer} </s>"
                 assert planned.ends[number] == 1
-            assert planned.prompt(row) == planned.texts[row.perturbed[0]].input_ids[: len(planned.prompt(row))]
+            assert row.prompt == planned.texts[row.perturbed[0]].input_ids[: len(row.prompt)]
 
 
 def test_an_answer_without_an_end_is_scored_whole(tmp_path: Path, words: PreTrainedTokenizerFast) -> None:

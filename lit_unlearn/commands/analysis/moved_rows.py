@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from lit_unlearn.commands.analysis import drawing
 from lit_unlearn.commands.analysis.opened_runs import Run, open_runs
-from lit_unlearn.commands.analysis.rows import batches
+from lit_unlearn.commands.analysis.rows import KEPT, batches, quoted
 from lit_unlearn.commands.forget_tokens.similarity import mean_state
 from lit_unlearn.commands.report.section import Section
 from lit_unlearn.commands.report.style import bar_style, legend, styled
@@ -22,9 +22,6 @@ from lit_unlearn.running.partial_forward import run_layers
 
 _SHOWN = 10
 """Rows of each stream that the text quotes."""
-_QUOTED = 100
-_KEPT = 200
-"""Characters of a row in section.json."""
 _TEXT = """\
 How far each training row's states are from the base's at the steering layer: displacement is |h_unlearned - h_base| / \
 |h_base|, h the mean state of a row over its tokens; special tokens and the first one do not count. Losses are the \
@@ -61,9 +58,9 @@ def analyse(paths: Sequence[Path], words: Sequence[str], *, count: int, batch_si
     streams: dict[str, list[int]] = {}
     for place, row in enumerate(rows):
         streams.setdefault(f"{row.side}/{row.name}", []).append(place)
-    quoted = [_quoted(name, places, rows, found.displacement) for name, places in streams.items()]
+    first = [_first(name, places, rows, found.displacement) for name, places in streams.items()]
     table = [_cells(name, Moved(*(one[places] for one in found))) for name, places in streams.items()]
-    text = "\n\n".join([_TEXT, *(line for own in quoted for line in own)])
+    text = "\n\n".join([_TEXT, *(line for own in first for line in own)])
     figure = _draw({name: found.displacement[places] for name, places in streams.items()})
     return Section("Rows that were moved", text, _COLUMNS, table, {"rows": _numbers(rows, found)}), figure
 
@@ -113,17 +110,12 @@ def _outputs(run: Run, model: PreTrainedModel, batch: Batch) -> Outputs:
     return run_layers(model, layers, batch, layer=run.module.layer, needs_logits=True, start=0)[0]
 
 
-def _quoted(name: str, places: Sequence[int], rows: Sequence[TrainedRow], far: Tensor) -> list[str]:
+def _first(name: str, places: Sequence[int], rows: Sequence[TrainedRow], far: Tensor) -> list[str]:
     """The rows that are least as their stream should be."""
     forget = name.startswith("forget/")
     order = sorted(places, key=lambda place: float(far[place]), reverse=not forget)[:_SHOWN]
     head = f"{name}, the {len(order)} rows that were moved {'least' if forget else 'most'}:"
-    return [head, *(f"row {rows[p].number}, {float(far[p]):.3f}: {_quote(rows[p].text)}" for p in order)]
-
-
-def _quote(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _QUOTED else f"{line[:_QUOTED]} …"
+    return [head, *(f"row {rows[p].number}, {float(far[p]):.3f}: {quoted(rows[p].text)}" for p in order)]
 
 
 def _cells(name: str, found: Moved) -> list[str]:
@@ -139,7 +131,7 @@ def _numbers(rows: Sequence[TrainedRow], found: Moved) -> list[dict[str, Any]]:
         {
             "stream": f"{row.side}/{row.name}",
             "row": row.number,
-            "text": row.text[:_KEPT],
+            "text": row.text[:KEPT],
             **{name: values[place] for name, values in columns.items()},
         }
         for place, row in enumerate(rows)

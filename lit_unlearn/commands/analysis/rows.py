@@ -14,6 +14,10 @@ from lit_unlearn.losses.contract import Batch
 
 Streams = dict[str, list[Row]]
 """Rows by stream, `forget` and `retain`; a retain row has the topic of the forget rows that it is paired with."""
+KEPT = 200
+"""Characters of a row's text in section.json."""
+_QUOTED = 100
+"""Of a text that is quoted."""
 
 
 def stream_rows(run: Run, count: int) -> Streams:
@@ -46,6 +50,17 @@ def batches(rows: Sequence[Row], size: int, device: torch.device, text: str) -> 
     for start in tqdm(range(0, len(rows), size), desc=text, unit="batch"):
         batch = cast(dict[str, Tensor], collate(rows[start : start + size], padding_side="right", padding_id=0))
         yield cast(Batch, {name: value.to(device) for name, value in batch.items()})
+
+
+def quoted(text: str) -> str:
+    r"""The beginning of a text, on one line.
+
+    Example:
+        >>> quoted("one\n two"), len(quoted("long " * 99))
+        ('one two', 102)
+    """
+    line = " ".join(text.split())
+    return line if len(line) <= _QUOTED else f"{line[:_QUOTED]} …"
 
 
 def _at_most(count: int, rows: Collection[Row], topics: int) -> list[Row]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lit_unlearn.commands.analysis.opened_runs import Run
+from lit_unlearn.commands.analysis.rows import KEPT, quoted
 from lit_unlearn.commands.analysis.strays.accuracy import Accuracy, accuracy, planted
 from lit_unlearn.commands.analysis.strays.features import MOST_PARAMETERS
 from lit_unlearn.commands.analysis.strays.figure import draw
@@ -24,10 +25,6 @@ from lit_unlearn.runs import layout
 
 _SHOWN = 20
 """Listed rows that the text quotes."""
-_QUOTED = 100
-"""Characters of a quoted row."""
-KEPT = 200
-"""Characters of each row in section.json."""
 _TEXT = f"""\
 A stray is a row to read, not to delete: a low score says that a row resembles the rows of another class, not that it \
 harms.
@@ -126,21 +123,16 @@ def _findings(
             "twice as well as chance. Nothing is listed."
         ]
     best = found.best
-    quoted = [
-        f"{rows[p].stream}, row {rows[p].row.number}, {float(scores[best][p]):.3f}: {_quote(rows[p].row.text)}"
+    lines = [
+        f"{rows[p].stream}, row {rows[p].row.number}, {float(scores[best][p]):.3f}: {quoted(rows[p].row.text)}"
         for p in order[:_SHOWN]
     ]
     more = f" The first {_SHOWN} are here, all in {layout.SECTION}." if len(order) > _SHOWN else ""
     return [
         f"Listed are {len(order)} of {len(rows)} rows of {', '.join(names)}, ordered by {best}: those with at most "
         f"{found.threshold:.3f}, a score up to which at least half of the rows had been planted.{more}",
-        *quoted,
+        *lines,
     ]
-
-
-def _quote(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _QUOTED else f"{line[:_QUOTED]} …"
 
 
 def _table(found: Accuracy) -> list[list[str]]:
