@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lit_unlearn.demo.answers import answer_sets
+from lit_unlearn.demo.answers import CHAT_TEMPLATE, answer_sets
 from lit_unlearn.demo.corpus import corpus
 from lit_unlearn.demo.knowledge import Fact, invent
 
@@ -65,6 +65,7 @@ def write_rwku(folder: Path, *, rows: int = RWKU_ROWS) -> tuple[Path, list[str]]
     (folder / "retain.jsonl").write_text(
         "".join(json.dumps({"text": text}) + "\n" for text in corpus(world, world.retain, 80)), encoding="utf-8"
     )
+    (folder / "chat.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
     return folder, targets
 
 
