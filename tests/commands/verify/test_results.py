@@ -1,6 +1,7 @@
 """Results computed again from their own rows, and from the run's model."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -118,6 +119,13 @@ def test_rows_that_were_changed_with_their_figure_are_found_with_it(
     assert verify(results) == 0
     assert verify(results, "--run", evaluated) == 1
     assert "answers, answers/retain, exact_memorisation: 1 as written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("where", ["answers, answers/forget, min_k", "answers, answers, membership_auc"])
+def test_numbers_whose_rows_are_gone_are_found(results: Path, where: str, capsys: pytest.CaptureFixture[str]) -> None:
+    change(results, lambda one: one["answers"]["outcomes"].pop("forget"))
+    assert verify(results) == 1
+    assert re.search(rf"{where}: \S+ as written, nothing computed again", capsys.readouterr().err)
 
 
 def test_a_difference_within_the_tolerance_is_none(results: Path) -> None:
