@@ -28,7 +28,10 @@ complete -c lit-unlearn -a '(lit-unlearn completion words (commandline -opc)[2..
 """,
 }
 """By the name of the shell. Where nothing is offered, bash and zsh offer files, as fish always does."""
-_OF_FIT = ("sweep", "scale", "plan", "forget-tokens", "alternatives", "analyse", "validate", "test")
+_OF_FIT = (
+    *("sweep", "scale", "plan", "forget-tokens", "alternatives", "analyse", "validate", "test"),
+    "repair",
+)
 """Commands that take the options of `fit` too, or most of them."""
 _OPTION = re.compile(r"^  (?:-\w(?: \w+)?, )?(--[\w.-]+)", re.MULTILINE)
 _CHOICES = re.compile(r"\{([\w,.-]+)\}")

@@ -27,6 +27,7 @@ COMMANDS = [
         ["eval"],
         ["ask"],
         ["repair"],
+        ["verify"],
         ["analyse"],
     ),
     *(["analyse", name] for name in _ANALYSES),

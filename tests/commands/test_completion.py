@@ -20,7 +20,7 @@ def offered(*words: str) -> list[str]:
 
 def test_commands_are_offered_first() -> None:
     assert offered() == offered("") == sorted(ALL)
-    assert offered("rep") == ["repair", "report"]
+    assert offered("re") == ["repair", "report"]
 
 
 def test_a_config_is_a_shipped_one_or_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,6 +49,8 @@ def test_options_and_their_values() -> None:
     assert offered("fit", "--model.noise_unit", "=") == ["absolute", "rms"]  # as bash splits it
     assert offered("sweep", "--ov") == ["--over"]
     assert offered("sweep", "--model.noise_s") == ["--model.noise_scale"]
+    assert offered("repair", "RUN", "--model.noise_s") == ["--model.noise_scale"]
+    assert offered("verify", "--r") == ["--run"]
     assert "maxlogit" in offered("analyse", "")
     assert offered("completion", "z") == ["zsh"]
 
