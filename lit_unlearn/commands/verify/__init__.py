@@ -11,9 +11,9 @@ from lit_unlearn.runs import layout
 from lit_unlearn.runs.checksums import wrong
 
 _EPILOG = f"""\
-Folders of finished runs and exports are compared with their {layout.CHECKSUMS}. A {layout.RESULTS} is computed again: its numbers
-from the rows it holds, and with --run also the last evaluation, by evaluating that run's export on the run's data, so
-that it needs the model and the data. Exit status 1 if anything differs.
+Folders of finished runs and exports are compared with their {layout.CHECKSUMS}. A {layout.RESULTS} is
+computed again: its numbers from the rows it holds, and with --run also the last evaluation, by evaluating that run's
+export on the run's data, so that it needs the model and the data. Exit status 1 if anything differs.
 """
 _LIMIT = 20
 """Lines of what differs that are printed."""
