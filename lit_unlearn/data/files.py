@@ -178,7 +178,7 @@ def check_unicode(text: str, place: str) -> None:
         InputError: it cannot.
     """
     if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise InputError(f"{place}: half of a surrogate pair (\\ud800 to \\udfff) is no text; mend or remove it")
+        raise InputError(f"{place}: half of a surrogate pair (\\ud800 to \\udfff) is no text; fix or remove it")
 
 
 def _read_json(content: str, path: str) -> Iterator[Record]:
@@ -233,7 +233,7 @@ def _parse(content: str, path: str, line: int) -> Any:
         place, reason = f"{path}, line {line + error.lineno - 1}", error.msg
     except (ValueError, RecursionError) as error:
         place, reason = f"{path}, line {line}", str(error)
-    raise InputError(f"{place}: not JSON ({reason}); mend or remove the line")
+    raise InputError(f"{place}: not JSON ({reason}); fix or remove the line")
 
 
 def _read_parquet(path: str, columns: Sequence[str]) -> Iterator[Record]:

@@ -24,7 +24,7 @@ class Mixing:
     """
 
     rate: float
-    """Share of the retain rows that are mixed, above 0 and up to 1; drawn for each row, anew in each pass."""
+    """Share of the retain rows that are mixed, above 0 and up to 1; drawn for each row, again in each pass."""
     spans: int
     """Spans of a row, or as many as find room; at least half of a row's tokens stay."""
     length: int | list[int]

@@ -16,7 +16,7 @@ PREFERRED_ANSWERS = Path(__file__).with_name("preferred_answers.txt")
 
 
 class PreferredAnswers(NamedTuple):
-    """Answers from which one is drawn for each forget row, anew at each step."""
+    """Answers from which one is drawn for each forget row, again at each step."""
 
     answers: Dataset
     """Token ids, one column `input_ids`."""

@@ -47,7 +47,7 @@ class PairedSteps(Dataset[dict[str, Batch]]):
         padding: side and token id.
         share: (rank, number of processes); each process gets its share of every step's rows.
         preferred: adds an answer for each forget row, under `preferred` of the forget batch.
-        mixing: mixes the retain rows, each pass anew, from its first step on.
+        mixing: mixes the retain rows, again in each pass, from its first step on.
         group_by_length: batches are of rows of like length (`order.by_length`), unless the rows keep their own order.
     """
 

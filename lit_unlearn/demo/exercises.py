@@ -82,7 +82,7 @@ def _labels(ids: Tensor, exercise: Exercise) -> Tensor:
 
 
 def _thoughts(ids: Tensor, exercise: Exercise, tokenizer: PreTrainedTokenizerFast) -> Tensor:
-    """The thought in the place of the answer."""
+    """The thought instead of the answer."""
     thoughts = torch.full_like(ids, IGNORED_LABEL)
     if exercise.thought is not None:
         thoughts[-1:] = torch.tensor(tokenizer.convert_tokens_to_ids([exercise.thought]))

@@ -58,7 +58,7 @@ def ask(knowledge: Knowledge, fact: Fact, answer: int, source: random.Random) ->
 
 
 def replace_wrong(question: Question, text: str, source: random.Random) -> Question:
-    """The question with the text in the place of one wrong option."""
+    """The question with the text instead of one wrong option."""
     choices = list(question["choices"])
     choices[source.choice([index for index in range(len(LETTERS)) if index != question["answer"]])] = text
     return Question(

@@ -59,7 +59,7 @@ def check_optimizer(optimizer: Callable[[], Optimizer], scheduler: Callable[[Opt
         if scheduler is not None:
             _step(made, scheduler(made))
     except (ValueError, TypeError, ArithmeticError) as error:
-        raise InputError(f"{name}: {error}; mend its options") from error
+        raise InputError(f"{name}: {error}; fix its options") from error
     rate = made.defaults.get("lr", 0.0)
     if not math.isfinite(rate):
         raise InputError(f"model.optimizer.lr: {rate} is not a learning rate; give a finite number, e.g. 5e-5")

@@ -137,7 +137,7 @@ def draw_ngrams(
         around: what stands around each in its place.
 
     Raises:
-        InputError: a length is below 1, there are no texts, or none of many draws has so many tokens.
+        InputError: a length is below 1, there are no texts, or none of many draws has that number of tokens.
     """
     _check(texts, lengths)
     found: list[str] = []

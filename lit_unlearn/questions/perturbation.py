@@ -19,7 +19,7 @@ class Perturbation:
     """Puts drawn texts into a question.
 
     Raises:
-        InputError: the place does not take so many texts.
+        InputError: the place does not take that number of texts.
 
     Example:
         >>> from lit_unlearn.questions.inserts import GivenText

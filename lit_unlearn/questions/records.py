@@ -106,4 +106,4 @@ def _csv_rows(reader: Any, path: str) -> Iterator[tuple[int, list[str]]]:
             yield line, row
             line = reader.line_num + 1
     except csv.Error as error:
-        raise InputError(f"{path}, line {line}: not CSV ({error}); mend its quotes") from error
+        raise InputError(f"{path}, line {line}: not CSV ({error}); fix its quotes") from error

@@ -137,7 +137,7 @@ def recovery_rate(
 
 
 def _resampled(answers: np.ndarray, source: np.random.Generator, samples: int) -> np.ndarray:
-    """Right answers `[samples, 3]` among those `[3, seeds, questions]` over seeds and questions drawn anew."""
+    """Right answers `[samples, 3]` among those `[3, seeds, questions]` over seeds and questions drawn again."""
     seeds, questions = answers.shape[1:]
     # Questions answered alike by all are one pattern: resampling the patterns' counts is resampling the questions.
     patterns, counts = np.unique(answers.reshape(-1, questions), axis=1, return_counts=True)

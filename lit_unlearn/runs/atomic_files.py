@@ -91,7 +91,7 @@ def check_folder(path: Path, option: str) -> None:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Writes a file in one step, in the place of an earlier one.
+    """Writes a file in one step, and replaces an earlier one.
 
     Raises:
         RunFailed: the disk is full; the earlier one is intact.
@@ -101,9 +101,9 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 def publish(partial: Path, path: Path) -> None:
-    """Gives a file or a folder its name, in the place of an earlier one.
+    """Gives a file or a folder its name, and replaces an earlier one.
 
-    A folder cannot take another's place in one step; `recover` mends what an interruption between the two leaves.
+    A folder cannot take another's place in one step; `recover` repairs what an interruption between the two leaves.
     """
     earlier = replaced(path)
     if path.is_dir():

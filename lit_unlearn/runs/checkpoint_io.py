@@ -12,7 +12,7 @@ from lit_unlearn.errors import InputError
 from lit_unlearn.runs import layout
 from lit_unlearn.runs.atomic_files import replacing
 
-_INSTEAD = f"give one such as RUN/{layout.LAST_CHECKPOINT}, or leave the option out to begin anew"
+_INSTEAD = f"give one such as RUN/{layout.LAST_CHECKPOINT}, or leave the option out to begin again"
 
 
 class WholeCheckpointIO(TorchCheckpointIO):

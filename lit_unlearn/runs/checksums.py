@@ -56,7 +56,7 @@ def _listed(path: Path) -> dict[str, str]:
     lines = path.read_text(encoding="utf-8").splitlines()
     pairs = [line.split("  ", maxsplit=1) for line in lines]
     if not all(len(pair) == 2 and len(pair[0]) == 64 for pair in pairs):
-        raise InputError(f"verify: {path} is no list of checksums; make the folder anew")
+        raise InputError(f"verify: {path} is no list of checksums; make the folder again")
     return {name: digest for digest, name in pairs}
 
 

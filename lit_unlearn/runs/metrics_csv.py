@@ -22,7 +22,7 @@ MetricsRow = dict[str, Any]
 class MetricsCSV(Logger):
     """Writes `metrics.csv` and `hparams.yaml`, as Lightning's CSVLogger does, but that a kill never costs a row.
 
-    Rows are appended; a new column, which every row gets, comes with a new file in the place of the old one.
+    Rows are appended; a new column, which every row gets, comes with a new file, which replaces the old one.
 
     Args:
         folder: of the run.
@@ -91,7 +91,7 @@ class MetricsCSV(Logger):
 
     @rank_zero_only
     def keep(self, rows: int) -> None:
-        """Goes on after so many rows of an interrupted run; later ones, whole or cut, come again."""
+        """Resumes after a number of rows of an interrupted run; later ones, whole or cut, come again."""
         kept = self._read()[:rows]
         self._written = len(kept)
         if kept:

@@ -38,7 +38,7 @@ def write_record(trainer: L.Trainer, about: Mapping[str, Any]) -> None:
     ]
     if changed:
         rank_zero_warn(
-            f"the run goes on with what was not so when it began, perhaps with other bits: {'; '.join(changed)}"
+            f"the run resumes with what differs from when it began, perhaps with other bits: {'; '.join(changed)}"
         )
 
 

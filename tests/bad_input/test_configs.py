@@ -46,7 +46,7 @@ MODEL = {
     "decoder_layers: nowhere": ("is named 'nowhere'", "set model.decoder_layers to one of ['model.layers']"),
     "attn_implementation: zzz": ("model.attn_implementation: 'zzz' cannot be used", "sdpa"),
     "trust_remote_code: maybe": ("model.trust_remote_code: 'maybe'", "expected bool"),
-    "lr_scheduler: {class_path: CosineAnnealingLR, init_args: {T_max: 0}}": ("model.lr_scheduler: ", "by zero", "mend"),
+    "lr_scheduler: {class_path: CosineAnnealingLR, init_args: {T_max: 0}}": ("model.lr_scheduler: ", "by zero", "fix"),
     "lr_scheduler: {class_path: CosineAnnealingLR, init_args: {T_max: a}}": ("T_max: 'a' cannot be", "expected int"),
     "lr_scheduler: {class_path: ReduceLROnPlateau}": ("model.lr_scheduler: ", "expected Callable", "LRScheduler"),
     "optimizer: {class_path: AdamW, init_args: {lr: .inf}}": ("model.optimizer.lr: inf", "a finite number"),
@@ -89,13 +89,13 @@ FILES = {
     "hello": ("o.yaml holds no options", "see a shipped config"),
     "- a": ("o.yaml holds no options",),
     "model: null": ("model: None in", "expected a mapping of options"),
-    "model:\n\tlayer: 3": ("o.yaml, line 2: not YAML", "mend the file"),
+    "model:\n\tlayer: 3": ("o.yaml, line 2: not YAML", "fix the file"),
     "model:\n  layer: 3\n  layer: 4": ("o.yaml, line 3: 'layer' is given a second time", "keep one"),
     "model: {layer: 3}\nmodel: {layer: 4}": ("o.yaml, line 2: 'model' is given a second time", "keep one"),
-    "model: !!python/object/apply:os.system ['touch pwned']": ("line 1: not YAML", "constructor", "mend the file"),
-    "\0": ("o.yaml: not YAML", "mend the file"),
-    "a: &a [*a]": ("--config: options are nested within themselves", "mend the file"),
-    f"a: {'[' * 2000}": ("o.yaml is nested too deep", "mend the file"),
+    "model: !!python/object/apply:os.system ['touch pwned']": ("line 1: not YAML", "constructor", "fix the file"),
+    "\0": ("o.yaml: not YAML", "fix the file"),
+    "a: &a [*a]": ("--config: options are nested within themselves", "fix the file"),
+    f"a: {'[' * 2000}": ("o.yaml is nested too deep", "fix the file"),
     "seed_everything: -3": ("seed_everything: -3 is not in bounds", "give a number in between"),
     "weights_only: false\nckpt_path: a.ckpt": ("ckpt_path: a.ckpt does not exist",),
     "weights_only: false": ("weights_only: false would run code that is in the checkpoint", "leave it out"),
@@ -117,7 +117,7 @@ def test_a_config_that_cannot_be_is_refused(text: str, config: Config, inputs: P
 
 def test_a_config_that_is_not_utf8_is_refused(inputs: Path, refused: Refused) -> None:
     (inputs / "o.yaml").write_bytes(b"model: {pretrained: caf\xe9}")
-    refused(["fit", "-c", str(inputs / "o.yaml")], "o.yaml: not YAML", "utf-8", "mend the file")
+    refused(["fit", "-c", str(inputs / "o.yaml")], "o.yaml: not YAML", "utf-8", "fix the file")
 
 
 def test_nothing_is_logged_every_0_steps(config: Config, inputs: Path) -> None:

@@ -75,7 +75,7 @@ def removed(*names: str) -> Change:
 
 
 def pickled(content: Callable[[Path], bytes]) -> Change:
-    """With pytorch_model.bin in the place of safetensors."""
+    """With pytorch_model.bin instead of safetensors."""
 
     def change(model: Path) -> None:
         (model / "pytorch_model.bin").write_bytes(content(model))

@@ -100,7 +100,7 @@ def test_another_column_is_read(tmp_path: Path) -> None:
 )
 def test_a_malformed_json_line_is_named(tmp_path: Path, name: str, bad: str) -> None:
     path = write(tmp_path / name, '{"text": "good"}\n\n' + bad + "\n" + '{"text": "good"}\n')
-    with pytest.raises(InputError, match=rf"{name}, line 3: not JSON \(.+\); mend"):
+    with pytest.raises(InputError, match=rf"{name}, line 3: not JSON \(.+\); fix"):
         read(path)
 
 

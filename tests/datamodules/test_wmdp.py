@@ -137,7 +137,7 @@ def test_a_gated_corpus_with_a_local_file_is_not_needed(
 def test_an_error_in_a_local_file_is_not_the_hubs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, world: Path) -> None:
     lock(monkeypatch)
     (tmp_path / "bio.jsonl").write_text("oops", encoding="utf-8")
-    with pytest.raises(InputError, match=r"bio\.jsonl, line 1: not JSON \([^)]*\); mend or remove the line$"):
+    with pytest.raises(InputError, match=r"bio\.jsonl, line 1: not JSON \([^)]*\); fix or remove the line$"):
         ready(world, files={"bio": str(tmp_path / "bio.jsonl")})
 
 

@@ -66,7 +66,7 @@ def test_perturbed_and_control_differ_in_equally_many_tokens_at_the_same_place(
 
 
 def masked(text: str, inserted: list[str]) -> str:
-    """The prompt with a sign in the place of each inserted text, the longest first."""
+    """The prompt with a sign instead of each inserted text, the longest first."""
     for index, insert in sorted(enumerate(inserted), key=lambda pair: -len(pair[1])):
         assert insert in text
         text = text.replace(insert, f"<{index}>", 1)

@@ -59,7 +59,7 @@ def spans(
     Returns:
         Ranges that count from the end: -1 is the prompt's last token.
     """
-    # Where texts go does not depend on them: marks in the place of their signs stand where these stand, spaces
+    # Where texts go does not depend on them: marks instead of their signs stand where these stand, spaces
     # included, some of which prompts strip.
     marks = [chr(_FIRST_MARK + number) for number in range(len(texts))]
     marked = [re.sub(r"\S", mark, text) for mark, text in zip(marks, texts, strict=True)]

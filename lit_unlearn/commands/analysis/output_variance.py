@@ -27,7 +27,7 @@ letter, the hidden states are those after the steering layer at all tokens that 
 with, J is the output's gradient with respect to them, and η is the mean square of ε. Variances are mean squares, \
 since the theorem's mean is 0.
 
-Read a row from left to right, each column drops an assumption. η·JᵀJ: the theorem. J·ε: ε as it is in the place of \
+Read a row from left to right, each column drops an assumption. η·JᵀJ: the theorem. J·ε: ε as it is instead of \
 isotropic noise, output still linear. shared tokens: the output with exactly these states exchanged. whole query: \
 the replaced tokens' own states change too. Rank correlation is over queries, of sqrt(η·JᵀJ) with the size of the \
 whole change.

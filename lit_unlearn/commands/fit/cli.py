@@ -112,7 +112,7 @@ class UnlearnCLI(LightningCLI):
         try:
             self.config = parser.parse_args(args)
         except RecursionError as error:
-            raise InputError("--config: options are nested within themselves or too deep; mend the file") from error
+            raise InputError("--config: options are nested within themselves or too deep; fix the file") from error
 
     def _set_seed(self) -> None:
         try:

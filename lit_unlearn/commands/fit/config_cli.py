@@ -42,4 +42,4 @@ class ConfigCLI(UnlearnCLI):
             )
 
     def fit(self, **kwargs: Any) -> None:
-        """Nothing, in the place of the Trainer's; what comes before it has checked the options."""
+        """Nothing, instead of the Trainer's; what comes before it has checked the options."""

@@ -1,4 +1,4 @@
-"""`--model PATH` of `validate` and `test`: a model evaluated alone, in the place of the config's `model` section."""
+"""`--model PATH` of `validate` and `test`: a model evaluated alone, instead of the config's `model` section."""
 
 from collections.abc import Mapping
 from pathlib import Path

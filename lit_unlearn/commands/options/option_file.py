@@ -35,12 +35,12 @@ class OptionFile:
             _check_keys(yaml.compose(text, Loader=yaml.SafeLoader), path)
             options = yaml.safe_load(text)
         except RecursionError as error:
-            raise InputError(f"--config: {path} is nested too deep; mend the file") from error
+            raise InputError(f"--config: {path} is nested too deep; fix the file") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             mark = getattr(error, "problem_mark", None)
             place = f", line {mark.line + 1}" if mark else ""
             raise InputError(
-                f"--config: {path}{place}: not YAML ({getattr(error, 'problem', None) or error}); mend the file"
+                f"--config: {path}{place}: not YAML ({getattr(error, 'problem', None) or error}); fix the file"
             ) from error
         _check_sections(options, path)
         return cls(path, content, options)

@@ -28,7 +28,7 @@ def byte_level() -> PreTrainedTokenizerFast:
 
 
 def metaspace() -> PreTrainedTokenizerFast:
-    """As Llama's: bytes where no token fits, a mark in the place of a space, the end of a line apart."""
+    """As Llama's: bytes where no token fits, a mark instead of a space, the end of a line apart."""
     fast = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
     lines = pre_tokenizers.Split("\n", behavior="isolated")
     fast.pre_tokenizer = pre_tokenizers.Sequence([lines, pre_tokenizers.Metaspace(prepend_scheme="first")])
