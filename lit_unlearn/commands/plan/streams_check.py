@@ -72,5 +72,7 @@ def _tokens(source: TextSource, tokenizer: PreTrainedTokenizerBase) -> list[list
     if not source.is_local():
         return []
     texts = first_texts(source, _ROWS)
+    if not texts:  # none is long enough, which is a check of its own
+        return []
     found: list[list[int]] = tokenizer(texts, truncation=True, max_length=source.max_length)["input_ids"]
     return found

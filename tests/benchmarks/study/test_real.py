@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.study import real_settings
+from benchmarks.study import real, real_settings
 from benchmarks.study.real import main
 from benchmarks.study.real_settings import STUDIES, points
 from benchmarks.study.settings import Setting
@@ -41,7 +41,7 @@ def test_the_page_shows_what_the_fits_measured(tmp_path: Path, monkeypatch: pyte
     rna = STUDIES["smollm2-rmu"].rows[0]
     setting = Setting("RMU on a tiny model", "tiny", small | {"model.optimizer.lr": "0.01"}, (rna,), steps=12)
     monkeypatch.setitem(STUDIES, "tiny", setting)
-    monkeypatch.setattr(real_settings, "EVERY", 2)
+    monkeypatch.setattr(real, "EVERY", 2)
     page = tmp_path / "page.md"
     page.write_text(f"before\n{PLACE.format('old')}\nafter\n")
     main(arguments(tmp_path))
