@@ -27,7 +27,7 @@ def test_the_mean_of_a_set_has_scipys_interval() -> None:
     found = outcomes()
     measured = with_intervals(measure(found, None), found, None, samples=20_000)
     values = found["retain"]["rouge_recall"]
-    theirs = scipy.stats.bootstrap((values,), np.mean, method="percentile", n_resamples=20_000, rng=1)
+    theirs = scipy.stats.bootstrap((values,), np.mean, method="percentile", n_resamples=20_000, random_state=1)
     row = measured["answers/retain"]
     assert (row["rouge_recall_low"], row["rouge_recall_high"]) == pytest.approx(
         (theirs.confidence_interval.low, theirs.confidence_interval.high), abs=0.015
