@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import lit_unlearn
 from lit_unlearn import cli
 from lit_unlearn.commands.options import config_files
 from lit_unlearn.errors import InputError
@@ -35,7 +36,7 @@ def test_light_commands_import_nothing_heavy(word: str, tmp_path: Path) -> None:
 
 def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["--version"])
-    assert capsys.readouterr().out.split() == ["lit-unlearn", "0.1.0"]
+    assert capsys.readouterr().out.split() == ["lit-unlearn", lit_unlearn.__version__]
 
 
 def test_configs_are_listed_with_their_titles(capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,6 +31,12 @@ def test_the_citation_is_of_this_version_and_names_each_paper_by_its_address() -
         assert re.fullmatch(r"https://arxiv\.org/abs/\d{4}\.\d{5}", paper["url"])
 
 
+def test_the_newest_release_of_the_changelog_is_this_version_with_its_date() -> None:
+    sections = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    released = loaded("CITATION.cff")["date-released"].isoformat()
+    assert sections[:2] == ["[Unreleased]", f"[{PROJECT['version']}] - {released}"]
+
+
 def test_every_address_of_the_project_is_of_one_repository() -> None:
     assert all(address.startswith(REPOSITORY) for address in PROJECT["urls"].values())
     readme = PYPROJECT["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -84,6 +85,13 @@ def test_every_file_of_the_package_comes_with_the_wheel(installed: Path) -> None
     wanted = {path.relative_to(ROOT / "lit_unlearn") for path in (ROOT / "lit_unlearn").rglob("*") if path.is_file()}
     missing = {path for path in wanted if "__pycache__" not in path.parts and not (package / path).is_file()}
     assert not missing
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("wheel")
+def test_the_version_is_that_of_pyproject(installed: Path, tmp_path: Path) -> None:
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert run([installed, "--version"], tmp_path).split() == ["lit-unlearn", wanted]
 
 
 @pytest.mark.slow
