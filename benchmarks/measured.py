@@ -24,7 +24,7 @@ def ratio(times: Sequence[float], base: Sequence[float]) -> Ratio:
 
     Args:
         times: seconds, by round.
-        base: likewise.
+        base: the same.
 
     Example:
         >>> ratio([2.0, 2.0], [1.0, 1.0])

@@ -22,7 +22,7 @@ Unlearning in causal language models that stay usable afterwards.
 
 commands:
   fit            unlearn: lit-unlearn fit -c rmu.yaml
-  validate       ask a model questions, without training: lit-unlearn validate --model PATH -c evaluate.yaml
+  validate       evaluate a model, without training: lit-unlearn validate --model PATH -c evaluate.yaml
   test           the same, logged under test/
   eval           any task of the lm-eval harness: lit-unlearn eval --model PATH --tasks wmdp_bio,mmlu_perturbed
   tasks-path     the folder of the harness tasks that come with the package, for lm_eval --include_path
@@ -36,7 +36,7 @@ commands:
   repair         a finished run's model, repaired without training: lit-unlearn repair RUN --with closed-form --mu 5
   analyse        theory and finished runs: lit-unlearn analyse maxlogit RUN..., and more by `lit-unlearn analyse -h`
   ask            base and unlearned model side by side, in the terminal: lit-unlearn ask RUN --prompt TEXT
-  verify         whether runs and exports are as they were written, and results again: lit-unlearn verify FOLDER...
+  verify         check runs and exports for changes, and compute results again: lit-unlearn verify FOLDER...
   report         one page of finished runs, with tables and figures: lit-unlearn report --method RUN RUN...
   env            versions, devices and settings, for a bug report: lit-unlearn env
   completion     makes a shell complete commands, options and configs: lit-unlearn completion bash

@@ -9,7 +9,7 @@ class InputError(ValueError):
     """
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython shows in place of a traceback."""
+        """What IPython shows instead of a traceback."""
         return [f"{type(self).__name__}: {self}"]
 
 

@@ -167,7 +167,7 @@ def test_a_job_that_slurm_interrupts_and_whose_process_is_killed_goes_on_bit_for
     run_command(["fit", "-c", str(config), *FSDP2, *whole], tmp_path, processes=2)
     status, said = job("run", interrupted=True)
     assert status == 128 + signal.SIGTERM, said
-    assert "lit-unlearn: to go on (after step 5)" in said
+    assert "lit-unlearn: to resume (after step 5)" in said
     asked = [f"requeue {JOB['SLURM_JOB_ID']}"]
     assert (tmp_path / "asked").read_text().splitlines() == asked
     status, said = job("run", interrupted=True)
@@ -175,7 +175,7 @@ def test_a_job_that_slurm_interrupts_and_whose_process_is_killed_goes_on_bit_for
     assert (tmp_path / "asked").read_text().splitlines() == asked * 2
     status, said = job("run")
     assert status == 0, said
-    assert "Going on from run/last.ckpt" in said
+    assert "Resuming from run/last.ckpt" in said
     check_same(tmp_path / "run", outcome(tmp_path / "whole"))
 
 

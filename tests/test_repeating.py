@@ -30,7 +30,7 @@ def test_a_runs_config_repeats_it_to_the_bit_with_any_number_of_workers(world: P
     assert "default_root_dir: null" in configs
 
 
-def test_a_run_does_not_go_on_with_other_rows(
+def test_a_run_does_not_resume_with_other_rows(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

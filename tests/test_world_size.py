@@ -208,7 +208,7 @@ def test_a_run_goes_on_in_another_number_of_processes(runs: Path, device: str, n
 
 
 @pytest.mark.slow
-def test_two_copies_of_two_processes_each_train_as_one_and_go_on(world: Path, tmp_path: Path) -> None:
+def test_two_copies_of_two_processes_each_train_as_one_and_resume(world: Path, tmp_path: Path) -> None:
     one, place = tmp_path / "one-NPO", tmp_path / "hsdp-NPO"
     train(world, one, "NPO")
     mp.spawn(one_of_four, (free_port(), world, tmp_path), nprocs=4)  # type: ignore[no-untyped-call, attr-defined]

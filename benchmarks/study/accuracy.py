@@ -1,4 +1,4 @@
-"""The share of four-option questions a model answers rightly: `python -m benchmarks.study.accuracy [MODEL]`."""
+"""The share of four-option questions a model answers correctly: `python -m benchmarks.study.accuracy [MODEL]`."""
 
 import argparse
 from collections.abc import Sequence

@@ -127,7 +127,7 @@ class Asking:
         return tuple(self.tokenizer(text, add_special_tokens=special)["input_ids"]) if text else ()
 
     def _without_end(self, ids: tuple[int, ...]) -> tuple[int, ...]:
-        """A prompt goes on: some tokenizers end every text."""
+        """Removes the end of text that some tokenizers add: a prompt is continued."""
         return ids[:-1] if ids[-1:] == (self.tokenizer.eos_token_id,) else ids
 
 

@@ -68,8 +68,8 @@ def depth(
 
     Args:
         reference: by answer as `answer_depth`.
-        unlearned: likewise.
-        threshold: likewise.
+        unlearned: the same.
+        threshold: the same.
 
     Example:
         >>> depth([[0.0, 2.0], [0.0, 0.0]], [[0.0, 1.0], [0.0, 0.0]])

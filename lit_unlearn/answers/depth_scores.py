@@ -48,7 +48,7 @@ def lost_by_layer(full: Decoder, others: Sequence[Decoder], batch: AnswerBatch, 
 
 
 def _without_ends(labels: Tensor, ends: Tensor) -> Tensor:
-    """The labels, the last ones of each row ignored: so many as it has ends."""
+    """The labels, the last ones of each row ignored: as many as it has ends."""
     counted = labels != functional.IGNORED_LABEL
     after = counted.flip(dims=[1]).long().cumsum(dim=1).flip(dims=[1])  # 1 at the last counted one
     return labels.masked_fill(after <= ends[:, None], functional.IGNORED_LABEL)

@@ -97,7 +97,7 @@ class AnswerEvaluation(EvaluationCallback):
     ) -> None:
         super().__init__()
         if max_new_tokens < 0:
-            raise InputError(f"AnswerEvaluation.max_new_tokens: {max_new_tokens} cannot be; give 0 or more")
+            raise InputError(f"AnswerEvaluation.max_new_tokens: must be at least 0, got {max_new_tokens}")
         if bootstrap and bootstrap < _LEAST_SAMPLES:
             raise InputError(
                 f"AnswerEvaluation.bootstrap: must be at least {_LEAST_SAMPLES}, or 0 for no intervals, got {bootstrap}"

@@ -133,7 +133,7 @@ class EvaluationCallback(Shown, L.Callback, ABC):
         return {"evaluations": json.dumps(self.evaluations)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on after the evaluations of the interrupted run."""
+        """Continues after the evaluations of the interrupted run."""
         self.evaluations = json.loads(state_dict["evaluations"])
 
     @abstractmethod

@@ -123,7 +123,7 @@ class ExportPretrained(Shown, L.Callback):
                         self._files.overwrite(folder, name, tensor)
 
     def _write_adapter(self, folder: Path | None, module: UnlearnModule) -> None:
-        """Writes the adapters, as they were trained; likewise."""
+        """Writes the adapters as they were trained; the first process only."""
         assert module.lora is not None
         names = [name for name, value in named_parameters(module.updated) if value.requires_grad]
         state = {name: gathered_parameter(module.updated, name).cpu() for name in names}

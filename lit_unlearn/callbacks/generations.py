@@ -64,7 +64,7 @@ class Generations(Shown, L.Callback):
     ) -> None:
         for name, value, least in (("questions", questions, 0), ("max_new_tokens", max_new_tokens, 1)):
             if value < least:
-                raise InputError(f"Generations.{name}: {value} cannot be; give {least} or more")
+                raise InputError(f"Generations.{name}: must be at least {least}, got {value}")
         for name, texts in (prompts or {}).items():
             if not all(text.strip() for text in texts):
                 raise InputError(f"Generations.prompts: one of {name!r} is empty; write a text to continue")
@@ -127,7 +127,7 @@ class Generations(Shown, L.Callback):
         return {"generations": json.dumps(self.generations)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on after the answers of the interrupted run."""
+        """Continues after the answers of the interrupted run."""
         self.generations = with_answers(self.generations, json.loads(state_dict["generations"]))
 
     def _ask(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -1,4 +1,4 @@
-"""The checkpoint from which an interrupted run goes on bit for bit."""
+"""The checkpoint from which an interrupted run resumes bit for bit."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,8 +22,8 @@ class LastCheckpoint(Shown, Checkpoint):
     """Keeps `last.ckpt` in the run's folder: every N steps, when the run is interrupted, and at its end.
 
     It is written between two steps, when all that belongs to the first is done: its validation, if there is one, and
-    its row of `metrics.csv`. So a run that goes on from it is, bit for bit, the run that was never interrupted. A new
-    one takes the place of the earlier one when it is whole and on disk. `lit-unlearn fit` has this callback unless
+    its row of `metrics.csv`. So a run that resumes from it is, bit for bit, the run that was never interrupted. A new
+    one replaces the earlier one when it is complete and on disk. `lit-unlearn fit` has this callback unless
     `trainer.enable_checkpointing` is false.
 
     Ctrl-C, SIGTERM and the signal that SLURM sends before a job's time is over end the run after the step and its
@@ -39,7 +39,7 @@ class LastCheckpoint(Shown, Checkpoint):
 
     def __init__(self, every_n_steps: int = 100) -> None:
         if every_n_steps < 1:
-            raise InputError(f"LastCheckpoint.every_n_steps: {every_n_steps} cannot be; give 1 or more")
+            raise InputError(f"LastCheckpoint.every_n_steps: must be at least 1, got {every_n_steps}")
         self.every_n_steps = every_n_steps
         self._due = False
         self._stepped = True
@@ -101,7 +101,7 @@ class LastCheckpoint(Shown, Checkpoint):
         checkpoint[_ROWS] = [logger.rows for logger in trainer.loggers if isinstance(logger, MetricsCSV)]
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Where the run goes on in its own folder, so does its `metrics.csv`."""
+        """Where the run resumes in its own folder, its `metrics.csv` is continued."""
         loggers = [logger for logger in trainer.loggers if isinstance(logger, MetricsCSV)]
         for logger, rows in zip(loggers, checkpoint.get(_ROWS, []), strict=False):
             if trainer.training and _own(trainer):

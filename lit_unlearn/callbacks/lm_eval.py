@@ -43,7 +43,7 @@ class LMEvalHarness(Shown, L.Callback):
         log_samples: write every question with its answer as well.
 
     Raises:
-        InputError: an option cannot be; before training, there is no such task or its questions cannot be had.
+        InputError: an option is out of range; before training, there is no such task or its questions cannot be loaded.
     """
 
     needs_logits: ClassVar[bool] = True
@@ -63,10 +63,10 @@ class LMEvalHarness(Shown, L.Callback):
         if isinstance(tasks, str) or not tasks:
             raise InputError(f"LMEvalHarness.tasks: {tasks!r} names no tasks; give a list such as ['mmlu_perturbed']")
         if not at or not set(at) <= set(get_args(Time)):
-            raise InputError(f"LMEvalHarness.at: {list(at)} cannot be; choose from {', '.join(get_args(Time))}")
+            raise InputError(f"LMEvalHarness.at: must be some of {', '.join(get_args(Time))}, got {list(at)}")
         for name, value in (("batch_size", batch_size), ("limit", limit)):
             if value is not None and value <= 0:
-                raise InputError(f"LMEvalHarness.{name}: {value} cannot be; give more than 0")
+                raise InputError(f"LMEvalHarness.{name}: must be above 0, got {value}")
         self.tasks = tasks
         self.at = tuple(at)
         self.batch_size = batch_size
@@ -79,7 +79,7 @@ class LMEvalHarness(Shown, L.Callback):
         self._file = OwnFile("LMEvalHarness", layout.LM_EVAL)
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Reads the tasks' questions, so that one which cannot be had is found before training."""
+        """Reads the tasks' questions, so that one which cannot be loaded is found before training."""
         from lit_unlearn.harness import evaluation  # takes seconds
 
         source = named_source(self, pl_module)
@@ -124,7 +124,7 @@ class LMEvalHarness(Shown, L.Callback):
         return {"evaluations": json.dumps(self.evaluations)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on after the scores of the interrupted run."""
+        """Continues after the scores of the interrupted run."""
         self.evaluations = json.loads(state_dict["evaluations"])
 
     def _ask(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, float]:

@@ -93,7 +93,7 @@ def _claim(module: UnlearnModule, change: Forgotten | None) -> str:
 
 
 def _license(module: UnlearnModule) -> str:
-    """The base's license, as its own card says; nothing where it has none that is at hand."""
+    """The base's license, as its own card says; empty where no card is available."""
     source = module.model_source
     own, name = Path(source.pretrained), layout.MODEL_CARD
     cached = None if own.exists() else try_to_load_from_cache(source.pretrained, name, revision=source.revision)

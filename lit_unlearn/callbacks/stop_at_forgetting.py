@@ -15,7 +15,7 @@ from lit_unlearn.runs.shown import Shown
 
 
 class StopAtForgetting(Shown, L.Callback):
-    """Ends training when held-out forget rows have become less likely by so many nats per token.
+    """Ends training when held-out forget rows have become less likely by a given number of nats per token.
 
     How much a number of steps forgets differs by several nats between seeds. It is measured between steps, without
     noise, and is logged as `train/forget_nll_rise`; the Trainer validates when it stops, and `trainer.max_steps` still
@@ -34,10 +34,10 @@ class StopAtForgetting(Shown, L.Callback):
 
     def __init__(self, rise: float, *, every: int = 10, rows: int = 16) -> None:
         if not (math.isfinite(rise) and rise > 0):
-            raise InputError(f"StopAtForgetting.rise: {rise} nats cannot be; give more than 0")
+            raise InputError(f"StopAtForgetting.rise: must be above 0 nats, got {rise}")
         for name, value in (("every", every), ("rows", rows)):
             if value < 1:
-                raise InputError(f"StopAtForgetting.{name}: {value} cannot be; give 1 or more")
+                raise InputError(f"StopAtForgetting.{name}: must be at least 1, got {value}")
         self.rise, self.every, self.rows = rise, every, rows
         self.before = self.after = 0.0
         """Nats per token of the rows, before training and when it was last measured."""

@@ -13,7 +13,7 @@ from lit_unlearn.models.source import ModelSource
 from lit_unlearn.runs import layout
 
 _EPILOG = """\
-Beside the harness' own tasks there are mmlu_perturbed (one wrong option replaced by a forget token), its
+In addition to the harness' own tasks there are mmlu_perturbed (one wrong option replaced by a forget token), its
 mmlu_perturbed_control, each also by subject, and mmlu_local, mmlu_perturbed_local, mmlu_perturbed_control_local for
 files of your own. Their metadata are explained in docs/evaluate.md.
 """
@@ -97,7 +97,7 @@ def _parser() -> CommandParser:
     parser.add_argument("--limit", type=float, help="ask the first N questions of each task; below 1, that share")
     parser.add_argument("--num_fewshot", type=int, help="examples in each prompt (default: the task's)")
     parser.add_argument("--batch_size", default="auto", help="questions at once, or `auto` (default)")
-    parser.add_argument("--metadata", default="{}", help="JSON object that the tasks are told")
+    parser.add_argument("--metadata", default="{}", help="JSON object of options for the tasks")
     parser.add_argument("--include_path", action="append", default=[], help="folder with tasks of your own")
     parser.add_argument("--device", help="e.g. cpu, cuda:1 (default: a GPU if there is one)")
     parser.add_argument("--dtype", default="auto", help="of the weights (default: as they are stored)")
@@ -110,7 +110,7 @@ def _batch_size(text: str) -> int | str:
     if text == "auto":
         return text
     if not text.isdecimal() or int(text) < 1:
-        raise InputError(f"--batch_size: {text!r} cannot be; give 1 or more, or auto")
+        raise InputError(f"--batch_size: must be auto or at least 1, got {text!r}")
     return int(text)
 
 

@@ -51,10 +51,14 @@ def _parser() -> CommandParser:
     parser.add_argument("--out", type=Path, help="folder to write, new or empty (default: RUN-METHOD)")
     parser.add_argument("--mu", type=float, help="closed-form: weight of retain inputs; 0 changes nothing")
     parser.add_argument(
-        "--nll-rise", type=float, help="closed-form: largest mu that leaves held-out forget rows so many nats dearer"
+        "--nll-rise",
+        type=float,
+        help="closed-form: largest mu that keeps the NLL of held-out forget rows this much higher",
     )
     parser.add_argument(
-        "--answer-logprob", type=float, help="closed-form: largest mu that leaves right answers at most so likely (< 0)"
+        "--answer-logprob",
+        type=float,
+        help="closed-form: largest mu at which right answers are at most this likely (< 0)",
     )
     parser.add_argument("--energy", type=float, help="null-space: share of the retain inputs that is projected off")
     parser.add_argument("--share", type=float, default=1.0, help="of the change that is kept before the repair")

@@ -29,7 +29,7 @@ def chance(probability: float, *key: str | int) -> bool:
 
 
 def sample(items: Sequence[Item], count: int, *key: str | int) -> list[Item]:
-    """So many items, drawn uniformly; none comes twice before each came once. The first are the same for any count.
+    """`count` items, drawn uniformly; each is drawn once before any is drawn again. Smaller counts are their beginning.
 
     Example:
         >>> sorted(sample("abc", 3, "letters")), sample("abc", 1, "letters") == sample("abc", 5, "letters")[:1]

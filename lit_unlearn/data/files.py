@@ -178,7 +178,7 @@ def check_unicode(text: str, place: str) -> None:
         InputError: it cannot.
     """
     if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise InputError(f"{place}: half of a surrogate pair (\\ud800 to \\udfff) is no text; fix or remove it")
+        raise InputError(f"{place}: half of a surrogate pair (\\ud800 to \\udfff) is not text; fix or remove it")
 
 
 def _read_json(content: str, path: str) -> Iterator[Record]:

@@ -46,7 +46,7 @@ class Mixing:
             ("start", (self.start,), 0),
         ):
             if not values or min(values) < least:
-                raise InputError(f"data.mixing.{name}: {getattr(self, name)} cannot be; give {least} or more")
+                raise InputError(f"data.mixing.{name}: must be at least {least}, got {getattr(self, name)}")
         if not all(word.strip() for word in self.exclude):
             raise InputError(f"data.mixing.exclude: {self.exclude} has an empty word; remove it")
 

@@ -1,4 +1,4 @@
-"""The order of a pass in which rows of like length meet, so that little is padded."""
+"""The order of a pass in which rows of similar length are in one batch, so that little is padded."""
 
 import pyarrow.compute as pc
 import torch
@@ -6,7 +6,7 @@ from datasets import Dataset
 from torch import Tensor
 
 WINDOW = 50
-"""Batches among whose rows those of like length are put together."""
+"""Batches among whose rows those of similar length are put together."""
 
 
 def lengths(rows: Dataset) -> Tensor:
@@ -16,7 +16,7 @@ def lengths(rows: Dataset) -> Tensor:
 
 
 def by_length(order: Tensor, length: Tensor, *, batch_size: int, begun: int = 0, window: int = WINDOW) -> Tensor:
-    """The same rows in another order: windows of some batches, within each of which batches are of like length.
+    """The same rows in another order: windows of some batches, within each of which batches are of similar length.
 
     Each window holds the rows that it held before. Its batches come in the order in which the first of their rows was
     drawn, so that lengths neither rise nor fall along a pass.

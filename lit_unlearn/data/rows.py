@@ -136,7 +136,7 @@ def collate(rows: Sequence[Row], *, padding_side: str, padding_id: int) -> Batch
 
 
 def _own(row: Row, before: int) -> list[int]:
-    """1 where neither the row's token nor so many before it are inserted, and it is of no prompt."""
+    """1 where neither the row's token nor the `before` tokens before it are inserted, and it is not in a prompt."""
     places = range(len(row.input_ids))
     return [
         int(place not in row.prompt and row.inserted.isdisjoint(range(place - before, place + 1))) for place in places

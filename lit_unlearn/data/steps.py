@@ -48,7 +48,7 @@ class PairedSteps(Dataset[dict[str, Batch]]):
         share: (rank, number of processes); each process gets its share of every step's rows.
         preferred: adds an answer for each forget row, under `preferred` of the forget batch.
         mixing: mixes the retain rows, again in each pass, from its first step on.
-        group_by_length: batches are of rows of like length (`order.by_length`), unless the rows keep their own order.
+        group_by_length: batches hold rows of similar length (`order.by_length`), unless the rows keep their own order.
     """
 
     def __init__(

@@ -73,8 +73,8 @@ class TextSource:
             )
         if self.max_length < 1 or self.min_length < 0:
             raise InputError(
-                f"{self.path}: max_length {self.max_length} and min_length {self.min_length} cannot be; give 1 or more "
-                "and 0 or more"
+                f"{self.path}: max_length must be at least 1 and min_length at least 0, got "
+                f"{self.max_length} and {self.min_length}"
             )
 
     def is_local(self) -> bool:
@@ -94,7 +94,7 @@ class TextSource:
 
 
 class HubError(InputError):
-    """A hub dataset cannot be had."""
+    """A hub dataset cannot be loaded."""
 
     def __init__(self, path: str, reason: str) -> None:
         self.path = path
@@ -116,8 +116,8 @@ def check_hub_name(path: str, suffixes: Sequence[str]) -> None:
         InputError: it is that of a file of another kind, or of a folder that is not one of data.
     """
     if Path(path).is_file() or (path.startswith(("/", ".", "~")) and not Path(path).is_dir()):
-        found = "is no local file of a kind" if Path(path).is_file() else "is no name of a hub dataset, nor of a file"
-        raise InputError(f"{path}: {found} that can be read here; give one that ends in {', '.join(suffixes)}")
+        found = "a local file of a kind" if Path(path).is_file() else "the name of a hub dataset, or of a file"
+        raise InputError(f"{path}: is not {found} that can be read here; give one that ends in {', '.join(suffixes)}")
     if Path(path).is_dir():
         _check_folder(path)
 

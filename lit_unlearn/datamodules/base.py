@@ -83,8 +83,8 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         retain: one source for all topics, or one for each under the topics' names.
         tokenizer: hub name or folder; None takes the model's, where a Trainer runs an UnlearnModule.
         batch_size: rows of each stream per step, over all processes.
-        group_by_length: rows of like length meet in a batch, so that less is padded: of every 50 batches' rows, which
-            are drawn as without it, the shortest together, and so on.
+        group_by_length: rows of similar length are in one batch, so that less is padded: of every 50 batches' rows,
+            which are drawn as without it, the shortest together, and so on.
         evaluation: question sets and their perturbations, asked in `validate`, `test` and validation during `fit`.
         answers: sets of questions with free answers, by name, which AnswerEvaluation scores.
         holdout: rows at the end of every stream that are never trained on, for `validate` and `test`; a multiple of
@@ -97,8 +97,8 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         alternatives: questions of forget rows with other answers than theirs, which such a loss then prefers instead
             of `preferred` (AltPO): conversations as those of `forget`, any number for each question, one of which is
             drawn at each step.
-        mixing: replaces spans of retain rows by forget tokens, which shall not disturb what is retained; None mixes
-            nothing. Held-out rows are never mixed.
+        mixing: replaces spans of retain rows by forget tokens, which must not change the states around them; None
+            mixes nothing. Held-out rows are never mixed.
         seed: seed of the order and of mixing; None takes the run's (`seed_everything`).
         num_workers: processes that prepare batches.
 
@@ -572,10 +572,10 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
             ("num_workers", self.num_workers, 0),
         ):
             if value is not None and value < least:
-                raise InputError(f"data.{name}: {value} cannot be; give {least} or more")
+                raise InputError(f"data.{name}: must be at least {least}, got {value}")
         if isinstance(self.holdout, float):
             if not 0 < self.holdout < 1:
-                raise InputError(f"data.holdout: {self.holdout} is no share of the rows; give one below 1, or a number")
+                raise InputError(f"data.holdout: {self.holdout} is not a share of rows; give one below 1, or a number")
         elif self.holdout % self.batch_size:
             raise InputError(
                 f"data.holdout: {self.holdout} rows do not make whole batches of {self.batch_size}; give a multiple of "

@@ -63,7 +63,7 @@ class RWKUDataModule(UnlearnDataModule):
         answers_limit: evaluate on this number of rows of each set, evenly spread over it; None evaluates on all.
         tokenizer: hub name or folder; None takes the model's.
         batch_size: rows of each stream per step, over all processes.
-        group_by_length: rows of like length meet in a batch, so that less is padded.
+        group_by_length: rows of similar length are in one batch, so that less is padded.
         evaluation: question sets and their perturbations.
         holdout: rows at the end of every stream that are never trained on, or below 1 a share of the shortest stream.
         limit: train on at most this number of rows of each stream; None takes all.

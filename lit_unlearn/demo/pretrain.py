@@ -59,7 +59,7 @@ def new_model(vocabulary: int, *, hidden_size: int = 96, layers: int = 7, seed: 
 def pretrain(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, knowledge: Knowledge, *, steps: int, seed: int = 0
 ) -> None:
-    """Trains a model in place: short questions until most are answered rightly, then full ones, beside text and recall.
+    """Trains a model in place: short questions until most are answered correctly, then full ones, next to text.
 
     Args:
         model: as `new_model` makes it.
@@ -86,7 +86,7 @@ def pretrain(
 
 
 def _learn(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, rows: list[Exercise]) -> float:
-    """Adds the gradient of the mean loss of some exercises; returns the share of words predicted rightly."""
+    """Adds the gradient of the mean loss of some exercises; returns the share of words predicted correctly."""
     ids, labels, thoughts = exercises.batch(rows, tokenizer)
     states = model.model(input_ids=ids[:, :-1], use_cache=False, output_hidden_states=True).hidden_states
     logits, target = _predicted(model, states[-1], labels)

@@ -122,12 +122,12 @@ def load_tasks(
         num_fewshot: examples that will be asked for.
 
     Raises:
-        InputError: there is no such task, or its questions cannot be had.
+        InputError: there is no such task, or its questions cannot be loaded.
     """
     if not names:
         raise InputError("tasks: none given; name at least one, e.g. mmlu_perturbed")
     if num_fewshot is not None and num_fewshot < 0:
-        raise InputError(f"num_fewshot: {num_fewshot} examples cannot be; give 0 or more")
+        raise InputError(f"num_fewshot: must be at least 0, got {num_fewshot}")
     told = {**({} if model is None else _told(model)), **(metadata or {})}
     manager = TaskManager(include_path=[str(folder())], include_defaults=False, metadata=told)
     # A pattern may mean tasks of the harness too.

@@ -12,10 +12,10 @@ from lit_unlearn.models.lora import Lora, adapted, check_installed
 
 
 def check_training(trainable: Sequence[str] | None, lora: Lora | None, attention_dropout: float) -> None:
-    """What is trained is said in one way, with what that takes, and the dropout is a rate.
+    """Checks that what is trained is given in one way, with what that needs, and that the dropout is a rate.
 
     Raises:
-        InputError: it is not.
+        InputError: an option is out of range, or two exclude each other.
     """
     if lora is not None:
         if trainable is not None:

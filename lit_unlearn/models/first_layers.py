@@ -14,7 +14,7 @@ class NotLoaded(nn.Module):
     """Stands where a module of the model is that is not in memory; the first layers run without it."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Refuses: what comes of a part of the model must not pass for what comes of the whole.
+        """Refuses, so that the output of the first layers is not taken for that of the whole model.
 
         Raises:
             InputError: always.

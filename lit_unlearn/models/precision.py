@@ -38,10 +38,10 @@ def weights_dtype(precision: str) -> torch.dtype:
 
 
 def check_precision(now: str, before: str) -> None:
-    """A model that is loaded is used at the precision at which it was.
+    """Checks that a loaded model is used at the precision for which it was loaded.
 
     Raises:
-        InputError: it is not.
+        InputError: the two differ.
     """
     if now != before:
         raise InputError(f"trainer.precision: the model was loaded for {before!r}, not {now!r}; make a new module")

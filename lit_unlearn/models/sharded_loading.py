@@ -38,7 +38,7 @@ def load(
         if not missing:
             return model, files
         warnings.warn(
-            f"the files of {source.pretrained!r} name {missing[0]} otherwise than transformers does, so every process "
+            f"the files of {source.pretrained!r} name {missing[0]} differently from transformers, so every process "
             "loads the whole model before it is sharded; to avoid that save it once with `save_pretrained(FOLDER, "
             "save_original_format=False)`",
             stacklevel=2,

@@ -55,7 +55,7 @@ class WeightFiles:
             fetch: from the hub, what is not here.
 
         Raises:
-            InputError: the model has none, or they cannot be had.
+            InputError: the model has none, or they cannot be loaded.
         """
         fetched = partial(_fetched, source.pretrained, revision=source.revision, fetch=fetch)
         paths = {CONFIG_NAME: _needed(source.pretrained, CONFIG_NAME, fetched)}
@@ -132,13 +132,13 @@ def _weights(pretrained: str, fetched: _Fetched) -> list[str]:
         shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"model.pretrained: {SAFE_WEIGHTS_INDEX_NAME} of {pretrained!r} is no index of weights ({error!r}); fetch "
-            "the model again"
+            f"model.pretrained: {SAFE_WEIGHTS_INDEX_NAME} of {pretrained!r} is not an index of weights ({error!r}); "
+            "fetch the model again"
         ) from error
     outside = [shard for shard in shards if Path(shard).name != shard]
     if outside:
         raise InputError(
-            f"model.pretrained: the index of {pretrained!r} names {outside[0]!r}, which is no file beside it"
+            f"model.pretrained: the index of {pretrained!r} names {outside[0]!r}, which is not a file beside it"
         )
     return [SAFE_WEIGHTS_INDEX_NAME, *shards]
 
@@ -162,8 +162,8 @@ def _fetched(pretrained: str, name: str, *, revision: str, fetch: bool) -> Path 
     except OSError as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(
-            f"model.pretrained: {name} of {pretrained!r} cannot be had ({reason}); give a folder, or the name of a hub "
-            "model that this machine can reach"
+            f"model.pretrained: {name} of {pretrained!r} cannot be loaded ({reason}); give a folder, or the name of a "
+            "hub model that this machine can reach"
         ) from error
     return None if path is None else Path(path)
 
@@ -177,7 +177,7 @@ def _places(name: str, path: Path) -> Iterator[tuple[str, StoredTensor]]:
         header = parse_local_safetensors_file_metadata(path)
     except SafetensorsParsingError as error:
         raise InputError(
-            f"model.pretrained: {path} is no safetensors file, or was cut off; fetch the model again"
+            f"model.pretrained: {path} is not a safetensors file, or was cut off; fetch the model again"
         ) from error
     with path.open("rb") as file:
         end = 8 + int.from_bytes(file.read(8), "little")

@@ -51,8 +51,7 @@ class DivergenceGuard(L.Callback):
     one whose value need not (`Loss.falls`): its mean over the last 10 steps is not below that over the first 10.
 
     Args:
-        tells: whether it says and warns anything at the end; a guard that is given to the Trainer takes the place of
-            the module's.
+        tells: whether it prints and warns at the end; a guard that is given to the Trainer replaces the module's.
 
     Raises:
         Diverged: a value is not finite: the step, the stream, the rows, and the last losses that were.

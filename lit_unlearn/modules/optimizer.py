@@ -89,11 +89,11 @@ def check_same_optimizer(groups: Sequence[Mapping[str, Any]], optimizer: Optimiz
         for name, value in optimizer.defaults.items():
             if name in before and _as_tuple(before[name]) != _as_tuple(value):
                 raise InputError(
-                    f"model.optimizer.{name}: the checkpoint was made with {before[name]}, this run has {value}; go on "
-                    "with the same, or begin another run from an export"
+                    f"model.optimizer.{name}: the checkpoint was made with {before[name]}, this run has {value}; "
+                    "resume with the same, or begin another run from an export"
                 )
 
 
 def _as_tuple(value: Any) -> Any:
-    """A pair is a list in an optimizer that has gone on under FSDP2."""
+    """A pair is a list in an optimizer that was resumed under FSDP2."""
     return tuple(value) if isinstance(value, list) else value

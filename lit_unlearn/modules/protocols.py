@@ -34,7 +34,7 @@ class HasVocabulary(Protocol):
 
 @runtime_checkable
 class HasEvaluation(Protocol):
-    """Data that may ask questions."""
+    """Data that may have multiple-choice questions."""
 
     @property
     def evaluation(self) -> object:

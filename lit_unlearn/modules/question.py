@@ -50,7 +50,7 @@ class QuestionModule(PretrainedModule):
         super().__init__(source, replicas=replicas, decoder_layers=decoder_layers)
 
     def check_data(self, data: object) -> None:
-        """Checks that the data asks questions or holds rows out.
+        """Checks that the data has questions, free answers or held-out rows.
 
         Raises:
             InputError: it does neither.

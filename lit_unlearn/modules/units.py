@@ -42,7 +42,7 @@ class Units(NamedTuple):
     dimensions: tuple[float, ...] | None = None
     """Root mean square of each dimension after the steering layer; None where losses read states as they are."""
     noise_dimensions: tuple[float, ...] | None = None
-    """Likewise after the layer at which noise enters."""
+    """The same after the layer at which noise enters."""
 
     @classmethod
     def ones(cls, dim: int) -> Self:

@@ -76,7 +76,7 @@ class Losses(NamedTuple):
     forget: tuple[Tensor, Outputs]
     """The loss of each forget row, `[batch]`, and the updated model's outputs."""
     retain: tuple[Tensor, Outputs]
-    """Likewise of the retain rows."""
+    """The same of the retain rows."""
     total: Tensor
     """What is minimised, a mean over rows."""
 
@@ -88,7 +88,7 @@ class UnlearnModule(PretrainedModule):
     no more than the trained parameters. The loss of a step is the mean over rows of forget + retain_weight · retain.
 
     Where a loss, the data's questions or a callback reads logits the whole model is loaded, else its first layers, 0 to
-    the steering layer. A callback of your own that reads logits says so: `needs_logits = True` in its class.
+    the steering layer. A callback of your own that reads logits sets `needs_logits = True` in its class.
 
     The Trainer's `precision` decides the weights: `32-true` and `bf16-true` hold all in that dtype, `bf16-mixed` holds
     them in bf16 and the trained ones in float32.
@@ -112,9 +112,9 @@ class UnlearnModule(PretrainedModule):
             before training.
         noise_layer: index of the layer after which the noise enters the frozen model; None is the steering layer.
         state_unit: of the hidden states that losses on representations read: `absolute`, as published, or `rms`: each
-            dimension in root mean squares of the frozen model's retain states, measured likewise. A few dimensions hold
-            most of the squares in many pretrained models, and with them the losses; in this unit all count alike, and
-            noise in rms is in those of each dimension.
+            dimension in root mean squares of the frozen model's retain states, measured on the same rows. A few
+            dimensions hold most of the squares in many pretrained models, and with them the losses; in this unit all
+            count equally, and noise in rms is in those of each dimension.
         first_token: count the hidden states of each row's first token in losses on representations, as published. In
             many pretrained models it is an attention sink, whose norm is far above all others: False leaves it out.
         attention_dropout: share of the attention weights that is dropped in training, in the updated model from the

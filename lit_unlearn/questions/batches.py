@@ -110,7 +110,7 @@ class QueryBatches(Dataset[QueryBatch]):
         padding_id: the token at padding; no model attends to it.
         share: (rank, number of processes).
         packed: for a model that runs prompts in one row (`running.shared_attention.shares`); if not, `max_tokens` is
-            of rows with their padding, and those of like length are in one batch.
+            of rows with their padding, and those of similar length are in one batch.
     """
 
     def __init__(

@@ -72,7 +72,7 @@ def _place(words: Sequence[str], answer: Sequence[str]) -> int | None:
 
 
 def _around(text: str, place: int, count: int, words: int) -> str:
-    """At most so many words of a text around `count` of them from `place` on, with the signs between them."""
+    """At most `words` words of a text around `count` of them from `place` on, with the signs between them."""
     spans = [found.span() for found in re.finditer(r"\w+", text)]
     start = max(0, min(place - max(0, words - count) // 2, len(spans) - words))
     end = min(len(spans), start + max(words, count))

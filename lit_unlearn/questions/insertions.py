@@ -50,8 +50,8 @@ class Insertions:
         wrong = [one for one in self.spans if isinstance(one, int) and not 1 <= one <= _LONGEST]
         if wrong or not self.spans or len(set(self.spans)) < len(self.spans):
             raise InputError(
-                f"LikelihoodRobustness.spans: {list(self.spans)} cannot be; give numbers of tokens from 1 to {_LONGEST}"
-                f", {WORD!r} or {SENTENCE!r}, each once"
+                f"LikelihoodRobustness.spans: {list(self.spans)} is out of range; give numbers of tokens from 1 to "
+                f"{_LONGEST}, {WORD!r} or {SENTENCE!r}, each once"
             )
 
 

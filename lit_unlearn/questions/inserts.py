@@ -27,7 +27,7 @@ class Inserts(Protocol):
     """Draws texts for a question: a pure function of the seed and the question's number."""
 
     def draw(self, number: int, count: int, *, seed: int, around: Around) -> list[str]:
-        """So many texts for the question of this number.
+        """`count` texts for the question of this number.
 
         Args:
             number: the question's.
@@ -50,14 +50,14 @@ class GivenText:
     """
 
     texts: tuple[str, ...]
-    """Drawn from uniformly; several at once are different ones, as far as there are."""
+    """Drawn from uniformly; several at once differ, up to the number of texts."""
 
     def __post_init__(self) -> None:
         if not self.texts or not all(text.strip() for text in self.texts):
             raise InputError(f"perturbation.texts: {list(self.texts)} has nothing to put in; give at least one text")
 
     def draw(self, number: int, count: int, *, seed: int, around: Around) -> list[str]:
-        """So many of the texts."""
+        """`count` of the texts."""
         del around
         return sample(self.texts, count, "text", seed, number)
 
@@ -85,7 +85,7 @@ class NGram:
         _check(self.texts, [self.n])
 
     def draw(self, number: int, count: int, *, seed: int, around: Around) -> list[str]:
-        """So many different n-grams."""
+        """`count` different n-grams."""
         return draw_ngrams(self.texts, self.tokenizer, [self.n] * count, number=number, seed=seed, around=around)
 
 
@@ -101,7 +101,7 @@ class Sentence:
     """The corpus, one text per row."""
 
     def draw(self, number: int, count: int, *, seed: int, around: Around) -> list[str]:
-        """So many different sentences."""
+        """`count` different sentences."""
         del around
         found: list[str] = []
         for attempt in range(_ATTEMPTS * count):

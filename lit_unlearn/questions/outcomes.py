@@ -1,4 +1,4 @@
-"""Which questions were answered rightly, and the numbers and the table made of that."""
+"""Which questions were answered correctly, and the numbers and the table made of that."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from lit_unlearn.runs.tables import aligned
 Outcomes = dict[str, list[float]]
 """Of one variant, by question: `correct` (0 or 1), `prediction` and `number`, which are integers.
 
-Where the module says so, also `letter_logprob` and `text_logprob` in nats: log-probabilities of the right answer's
+Where the module returns them, also `letter_logprob` and `text_logprob` in nats: log-probabilities of the right answer's
 letter over the whole vocabulary, and of its text after the question without options; and of a cloze set `correct_norm`
 and `prediction_norm`, of the option that is likeliest per character.
 """

@@ -26,7 +26,7 @@ class Place(Protocol):
 
 @dataclass(frozen=True)
 class Option:
-    """Each text takes the place of a wrong option of its own, drawn uniformly.
+    """Each text replaces a wrong option of its own, drawn uniformly.
 
     Example:
         >>> question = Question("Half of 4?", ("1", "2", "3", "4"), 1, "mathematics", 0)
@@ -102,7 +102,7 @@ class Prefix:
 
 
 def check_count(place: Place, count: int) -> None:
-    """A place takes so many texts at once.
+    """Checks that a place takes `count` texts at once.
 
     Raises:
         InputError: it does not.

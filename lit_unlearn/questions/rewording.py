@@ -15,7 +15,7 @@ from lit_unlearn.questions.places import Prefix
 from lit_unlearn.questions.source import Question
 
 _CANDIDATES = 8
-"""So many times as many examples are drawn as are shown, of which some may have the asked question's answer."""
+"""Examples that are drawn for each one that is shown: some have the asked question's answer and are left out."""
 
 
 def with_examples(

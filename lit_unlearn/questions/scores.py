@@ -177,7 +177,7 @@ def _check_numbers(scores: Tensor, number: Tensor) -> None:
     if broken.any():
         raise Diverged(
             f"question {int(number[broken][0])}: the model's logits are not numbers, so it has no answer; training "
-            "diverged or overflowed: lower the learning rate, or use bf16 in place of float16"
+            "diverged or overflowed: lower the learning rate, or use bf16 instead of float16"
         )
 
 

@@ -45,7 +45,7 @@ class Segmentation:
         self._before: int = tokenizer("A", add_special_tokens=False)["input_ids"][0]
 
     def __call__(self, query: AnyQuery) -> AnyQuery:
-        """The query, with the right answer's text or the options likewise; letters and answers keep their tokens."""
+        """The query, and the right answer's text or the options, split so; letters and answers keep their tokens."""
         if isinstance(query, Cloze):
             options = [self._text(option, query.number) for option in query.options]
             return cast(AnyQuery, query._replace(options=options))
@@ -59,7 +59,7 @@ class Segmentation:
         Args:
             ids: of a prompt.
             number: the question's.
-            kept: so many of the last tokens stay as they are.
+            kept: number of last tokens that stay unchanged.
         """
         found: list[int] = []
         for place, token in enumerate(ids):

@@ -38,11 +38,11 @@ class PerturbationSource:
     sets: list[str] | None = None
     """Names of the question sets that are perturbed; None perturbs all."""
     position: Literal["option", "stem", "prefix"] = "option"
-    """option: a text takes the place of a wrong option; stem: it stands after a drawn word of the question; prefix: on
-    a line of its own before the question."""
+    """option: a text replaces a wrong option; stem: it is after a drawn word of the question; prefix: on a
+    line of its own before the question."""
     count: int = 1
-    """So many texts at once: for different wrong options (at most as many as a question has), after different words, on
-    lines of their own."""
+    """Number of texts at once: for different wrong options (at most as many as a question has), after different words,
+    on lines of their own."""
     similarity: Similarity | None = None
     """Draws from the n-grams that are most, about averagely (mean) or least similar to their own document; needs `n`
     and `file`."""
@@ -112,7 +112,7 @@ class Variant(NamedTuple):
     perturbation: str
     """Name of the perturbation, or `default`."""
     control: bool
-    """Whether retain text takes the place of forget text."""
+    """Whether retain text replaces forget text."""
 
     def __str__(self) -> str:
         """As log keys have it, e.g. `retain/4-gram/control`; the default is the set's name alone."""
@@ -244,7 +244,7 @@ def _check_tokens(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> N
     for text in texts:
         if not tokenizer(text, add_special_tokens=False)["input_ids"]:
             raise InputError(
-                f"perturbation.texts: {text!r} is no token of the model's tokenizer; remove it, or write it otherwise"
+                f"perturbation.texts: {text!r} is not a token of the model's tokenizer; remove it, or write another"
             )
 
 

@@ -147,7 +147,7 @@ def learn_prefix(
     """Trains a prefix by the negative log-probability of the right options' letters; the model stays as it is.
 
     Args:
-        model: in eval mode, without trainable parameters, on the device where it shall run.
+        model: in eval mode, without trainable parameters, on the device where it runs.
         queries: with the placeholders, letters asked for.
         placeholders: where the vectors stand.
         budget: of the training.

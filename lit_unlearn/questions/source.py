@@ -67,7 +67,7 @@ class QuestionSource:
 
     def __post_init__(self) -> None:
         if self.shots < 0:
-            raise InputError(f"{self.path}: shots {self.shots} cannot be; give 0 or more")
+            raise InputError(f"{self.path}: shots must be at least 0, got {self.shots}")
         if self.examples is not None and not self.shots:
             raise InputError(f"{self.path}: examples are given and shots is 0; set `shots`, e.g. to 5")
         if self.shots and self.examples is None and self.is_local():

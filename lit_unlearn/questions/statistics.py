@@ -72,7 +72,7 @@ def drop(clean: Tensor, perturbed: Tensor) -> Estimate:
     """Accuracy lost under a perturbation; the standard error is that of paired differences.
 
     Args:
-        clean: bool `[questions]`, whether the default query is answered rightly.
+        clean: bool `[questions]`, whether the default query is answered correctly.
         perturbed: bool `[questions]`, whether the perturbed one is.
 
     Raises:

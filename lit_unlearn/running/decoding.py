@@ -103,7 +103,7 @@ def _continue(
     if max_logits.isnan().any():
         raise InputError(
             "the model's logits are not numbers, so it writes nothing; training diverged or overflowed: lower the "
-            "learning rate, or use bf16 in place of float16"
+            "learning rate, or use bf16 instead of float16"
         )
     new = out.sequences[:, -max_new_tokens:]
     yield from zip(new.tolist(), max_logits.tolist(), strict=True)

@@ -15,11 +15,11 @@ from lit_unlearn.running.hooks import swapped
 
 
 class FrozenModel(nn.Module):
-    """The model before training, at the cost of its trained parameters alone.
+    """The model before training, at the cost of only its trained parameters.
 
-    It owns a copy of each module that owns a trained parameter and shares all else with the updated model: where the
-    copies stand in, the updated model computes what the frozen one would. For a module with a LoRA adapter the model's
-    own module stands in, and nothing is copied.
+    It owns a copy of each module that owns a trained parameter and shares everything else with the updated model:
+    where the copies are used, the updated model computes what the frozen one would. For a module with a LoRA adapter
+    the model's own module is used, and nothing is copied.
 
     Args:
         updated: the model to be trained, its trainable parameters chosen, not yet changed.

@@ -98,7 +98,7 @@ def recorded_inputs(modules: Sequence[nn.Module]) -> Iterator[list[tuple[nn.Modu
 
 @contextmanager
 def replaced_input(layer: nn.Module, hidden: Tensor) -> Iterator[None]:
-    """Gives the layer these hidden states `[batch, seq, dim]` in place of its own."""
+    """Gives the layer these hidden states `[batch, seq, dim]` instead of its own."""
     handle = layer.register_forward_pre_hook(lambda module, args: (hidden, *args[1:]))
     try:
         yield

@@ -13,7 +13,7 @@ from lit_unlearn.running.partial_forward import SharedPrefix, run_layers
 
 
 class Decoder(NamedTuple):
-    """A model, in eval mode and on the device where it shall run, and its decoder layers."""
+    """A model, in eval mode and on the device where it runs, and its decoder layers."""
 
     model: PreTrainedModel
     layers: nn.ModuleList

@@ -36,13 +36,13 @@ def appearing_whole(path: Path, *, replace: bool = False) -> Iterator[Path]:
     try:
         publish(partial, path) if replace else partial.rename(path)
     except OSError as error:
-        raise InputError(f"{path} cannot be made ({error.strerror}); what was written is whole in {partial}") from error
+        raise InputError(f"{path} cannot be made ({error.strerror}); {partial} is complete") from error
     _synchronise_one(path.parent)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """The name of a file to write, which takes the place of an earlier one when all is written and on disk.
+    """The name of a file to write, which replaces an earlier one when all is written and on disk.
 
     Raises:
         RunFailed: the disk is full; the earlier one is intact.
@@ -62,7 +62,7 @@ def check_makable(path: Path, option: str) -> None:
         option: that names it, for the error.
 
     Raises:
-        InputError: it is no path, what is above it is no folder, or that folder cannot be written.
+        InputError: it is not a path, what is above it is not a folder, or that folder cannot be written.
     """
     try:
         os.stat(path)

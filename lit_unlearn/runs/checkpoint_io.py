@@ -37,10 +37,10 @@ class WholeCheckpointIO(TorchCheckpointIO):
 
 
 def check_whole(path: str, *, sharded: bool = False) -> None:
-    """A checkpoint on this machine is there and as it was written; one in a folder is ModelParallelStrategy's.
+    """Checks that a checkpoint on this machine is complete; one in a folder is ModelParallelStrategy's.
 
     Raises:
-        InputError: it is not.
+        InputError: it is missing, cut off or damaged.
     """
     file = Path(path)
     if sharded and (file / ".metadata").is_file():
@@ -48,7 +48,7 @@ def check_whole(path: str, *, sharded: bool = False) -> None:
     if not file.exists():
         raise InputError(f"ckpt_path: {path} does not exist; {_INSTEAD}")
     if not zipfile.is_zipfile(file):
-        raise InputError(f"ckpt_path: {path} is no checkpoint, or was cut off; {_INSTEAD}")
+        raise InputError(f"ckpt_path: {path} is not a checkpoint, or was cut off; {_INSTEAD}")
     with zipfile.ZipFile(file) as archive:
         try:
             damaged = archive.testzip()
@@ -67,11 +67,11 @@ def check_resumes(path: str) -> None:
     """A checkpoint file has all that a run needs to resume.
 
     Raises:
-        InputError: it holds weights alone, or cannot be read.
+        InputError: it holds only weights, or cannot be read.
     """
     if not resumes(path):
         raise InputError(
-            f"ckpt_path: {path} holds weights alone, of save_weights_only, with which no run can go on; give one "
+            f"ckpt_path: {path} holds only weights, of save_weights_only, from which no run can resume; give one "
             f"such as RUN/{layout.LAST_CHECKPOINT}"
         )
 

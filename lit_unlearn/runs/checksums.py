@@ -22,14 +22,15 @@ def write_checksums(folder: Path) -> None:
 def wrong(folder: Path) -> list[str]:
     """What is not as the checksums say, a line for each file: `missing`, `changed` or `not listed`.
 
-    A folder in it that came later and has checksums of its own, such as an analysis, is held against those.
+    A folder in it that came later and has checksums of its own, such as an analysis, is compared with those.
 
     Raises:
         InputError: the folder has no checksums, or none that can be read.
     """
     path = folder / layout.CHECKSUMS
     if not path.is_file():
-        reason = f"holds no {layout.CHECKSUMS}: an export or a finished run does" if folder.is_dir() else "is no folder"
+        without = f"holds no {layout.CHECKSUMS}: an export or a finished run does"
+        reason = without if folder.is_dir() else "is not a folder"
         raise InputError(f"verify: {folder} {reason}")
     listed, there = _listed(path), dict(_files(folder))
     found = [f"{name}: missing" for name in listed.keys() - there.keys()]
@@ -56,7 +57,7 @@ def _listed(path: Path) -> dict[str, str]:
     lines = path.read_text(encoding="utf-8").splitlines()
     pairs = [line.split("  ", maxsplit=1) for line in lines]
     if not all(len(pair) == 2 and len(pair[0]) == 64 for pair in pairs):
-        raise InputError(f"verify: {path} is no list of checksums; make the folder again")
+        raise InputError(f"verify: {path} is not a list of checksums; make the folder again")
     return {name: digest for digest, name in pairs}
 
 

@@ -38,7 +38,7 @@ class RunFolder:
     def __init__(self) -> None:
         self.path: Path | None = None
         self.began: Callable[[], bool] = lambda: False
-        """Whether the run has come so far that one may want to go on with it."""
+        """Whether the run has trained, so that it may be resumed."""
         self._made: list[Path] = []
         self._again = False
         self._lock: FileLock | None = None
@@ -51,7 +51,7 @@ class RunFolder:
         Args:
             wanted: `trainer.default_root_dir`.
             configs: files of options; the first names the run.
-            again: the one wanted may be that of a run with which this one goes on.
+            again: the one wanted may be that of a run that this one resumes.
             evaluation: the options of an evaluation, which resumes an interrupted one of the same options in its
                 folder, if there is one.
 
@@ -158,14 +158,14 @@ class RunFolder:
 
 
 def check_claimable(path: Path, *, again: bool) -> bool:
-    """A run can have a folder: it is not there yet, or empty, or that of a run that goes on.
+    """Checks that a run can have a folder: a new one, an empty one, or that of a run that is resumed.
 
     Args:
         path: of the folder.
-        again: it may be that of a run that goes on.
+        again: it may be that of a run that is resumed.
 
     Returns:
-        Whether it is that of a run that goes on.
+        Whether it is that of a run that is resumed.
 
     Raises:
         InputError: it cannot be made, or holds something already.
@@ -176,7 +176,7 @@ def check_claimable(path: Path, *, again: bool) -> bool:
     if not (empty or goes_on):
         raise InputError(
             f"trainer.default_root_dir: {path} holds something already, perhaps another run; give a new folder, "
-            "leave the option out, or go on with a run of the same options by --ckpt_path last"
+            "leave the option out, or resume a run of the same options by --ckpt_path last"
         )
     return goes_on
 

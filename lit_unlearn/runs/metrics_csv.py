@@ -39,12 +39,12 @@ class MetricsCSV(Logger):
 
     @property
     def name(self) -> str:
-        """None of its own: the folder is the run's."""
+        """Empty: the folder is the run's."""
         return ""
 
     @property
     def version(self) -> str:
-        """Likewise."""
+        """Empty: the folder is the run's."""
         return ""
 
     @property

@@ -1,4 +1,4 @@
-"""A job of SLURM that is queued again before its time is over, to go on with its run."""
+"""A job of SLURM that is queued again before its time is over, to resume its run."""
 
 import os
 import subprocess
@@ -33,6 +33,6 @@ def requeue() -> None:
     except OSError as error:
         said = str(error)
     if said is None:
-        print(f"Job {job} is queued again, to go on with this run", flush=True)
+        print(f"Job {job} is queued again, and will resume this run", flush=True)
     else:
-        rank_zero_warn(f"job {job} could not be queued again ({said}); submit its script again to go on with this run")
+        rank_zero_warn(f"job {job} could not be queued again ({said}); submit its script again to resume this run")

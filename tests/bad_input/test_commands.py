@@ -47,7 +47,7 @@ COMMANDS: dict[tuple[str, ...], tuple[str, ...]] = {
     EVAL: ("metadata.questions: none given", "--metadata"),
     (*EVAL, '--metadata={"questions": "nowhere"}'): ("nowhere is neither a folder nor", "give one"),
     (*EVAL, '--metadata={"questions": "nowhere.csv"}'): ("nowhere.csv: no such file", "working directory"),
-    (*EVAL, '--metadata={"questions": 3}'): ("metadata.questions: 3 is no path", "a folder of MMLU's"),
+    (*EVAL, '--metadata={"questions": 3}'): ("metadata.questions: 3 is not a path", "a folder of MMLU's"),
     (*EVAL, "--out=."): ("--out: . is a folder", "give a file's name"),
     (*EVAL, "--out=no/x.json"): ("--out: there is no folder no", "make it first"),
     (*EVAL, "--num_fewshot=-1"): ("num_fewshot: -1 examples", "give 0 or more"),
@@ -130,17 +130,20 @@ RESULTS: dict[str, Any] = {
 }
 ANALYSIS = "analysis/maxlogit/section.json"
 BESIDE: dict[tuple[str, str], tuple[str, ...]] = {
-    ("config.yaml", "a: [b"): ("is not YAML", "give the run as it was"),
-    ("config.yaml", "[]\n- a"): ("is not YAML", "give the run as it was"),
-    ("config.yaml", "hello"): ("holds no options", "give the run as it was"),
+    ("config.yaml", "a: [b"): ("is not YAML", "give the complete run"),
+    ("config.yaml", "[]\n- a"): ("is not YAML", "give the complete run"),
+    ("config.yaml", "hello"): ("holds no options", "give the complete run"),
     ("generations.json", "{"): ("is not what Generations writes", "remove it"),
     ("generations.json", "3"): ("is not what Generations writes", "remove it"),
     ("generations.json", '[{"set": "a"}]'): ("is not what Generations writes", "remove it"),
     ("generations.json", '[{"set": "a", "prompt": "b", "right": null, "answers": []}]'): ("is not what Gen", "remove"),
-    (ANALYSIS, "{"): ("is no section", "run `lit-unlearn analyse` again"),
-    (ANALYSIS, '{"title": "a"}'): ("is no section", "run `lit-unlearn analyse` again"),
-    (ANALYSIS, '{"title": 3, "text": "", "columns": [], "rows": []}'): ("is no section (it holds other", "again"),
-    (ANALYSIS, '{"title": "a", "text": "", "columns": ["b"], "rows": [[]]}'): ("is no section (its rows do", "again"),
+    (ANALYSIS, "{"): ("is not a section", "run `lit-unlearn analyse` again"),
+    (ANALYSIS, '{"title": "a"}'): ("is not a section", "run `lit-unlearn analyse` again"),
+    (ANALYSIS, '{"title": 3, "text": "", "columns": [], "rows": []}'): ("is not a section (it holds other", "again"),
+    (ANALYSIS, '{"title": "a", "text": "", "columns": ["b"], "rows": [[]]}'): (
+        "is not a section (its rows do",
+        "again",
+    ),
 }
 FOLDERS: dict[str, tuple[str, ...]] = {
     "file": ("trainer.default_root_dir: file holds something already", "give a new folder"),
@@ -162,13 +165,13 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     ),
     "bare pickle that runs": (
         lambda path: path.write_bytes(pickle.dumps(Runs())),
-        ("is no checkpoint", "give one such as"),
+        ("is not a checkpoint", "give one such as"),
     ),
     "of another program": (lambda path: torch.save({"state_dict": {}}, path), ("not a checkpoint of lit-unlearn", "g")),
     "list": (lambda path: torch.save([1], path), ("not a checkpoint of lit-unlearn", "give a file such as")),
     "number for an identity": (lambda path: torch.save({"lit_unlearn": 3}, path), ("not a checkpoint of lit-unl", "")),
     "empty archive": (zipped, ("is not whole", "give one such as RUN/last.ckpt")),
-    "folder": (Path.mkdir, ("is no checkpoint", "give one such as RUN/last.ckpt")),
+    "folder": (Path.mkdir, ("is not a checkpoint", "give one such as RUN/last.ckpt")),
 }
 
 
@@ -282,7 +285,7 @@ def test_a_checkpoint_is_not_fetched(url: str, config: Config, inputs: Path, ref
         (["validate", "-c", "CONFIG"], "data: there is nothing to validate"),
         (
             ["plan", "-c", "CONFIG", "--trainer.devices=x"],
-            "trainer.devices: 'x' is no number of processes on a processor",
+            "trainer.devices: 'x' is not a number of processes on a processor",
         ),
         (["report", "nowhere"], "report: nowhere holds no results.json"),
         (["eval", "--model=demo", "--tasks=mmlu_local", "--zzz"], "eval: --zzz: there is no such option"),

@@ -60,7 +60,7 @@ DATA = {
     "batch_size: -1": ("data.batch_size: -1", "give 1 or more"),
     "holdout: 3": ("data.holdout: 3 rows", "give a multiple of data.batch_size"),
     "holdout: 400": ("data.holdout: 400 of alchemy's 60 rows leave none to train on",),
-    "holdout: 1.5": ("data.holdout: 1.5 is no share of the rows", "give one below 1"),
+    "holdout: 1.5": ("data.holdout: 1.5 is not a share of rows", "give one below 1"),
     "holdout: 0.01": ("data.holdout: 0.01 of alchemy's 60 rows are less than a batch of 4", "give a larger share"),
     "limit: 0": ("data.limit: 0", "give 1 or more"),
     "num_workers: -1": ("data.num_workers: -1", "give 0 or more"),

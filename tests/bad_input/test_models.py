@@ -164,10 +164,10 @@ BAD: dict[str, tuple[Change, tuple[str, ...]]] = {
     "a shard missing": (without_shard, ("model-2.safetensors of ", "is not here", "give a complete folder")),
     "a shard elsewhere": (
         lambda model: sharded(model, first="../model-1.safetensors"),
-        ("names '../model-1.safetensors', which is no file beside it",),
+        ("names '../model-1.safetensors', which is not a file beside it",),
     ),
-    "a malformed index": (indexed("{"), (INDEX, "is no index of weights", "fetch the model again")),
-    "an empty index": (indexed("{}"), (INDEX, "is no index of weights", "'weight_map'", "fetch the model again")),
+    "a malformed index": (indexed("{"), (INDEX, "is not an index of weights", "fetch the model again")),
+    "an empty index": (indexed("{}"), (INDEX, "is not an index of weights", "'weight_map'", "fetch the model again")),
     "a pickle of weights": (pickled(torch_file), ("has no safetensors", "save it once")),
     "a pickle that runs": (pickled(lambda model: pickle.dumps(Runs())), ("has no safetensors", "save it once")),
     "code of its own": (with_code, ("contains custom code", "set model.trust_remote_code to true once you have read")),
@@ -289,6 +289,6 @@ def test_a_model_that_training_destroyed_is_not_exported(config: Config, inputs:
         main(["fit", "-c", write(inputs / "base.yaml", config)])
     assert stop.value.code == 1  # a sweep goes on to its next point
     shown = capsys.readouterr().err
-    assert "to go on" not in shown
+    assert "to resume" not in shown
     assert re.search(r"lit-unlearn: error: step \d: .* not finite; .* lower model.optimizer.lr", shown)
     assert not list(Path("run").glob("*export*"))

@@ -66,7 +66,7 @@ FILES: dict[str, tuple[str, bytes | str, tuple[str, ...]]] = {
     "answer F": ("q.csv", "a,b,c,d,e,F\n", ("q.csv, line 1: the answer is 'F'", "A to D")),
     "empty table": ("q.csv", "", ("q.csv: no questions", "check the source")),
     "field too large": ("q.csv", "a" * 200_000 + ",b,c,d,e,A\n", ("q.csv, line 1: not CSV", "field larger than")),
-    "another kind": ("q.txt", "a", ("q.txt: is no local file of a kind", "ends in .csv, .jsonl")),
+    "another kind": ("q.txt", "a", ("q.txt: is not a local file of a kind", "ends in .csv, .jsonl")),
 }
 PERTURBATIONS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "no texts": ({"texts": []}, ("perturbation.texts: [] has nothing", "give at least one text")),

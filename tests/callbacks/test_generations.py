@@ -175,8 +175,8 @@ def test_a_model_without_a_tokenizer_is_refused(world: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"questions": -1}, "Generations.questions: -1 cannot be; give 0 or more"),
-        ({"max_new_tokens": 0}, "Generations.max_new_tokens: 0 cannot be; give 1 or more"),
+        ({"questions": -1}, "Generations.questions: must be at least 0, got -1"),
+        ({"max_new_tokens": 0}, "Generations.max_new_tokens: must be at least 1, got 0"),
         ({"prompts": {"free": ["the", " "]}}, "Generations.prompts: one of 'free' is empty; write a text to continue"),
     ],
 )

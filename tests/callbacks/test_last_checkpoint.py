@@ -56,7 +56,7 @@ def fit(world: Path, folder: Path, *callbacks: L.Callback, **options: Any) -> An
 
 @pytest.mark.parametrize("steps", [0, -1])
 def test_it_is_written_every_step_at_most(steps: int) -> None:
-    with pytest.raises(InputError, match=rf"LastCheckpoint.every_n_steps: {steps} cannot be; give 1 or more"):
+    with pytest.raises(InputError, match=rf"LastCheckpoint.every_n_steps: must be at least 1, got {steps}"):
         LastCheckpoint(steps)
 
 

@@ -1,4 +1,4 @@
-"""Rows of like length meet: the same rows, less padding, still a function of the seed, whatever the processes."""
+"""Rows of similar length meet: the same rows, less padding, still a function of the seed, whatever the processes."""
 
 import pytest
 import torch

@@ -66,7 +66,7 @@ def test_retain_streams_are_matched_by_name_not_by_place(tmp_path: Path, world: 
 
 @pytest.mark.parametrize("options", [{"batch_size": 0}, {"batch_size": -4}, {"holdout": -1}, {"limit": 0}])
 def test_impossible_numbers_are_refused(world: Path, options: dict[str, int]) -> None:
-    with pytest.raises(InputError, match=r"data\.(batch_size|holdout|limit): -?\d cannot be; give [01] or more"):
+    with pytest.raises(InputError, match=r"data\.(batch_size|holdout|limit): must be at least [01], got -?\d"):
         data_module(world, **options)
 
 
@@ -95,7 +95,7 @@ def test_no_share_holds_out_more_than_64_rows(world: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("share", [1.0, -0.1, 2.5])
 def test_what_is_no_share_is_refused(world: Path, share: float) -> None:
-    with pytest.raises(InputError, match=r"data\.holdout: .* (is no share of the rows|cannot be); give"):
+    with pytest.raises(InputError, match=r"data\.holdout: (.* is not a share of rows; give|must be at least 0, got)"):
         data_module(world, holdout=share)
 
 

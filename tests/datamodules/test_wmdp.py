@@ -31,7 +31,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 
 def lock(monkeypatch: pytest.MonkeyPatch, *locked: str) -> None:
-    """A hub where some corpora cannot be had."""
+    """A hub where some corpora cannot be loaded."""
 
     def load_dataset(path: str, name: str | None, split: str) -> datasets.Dataset:
         if path in locked:

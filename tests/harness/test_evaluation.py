@@ -150,7 +150,7 @@ def write_generation(folder: Path) -> str:
     return str(folder / "own")
 
 
-def test_random_numbers_go_on_as_if_nothing_had_been_asked(asked: dict[str, Any]) -> None:
+def test_random_numbers_resume_as_if_nothing_had_been_asked(asked: dict[str, Any]) -> None:
     tasks = evaluation.load_tasks(["mmlu_local"], metadata=asked)
     torch.manual_seed(7)
     random.seed(7)
@@ -236,13 +236,13 @@ def test_eval_prints_a_table_and_writes_the_harness_format(
     ("words", "match"),
     [
         (["--model", "no/such"], r"--model: 'no/such' cannot be loaded"),
-        (["--batch_size", "0"], r"--batch_size: '0' cannot be; give 1 or more, or auto"),
+        (["--batch_size", "0"], r"--batch_size: must be auto or at least 1, got '0'"),
         (["--metadata", "{"], r"--metadata: '{' is not JSON"),
         (["--metadata", "[]"], r"--metadata: '\[\]' is not an object"),
         (["--out", "no/folder/x.json"], r"--out: there is no folder no/folder to write into"),
         (["--device", "tpu9"], r"--device: 'tpu9' cannot be used"),
         (["--limit", "0"], r"--limit: 0 leaves no question; give more than 0"),
-        (["--num_fewshot", "-1"], r"num_fewshot: -1 examples cannot be; give 0 or more"),
+        (["--num_fewshot", "-1"], r"num_fewshot: must be at least 0, got -1"),
         (["--dtype", "float17"], r"--model: .* cannot be loaded"),
         (["--tasks", ","], r"tasks: none given"),
     ],

@@ -218,7 +218,7 @@ def test_without_local_files_questions_and_retain_text_are_the_hubs(
             r"metadata.position: 'head' cannot be used; .* 'option', 'stem'",
         ),
         ("mmlu_perturbed_local", {"n": 2}, r"metadata.forget: none given; n-grams are of forget texts"),
-        ("mmlu_perturbed_local", {"n": 2, "forget": {"pth": "x"}}, r"metadata: {'pth': 'x'} is no source of texts"),
+        ("mmlu_perturbed_local", {"n": 2, "forget": {"pth": "x"}}, r"metadata: {'pth': 'x'} is not a source of texts"),
         (
             "mmlu_perturbed_local",
             {"n": 2, "similarity": "most", "file": "x.json", "pretrained": "{world}/model"},

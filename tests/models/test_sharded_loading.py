@@ -66,9 +66,7 @@ def test_tied_weights_stay_tied(tmp_path: Path) -> None:
 
 def test_a_model_whose_weights_have_other_names_in_its_files_is_loaded_whole(tmp_path: Path) -> None:
     folder = write_family(tmp_path, "gpt_neox")
-    with pytest.warns(
-        UserWarning, match=r"name lm_head.weight otherwise than transformers does, so every process loads"
-    ):
+    with pytest.warns(UserWarning, match=r"name lm_head.weight differently from transformers, so every process loads"):
         model = filled(folder, torch.float32)
     assert_same(model, loading.load_model(ModelSource(str(folder)), torch.float32))
     model.save_pretrained(tmp_path / "again", save_original_format=False)

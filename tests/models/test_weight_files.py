@@ -101,5 +101,5 @@ def test_a_file_that_was_cut_off_is_refused(tmp_path: Path, kept: int) -> None:
     folder = write_family(tmp_path, "llama")
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(InputError, match=r"model.safetensors is no safetensors file, or was cut off; fetch the model"):
+    with pytest.raises(InputError, match=r"model.safetensors is not a safetensors file, or was cut off; fetch"):
         _ = WeightFiles.of(ModelSource(str(folder))).places

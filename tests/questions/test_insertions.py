@@ -96,7 +96,7 @@ def test_rows_that_are_too_short_are_refused() -> None:
 @pytest.mark.parametrize("spans", [(), (0,), (257,), (4, 4)])
 def test_spans_that_cannot_be_are_refused(spans: tuple[Span, ...]) -> None:
     with pytest.raises(
-        InputError, match=r"LikelihoodRobustness.spans: .* cannot be; give numbers of tokens from 1 to 256"
+        InputError, match=r"LikelihoodRobustness.spans: .* is out of range; give numbers of tokens from 1 to 256"
     ):
         Insertions(40, spans, 0)
 

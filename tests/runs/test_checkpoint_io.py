@@ -42,7 +42,7 @@ def _turn_a_bit(path: Path) -> None:
 
 DAMAGES: dict[str, Callable[[Path], Any]] = {
     "does not exist": Path.unlink,
-    "is no checkpoint, or was cut off": _cut,
+    "is not a checkpoint, or was cut off": _cut,
     "is damaged, at archive/data/0": _turn_a_bit,
 }
 

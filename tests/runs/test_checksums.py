@@ -40,5 +40,5 @@ def test_a_later_folder_is_held_against_its_own_checksums(run: Path) -> None:
 
 def test_a_list_that_is_cut_is_refused(run: Path) -> None:
     (run / "SHA256SUMS").write_text("abc")
-    with pytest.raises(InputError, match="is no list of checksums"):
+    with pytest.raises(InputError, match="is not a list of checksums"):
         checksums.wrong(run)

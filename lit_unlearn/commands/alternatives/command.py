@@ -98,7 +98,7 @@ def questions(source: TextSource, tokenizer: PreTrainedTokenizerBase, *, instruc
     Args:
         source: of conversations, each of which ends with its only answer.
         tokenizer: the model's.
-        instruction: what the model is told after the question and its answer.
+        instruction: instruction to the model after the question and its answer.
 
     Raises:
         InputError: it holds something else.
@@ -169,7 +169,7 @@ def _parser() -> argparse.ArgumentParser:
         "max-new-tokens": (int, 200, "tokens of an answer, at most (default: 200, as released)"),
         "temperature": (float, 1.0, "of the draws, above 0 (default: 1, as released)"),
         "seed": (int, 0, "seed of the draws (default: 0)"),
-        "instruction": (str, _INSTRUCTION, "what the model is told after a question and its answer"),
+        "instruction": (str, _INSTRUCTION, "instruction to the model after a question and its answer"),
     }
     for name, (kind, default, explained) in options.items():
         parser.add_argument(f"--{name}", type=kind, default=default, help=explained)

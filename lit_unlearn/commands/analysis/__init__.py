@@ -21,7 +21,7 @@ class _Analysis(NamedTuple):
     counted: str
     """What of each set or stream is limited."""
     limit: int
-    """At most so many, by default."""
+    """Of these, at most, by default."""
     files: Mapping[str, str] = {}
     """Its own options, which name a file, and their help; its `analyse` takes them by name, None if not given."""
     module: str | None = None
@@ -122,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
             type=int,
             metavar="N",
             default=analysis.limit,
-            help=f"at most so many of each set or stream (default: {analysis.limit})",
+            help=f"at most N {analysis.counted} of each set or stream (default: {analysis.limit})",
         )
         command.add_argument("--batch-size", type=int, default=16, metavar="N", help="that run together (default: 16)")
         for option, text in analysis.files.items():

@@ -96,7 +96,7 @@ def aligned(run: Run, model: PreTrainedModel, rows: Sequence[Row], *, batch_size
 
     Args:
         run: whose steering vector.
-        model: in eval mode, on the device where it shall run.
+        model: in eval mode, on the device where it runs.
         rows: of one stream.
         batch_size: rows that run together.
         text: what the progress bar says.

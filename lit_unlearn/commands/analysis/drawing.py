@@ -10,7 +10,7 @@ from lit_unlearn.commands.report.style import line_style
 
 
 def panels(count: int, *, rows: int = 1, width: float = 3.9, height: float = 3.7) -> tuple[Figure, list[Axes]]:
-    """A figure of so many panels in each row, with room for a legend above."""
+    """A figure of `count` panels in each row, with room for a legend above."""
     figure = Figure(figsize=(width * count, height * rows), layout="constrained")
     axes = list(figure.subplots(rows, count, squeeze=False).flat)
     for one in axes:

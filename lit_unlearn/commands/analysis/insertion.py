@@ -35,7 +35,7 @@ def marked_queries(run: Run, count: int) -> dict[str, dict[str, list[Marked]]]:
 
     Args:
         run: whose questions.
-        count: at most so many of each set, evenly spread over it.
+        count: number of questions of each set, at most, evenly spread over it.
 
     Raises:
         InputError: the run perturbs none.

@@ -68,7 +68,7 @@ def by_layer(
     """Accuracy as each layer's states have it.
 
     Args:
-        model: in eval mode, on the device where it shall run.
+        model: in eval mode, on the device where it runs.
         layers: its decoder layers.
         asked: the queries.
         batch_size: queries that run together, of the longest.
@@ -81,7 +81,7 @@ def by_layer(
 
 
 def _correct(model: PreTrainedModel, layers: nn.ModuleList, batch: QueryBatch) -> Tensor:
-    """Whether each query of a batch is answered rightly after each layer: bool `[layers, rows]`, on the CPU."""
+    """Whether each query of a batch is answered correctly after each layer: bool `[layers, rows]`, on the CPU."""
     moved = {name: value.to(model.device) for name, value in cast(dict[str, Tensor], batch).items()}
     asked = cast(QueryBatch, moved)
     answers = [

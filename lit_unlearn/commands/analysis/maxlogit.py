@@ -73,7 +73,7 @@ def sureness(
     """What a model's largest logits are after some questions, and whether it answers them.
 
     Args:
-        model: in eval mode, on the device where it shall run.
+        model: in eval mode, on the device where it runs.
         tokenizer: the model's.
         questions: of one set.
         batch_size: queries that are decoded together.

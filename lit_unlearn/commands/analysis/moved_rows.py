@@ -91,7 +91,7 @@ def displacement(after: Tensor, before: Tensor, counted: Tensor) -> Tensor:
 
     Args:
         after: `[batch, seq, dim]`.
-        before: likewise.
+        before: the same.
         counted: bool `[batch, seq]`.
 
     Example:

@@ -110,7 +110,7 @@ class Run:
         return self._load(self.module.model_source, part)
 
     def load_unlearned(self) -> PreTrainedModel:
-        """The model after unlearning, likewise."""
+        """The model after unlearning, on the same device and in the same precision."""
         return self._load(replace(self.module.model_source, pretrained=str(self.export), revision="main"))
 
     def layers(self, model: PreTrainedModel) -> nn.ModuleList:

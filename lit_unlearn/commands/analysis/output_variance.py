@@ -33,7 +33,7 @@ the replaced tokens' own states change too. Rank correlation is over queries, of
 whole change.
 
 Assumption 4.2, of which the right-hand columns are: a mean share of 0 (1: always the same shift), as many \
-dimensions as so many draws of isotropic noise spread over (in brackets), skewness and excess kurtosis 0."""
+dimensions as the same number of draws of isotropic noise spread over (in brackets), skewness and excess kurtosis 0."""
 _COLUMNS = (
     "model",
     "queries",

@@ -32,7 +32,7 @@ def question_pairs(run: Run, count: int) -> dict[str, list[Pair]]:
 
     Args:
         run: whose questions.
-        count: at most so many of each set, evenly spread over it.
+        count: number of questions of each set, at most, evenly spread over it.
 
     Raises:
         InputError: the run perturbs none.
@@ -72,7 +72,7 @@ def queries(questions: Sequence[Question], tokenizer: PreTrainedTokenizerBase, c
 
 
 def spread(questions: Sequence[Question], count: int) -> list[Question]:
-    """At most so many, evenly spread.
+    """At most `count` questions, evenly spread.
 
     Example:
         >>> spread([10, 11, 12, 13, 14], 2)

@@ -31,14 +31,14 @@ DISTANCES = range(-8, 33)
 
 
 class Decoder(NamedTuple):
-    """A model, in eval mode and on the device where it shall run, and its decoder layers."""
+    """A model, in eval mode and on the device where it runs, and its decoder layers."""
 
     model: PreTrainedModel
     layers: nn.ModuleList
 
 
 class Patched(NamedTuple):
-    """What comes of replacing states, and how far they were from what replaces them; on the CPU, NaN where none is.
+    """The effect of replacing states, and how far they were from what replaces them; on the CPU, NaN where none is.
 
     Norms and distances leave the first token out: where it is an attention sink, its scale is another.
     """
@@ -79,10 +79,10 @@ def patch(
 
 @torch.inference_mode()
 def ask(model: PreTrainedModel, marked: Sequence[Marked], *, batch_size: int, text: str) -> Tensor:
-    """Whether a model as it is answers queries rightly: bool `[queries]` by their number, on the CPU.
+    """Whether an unpatched model answers queries correctly: bool `[queries]` by their number, on the CPU.
 
     Args:
-        model: in eval mode, on the device where it shall run.
+        model: in eval mode, on the device where it runs.
         marked: the queries.
         batch_size: queries that run together, of the longest; of shorter ones more.
         text: what the progress bar says.

@@ -28,14 +28,14 @@ class Response(NamedTuple):
     value: Tensor
     """`[queries]`: the number that is made of the logits after each query."""
     gradient: Tensor
-    """`[queries, width, dim]`: its gradient with respect to the hidden states, likewise."""
+    """`[queries, width, dim]`: its gradient with respect to these hidden states."""
 
 
 class Responder:
     """Asks a model, a batch of queries at a time.
 
     Args:
-        model: in eval mode, no parameter of which is trained, on the device where it shall run.
+        model: in eval mode, no parameter of which is trained, on the device where it runs.
         layers: its decoder layers.
         layer: index of the steering layer.
         value: the number that is made of the logits after a query.

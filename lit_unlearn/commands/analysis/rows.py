@@ -25,7 +25,7 @@ def stream_rows(run: Run, count: int) -> Streams:
 
     Args:
         run: whose data.
-        count: at most so many of each topic.
+        count: number of rows of each topic, at most.
     """
     data = run.data
     loader = data.train_dataloader()
@@ -46,7 +46,7 @@ def unpadded(batch: Batch) -> Iterator[Row]:
 
 
 def batches(rows: Sequence[Row], size: int, device: torch.device, text: str) -> Iterator[Batch]:
-    """So many rows at a time, padded to the right, with a progress bar."""
+    """Batches of `size` rows, padded to the right, with a progress bar."""
     for start in tqdm(range(0, len(rows), size), desc=text, unit="batch"):
         batch = cast(dict[str, Tensor], collate(rows[start : start + size], padding_side="right", padding_id=0))
         yield cast(Batch, {name: value.to(device) for name, value in batch.items()})
@@ -64,5 +64,5 @@ def quoted(text: str) -> str:
 
 
 def _at_most(count: int, rows: Collection[Row], topics: int) -> list[Row]:
-    """So many of each topic."""
+    """At most `count` rows of each topic."""
     return [row for topic in range(topics) for row in [row for row in rows if row.topic == topic][:count]]

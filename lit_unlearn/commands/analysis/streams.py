@@ -24,8 +24,8 @@ from lit_unlearn.errors import InputError
 _TOKENS = 12
 """How many tokens a figure names."""
 _TEXT = f"""\
-How much a row says about which stream it is from, in bits: 0 for streams that cannot be told apart, 1 for ones that \
-always can.
+How much a row says about which stream it is from, in bits: 0 for streams that are not distinguishable, 1 for ones \
+that always are.
 
 Tokens: the mutual information of a single token and its stream, the two streams being equally likely; it is the \
 Jensen-Shannon divergence of their token frequencies, Σ (p log₂(p/m) + q log₂(q/m)) / 2 with m = (p + q) / 2.

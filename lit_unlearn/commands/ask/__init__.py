@@ -90,7 +90,7 @@ def side_by_side(prompt: str, answers: Mapping[str, str], *, width: int | None =
 
 
 def _typed() -> Iterator[str]:
-    """Each line of standard input; a terminal is told how to end it."""
+    """Each line of standard input; a terminal shows how to end it."""
     watched = sys.stdin.isatty()
     if watched:
         print("One prompt per line; Ctrl-D ends.", file=sys.stderr)

@@ -61,7 +61,7 @@ def check_trainer(options: Any) -> None:
     for name, least in _LEAST:
         value = getattr(options, name)
         if value is not None and value < least:
-            raise InputError(f"trainer.{name}: {value} cannot be; give {least} or more")
+            raise InputError(f"trainer.{name}: must be at least {least}, got {value}")
     if options.barebones:
         raise InputError(f"trainer.barebones: a run always writes {layout.METRICS} and checkpoints; leave it out")
     if not options.plugins:  # one of which may be the precision
@@ -69,7 +69,7 @@ def check_trainer(options: Any) -> None:
     check_strategy(options.strategy)
     if _on_processor(options) and options.devices != "auto" and not _is_count(options.devices):
         raise InputError(
-            f"trainer.devices: {options.devices!r} is no number of processes on a processor; give 1 or more, or auto"
+            f"trainer.devices: {options.devices!r} is not a number of processes on a processor; give 1 or more, or auto"
         )
 
 

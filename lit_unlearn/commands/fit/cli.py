@@ -48,9 +48,9 @@ from lit_unlearn.runs.loggers import loggers
 _PRINTING = (LMEvalHarness, EvaluationCallback)
 """Callbacks that print tables of their own."""
 _DESCRIPTIONS = {
-    "fit": "Unlearns: trains a model to forget one stream of text and to retain another, and asks it questions.",
-    "validate": "Asks a model questions, without training; results are logged under val/.",
-    "test": "Asks a model questions, without training; results are logged under test/.",
+    "fit": "Unlearns: trains a model to forget one stream of text and to retain another, and evaluates it.",
+    "validate": "Evaluates a model, without training; results are logged under val/.",
+    "test": "Evaluates a model, without training; results are logged under test/.",
 }
 _BUILT = ("parser", "_subcommand_parsers", "_subcommand_method_arguments")
 _PARSERS: dict[tuple[object, object], dict[str, Any]] = {}
@@ -146,12 +146,12 @@ class UnlearnCLI(LightningCLI):
         evaluation = resuming.saved(self._parser(self.subcommand), options) if self._keeps_answers else None
         folder = self.folder.claim(wanted, configs, again=again, evaluation=evaluation)
         if again:
-            self._go_on(folder)
+            self._resume(folder)
         kwargs |= self._defaults(folder)
         with named_trainer():
             trainer = super().instantiate_trainer(**kwargs)
         if not any(isinstance(one, LastCheckpoint) for one in trainer.checkpoint_callbacks):
-            requeue.taken_from_lightning(trainer)  # there is nothing from which a job that is queued again goes on
+            requeue.taken_from_lightning(trainer)  # a job that is queued again has nothing to resume from
         self.folder.began = lambda: trainer.global_step > 0
         return trainer
 
@@ -160,8 +160,8 @@ class UnlearnCLI(LightningCLI):
         """Whether this is an evaluation whose answers are kept in its folder; a store of answers keeps them itself."""
         return self.subcommand != "fit" and self.config[self.subcommand].model.get("answer_store") is None
 
-    def _go_on(self, folder: Path) -> None:
-        """Takes the run's own checkpoint, if there is one; says so."""
+    def _resume(self, folder: Path) -> None:
+        """Takes the run's own checkpoint, if there is one, and prints which."""
         options = resuming.saved(self._parser("fit"), self.config["fit"])
         resuming.check_options(folder, options)
         first = getattr(rank_zero_only, "rank", 0) == 0
@@ -174,7 +174,7 @@ class UnlearnCLI(LightningCLI):
         path = resuming.last(folder, options)
         self.config_init["fit"].ckpt_path = path
         if first:
-            print(f"Going on from {path}" if path else f"There is no checkpoint in {folder} yet: from the beginning")
+            print(f"Resuming from {path}" if path else f"There is no checkpoint in {folder} yet: from the beginning")
 
     def _defaults(self, folder: Path) -> dict[str, Any]:
         """What is there where the user has not said otherwise."""

@@ -1,4 +1,4 @@
-"""Going on with an interrupted run in its own folder: `--ckpt_path last`."""
+"""Resuming an interrupted run in its own folder: `--ckpt_path last`."""
 
 import shlex
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def check_options(folder: Path, options: str) -> dict[str, Any]:
 
     Args:
         folder: of the run.
-        options: of the run that is to go on there, as `saved` gives them.
+        options: of the run that is to resume there, as `saved` gives them.
 
     Raises:
         InputError: the run there has other options.
@@ -73,11 +73,11 @@ def check_last(command: str, options: Namespace) -> None:
 
 
 def last(folder: Path, options: str) -> str | None:
-    """The checkpoint with which the run in a folder goes on: its own, or that from which it began; None for none.
+    """The checkpoint from which the run in a folder resumes: its own, or that from which it began; None for none.
 
     Args:
         folder: of the run.
-        options: of the run that is to go on there, as `saved` gives them.
+        options: of the run that is to resume there, as `saved` gives them.
 
     Raises:
         InputError: the run there has other options.
@@ -96,7 +96,7 @@ def clean(folder: Path) -> None:
 
 
 def checkpoint(folder: Path) -> str | None:
-    """The checkpoint from which the run in a folder goes on; None where it has none yet.
+    """The checkpoint from which the run in a folder resumes; None where it has none yet.
 
     One that `recover` is about to give its name back, in another process, counts.
     """
@@ -119,7 +119,7 @@ def command(folder: Path) -> str:
 
 
 def step(folder: Path) -> int | None:
-    """The step after which the run in a folder goes on; None where it has no `last.ckpt` yet."""
+    """The step after which the run in a folder resumes; None where it has no `last.ckpt` yet."""
     path = folder / layout.LAST_CHECKPOINT
     path = path / "meta.pt" if path.is_dir() else path  # a folder is what several processes have written
     return int(torch.load(path, mmap=True, weights_only=True)["global_step"]) if path.is_file() else None

@@ -22,8 +22,8 @@ def run(words: Words, *, alone: bool = False) -> None:
 
     Raises:
         InputError: an option, a file or a combination that cannot work.
-        KeyboardInterrupt: the run is interrupted; how to go on has been said.
-        SystemExit: with status 143 after SIGTERM; likewise.
+        KeyboardInterrupt: the run is interrupted; the command that resumes it has been printed.
+        SystemExit: with status 143 after SIGTERM; the same is printed.
     """
     folder = RunFolder()
     try:
@@ -32,21 +32,21 @@ def run(words: Words, *, alone: bool = False) -> None:
     except MisconfigurationException as error:
         raise InputError(f"trainer: {error}") from error
     except SIGTERMException:
-        _say_how_to_go_on(folder)
+        _say_how_to_resume(folder)
         raise SystemExit(143) from None
     except SystemExit as stop:
         if not isinstance(stop.__context__, KeyboardInterrupt):  # which Lightning turns into status 1
             raise
-        _say_how_to_go_on(folder)
+        _say_how_to_resume(folder)
         raise KeyboardInterrupt from None
     except Exception as error:
         if not isinstance(error, Diverged):  # it would fail again
-            _say_how_to_go_on(folder)
+            _say_how_to_resume(folder)
         raise
 
 
-def _say_how_to_go_on(folder: RunFolder) -> None:
-    """One line on standard error, where there is a run to go on with."""
+def _say_how_to_resume(folder: RunFolder) -> None:
+    """One line on standard error, where there is a run to resume."""
     if folder.holds_answers:
         print(f"lit-unlearn: the same command resumes; what is answered is in {folder.path}", file=sys.stderr)
         return
@@ -54,4 +54,4 @@ def _say_how_to_go_on(folder: RunFolder) -> None:
         return
     step = resuming.step(folder.path)
     where = "from the beginning, no checkpoint yet" if step is None else f"after step {step}"
-    print(f"lit-unlearn: to go on ({where}): {resuming.command(folder.path)}", file=sys.stderr)
+    print(f"lit-unlearn: to resume ({where}): {resuming.command(folder.path)}", file=sys.stderr)

@@ -41,7 +41,7 @@ class SaveConfig(SaveConfigCallback):
     def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Called by Lightning in one process, once."""
         path = Path(trainer.default_root_dir) / self.config_filename
-        if not path.exists():  # a run that goes on has the same
+        if not path.exists():  # a run that is resumed has the same
             write_whole(path, resuming.saved(self.parser, self.config))
         record.write_record(trainer, _about(trainer, pl_module))
 

@@ -52,7 +52,7 @@ def main(words: Sequence[str]) -> None:
 
 
 def find(config: ConfigCLI, settings: Settings, out: Path) -> dict[str, Any]:
-    """Scores n-grams and writes the file, going on where the same command was interrupted."""
+    """Scores n-grams and writes the file, resuming where the same command was interrupted."""
     data, tokenizer = config.datamodule, _tokenizer(config)
     check_vocabulary(loading.load_config(config.model.model_source), len(tokenizer))
     data.prepare_texts()
@@ -164,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="lit-unlearn forget-tokens",
         description="Finds the n-grams of the forget stream whose hidden states at model.layer are most, averagely or "
         "least similar to those of their own document. Model and data are a config's, -c CONFIG; all other options are "
-        "those of fit. After an interruption the same command goes on where it was.",
+        "those of fit. After an interruption the same command resumes.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -186,10 +186,12 @@ def _check(settings: Settings, out: Path) -> None:
     for name in ("documents", "ngrams_per_document"):
         if getattr(settings, name) < 1:
             raise InputError(
-                f"forget-tokens.{name.replace('_', '-')}: {getattr(settings, name)} cannot be; give 1 or more"
+                f"forget-tokens.{name.replace('_', '-')}: must be at least 1, got {getattr(settings, name)}"
             )
     if min(settings.lengths) < 1 or len(set(settings.lengths)) < len(settings.lengths):
-        raise InputError(f"forget-tokens.lengths: {list(settings.lengths)} cannot be; give different ones from 1")
+        raise InputError(
+            f"forget-tokens.lengths: must be different numbers of at least 1, got {list(settings.lengths)}"
+        )
     if out.is_dir():
         raise InputError(
             f"forget-tokens.out: {out} is a folder; give the name of a file, e.g. {out}/forget_tokens.json"

@@ -21,7 +21,7 @@ class Representations:
     Layers above it never run. The first token of a model without BOS counts, attention sink though it is.
 
     Args:
-        model: in eval mode, on the device where it shall run.
+        model: in eval mode, on the device where it runs.
         tokenizer: of the model.
         layer: index of the layer.
         decoder_layers: dotted name of the list of layers, for a model where it is not found by itself.

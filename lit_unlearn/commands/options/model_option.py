@@ -43,7 +43,7 @@ def check_none(words: Words) -> None:
     for path in words.values(_KEY)[:1]:
         if path is None or not Path(path).is_file():
             raise InputError(
-                f"--{_KEY}: takes the place of the config's model section in validate and test; to train another "
+                f"--{_KEY}: replaces the config's model section in validate and test; to train another "
                 f"model, give --model.pretrained {path or 'PATH'}"
             )
 

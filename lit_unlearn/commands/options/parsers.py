@@ -51,6 +51,6 @@ class AloneParser(Parser):
             own = ", ".join(suggestions.arguments("lit_unlearn.QuestionModule"))
             raise InputError(
                 f"model.{found[1]}: a model evaluated without losses has no such option, only {own}; leave it out, or "
-                "give model.forget and model.retain in place of --model"
+                "give model.forget and model.retain instead of --model"
             ) from ex
         super().error(message, ex)

@@ -88,7 +88,7 @@ def _parser() -> CommandParser:
         "runs",
         nargs="+",
         metavar="RUN[@KEY=VALUE]",
-        help="folders of runs. RUN@step=100 is the run as it was after 100 steps, RUN@interpolation=0.8 its weights on "
+        help="folders of runs. RUN@step=100 is the run after 100 steps, RUN@interpolation=0.8 its weights on "
         "the way from the base, RUN@repair=closed-form-2 its repaired weights",
     )
     parser.add_argument(

@@ -61,7 +61,7 @@ def _generations(model: ReportedModel) -> list[Generation]:
         _ = [_step(model, generation) for generation in found]
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise InputError(
-            f"report: {path} is not what Generations writes; remove it, or give the run as it was"
+            f"report: {path} is not what Generations writes; remove it, or give the complete run"
         ) from error
     return found
 

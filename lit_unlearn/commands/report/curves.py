@@ -18,7 +18,7 @@ def curves(panels: Sequence[Panel], *, xlabel: str, log_above: float | None = No
     Args:
         panels: what to draw; lines of one label look alike in all.
         xlabel: what x is.
-        log_above: ticks stand at the values of x, as far as there is room, and the axis is logarithmic where they span
+        log_above: ticks stand at the values of x that fit, and the axis is logarithmic where they span
             more than this factor; None has ticks at round numbers.
     """
     beside = min(3, len(panels))

@@ -20,7 +20,7 @@ class Measure(NamedTuple):
     described: str
     """Within a sentence."""
     missing: str
-    """Why nothing is said where it was not measured."""
+    """Why nothing is stated where it was not measured."""
     unit: str
     """What values of it are called within a cell."""
     rises: bool

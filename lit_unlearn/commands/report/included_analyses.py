@@ -25,7 +25,7 @@ class Included(NamedTuple):
 
     @property
     def label(self) -> str:
-        """What a reader who cannot see the figure is told."""
+        """Text for a reader who cannot see the figure."""
         return f"Figure: {self.title}. The table above has the numbers."
 
 
@@ -60,5 +60,5 @@ def _figure(path: Path) -> bytes | None:
     try:
         ElementTree.fromstring(figure)
     except ElementTree.ParseError as error:
-        raise InputError(f"{path} is no SVG ({error}); run `lit-unlearn analyse` again") from error
+        raise InputError(f"{path} is not an SVG ({error}); run `lit-unlearn analyse` again") from error
     return figure

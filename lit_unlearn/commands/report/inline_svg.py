@@ -19,7 +19,7 @@ def inline(svg: bytes, *, prefix: str, label: str) -> Markup:
     Args:
         svg: the file.
         prefix: of its ids, so that no two pictures of a page share one.
-        label: what a reader who cannot see it is told.
+        label: text for a reader who cannot see it.
 
     Raises:
         ParseError: it is not XML, or not SVG.

@@ -42,9 +42,9 @@ def config(run: ReportedModel) -> dict[str, Any]:
     try:
         found: dict[str, Any] = yaml.safe_load(origin(run).config) or {}
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"report: {run.folders[0] / layout.CONFIG} is not YAML; give the run as it was") from error
+        raise InputError(f"report: {run.folders[0] / layout.CONFIG} is not YAML; give the complete run") from error
     if not isinstance(found, dict):
-        raise InputError(f"report: {run.folders[0] / layout.CONFIG} holds no options; give the run as it was")
+        raise InputError(f"report: {run.folders[0] / layout.CONFIG} holds no options; give the complete run")
     return found
 
 

@@ -20,7 +20,7 @@ from lit_unlearn.commands.report.runs import ReportedModel, each_run
 from lit_unlearn.commands.report.table import LETTERS_LEGEND, legend
 
 _NAMED = 4
-"""So many runs are named in the title."""
+"""Number of runs that are named in the title."""
 
 
 def page(

@@ -28,7 +28,7 @@ class Drawing(NamedTuple):
 
     figure: Figure
     label: str
-    """What a reader who cannot see it is told."""
+    """Text for a reader who cannot see it."""
 
     @property
     def svg(self) -> bytes:

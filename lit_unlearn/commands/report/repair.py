@@ -20,11 +20,11 @@ RECOVERY: Final = "recovery"
 BEYOND: Final = "beyond_interpolation"
 NONE: Final = "none"
 SHARES = 4
-"""Number of interpolated weights that make a curve, where nothing else is said."""
+"""Number of interpolated weights that make a curve, by default."""
 
 
 class Repair(NamedTuple):
-    """What is said of one run under one perturbation."""
+    """What is stated of one run under one perturbation."""
 
     kind: Kind
     interval: Interval | None = None
@@ -42,7 +42,7 @@ class Compared:
     """One model against the method."""
 
     equal: bool | None = None
-    """Whether it has forgotten as much; None where nothing says so, and for the method itself."""
+    """Whether it has forgotten as much; None where this was not measured, and for the method itself."""
     repairs: Mapping[str, Repair] = field(default_factory=dict)
     """By perturbed variant of what is to be kept; none of the base and of the method."""
 

@@ -69,7 +69,7 @@ def read_section(folder: Path) -> Section:
         _check(found)
         return found
     except (ValueError, TypeError) as error:
-        raise InputError(f"{path} is no section ({error}); run `lit-unlearn analyse` again") from error
+        raise InputError(f"{path} is not a section ({error}); run `lit-unlearn analyse` again") from error
 
 
 def _check(section: Section) -> None:

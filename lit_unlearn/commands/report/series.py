@@ -68,7 +68,7 @@ def over_lengths(models: Sequence[ReportedModel], kinds: Mapping[str, Kind]) -> 
 
 
 def readable(panels: Sequence[Panel]) -> Iterator[list[Panel]]:
-    """The panels; where they have many lines, several times, each with a few of the perturbations and all else."""
+    """The panels; where they have many lines, several times, each with some perturbations and everything else."""
     labels = dict.fromkeys(line.label for panel in panels for line in panel.lines)
     perturbed = [label for label in labels if f"{label}{CONTROL}" in labels]
     for start in range(0, max(1, len(perturbed)), _TOGETHER):

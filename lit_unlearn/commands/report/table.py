@@ -213,7 +213,7 @@ def _rows(models: Sequence[ReportedModel], columns: Mapping[str, Sequence[str]])
 
 
 def repair_column(compared: Comparison, variant: str) -> list[str]:
-    """The cells of all models; none where nothing is said of the variant."""
+    """The cells of all models; none where the variant was not measured."""
     if not any(variant in row.repairs for row in compared.rows):
         return []
     return [repair_shown(row.repairs[variant]) if variant in row.repairs else "" for row in compared.rows]

@@ -31,7 +31,7 @@ def main(words: Sequence[str]) -> None:
     if options.write is not None:
         check_makable(options.write, "--write")
         if options.write.suffix not in (".yaml", ".yml") or options.write.is_dir():
-            raise InputError(f"--write: {options.write} is no name of a config; give one that ends in .yaml")
+            raise InputError(f"--write: {options.write} is not a name of a config; give one that ends in .yaml")
     with quiet(), no_bars_in_files(), RunFolder() as run:
         folder = run.claim(None if options.out is None else str(options.out), ["scale"])
         found = find(Words.read(shared, command="fit"), aim, layer=options.layer)

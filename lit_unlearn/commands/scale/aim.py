@@ -21,7 +21,7 @@ class Aim(NamedTuple):
     steps: int
     """Of the run."""
     forget: float
-    """Nats per token by which held-out forget rows shall become less likely, at least."""
+    """Nats per token by which held-out forget rows are to become less likely, at least."""
     retain: float
     """Nats per token by which held-out retain rows may, at most."""
     probes: int
@@ -35,10 +35,10 @@ class Aim(NamedTuple):
         """
         for name, value, least in (("steps", self.steps, 1), ("probes", self.probes, 1)):
             if value < least:
-                raise InputError(f"scale.{name}: {value} cannot be; give {least} or more")
+                raise InputError(f"scale.{name}: must be at least {least}, got {value}")
         for name, nats in (("forget", self.forget), ("retain", self.retain)):
             if not 0 < nats < float("inf"):
-                raise InputError(f"scale.{name}: {nats} nats cannot be; give more than 0")
+                raise InputError(f"scale.{name}: must be above 0 nats, got {nats}")
         return self
 
 

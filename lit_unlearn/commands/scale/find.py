@@ -184,7 +184,7 @@ def _check(config: ConfigCLI) -> None:
         )
     if not data.holdout:
         raise InputError(
-            "scale: data.holdout: nothing is held out, so nobody could see what a setting does; hold some rows out, "
+            "scale: data.holdout: no rows are held out, so that no setting can be measured; hold some out, "
             "such as --data.holdout 0.1"
         )
     if module.lora is not None:

@@ -16,7 +16,7 @@ from lit_unlearn.running.hooks import captured_output, hidden_states
 _AFTER_MLP = re.compile(r"post_(feedforward|feed_forward|mlp|ffn)_(layer)?norm")
 """Names in transformers of a norm between an MLP and the residual stream."""
 SINK = 10.0
-"""The first token is an attention sink where its norm is so many times that of the others."""
+"""The first token is an attention sink where its norm is more than this many times that of the others."""
 
 
 class LayerStates(NamedTuple):

@@ -43,7 +43,7 @@ def run(words: Words, steps: int, watch: Watch, *, rise: float | None = None) ->
         words: options of `fit`, the settings among them.
         steps: at most.
         watch: new.
-        rise: nats per token by which held-out forget rows become less likely before it ends; None goes on.
+        rise: nats per token by which held-out forget rows become less likely before it ends; None never ends it.
 
     Raises:
         InputError: an option, the model or the data cannot be used.

@@ -63,7 +63,7 @@ def retained(before: Tensor, after: Tensor, texts: list[str]) -> Retained:
 
     Args:
         before: `[rows]`, nats per token.
-        after: likewise.
+        after: the same.
         texts: the rows.
 
     Example:
@@ -84,7 +84,7 @@ class Watch(L.Callback):
 
     Args:
         growth: factor of the learning rate from step to step; 1 leaves it to the run.
-        stop_at: share of the first forget loss by which it has to fall for the training to end; None goes on.
+        stop_at: share of the first forget loss by which it has to fall for the training to end; None never ends it.
         measures: whether the likelihood of retain rows is measured at the end.
         before: `[rows]`, that before training, where an earlier one has measured it.
     """

@@ -103,7 +103,7 @@ def _with_stores(options: argparse.Namespace, shared: Words) -> list[str]:
     if options.store_gib == 0:
         return words
     if options.store_gib < 0:
-        raise InputError(f"sweep.store_gib: {options.store_gib} is no size; give more than 0, or leave it out")
+        raise InputError(f"sweep.store_gib: {options.store_gib} is not a size; give more than 0, or leave it out")
     if shared.has("model.prefix_store"):
         raise InputError("sweep.store_gib: the fits are given a model.prefix_store too; leave out one of the two")
     store = {"folder": options.out / _PREFIXES, "max_gib": options.store_gib}
@@ -149,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
         help="an option of fit and its values, V1,V2,...; in a search also a range, LOW..HIGH or LOW..HIGH:log",
     )
     parser.add_argument("--seeds", type=int, default=1, help="seeds 0 to N - 1 of every combination (default: 1)")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the sweep: new, or one to go on with")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the sweep, new or one to resume")
     parser.add_argument("--workers", type=int, default=1, help="fits at a time on this machine (default: 1)")
     parser.add_argument(
         "--storage",
@@ -171,6 +171,6 @@ def _parser() -> argparse.ArgumentParser:
         default=0.0,
         metavar="GIB",
         help="let fits keep hidden states that training does not change for each other, in a folder of the sweep of "
-        "at most so many GiB, which is removed in the end (default: 0, none)",
+        "at most GIB gibibytes, which is removed in the end (default: 0, none)",
     )
     return parser

@@ -37,7 +37,7 @@ class Point(NamedTuple):
 
 
 Report = Callable[[Point, Mapping[str, float]], None]
-"""What is told of a point: that it is done, and the accuracies it ended with."""
+"""What is printed of a point: that it is done, and the accuracies it ended with."""
 
 
 def run_points(

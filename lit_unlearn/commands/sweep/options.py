@@ -65,7 +65,7 @@ def read_axes(over: Sequence[str]) -> dict[str, Axis]:
         if not (option and values):
             raise InputError(f"sweep.over: {axis!r} cannot be read; expected OPTION=V1,V2,... or OPTION=LOW..HIGH")
         if not re.fullmatch(r"[\w.]+", option):
-            raise InputError(f"sweep.over: {option!r} is no option; expected such as model.noise_scale=0,1.5")
+            raise InputError(f"sweep.over: {option!r} is not an option; expected such as model.noise_scale=0,1.5")
         if option in axes:
             raise InputError(f"sweep.over: {option} is given twice; give all its values at once")
         if option in (SEED, "trainer.default_root_dir"):
@@ -158,7 +158,7 @@ def _read_axis(values: str, axis: str) -> Axis:
         return Axis(tuple(split))
     low, high = (_number(found[number], axis) for number in (1, 2))
     if low >= high or (found[3] and low <= 0):
-        raise InputError(f"sweep.over: {axis!r} is no range; expected LOW..HIGH, above 0 where :log follows")
+        raise InputError(f"sweep.over: {axis!r} is not a range; expected LOW..HIGH, above 0 where :log follows")
     return Axis(low=found[1], high=found[2], log=bool(found[3]))
 
 

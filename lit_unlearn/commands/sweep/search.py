@@ -14,12 +14,12 @@ from lit_unlearn.commands.sweep.study import FitFailed, Fits, last_measured
 from lit_unlearn.errors import InputError
 
 Report = Callable[[str, Mapping[str, float]], None]
-"""What is told of a trial: its folder's name, and the accuracies it ended with."""
+"""What is printed of a trial: its folder's name, and the accuracies it ended with."""
 
 
 def sampler() -> TPESampler:
     """Prefers what keeps the limits of a trial, and among those what scores best."""
-    return TPESampler()  # of no fixed seed: workers, and a search that goes on, would try the same points
+    return TPESampler()  # no fixed seed: workers, and a resumed search, would try the same points
 
 
 def search(

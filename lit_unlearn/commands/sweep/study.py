@@ -31,7 +31,7 @@ _SHARED = "options of all fits"
 
 
 class FitFailed(Exception):
-    """A fit that crashed or was stopped; its log says why, and the others go on."""
+    """A fit that crashed or was stopped; its log says why, and the others continue."""
 
 
 def open_study(
@@ -254,7 +254,7 @@ def _check_shared(study: optuna.Study, folder: Path, words: Sequence[str], confi
     if study.user_attrs.setdefault(_SHARED, [*words, *configs]) != [*words, *configs]:
         before = " ".join(word for word in study.user_attrs[_SHARED] if len(word) != 64)
         raise InputError(
-            f"sweep.out: {folder} holds a sweep of other options or config files ({before}); go on with those, or "
+            f"sweep.out: {folder} holds a sweep of other options or config files ({before}); resume with those, or "
             "give another folder"
         )
     study.set_user_attr(_SHARED, [*words, *configs])

@@ -49,7 +49,7 @@ def _folders(folders: Sequence[str]) -> None:
     for folder, lines in found.items():
         for line in lines:
             print(f"{folder}/{line}", file=sys.stderr)
-        print(f"{folder}: {f'{len(lines)} files are not as they were' if lines else 'every file is as it was written'}")
+        print(f"{folder}: {f'{len(lines)} files have changed' if lines else 'every file is unchanged'}")
     if any(found.values()):
         raise SystemExit(1)
 

@@ -46,7 +46,7 @@ def load_results(path: Path) -> dict[str, Any]:
         assert records
     except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
         raise InputError(
-            f"verify: {path} is no {layout.RESULTS} of a run with evaluations; give one, or a folder with "
+            f"verify: {path} is not the {layout.RESULTS} of a run with evaluations; give one, or a folder with "
             f"{layout.CHECKSUMS}"
         ) from error
     return dict(found)

@@ -47,7 +47,7 @@ def subject(*, subject: str, variant: Variant, questions: str | None = None, **m
         metadata: see `perturbation`.
 
     Raises:
-        InputError: questions, texts or tokenizer cannot be had.
+        InputError: questions, texts or tokenizer cannot be loaded.
     """
     if questions is None:
         test, dev = (load_questions(QuestionSource("cais/mmlu", subject, split)) for split in ("test", "dev"))
@@ -67,10 +67,10 @@ def local(*, variant: Variant, questions: str | None = None, **metadata: Any) ->
         metadata: see `perturbation`.
 
     Raises:
-        InputError: questions, texts or tokenizer cannot be had.
+        InputError: questions, texts or tokenizer cannot be loaded.
     """
     if not isinstance(questions, str):
-        given = "none given" if questions is None else f"{questions!r} is no path"
+        given = "none given" if questions is None else f"{questions!r} is not a path"
         raise InputError(
             f"metadata.questions: {given}; local tasks need a folder of MMLU's .csv files, or files of questions: "
             """--metadata '{"questions": "FOLDER"}'"""
@@ -97,7 +97,7 @@ def perturbation(
             that of the model's arguments (`tokenizer`, else `pretrained`).
 
     Raises:
-        InputError: options that do not fit together, or texts or tokenizer cannot be had.
+        InputError: options that do not fit together, or texts or tokenizer cannot be loaded.
     """
     texts = [tokens] if isinstance(tokens, str) else tokens
     if n is None and texts is None:
@@ -120,7 +120,7 @@ def control(*, retain: Any = None, **metadata: Any) -> Control:
         metadata: see `perturbation`.
 
     Raises:
-        InputError: texts or tokenizer cannot be had.
+        InputError: texts or tokenizer cannot be loaded.
     """
     texts = _texts((_RETAIN,) if retain is None else _sources(retain))
     return Control(perturbation(**metadata), texts, _tokenizer(metadata))
@@ -170,7 +170,7 @@ def _sources(given: Any) -> tuple[TextSource, ...]:
         return tuple(TextSource(one) if isinstance(one, str) else TextSource(**one) for one in several)
     except TypeError as error:
         raise InputError(
-            f"metadata: {given!r} is no source of texts ({error}); give a path, e.g. texts.jsonl"
+            f"metadata: {given!r} is not a source of texts ({error}); give a path, e.g. texts.jsonl"
         ) from error
 
 

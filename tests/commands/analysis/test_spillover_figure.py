@@ -13,7 +13,7 @@ MODELS = ("rmu", "rna")
 
 
 def patched(distance: float) -> Patched:
-    """Of two queries, answered rightly wherever the base's states stand, and so long as the profile goes."""
+    """Of two queries, answered correctly wherever the base's states stand, and so long as the profile goes."""
     profile = torch.full((len(DISTANCES), 2), math.nan)
     profile[DISTANCES.index(1)] = torch.tensor([distance, 3 * distance])
     rows = torch.full((len(POSITIONS), 2), distance)

@@ -143,9 +143,9 @@ COMMAND_LINE = {
     "--trainer.accelerator=xpuu": "trainer: You selected an invalid accelerator name: `accelerator='xpuu'`",
     "--trainer.strategy=ddq": "trainer: You selected an invalid strategy name: `strategy='ddq'`",
     "--trainer.gradient_clip_algorithm=zzz": "trainer: `gradient_clip_algorithm` zzz is invalid",
-    "--trainer.devices=0": "trainer.devices: '0' is no number of processes on a processor; give 1 or more, or auto",
+    "--trainer.devices=0": "trainer.devices: '0' is not a number of processes on a processor; give 1 or more, or auto",
     "--ckpt_path=nowhere.ckpt": "ckpt_path: nowhere.ckpt does not exist",
-    f"--ckpt_path={__file__}": f"ckpt_path: {__file__} is no checkpoint",
+    f"--ckpt_path={__file__}": f"ckpt_path: {__file__} is not a checkpoint",
 }
 
 IN_A_FILE = {

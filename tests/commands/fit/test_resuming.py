@@ -38,10 +38,10 @@ def whole(world: Path, questions: str, tmp_path_factory: pytest.TempPathFactory)
 
 
 def begin(config: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> tuple[BaseException, str]:
-    """Runs until it is interrupted: how it ended, and the command to go on."""
+    """Runs until it is interrupted: how it ended, and the command that resumes it."""
     with pytest.raises((SystemExit, RuntimeError)) as stop:
         main(["fit", "-c", str(config), "--trainer.default_root_dir", str(run)])
-    (said,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("lit-unlearn: to go on"))
+    (said,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("lit-unlearn: to resume"))
     return stop.value, said
 
 
@@ -76,7 +76,7 @@ def test_a_short_run_goes_on_bit_for_bit(
     ended, said = begin(short("tiny.yaml"), tmp_path / "run", capsys)
     assert isinstance(ended, SystemExit)
     assert ended.code == 130
-    assert said.startswith("lit-unlearn: to go on (after step 3")
+    assert said.startswith("lit-unlearn: to resume (after step 3")
     main(shlex.split(said.split("): ")[1])[1:])
     check_same(tmp_path / "run", expected)
 
@@ -98,7 +98,7 @@ def test_it_goes_on_bit_for_bit(
     ended, said = begin(config, tmp_path / "run", capsys)
     how = trainer["callbacks"][-1]["init_args"]["how"]
     assert isinstance(ended, RuntimeError) if how == "exception" else ended.code == _STATUS[how]  # type: ignore[attr-defined]
-    assert said.startswith(f"lit-unlearn: to go on ({where}")
+    assert said.startswith(f"lit-unlearn: to resume ({where}")
     assert not (tmp_path / "run" / "SHA256SUMS").exists()
     main(shlex.split(said.split("): ")[1])[1:])
     check_same(tmp_path / "run", whole)
@@ -140,11 +140,11 @@ def test_one_command_begins_goes_on_and_is_done(started: list[str], capsys: pyte
     assert message.startswith("model.retain_weight: the run in run has 1200.0, this command 7.0; go on with the same")
     Path("run/.results.json.7.partial").touch()
     main(started)
-    assert "Going on from run/last.ckpt" in capsys.readouterr().out
+    assert "Resuming from run/last.ckpt" in capsys.readouterr().out
     assert not Path("run/.results.json.7.partial").exists()
     Path("run/SHA256SUMS").unlink()
     Path("run/last.ckpt").write_bytes(Path("run/last.ckpt").read_bytes()[:5000])
-    assert refused(started, capsys).startswith("ckpt_path: run/last.ckpt is no checkpoint, or was cut off; give one")
+    assert refused(started, capsys).startswith("ckpt_path: run/last.ckpt is not a checkpoint, or was cut off; give one")
 
 
 @pytest.mark.parametrize(

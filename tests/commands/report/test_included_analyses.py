@@ -45,9 +45,9 @@ def test_a_figure_keeps_its_text_as_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("section.json", "{", "section.json is no section"),
-        ("section.json", '{"name": 1}', "section.json is no section"),
-        ("figure.svg", "<svg>", "figure.svg is no SVG .* run `lit-unlearn analyse` again"),
+        ("section.json", "{", "section.json is not a section"),
+        ("section.json", '{"name": 1}', "section.json is not a section"),
+        ("figure.svg", "<svg>", "figure.svg is not an SVG .* run `lit-unlearn analyse` again"),
     ],
 )
 def test_what_cannot_be_read_is_refused(tmp_path: Path, file: str, content: str, message: str) -> None:

@@ -80,8 +80,8 @@ def test_what_is_not_reached_is_said(
     [
         (["--data.holdout", "0"], r"scale: data.holdout: nothing is held out"),
         (["--layer", "99"], r"scale.layer: there is no layer 99; the model has 0 to [0-9]"),
-        (["--write", "mine.txt"], r"--write: mine.txt is no name of a config"),
-        (["--steps", "0"], r"scale.steps: 0 cannot be; give 1 or more"),
+        (["--write", "mine.txt"], r"--write: mine.txt is not a name of a config"),
+        (["--steps", "0"], r"scale.steps: must be at least 1, got 0"),
     ],
 )
 def test_what_cannot_be_is_refused_and_leaves_nothing(

@@ -48,7 +48,7 @@ def test_a_search_suggests_values_of_the_axis(axis: str, value: str, kind: type)
         (["seed_everything=1,2"], "seed_everything is the sweep's own; use --seeds and --out"),
         (["a=1,1"], "an empty value or one twice"),
         (["a=1,,2"], "an empty value or one twice"),
-        (["a=3..1"], "is no range"),
+        (["a=3..1"], "is not a range"),
         (["a=0..1:log"], "above 0 where :log follows"),
         (["a=1e..2"], "'1e' in 'a=1e..2' is not a number"),
     ],

@@ -21,10 +21,7 @@ def run(tmp_path: Path) -> Path:
 
 def test_nothing_is_wrong_with_what_was_written(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["verify", str(run), str(run / "export")])
-    assert (
-        capsys.readouterr().out
-        == f"{run}: every file is as it was written\n{run}/export: every file is as it was written\n"
-    )
+    assert capsys.readouterr().out == f"{run}: every file is unchanged\n{run}/export: every file is unchanged\n"
 
 
 CHANGES: dict[str, Callable[[Path], object]] = {
@@ -48,7 +45,7 @@ def test_each_change_is_named(run: Path, line: str, capsys: pytest.CaptureFixtur
     ("words", "message"),
     [
         ([], "verify: takes folders, or a results.json"),
-        (["nowhere"], "verify: nowhere is no folder"),
+        (["nowhere"], "verify: nowhere is not a folder"),
         (["."], "verify: . holds no SHA256SUMS"),
     ],
 )

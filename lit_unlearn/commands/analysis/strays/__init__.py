@@ -119,7 +119,7 @@ def _findings(
     """What was found, and the first of the listed rows."""
     if found.best is None:
         return [
-            "These streams cannot be told apart: no score that needs no trusted rows finds planted rows more than "
+            "These streams are not distinguishable: no score that needs no trusted rows finds planted rows more than "
             "twice as well as chance. Nothing is listed."
         ]
     best = found.best

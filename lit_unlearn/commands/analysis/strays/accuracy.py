@@ -33,7 +33,7 @@ class Accuracy(NamedTuple):
     precision: dict[str, list[float]]
     """The average precision of each score, by draw."""
     best: str | None
-    """The best of TRIVIAL; None where none has more than twice chance: the streams cannot be told apart."""
+    """The best of TRIVIAL; None where none has more than twice chance: the streams are not distinguishable."""
     threshold: float
     """Of that score, up to which a row is listed; -inf lists none."""
 

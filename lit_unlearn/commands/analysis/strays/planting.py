@@ -12,7 +12,7 @@ SHARE = 0.1
 """Of all rows, those that get another class."""
 DRAWS = 3
 _MOST = 0.25
-"""Of a small class, the rows that come to it, at most: else it would become what it is not."""
+"""Of a small class, the rows that are added to it, at most: more would change what the class is."""
 
 
 class Planted(NamedTuple):

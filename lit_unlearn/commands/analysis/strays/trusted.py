@@ -30,7 +30,7 @@ def read_trusted(path: Path, classes: Sequence[str]) -> list[TrustedRow]:
         InputError: the file is not there or malformed, names an unknown class, or has no row of one.
     """
     if not path.is_file() or not str(path).endswith(LOCAL_SUFFIXES) or ".txt" in path.suffixes:
-        raise InputError(f"--trusted: {path} is no file of records; give a .jsonl, .json or .parquet file")
+        raise InputError(f"--trusted: {path} is not a file of records; give a .jsonl, .json or .parquet file")
     rows = [_row(record, place, classes) for place, record in read_records(str(path))]
     for label, name in enumerate(classes):
         if all(row.label != label for row in rows):

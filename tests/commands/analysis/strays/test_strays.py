@@ -91,7 +91,7 @@ def test_streams_of_one_kind_cannot_be_told_apart(world: Path, method: Path, tmp
     ]
     found = analysed(tmp_path / "out", "strays", str(method), *words, "--model.forget.coefficient=7")
     assert found["numbers"]["told_apart"] is False
-    assert "These streams cannot be told apart" in found["text"]
+    assert "These streams are not distinguishable" in found["text"]
     assert not any(row["listed"] for row in found["numbers"]["rows"])
     assert "A stray is a row to read, not to delete" in found["text"]
 
@@ -100,7 +100,7 @@ def test_streams_of_one_kind_cannot_be_told_apart(world: Path, method: Path, tmp
     ("words", "message"),
     [
         (["--rows=19"], "forget/alchemy has 19 rows, of which nothing can be said; at least 20 are needed"),
-        (["--trusted=missing.jsonl"], "--trusted: missing.jsonl is no file of records; give a .jsonl"),
+        (["--trusted=missing.jsonl"], "--trusted: missing.jsonl is not a file of records; give a .jsonl"),
     ],
 )
 def test_what_it_refuses(

@@ -37,5 +37,5 @@ def test_what_it_refuses(records: list[object], message: str, tmp_path: Path) ->
 @pytest.mark.parametrize("name", ["missing.jsonl", "plain.txt", "plain.txt.gz"])
 def test_other_files_are_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "plain.txt").write_text("a\n")
-    with pytest.raises(InputError, match=f"--trusted: .*{name} is no file of records; give a .jsonl"):
+    with pytest.raises(InputError, match=f"--trusted: .*{name} is not a file of records; give a .jsonl"):
         read_trusted(tmp_path / name, CLASSES)
