@@ -123,7 +123,7 @@ def run_folder_page() -> str:
     """What lies in the folders that commands write, as `lit_unlearn/runs/layout.py` names it."""
     rows = [f"| `{name}` | {text} |" for name, text in _names_with_texts()]
     links = (
-        "[What results.json holds](../data.md#what-resultsjson-holds) has the fields of `results.json`, and "
+        "[What results.json holds](../questions.md#what-resultsjson-holds) has the fields of `results.json`, and "
         "[Reliability](../reliability.md) what survives an interruption. `lit-unlearn verify FOLDER` compares a folder "
         "with its checksums."
     )

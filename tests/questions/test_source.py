@@ -323,7 +323,7 @@ def test_a_source_can_be_written_in_yaml() -> None:
 
 
 def test_the_records_in_the_documents_are_read(tmp_path: Path) -> None:
-    document = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+    document = (Path(__file__).parents[2] / "docs" / "questions.md").read_text()
     records = re.findall(r"^\| `(\{\"question\".*\})` \|", document, re.MULTILINE)
     (line,) = re.findall(r"`(Which\?,[^`]*)`", document)
     paths = [write(tmp_path / f"{number}.jsonl", record) for number, record in enumerate(records)]
