@@ -86,7 +86,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             times[one].append(time.process_time() - begin)
         if any(found != answers[OURS] for found in answers.values()):
             different = {one: _different(found, answers[OURS]) for one, found in answers.items()}
-            raise SystemExit(f"the predictions differ, on so many questions: {different}")
+            raise SystemExit(f"the predictions differ; number of questions: {different}")
     middle = {one: float(torch.tensor(values).median()) for one, values in times.items()}
     best = min((one for one in ways if one != OURS), key=lambda one: middle[one])
     return {
@@ -193,7 +193,7 @@ def _shown(found: Mapping[str, Any]) -> str:
 def _parsed(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Questions asked by lit-unlearn beside the lm-eval harness.")
     parser.add_argument("questions", help="MMLU's csv files, or jsonl; a glob in quotes is allowed")
-    parser.add_argument("--limit", type=int, default=400, help="so many of the questions, evenly spread")
+    parser.add_argument("--limit", type=int, default=400, help="number of questions, evenly spread")
     parser.add_argument("--plain", action="store_true", help="each question once, as it is, without perturbations")
     parser.add_argument("--shots", type=int, default=0, help="examples before each question")
     parser.add_argument("--examples", help="files of the examples; the first questions of each subject, if not given")

@@ -24,7 +24,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 def write_texts(path: Path, *, rows: int, tokens: int) -> None:
-    """Writes rows of so many tokens each as JSON lines; each file name has its own."""
+    """Writes rows of a given number of tokens as JSON lines; each file name has its own."""
     source = random.Random(path.name)
     _write(path, [{"text": _words(source, tokens)} for _ in range(rows)])
 

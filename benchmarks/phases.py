@@ -52,7 +52,7 @@ class Phases(L.Callback):
         self._loaded("load")
 
     def on_validation_start(self, *args: Any) -> None:
-        """Likewise, where nothing is trained."""
+        """The same, where nothing is trained."""
         self._loaded("load, whole model")
 
     def on_train_batch_end(self, *args: Any) -> None:
@@ -60,7 +60,7 @@ class Phases(L.Callback):
         self._count()
 
     def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        """Likewise a batch of questions."""
+        """The same for a batch of questions."""
         self._count()
 
     def on_train_end(self, *args: Any) -> None:

@@ -181,7 +181,7 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
     """The options of the command."""
     parser = argparse.ArgumentParser(description="A whole run at a published shape, on random weights.")
     parser.add_argument("--shape", choices=SHAPES, required=True)
-    parser.add_argument("--layers", type=int, help="so many of the shape's decoder layers; all if not given")
+    parser.add_argument("--layers", type=int, help="number of the shape's decoder layers; all if not given")
     parser.add_argument("--method", choices=METHODS, default="RMU")
     parser.add_argument("--layer", type=int, default=7, help="steering layer")
     parser.add_argument("--rows", type=int, default=4, help="of each stream")

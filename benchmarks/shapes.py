@@ -73,7 +73,7 @@ def published(name: str, layers: int | None = None) -> PretrainedConfig:
 
     Args:
         name: of the shape.
-        layers: so many decoder layers of it; None has all.
+        layers: number of its decoder layers; None has all.
     """
     sizes = dict(SHAPES[name])
     rope = {"rope_type": "default", "rope_theta": sizes.pop("rope_theta")}

@@ -56,7 +56,7 @@ def fit(folder: Path, work: Path, options: argparse.Namespace) -> dict[str, Phas
 
 
 def evaluate(folder: Path, work: Path, options: argparse.Namespace) -> dict[str, Phase]:
-    """Loads the whole model and asks it questions, in batches of so many.
+    """Loads the whole model and evaluates it on questions, in batches of a given size.
 
     Args:
         folder: of the model.

@@ -15,7 +15,7 @@ from lit_unlearn.runs import layout
 CHOOSE, REPORT = 1, 2
 """Draws of the questions: on the first, steps and shares of the controls are chosen; the second is reported."""
 CHOOSING_SEED = 5
-"""No setting has so many seeds that this is among the reported."""
+"""Larger than any seed that is reported."""
 EVERY = 25
 """Steps after which the run on the choosing draw is evaluated, from which early stopping is read; divides all steps."""
 FORGOTTEN = 0.3

@@ -11,7 +11,7 @@ from lit_unlearn.demo.knowledge import invent
 SEED = 2
 """Of the draws that perturb, that of the reported questions."""
 _APART = 3
-"""One in so many entities of the forget subjects is never mixed in."""
+"""One in this many entities of the forget subjects is never mixed in."""
 _FORGET = [fact for fact in invent().facts if fact.subject in invent().forget]
 UNSEEN = [*dict.fromkeys(fact.entity for fact in _FORGET)][::_APART]
 """The entities that are never mixed in."""

@@ -46,7 +46,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """
     parser = argparse.ArgumentParser(description="Run a study on the demo world and write the tables of its page.")
     parser.add_argument("study", choices=STUDIES)
-    parser.add_argument("--out", type=Path, help="folder of the runs, runs/STUDY if not given; goes on where it was")
+    parser.add_argument("--out", type=Path, help="folder of the runs, runs/STUDY if not given; resumes there")
     parser.add_argument("--page", type=Path, help="page whose tables are replaced, if not the study's own")
     parser.add_argument("--workers", type=int, default=2, help="fits at a time")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="folders of settings; all if not given")

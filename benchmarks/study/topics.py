@@ -85,7 +85,7 @@ def topic(chosen: Sequence[Article], rows: int, held_out: int, *, seed: int) -> 
         seed: of the order of articles and paragraphs.
 
     Raises:
-        InputError: the articles do not hold so many.
+        InputError: the articles have fewer rows.
     """
     draw, order = random.Random(seed), list(chosen)
     draw.shuffle(order)

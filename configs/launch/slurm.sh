@@ -1,5 +1,5 @@
 #!/bin/bash
-# A job of SLURM: fit on several machines; it is queued again before its time is over, and goes on by itself
+# A job of SLURM: fit on several machines; it is queued again before its time is over, and resumes by itself
 #
 #   sbatch slurm.sh runs/npo -c npo.yaml -c trainer/ddp.yaml --data.batch_size 8
 #   sbatch slurm.sh runs/npo -c npo.yaml -c trainer/fsdp2.yaml --data.batch_size 8
@@ -17,7 +17,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --output=%x-%j.log
-# --ntasks-per-node: one process for each GPU. --signal: so many seconds before the end the run stops after its step,
+# --ntasks-per-node: one process for each GPU. --signal: how many seconds before the end the run stops after its step,
 # writes its checkpoint and has the job queued again; choose more than these take.
 RUN=${1:?the folder of the run, then options of lit-unlearn fit}
 
@@ -29,7 +29,7 @@ srun --kill-on-bad-exit=1 --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" python -m 
   --trainer.default_root_dir "$RUN" --ckpt_path last
 status=$?
 
-# A process was killed, and not at this job's own end (143). On other machines the run may go on; where it has got no
+# A process was killed, and not at this job's own end (143). On other machines the run may resume; where it has got no
 # further than the last time, it would be killed again.
 if ((status > 128 && status != 143)) && [[ $(written) != "$before" ]]; then
   scontrol requeue "$SLURM_JOB_ID"

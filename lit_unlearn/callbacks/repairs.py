@@ -99,10 +99,10 @@ class Repairs(Shown, L.Callback):
             raise InputError(f"Repairs: {limits[0]!r}: no rows are held out; set data.holdout, e.g. to 0.1")
 
     def _check_order(self, trainer: L.Trainer) -> None:
-        """What is kept is there before it is exported.
+        """Checks that repaired weights are kept before they are exported.
 
         Raises:
-            InputError: it is not.
+            InputError: ExportPretrained comes first.
         """
         callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
         exports = [place for place, one in enumerate(callbacks) if isinstance(one, ExportPretrained)]

@@ -123,10 +123,10 @@ def check_hub_name(path: str, suffixes: Sequence[str]) -> None:
 
 
 def _check_folder(path: str) -> None:
-    """A folder is one that `load_dataset` reads.
+    """Checks that a folder is one that `load_dataset` reads.
 
     Raises:
-        InputError: it is not.
+        InputError: it was written by save_to_disk, or has no files that can be read.
     """
     if (Path(path) / "dataset_dict.json").is_file() or (Path(path) / "state.json").is_file():
         raise InputError(

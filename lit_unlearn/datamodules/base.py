@@ -384,7 +384,7 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
                     f"data.{name}: the checkpoint was made with {name} {state_dict.get(name)}, this run has {value}; "
                     "resume with the same"
                 )
-        # Steps are counted by the Trainer, not by the loader, so it needs no state of its own to go on exactly.
+        # The Trainer counts steps, not the loader, so it needs no state of its own to resume exactly.
         warnings.filterwarnings("ignore", message=".*your dataloader is not resumable")
 
     def _tokenise(self) -> dict[str, dict[str, Dataset]]:

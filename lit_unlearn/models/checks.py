@@ -29,10 +29,10 @@ def check_training(trainable: Sequence[str] | None, lora: Lora | None, attention
 
 
 def check_layers(config: PretrainedConfig, **indices: int) -> None:
-    """Each index is one of the model's layers.
+    """Checks that each index is one of the model's layers.
 
     Raises:
-        InputError: it is not.
+        InputError: an index is out of range.
     """
     count = config.get_text_config().num_hidden_layers
     for name, index in indices.items():

@@ -31,7 +31,7 @@ _INSTRUCTION = (
     "answer adds: the new answer shall be plausible and contradict the old one. Write the new answer alone."
 )
 _ROUNDS = 3
-"""How often at most so many answers are drawn as are asked for: some are empty, the row's own, or there already."""
+"""Draws for each answer that is asked for, at most: some are empty, the row's own, or repeated."""
 
 
 class Settings(NamedTuple):

@@ -50,21 +50,21 @@ def check_options(folder: Path, options: str) -> dict[str, Any]:
     for name in sorted((there.keys() | here.keys()) - {"ckpt_path"}):
         if there.get(name, _ABSENT) != here.get(name, _ABSENT):
             raise InputError(
-                f"{name}: the run in {folder} has {_shown(there, name)}, this command {_shown(here, name)}; go on with "
-                f"the same options (-c {path}), or begin another run in a new folder"
+                f"{name}: the run in {folder} has {_shown(there, name)}, this command {_shown(here, name)}; resume "
+                f"with the same options (-c {path}), or begin another run in a new folder"
             )
     return before
 
 
 def check_last(command: str, options: Namespace) -> None:
-    """`--ckpt_path last` is of a fit, whose folder is named.
+    """Checks that `--ckpt_path last` is given to a fit whose folder is named.
 
     Args:
         command: `fit`, `validate` or `test`.
         options: of the command.
 
     Raises:
-        InputError: it is not.
+        InputError: it is another command, or no folder is named.
     """
     if command != "fit":
         raise InputError(f"ckpt_path: {LAST!r} resumes a fit; give a file such as RUN/{layout.LAST_CHECKPOINT}")

@@ -137,7 +137,7 @@ def test_one_command_begins_goes_on_and_is_done(started: list[str], capsys: pyte
     assert torch.load("longer/last.ckpt", weights_only=True)["global_step"] == 3
     Path("run/SHA256SUMS").unlink()  # as if it had been killed before the end
     message = refused([*started, "--model.retain_weight=7"], capsys)
-    assert message.startswith("model.retain_weight: the run in run has 1200.0, this command 7.0; go on with the same")
+    assert message.startswith("model.retain_weight: the run in run has 1200.0, this command 7.0; resume with the same")
     Path("run/.results.json.7.partial").touch()
     main(started)
     assert "Resuming from run/last.ckpt" in capsys.readouterr().out
