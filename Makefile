@@ -15,7 +15,7 @@ NOISE := $(FULL)/noise/noise_scale=
 # Of all perturbations, those that analyses take.
 FEW := --data.perturbations='{1-gram: {n: 1, sets: [retain]}, 4-gram: {n: 4, sets: [retain]}, prefix: {n: sentence, position: prefix, sets: [retain]}}'
 
-.PHONY: setup setup-bounds test test-slow test-bounds lint docs demo full-report results mixing bench clean
+.PHONY: setup setup-bounds setup-docs test test-slow test-bounds lint docs demo full-report results mixing bench clean
 
 setup: $(INSTALLED)
 
@@ -49,6 +49,8 @@ $(LOWER)/installed: pyproject.toml tests/lower-bounds.txt
 docs: export NO_MKDOCS_2_WARNING = 1
 docs: $(VENV)/docs-installed
 	$(BIN)/python -m mkdocs build --strict
+
+setup-docs: $(VENV)/docs-installed
 
 $(VENV)/docs-installed: $(INSTALLED)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
