@@ -34,9 +34,14 @@ def choosing(setting: Setting) -> Point:
     return _point(setting, f"choose/seed-{CHOOSING_SEED}", followed, draw=CHOOSE, seed=CHOOSING_SEED)
 
 
-def reported(setting: Setting, runs: Path) -> Iterator[Point]:
-    """The fits on the reported draw: the method, its repairs and controls, and the method stopped early."""
-    step, share = chosen(setting, runs)
+def reported(setting: Setting, results: Path) -> Iterator[Point]:
+    """The fits on the reported draw: the method, its repairs and controls, and the method stopped early.
+
+    Args:
+        setting: what is compared.
+        results: folder of the study's results, with those on the choosing draw.
+    """
+    step, share = chosen(setting, results)
     exported = ["ExportPretrained"] if setting.relearns else []
     plain = {
         **setting.asked,
@@ -44,7 +49,7 @@ def reported(setting: Setting, runs: Path) -> Iterator[Point]:
         "trainer.val_check_interval": str(setting.steps),
     }
     stopped = {"trainer.max_steps": str(step), "trainer.val_check_interval": str(step)}
-    repairs = _repairs(one for _, one in chosen_repairs(setting, runs))
+    repairs = _repairs(one for _, one in chosen_repairs(setting, results))
     fits = {
         "method": plain | {"trainer.callbacks": _callbacks(sorted({*setting.curve, share}), repairs, *exported)},
         **{row.folder: plain | row.options for row in setting.rows},
@@ -55,25 +60,31 @@ def reported(setting: Setting, runs: Path) -> Iterator[Point]:
             yield _point(setting, f"{name}/seed-{seed}", own, draw=REPORT, seed=seed)
 
 
-def relearning(setting: Setting, runs: Path) -> Iterator[Point]:
-    """The fits that learn a few forget rows again, each from the export of a reported fit."""
-    for point in reported(setting, runs) if setting.relearns else ():
+def relearning(setting: Setting, results: Path, runs: Path) -> Iterator[Point]:
+    """The fits that learn a few forget rows again, each from the export of a reported fit.
+
+    Args:
+        setting: what is compared.
+        results: folder of the study's results.
+        runs: folder in which the fits write.
+    """
+    for point in reported(setting, results) if setting.relearns else ():
         name = point.folder.removeprefix(f"{setting.folder}/")
         options = {"config": "demo_relearn.yaml", "model.pretrained": str(runs / point.folder / layout.EXPORT)}
         shared = {name: point.options[name] for name in ("data.draw", "seed_everything")}
         yield Point(f"{setting.folder}/relearn/{name}", options | shared)
 
 
-def chosen(setting: Setting, runs: Path) -> tuple[int, float]:
+def chosen(setting: Setting, results: Path) -> tuple[int, float]:
     """The first step and the first share at which the fit on the choosing draw has forgotten; else the last."""
-    run = f"{runs / setting.folder / 'choose'}"
+    run = f"{results / setting.folder / 'choose'}"
     steps = range(EVERY, setting.steps + 1, EVERY)
     step = next((one for one in steps if _forgot(f"{run}@step={one}")), steps[-1])
     share = next((one for one in SHARES if _forgot(f"{run}@interpolation={one}")), SHARES[-1])
     return step, share
 
 
-def chosen_repairs(setting: Setting, runs: Path) -> list[tuple[str, Candidate]]:
+def chosen_repairs(setting: Setting, results: Path) -> list[tuple[str, Candidate]]:
     """Of each kind of repair of the weights, its title and the strongest that forgets as much as interpolation does.
 
     Forgetting is the log-probability of the right answers' texts on the choosing draw, which has no floor, and
@@ -81,8 +92,8 @@ def chosen_repairs(setting: Setting, runs: Path) -> list[tuple[str, Candidate]]:
     """
     if not setting.weight_repairs:
         return []
-    run = f"{runs / setting.folder / 'choose'}"
-    limit = _logprob(f"{run}@interpolation={chosen(setting, runs)[1]}")
+    run = f"{results / setting.folder / 'choose'}"
+    limit = _logprob(f"{run}@interpolation={chosen(setting, results)[1]}")
     return [
         (
             kind.title,

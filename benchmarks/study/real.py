@@ -1,15 +1,18 @@
 """The study on a real model and real texts: what forget text in retain rows costs, and what RNA and mixing give back.
 
 `python -m benchmarks.study.real smollm2-rmu --pretrained FOLDER --forget FILE --retain FILE --topic NAME` runs what is
-not done, and writes the table and the figure of that model and topic. Forgetting is the NLL of held-out forget rows.
+not kept, keeps what tables read in `docs/results/smollm2-rmu-NAME`, and writes the table and the figure of all that is
+kept there; `smollm2-rmu --topic NAME --tables` writes them alone. Forgetting is the NLL of held-out forget rows.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.study.digests import digest_of_config, digest_of_file, digest_of_model
+from benchmarks.study.kept import FOLDER, KeptFits, comparable
 from benchmarks.study.real_settings import EVERY, SHARES, SPANS, STUDIES, points
-from benchmarks.study.running import run_missing, with_table
+from benchmarks.study.running import add_results, run_missing, with_table
 from benchmarks.study.settings import RepairOrControl, Setting
 from lit_unlearn.commands.report import compare, load, markdown
 from lit_unlearn.commands.report.forgetting import NLL
@@ -26,53 +29,75 @@ def main(words: Sequence[str] | None = None) -> None:
     """Runs what is missing, then writes table and figure.
 
     Raises:
-        InputError: there is no such row, or the page has no place for the table.
+        InputError: there is no such row, the page has no place for the table, or what is kept was made otherwise.
         SystemExit: a fit failed.
     """
-    options = _parser().parse_args(words)
+    parser = _parser()
+    options = parser.parse_args(words)
+    if not options.tables and None in (options.pretrained, options.forget, options.retain):
+        parser.error("--pretrained, --forget and --retain are required, except with --tables")
     setting = STUDIES[options.study]._replace(seeds=options.seeds)
     rows = _wanted(setting, options.only)
     name = f"{setting.folder}-{options.topic}"
     title = f"{setting.title}; topic: {options.topic}"
     with_table(options.page.read_text(encoding="utf-8"), name, title, "")  # refused before anything runs
-    out = options.out or Path("runs") / name
-    shared = [
-        "-c",
-        setting.options["config"],
-        *(["-c", str(options.overlay.absolute())] if options.overlay else []),
-        "--model.pretrained",
-        options.pretrained,
-        "--data.holdout",
-        str(options.holdout),
-    ]
-    for stream, path in (("forget", options.forget), ("retain", options.retain)):
-        shared += [f"--data.{stream}", f"{{{options.topic}: {{path: {path.absolute()}, max_length: 96}}}}"]
-    scored, spans = options.scored or options.holdout, options.spans
-    wanted = [*points(setting, rows, rise=options.rise, scored=scored, spans=spans, every=options.every)]
-    run_missing(
-        out, [*shared, "--model.answer_store", str(out / "answers")], wanted, kind=name, workers=options.workers
-    )
-    models = named(setting, rows, out)
+    results = options.results or FOLDER / name
+    if not options.tables:
+        runs = options.out or Path("runs") / name
+        _run(setting, rows, options, KeptFits(results, runs, _made_with(setting, options)), kind=name)
+    models = named(setting, results)
     compared = compare(models, NLL, shares=len(SHARES))
     text = options.page.read_text(encoding="utf-8")  # hours later, maybe with other tables
     write_whole(options.page, with_table(text, name, title, f"### {title}\n\n{markdown(models, compared)}"))
     write_whole(options.page.with_name(f"{name}.png"), encoded(front(insertion_fronts(models, compared)), "png"))
-    print(f"{options.page} and {name}.png show {out}")
+    print(f"{options.page} and {name}.png show {results}")
 
 
-def named(setting: Setting, rows: Sequence[RepairOrControl], out: Path) -> list[ReportedModel]:
+def _run(
+    setting: Setting, rows: Sequence[RepairOrControl], options: argparse.Namespace, kept: KeptFits, *, kind: str
+) -> None:
+    """Runs what is not kept, and keeps it."""
+    scored = options.scored or options.holdout
+    wanted = kept.missing(
+        points(setting, rows, rise=options.rise, scored=scored, spans=options.spans, every=options.every)
+    )
+    configs = [setting.options["config"], *([str(options.overlay.absolute())] if options.overlay else [])]
+    files = {stream: str(path.absolute()) for stream, path in (("forget", options.forget), ("retain", options.retain))}
+    shared = _options(options, options.pretrained, files) | {"model.answer_store": str(kept.runs / "answers")}
+    words = [word for config in configs for word in ("-c", config)]
+    words += [word for name, value in shared.items() for word in (f"--{name}", value)]
+    if wanted:
+        run_missing(kept.runs, words, wanted, kind=kind, workers=options.workers)
+        kept.keep(wanted)
+
+
+def _made_with(setting: Setting, options: argparse.Namespace) -> dict[str, str]:
+    """What all fits have in common, with digests of the files."""
+    files = {"forget": digest_of_file(options.forget), "retain": digest_of_file(options.retain)}
+    overlay = {"overlay": digest_of_config(str(options.overlay))} if options.overlay else {}
+    shared = _options(options, digest_of_model(options.pretrained), files)
+    return {"config": setting.options["config"], **overlay, **shared}
+
+
+def _options(options: argparse.Namespace, pretrained: str, files: Mapping[str, str]) -> dict[str, str]:
+    """The options of all fits, of a model and the files of two streams."""
+    streams = {f"data.{name}": f"{{{options.topic}: {{path: {file}, max_length: 96}}}}" for name, file in files.items()}
+    return {"model.pretrained": pretrained, "data.holdout": str(options.holdout), **streams}
+
+
+def named(setting: Setting, results: Path) -> list[ReportedModel]:
     """The base and the models of all rows, by their titles; of the method also those on its way and between.
 
     Args:
-        setting: the method.
-        rows: its repairs and controls.
-        out: folder of the fits.
+        setting: the method, with its repairs and controls.
+        results: folder of the fits' results, of those rows of which there are as many seeds as of the method.
     """
-    method = out / "method"
+    method = results / "method"
+    shown = comparable(results, [row.folder for row in setting.rows])
     steps = _common_steps(load([str(method)])[1])
     titles = {
         str(method): setting.title.partition(" ")[0],
-        **{str(out / row.folder): row.title for row in rows},
+        **{str(results / row.folder): row.title for row in setting.rows if row.folder in shown},
         **{f"{method}@step={step}": f"stopped after {step} steps" for step in steps},
         **{f"{method}@interpolation={share}": f"base + {share} · (unlearned − base)" for share in SHARES},
     }
@@ -99,9 +124,9 @@ def _wanted(setting: Setting, only: Sequence[str] | None) -> list[RepairOrContro
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Run the study on a real model and real texts, and write its table.")
     parser.add_argument("study", choices=STUDIES)
-    parser.add_argument("--pretrained", required=True, help="hub name or folder of the model")
-    parser.add_argument("--forget", type=Path, required=True, help="texts of the topic, the last of which are held out")
-    parser.add_argument("--retain", type=Path, required=True, help="other texts, the last of which are held out")
+    parser.add_argument("--pretrained", help="hub name or folder of the model")
+    parser.add_argument("--forget", type=Path, help="texts of the topic, the last of which are held out")
+    parser.add_argument("--retain", type=Path, help="other texts, the last of which are held out")
     parser.add_argument("--topic", required=True, help="name of the topic, in one word")
     parser.add_argument("--holdout", type=int, default=64, help="rows of each file that are held out and evaluated on")
     parser.add_argument("--overlay", type=Path, help="config of `lit-unlearn scale`, given after the study's own")
@@ -114,6 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, help="folder of the runs, runs/STUDY-TOPIC if not given; resumes")
     parser.add_argument("--page", type=Path, default=PAGE, help="page whose table is replaced")
     parser.add_argument("--workers", type=int, default=2, help="fits at a time")
+    add_results(parser)
     return parser
 
 

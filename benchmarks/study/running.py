@@ -1,5 +1,6 @@
 """Runs the fits of a study that are not done, and puts their tables into its page."""
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,12 @@ from lit_unlearn.commands.sweep import Progress
 from lit_unlearn.commands.sweep.grid import Point, run_points
 from lit_unlearn.commands.sweep.study import open_study
 from lit_unlearn.errors import InputError
+
+
+def add_results(parser: argparse.ArgumentParser) -> None:
+    """The options of what is kept of a study."""
+    parser.add_argument("--results", type=Path, help="folder of what is kept, docs/results/STUDY if not given")
+    parser.add_argument("--tables", action="store_true", help="make the tables of what is kept, and run nothing")
 
 
 def run_missing(folder: Path, shared: Sequence[str], wanted: Sequence[Point], *, kind: str, workers: int) -> None:

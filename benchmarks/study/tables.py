@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.study.fits import chosen, chosen_repairs, fitted
+from benchmarks.study.kept import comparable, seeds
 from benchmarks.study.settings import Setting
 from lit_unlearn.commands.report import compare, load, markdown
 from lit_unlearn.commands.report.cells import cell, shown
@@ -19,33 +20,39 @@ RELEARNT = (0, 10, 20, 30, 60)
 """Steps of benign relearning that a table shows."""
 
 
-def section(setting: Setting, runs: Path) -> str:
-    """A setting's tables."""
-    models = named(setting, runs)
+def section(setting: Setting, results: Path) -> str:
+    """A setting's tables, of those rows of which there are as many seeds as of the method.
+
+    Args:
+        setting: what is compared.
+        results: folder of the study's results.
+    """
+    models = named(setting, results)
     parts = _compact(models, setting) if setting.tables else [markdown(models, compare(models, NLL))]
     if setting.weight_repairs:
         parts.append(_beyond(models))
     if setting.relearns:
-        parts.append(_relearnt(setting, runs))
+        parts.append(_relearnt(setting, results))
     return "\n".join([f"### {setting.title}\n", *parts])
 
 
-def named(setting: Setting, runs: Path) -> list[ReportedModel]:
+def named(setting: Setting, results: Path) -> list[ReportedModel]:
     """The base and the models of a setting's rows, by their titles."""
-    step, share = chosen(setting, runs)
+    step, share = chosen(setting, results)
+    fits = fitted(setting, step)
     rows = {
-        **fitted(setting, step),
+        **{name: fits[name] for name in comparable(results / setting.folder, [*fits])},
         f"method@interpolation={share}": f"base + {share} · (unlearned − base)",
-        **{f"method@repair={one.name}": f"{kind}, {one.strength}" for kind, one in chosen_repairs(setting, runs)},
+        **{f"method@repair={one.name}": f"{kind}, {one.strength}" for kind, one in chosen_repairs(setting, results)},
     }
-    paths = [str(runs / setting.folder / name) for name in rows]
+    paths = [str(results / setting.folder / name) for name in rows]
     base, *others = load(paths, method=paths[0])
     return [base, *(model._replace(name=title) for model, title in zip(others, rows.values(), strict=True))]
 
 
-def picture(settings: Sequence[Setting], runs: Path) -> bytes:
+def picture(settings: Sequence[Setting], results: Path) -> bytes:
     """Of each setting, forgetting against accuracy on all perturbed questions to retain."""
-    return encoded(front([_panel(setting, named(setting, runs)) for setting in settings]), "png")
+    return encoded(front([_panel(setting, named(setting, results)) for setting in settings]), "png")
 
 
 def _panel(setting: Setting, models: Sequence[ReportedModel]) -> Front:
@@ -77,18 +84,19 @@ def _beyond(models: Sequence[ReportedModel]) -> str:
     return f"{markdown_table(['repaired, at equal log p of the right texts', *variants], rows)}\n"
 
 
-def _relearnt(setting: Setting, runs: Path) -> str:
+def _relearnt(setting: Setting, results: Path) -> str:
     """A table of what is answered after some steps of relearning."""
     heads = ["forget, after relearning", *(f"{step} steps" for step in RELEARNT)]
-    rows = []
-    for name, title in fitted(setting, chosen(setting, runs)[0]).items():
-        folder = runs / setting.folder / "relearn" / name
+    rows, relearnt = [], results / setting.folder / "relearn"
+    fits = fitted(setting, chosen(setting, results)[0])
+    for name in comparable(relearnt, [*fits]):
         begun = [
-            load([f"{folder / f'seed-{seed}'}@step={step}" for step in RELEARNT])[1:] for seed in range(setting.seeds)
+            load([f"{relearnt / name / seed}@step={step}" for step in RELEARNT])[1:]
+            for seed in sorted(seeds(relearnt / name))
         ]
         # Each seed began with another model, so that they are no seeds of one run to `load`.
         after = [each[0]._replace(records=[one.records[0] for one in each]) for each in zip(*begun, strict=True)]
-        rows.append([title, *(shown(cell(model, "forget")) for model in after)])
+        rows.append([fits[name], *(shown(cell(model, "forget")) for model in after)])
     return f"{markdown_table(heads, rows)}\n"
 
 

@@ -1,12 +1,12 @@
 """The answers of a retain-only model, from the results of its evaluation."""
 
-import json
 from pathlib import Path
 from typing import cast
 
 from lit_unlearn.answers.outcomes import PREFIX, Outcomes
 from lit_unlearn.errors import InputError
 from lit_unlearn.runs import layout
+from lit_unlearn.runs.results_file import read_results, results_file
 
 
 def load_reference(path: str) -> Outcomes:
@@ -18,9 +18,10 @@ def load_reference(path: str) -> Outcomes:
     Raises:
         InputError: there are none.
     """
-    file = Path(path) / layout.RESULTS if Path(path).is_dir() else Path(path)
+    folder = Path(path)
+    file = results_file(folder) or (folder / layout.RESULTS if folder.is_dir() else folder)
     try:
-        evaluations = json.loads(file.read_text(encoding="utf-8"))["evaluations"]
+        evaluations = read_results(file)["evaluations"]
         return cast(Outcomes, evaluations[-1][PREFIX]["outcomes"])
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise InputError(

@@ -1,6 +1,5 @@
 """Finished runs as the models they left, each over one seed or several."""
 
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from lit_unlearn.errors import InputError
 from lit_unlearn.questions.excess import PREFIX
 from lit_unlearn.questions.outcomes import INTERPOLATION, LOGPROBS, OTHER_WEIGHTS, Outcomes
 from lit_unlearn.runs import layout
+from lit_unlearn.runs.results_file import read_results, results_file
 
 BASE = "base"
 
@@ -164,9 +164,9 @@ def _parted(run: str) -> tuple[str, str]:
 
 def _seeds(path: Path) -> list[Path]:
     """The runs of a folder: itself, or those within."""
-    if (path / layout.RESULTS).is_file():
+    if results_file(path):
         return [path]
-    within = sorted(found.parent for found in path.glob(f"*/{layout.RESULTS}"))
+    within = sorted(found for found in path.glob("*") if results_file(found))
     if not within:
         raise InputError(
             f"report: {path} holds no {layout.RESULTS}; give folders of runs with PerturbationRobustness, "
@@ -176,9 +176,9 @@ def _seeds(path: Path) -> list[Path]:
 
 
 def _results(run: Path) -> dict[str, Any]:
-    path = run / layout.RESULTS
+    path = results_file(run) or run / layout.RESULTS
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found: dict[str, Any] = read_results(path)
         evaluations = found["evaluations"]
         _check(evaluations)
         _ = [str(name) for name in found.get("forget", [])]

@@ -11,16 +11,17 @@ from lit_unlearn.runs import layout
 from lit_unlearn.runs.checksums import wrong
 
 _EPILOG = f"""\
-Folders of finished runs and exports are compared with their {layout.CHECKSUMS}. A {layout.RESULTS} is
-computed again: its numbers from the rows it holds, and with --run also the last evaluation, by evaluating that run's
-export on the run's data, so that it needs the model and the data. Exit status 1 if anything differs.
+Folders of finished runs and exports are compared with their {layout.CHECKSUMS}. A {layout.RESULTS} or
+{layout.KEPT_RESULTS} is computed again: its numbers from the rows it holds, and with --run also the last evaluation, by
+evaluating that run's export on the run's data, so that it needs the model and the data. Exit status 1 if anything
+differs.
 """
 _LIMIT = 20
 """Lines of what differs that are printed."""
 
 
 def main(words: Sequence[str], *, evaluate: Callable[[list[str]], None]) -> None:
-    """`lit-unlearn verify FOLDER...` or `lit-unlearn verify RESULTS [--run RUN]`.
+    """`lit-unlearn verify FOLDER|RESULTS...` or `lit-unlearn verify RESULTS --run RUN`.
 
     Args:
         words: after `verify`.
@@ -36,25 +37,27 @@ def main(words: Sequence[str], *, evaluate: Callable[[list[str]], None]) -> None
     if not options.tolerance >= 0 or math.isinf(options.tolerance):
         raise InputError(f"verify: --tolerance must be at least 0, got {options.tolerance}")
     paths: list[str] = options.paths
-    if len(paths) == 1 and Path(paths[0]).is_file():
-        _results(Path(paths[0]), options.run, options.tolerance, evaluate)
-        return
-    if options.run is not None:
+    files = [path for path in paths if Path(path).is_file()]
+    if options.run is not None and not (len(paths) == len(files) == 1):
         raise InputError(f"verify: --run is for one {layout.RESULTS}, got {' '.join(paths)}; name that file alone")
-    _folders(paths)
+    as_written = [_results(Path(path), options.run, options.tolerance, evaluate) for path in files]
+    as_written.append(_folders([path for path in paths if path not in files]))
+    if not all(as_written):
+        raise SystemExit(1)
 
 
-def _folders(folders: Sequence[str]) -> None:
+def _folders(folders: Sequence[str]) -> bool:
+    """Whether every file of some folders is as it was written; says which are not."""
     found = {folder: wrong(Path(folder)) for folder in folders}
     for folder, lines in found.items():
         for line in lines:
             print(f"{folder}/{line}", file=sys.stderr)
         print(f"{folder}: {f'{len(lines)} files have changed' if lines else 'every file is unchanged'}")
-    if any(found.values()):
-        raise SystemExit(1)
+    return not any(found.values())
 
 
-def _results(path: Path, run: str | None, tolerance: float, evaluate: Callable[[list[str]], None]) -> None:
+def _results(path: Path, run: str | None, tolerance: float, evaluate: Callable[[list[str]], None]) -> bool:
+    """Whether the numbers of a file of results come out again; says which do not."""
     from lit_unlearn.commands.verify.evaluated import evaluated_again
     from lit_unlearn.commands.verify.results import differences, load_results, recomputed
 
@@ -68,8 +71,7 @@ def _results(path: Path, run: str | None, tolerance: float, evaluate: Callable[[
             print(f"{path}: {line}")
         _say(f"{path}: numbers of the model of {run}, evaluated again", again.compared, again.lines)
         lines += again.lines
-    if lines:
-        raise SystemExit(1)
+    return not lines
 
 
 def _say(what: str, compared: int, lines: Sequence[str]) -> None:
@@ -83,7 +85,7 @@ def _say(what: str, compared: int, lines: Sequence[str]) -> None:
 def _parser() -> CommandParser:
     about = "Whether runs and exports are as they were written, and results what comes out when computed again."
     parser = CommandParser("lit-unlearn verify", description=about, epilog=_EPILOG)
-    parser.add_argument("paths", nargs="+", metavar="FOLDER|RESULTS", help="folders, or one results.json")
+    parser.add_argument("paths", nargs="+", metavar="FOLDER|RESULTS", help="folders, and files of results")
     parser.add_argument("--run", help="folder of the run that the results are of; its model is evaluated again")
     parser.add_argument(
         "--tolerance",

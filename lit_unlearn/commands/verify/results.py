@@ -1,6 +1,5 @@
 """The numbers of a results.json, computed again from the rows that it holds, and compared with others."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,9 +8,11 @@ from typing import Any, NamedTuple
 from lit_unlearn.answers import measures
 from lit_unlearn.answers import outcomes as answers
 from lit_unlearn.errors import InputError
-from lit_unlearn.questions import outcomes
+from lit_unlearn.questions import excess, outcomes
+from lit_unlearn.questions.outcomes import OTHER_WEIGHTS
 from lit_unlearn.questions.sets import DEFAULT, Variant
 from lit_unlearn.runs import layout
+from lit_unlearn.runs.results_file import read_results
 
 _ELSEWHERE = ("privacy_leakage", "forget_quality", "membership_auc_reference", "membership_auc_base")
 """Numbers that need another model's outcomes."""
@@ -33,13 +34,13 @@ class Compared(NamedTuple):
 
 
 def load_results(path: Path) -> dict[str, Any]:
-    """A results.json.
+    """A results.json, or what a study keeps of one.
 
     Raises:
         InputError: it is none.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_results(path)
         records = found["evaluations"]
         assert isinstance(records, list)
         assert all(isinstance(record["step"], int) for record in records)
@@ -63,11 +64,11 @@ def recomputed(results: Mapping[str, Any], tolerance: float) -> Compared:
         InputError: the rows are not of the form that results have.
     """
     written, again = Numbers(), Numbers()
-    base = _outcomes(results["evaluations"][0])
+    first = results["evaluations"][0]
     for index, record in enumerate(results["evaluations"]):
         place = _place(index, record)
         try:
-            found = _again(record, base if index else None)
+            found = _again(record, first if index else {})
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise InputError(
                 f"verify: the rows of {place} cannot be counted again ({type(error).__name__}: {error}); write the "
@@ -89,7 +90,8 @@ def differences(results: Mapping[str, Any], other: Mapping[str, Any], tolerance:
         tolerance: absolute for numbers below 1, else relative.
     """
     record, again = (last(one) for one in (results, other))
-    found = numbers(again)
+    first = results["evaluations"][0]
+    found = numbers(again) | _again(again, first if record is not first else {})  # also what is beyond the base
     written = {key: value for key, value in numbers(record).items() if key in found or _needed(key)}
     compare = compared(written, {key: found.get(key) for key in written}, tolerance)
     return compare._replace(notes=[*_notes(results, other)])
@@ -97,14 +99,15 @@ def differences(results: Mapping[str, Any], other: Mapping[str, Any], tolerance:
 
 def last(results: Mapping[str, Any]) -> Mapping[str, Any]:
     """The last evaluation of the weights as trained."""
-    records = [record for record in results["evaluations"] if "interpolation" not in record]
+    records = [record for record in results["evaluations"] if not OTHER_WEIGHTS & record.keys()]
     found: Mapping[str, Any] = records[-1]
     return found
 
 
 def numbers(record: Mapping[str, Any]) -> Numbers:
-    """What was measured in an evaluation, of questions and of free answers."""
-    parts = {"questions": record.get("measured", {}), "answers": record.get(answers.PREFIX, {}).get("measured", {})}
+    """What was measured in an evaluation, of questions, of free answers and of insertions."""
+    parts = {"questions": record.get("measured", {})}
+    parts |= {part: record.get(part, {}).get("measured", {}) for part in (answers.PREFIX, excess.PREFIX)}
     return {
         (part, name, key): value
         for part, found in parts.items()
@@ -128,13 +131,23 @@ def compared(written: Numbers, again: Numbers, tolerance: float) -> Compared:
     return Compared(len(written), lines, [])
 
 
-def _again(record: Mapping[str, Any], base: answers.Outcomes | None) -> Numbers:
+def _again(record: Mapping[str, Any], first: Mapping[str, Any]) -> Numbers:
+    """The numbers that the rows of a record give.
+
+    Args:
+        record: of an evaluation.
+        first: the record before training; empty for that itself.
+    """
     asked = {_variant(name): one for name, one in record.get("outcomes", {}).items()}
     found = outcomes.measure(asked) if asked else {}
     out: Numbers = {
         ("questions", str(variant), key): value for variant, row in found.items() for key, value in row.items()
     }
-    own = _outcomes(record)
+    if excess.PREFIX in record:
+        before = first.get(excess.PREFIX, {}).get("outcomes")
+        inserted = excess.measure(record[excess.PREFIX]["outcomes"], before)
+        out |= {(excess.PREFIX, name, key): value for name, row in inserted.items() for key, value in row.items()}
+    own, base = _outcomes(record), _outcomes(first)
     if own is not None:
         measured = measures.measure(own, None, base)
         out |= {
@@ -186,7 +199,7 @@ def _notes(results: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str
 
 
 def _place(index: int, record: Mapping[str, Any]) -> str:
-    condition = f", interpolation {record['interpolation']}" if "interpolation" in record else ""
+    condition = "".join(f", {key} {record[key]}" for key in sorted(OTHER_WEIGHTS & record.keys()))
     return f"evaluation {index + 1} (step {record['step']}{condition})"
 
 

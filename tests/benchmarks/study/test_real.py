@@ -1,3 +1,5 @@
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -6,8 +8,9 @@ from benchmarks.study import real, real_settings
 from benchmarks.study.real import main
 from benchmarks.study.real_settings import STUDIES, points
 from benchmarks.study.settings import Setting
-from lit_unlearn import InputError
+from lit_unlearn import InputError, cli
 from lit_unlearn.commands.options import config_files
+from lit_unlearn.runs.results_file import read_results
 from tests.tiny_world import write_demo
 
 PLACE = "<!-- begin: tiny-alchemy -->\n{}\n<!-- end: tiny-alchemy -->"
@@ -30,7 +33,7 @@ def test_a_seed_is_compared_before_the_next_begins(setting: Setting) -> None:
 def arguments(folder: Path, *more: str) -> list[str]:
     streams = [f"--forget={folder / 'alchemy.jsonl'}", f"--retain={folder / 'gardening.jsonl'}", "--topic=alchemy"]
     sizes = ["--holdout=40", "--seeds=2", "--rise=0.01", "--workers=1"]
-    where = [f"--out={folder / 'runs'}", f"--page={folder / 'page.md'}"]
+    where = [f"--out={folder / 'runs'}", f"--page={folder / 'page.md'}", f"--results={folder / 'kept'}"]
     return ["tiny", f"--pretrained={folder / 'model'}", *streams, *sizes, *where, *more]
 
 
@@ -60,6 +63,36 @@ def test_the_page_shows_what_the_fits_measured(tmp_path: Path, monkeypatch: pyte
     assert len(before) == 4
     main(arguments(tmp_path))  # nothing runs again
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("results.json")} == before
+    shutil.move(tmp_path / "runs", tmp_path / "moved")
+    page.write_text(PLACE.format("old"))
+    where = [f"--results={tmp_path / 'kept'}", f"--page={page}"]
+    main(["tiny", "--topic=alchemy", "--tables", *where])
+    assert page.read_text() == text.removeprefix("before\n").removesuffix("\nafter\n")
+    assert naming(tmp_path / "kept", [str(tmp_path)]) == []
+    files = [str(path) for path in (tmp_path / "kept").rglob("results.json.gz")]
+    verify(files)
+    for run in (tmp_path / "moved").glob("*/seed-*"):  # with what is not kept
+        shutil.copy(run / "results.json", tmp_path / "kept" / run.relative_to(tmp_path / "moved"))
+    main(["tiny", "--topic=alchemy", "--tables", *where])
+    assert page.read_text() == text.removeprefix("before\n").removesuffix("\nafter\n")
+
+
+def naming(folder: Path, places: list[str]) -> list[Path]:
+    """The kept files that hold one of these places."""
+    files = [*folder.rglob("*.gz")]
+    assert files
+    return [path for path in files if any(place in json.dumps(read_results(path)) for place in places)]
+
+
+def verify(files: list[str]) -> None:
+    """Every number of some files comes out of their own rows again; or it ends with status 1."""
+    cli.main(["verify", *files])
+
+
+def test_texts_are_asked_for_unless_tables_are_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["smollm2-rmu", "--topic=war", "--pretrained=model"])
+    assert "--pretrained, --forget and --retain are required, except with --tables" in capsys.readouterr().err
 
 
 def test_a_row_that_there_is_not_and_a_page_without_a_place_are_refused(

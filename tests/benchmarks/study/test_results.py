@@ -36,7 +36,7 @@ def evaluation(forget: int, perturbed: int, **record: float | str) -> dict[str, 
     measured = {"forget": forget, "retain": 98, **perturbed_and_control}
     outcomes: dict[str, dict[str, Any]] = {name: answers(right) for name, right in measured.items()}
     outcomes["forget"]["text_logprob"] = [(forget - 100) / 10] * 100
-    return {**record, "outcomes": outcomes}
+    return {**record, "measured": {}, "outcomes": outcomes}
 
 
 def write(folder: Path, *, forgets_at: int, from_share: float, last: int = 300) -> None:
@@ -51,9 +51,14 @@ def write(folder: Path, *, forgets_at: int, from_share: float, last: int = 300) 
         for one in kind.candidates
     ]
     between = [evaluation(25 if share >= from_share else 60, 80, step=last, interpolation=share) for share in SHARES]
+    write_results(folder, [evaluation(100, 97, step=0), *after, *between, *repaired])
+
+
+def write_results(folder: Path, evaluations: list[dict[str, Any]]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    evaluations = [evaluation(100, 97, step=0), *after, *between, *repaired]
-    (folder / "results.json").write_text(json.dumps({"forget": ["forget"], "evaluations": evaluations}))
+    results = {"hyperparameters": {"pretrained": "demo"}, "forget": ["forget"], "evaluations": evaluations}
+    (folder / "results.json").write_text(json.dumps(results))
+    (folder / "run.json").write_text(json.dumps({"model": "demo"}))
 
 
 def write_all(runs: Path, *settings: Setting) -> list[Point]:
@@ -64,17 +69,15 @@ def write_all(runs: Path, *settings: Setting) -> list[Point]:
         wanted += reported(setting, runs)
         for point in reported(setting, runs):
             write(runs / point.folder, forgets_at=150, from_share=0.9, last=setting.steps)
-        for point in relearning(setting, runs):
+        for point in relearning(setting, runs, runs):
             write_relearnt(runs / point.folder)
             wanted.append(point)
     return wanted
 
 
 def write_relearnt(folder: Path) -> None:
-    folder.mkdir(parents=True)
     begun = int(folder.name.removeprefix("seed-"))  # every seed with another model
-    evaluations = [evaluation(25 + step, 90 - begun, step=step) for step in RELEARNT]
-    (folder / "results.json").write_text(json.dumps({"evaluations": evaluations}))
+    write_results(folder, [evaluation(25 + step, 90 - begun, step=step) for step in RELEARNT])
 
 
 def rows(setting: Setting) -> list[str]:
@@ -153,7 +156,7 @@ def test_a_whole_study_ends_with_its_picture(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setitem(STUDIES, "mixing", MIXING._replace(settings=MIXING.settings[1:2]))
     page = tmp_path / "mixing.md"
     page.write_text(f"<!-- begin: {MIXING.settings[1].folder} -->\n<!-- end: {MIXING.settings[1].folder} -->\n")
-    main(["mixing", "--out", str(tmp_path / "runs"), "--page", str(page)])
+    main(["mixing", *folders(tmp_path), "--page", str(page)])
     assert (tmp_path / "mixing.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -162,7 +165,7 @@ def test_a_fit_that_relearns_begins_with_what_another_left(tmp_path: Path) -> No
     setting = next(one for one in MIXING.settings if one.relearns)
     write_all(tmp_path, setting)
     fits = {point.folder: point.options for point in reported(setting, tmp_path)}
-    for point in relearning(setting, tmp_path):
+    for point in relearning(setting, tmp_path, tmp_path):
         name = point.folder.replace("/relearn/", "/")
         assert "ExportPretrained" in fits[name]["trainer.callbacks"]
         assert point.options["model.pretrained"] == str(tmp_path / name / "export")
@@ -172,6 +175,11 @@ def test_a_fit_that_relearns_begins_with_what_another_left(tmp_path: Path) -> No
 def test_what_never_forgets_is_taken_to_its_end(tmp_path: Path) -> None:
     write(tmp_path / choosing(METHODS.settings[0]).folder, forgets_at=999, from_share=9)
     assert chosen(METHODS.settings[0], tmp_path) == (300, 0.9)
+
+
+def folders(folder: Path) -> list[str]:
+    """Options: where fits write, and what is kept of them."""
+    return ["--out", str(folder / "runs"), "--results", str(folder / "kept")]
 
 
 def run_points(study: Any, folder: Path, words: Any, wanted: list[Point], **options: Any) -> list[Point]:
@@ -187,7 +195,7 @@ def test_the_table_of_a_setting_replaces_that_of_the_page(tmp_path: Path, monkey
     monkeypatch.setattr(running, "run_points", run_points)
     page = tmp_path / "mixing.md"
     page.write_text(f"before\n<!-- begin: {setting.folder} -->\nold\n<!-- end: {setting.folder} -->\nafter\n")
-    main(["mixing", "--out", str(tmp_path / "runs"), "--page", str(page), "--only", setting.folder])
+    main(["mixing", *folders(tmp_path), "--page", str(page), "--only", setting.folder])
     assert page.read_text().startswith(f"before\n<!-- begin: {setting.folder} -->\n")
     assert page.read_text().count(f"### {setting.title}\n") == page.read_text().count("### ") == 1
     assert page.read_text().endswith(f"<!-- end: {setting.folder} -->\nafter\n")
@@ -199,13 +207,13 @@ def test_the_tables_replace_those_of_the_page(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(running, "run_points", run_points)
     page = tmp_path / "results.md"
     page.write_text(f"before\n{places('old')}\nafter\n")
-    main(["methods", "--out", str(tmp_path / "runs"), "--page", str(page), "--only", METHODS.settings[1].folder])
+    main(["methods", *folders(tmp_path), "--page", str(page), "--only", METHODS.settings[1].folder])
     text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith(f"<!-- end: {METHODS.settings[-1].folder} -->\nafter\n")
     assert text.count("old") == len(METHODS.settings) - 1
     assert text.count("### ") == 1
-    main(["methods", "--out", str(tmp_path / "runs"), "--page", str(page)])
+    main(["methods", *folders(tmp_path), "--page", str(page)])
     text = page.read_text()
     assert "old" not in text
     assert text.count("### ") == len(METHODS.settings)
@@ -220,20 +228,20 @@ def test_failed_fits_leave_the_page_alone(tmp_path: Path, monkeypatch: pytest.Mo
     page = tmp_path / "results.md"
     page.write_text(places("as it was"))
     with pytest.raises(SystemExit, match=r"2 fits failed; see .*seed-5.log"):
-        main(["methods", "--out", str(tmp_path / "runs"), "--page", str(page)])
+        main(["methods", *folders(tmp_path), "--page", str(page)])
     assert page.read_text() == places("as it was")
 
 
 def test_a_page_without_a_place_is_refused_before_anything_runs(tmp_path: Path) -> None:
     (tmp_path / "page.md").write_text("nothing")
     with pytest.raises(InputError, match="no place for RMU, all matrices; write <!-- begin: rmu-all -->"):
-        main(["methods", "--out", str(tmp_path / "runs"), "--page", str(tmp_path / "page.md")])
+        main(["methods", *folders(tmp_path), "--page", str(tmp_path / "page.md")])
     assert not (tmp_path / "runs").exists()
 
 
 def test_an_unknown_setting_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no rmu; choose from rmu-all, "):
-        main(["mixing", "--out", str(tmp_path / "runs"), "--only", "rmu"])
+        main(["mixing", *folders(tmp_path), "--only", "rmu"])
     assert not (tmp_path / "runs").exists()
 
 
