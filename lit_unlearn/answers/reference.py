@@ -9,11 +9,12 @@ from lit_unlearn.runs import layout
 from lit_unlearn.runs.results_file import read_results, results_file
 
 
-def load_reference(path: str) -> Outcomes:
+def load_reference(path: str, *, option: str = "AnswerEvaluation.reference") -> Outcomes:
     """The last outcomes in a run's results.
 
     Args:
         path: folder of a run with AnswerEvaluation, or its results.json.
+        option: that names it, for the error.
 
     Raises:
         InputError: there are none.
@@ -25,6 +26,6 @@ def load_reference(path: str) -> Outcomes:
         return cast(Outcomes, evaluations[-1][PREFIX]["outcomes"])
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise InputError(
-            f"AnswerEvaluation.reference: {file} holds no answers of an evaluation; make them with `lit-unlearn "
+            f"{option}: {file} holds no answers of an evaluation; make them with `lit-unlearn "
             "validate --model RETAIN_ONLY` on the same data, and give that run's folder"
         ) from error

@@ -160,9 +160,13 @@ class AnswerEvaluation(EvaluationCallback):
                 measured, found, self._reference, samples=self.bootstrap, retrained_auc=self.retrained_auc
             )
         rows = {name: len(one["row"]) for name, one in found.items()}
-        return Found(
-            {PREFIX: {"measured": measured, "outcomes": found}}, log_values(measured), answers_table(measured, rows)
-        )
+        record = {"measured": measured, "outcomes": found, **self._counted_with()}
+        return Found({PREFIX: record}, log_values(measured), answers_table(measured, rows))
+
+    def _counted_with(self) -> dict[str, float]:
+        """What the numbers depend on beside the rows, so that they can be counted again."""
+        told = {"bootstrap": self.bootstrap, "retrained_auc": self.retrained_auc}
+        return {name: value for name, value in told.items() if value}
 
     def _written(self, trainer: L.Trainer, plan: AnswerPlan) -> dict[Key, str] | None:
         if not self.max_new_tokens:

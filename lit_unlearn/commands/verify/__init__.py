@@ -2,6 +2,7 @@
 
 import math
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -38,9 +39,11 @@ def main(words: Sequence[str], *, evaluate: Callable[[list[str]], None]) -> None
         raise InputError(f"verify: --tolerance must be at least 0, got {options.tolerance}")
     paths: list[str] = options.paths
     files = [path for path in paths if Path(path).is_file()]
+    if options.reference is not None and not files:
+        raise InputError(f"verify: --reference is for a {layout.RESULTS}, got {' '.join(paths)}; name such a file")
     if options.run is not None and not (len(paths) == len(files) == 1):
         raise InputError(f"verify: --run is for one {layout.RESULTS}, got {' '.join(paths)}; name that file alone")
-    as_written = [_results(Path(path), options.run, options.tolerance, evaluate) for path in files]
+    as_written = [_results(Path(path), options, evaluate) for path in files]
     as_written.append(_folders([path for path in paths if path not in files]))
     if not all(as_written):
         raise SystemExit(1)
@@ -56,22 +59,24 @@ def _folders(folders: Sequence[str]) -> bool:
     return not any(found.values())
 
 
-def _results(path: Path, run: str | None, tolerance: float, evaluate: Callable[[list[str]], None]) -> bool:
+def _results(path: Path, options: Namespace, evaluate: Callable[[list[str]], None]) -> bool:
     """Whether the numbers of a file of results come out again; says which do not."""
+    from lit_unlearn.answers.reference import load_reference
     from lit_unlearn.commands.verify.evaluated import evaluated_again
     from lit_unlearn.commands.verify.results import differences, load_results, recomputed
 
     results = load_results(path)
-    own = recomputed(results, tolerance)
-    _say(f"{path}: numbers that its own rows give", own.compared, own.lines)
-    lines = [*own.lines]
-    if run is not None:
-        again = differences(results, evaluated_again(Path(run), results, evaluate), tolerance)
-        for line in again.notes:
+    reference = options.reference and load_reference(options.reference, option="verify: --reference")
+    found = {"numbers that its own rows give": recomputed(results, options.tolerance, reference)}
+    if options.run is not None:
+        again = evaluated_again(Path(options.run), results, evaluate)
+        what = f"numbers of the model of {options.run}, evaluated again"
+        found[what] = differences(results, again, options.tolerance)
+    for what, one in found.items():
+        for line in one.notes:
             print(f"{path}: {line}")
-        _say(f"{path}: numbers of the model of {run}, evaluated again", again.compared, again.lines)
-        lines += again.lines
-    return not lines
+        _say(f"{path}: {what}", one.compared, one.lines)
+    return not any(one.lines for one in found.values())
 
 
 def _say(what: str, compared: int, lines: Sequence[str]) -> None:
@@ -87,6 +92,12 @@ def _parser() -> CommandParser:
     parser = CommandParser("lit-unlearn verify", description=about, epilog=_EPILOG)
     parser.add_argument("paths", nargs="+", metavar="FOLDER|RESULTS", help="folders, and files of results")
     parser.add_argument("--run", help="folder of the run that the results are of; its model is evaluated again")
+    parser.add_argument(
+        "--reference",
+        metavar="RUN|RESULTS",
+        help="evaluation of the retain-only model that the results were compared with, to recompute forget quality and "
+        "PrivLeak",
+    )
     parser.add_argument(
         "--tolerance",
         type=float,

@@ -1,12 +1,14 @@
 """The numbers of a results.json, computed again from the rows that it holds, and compared with others."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lit_unlearn.answers import measures
 from lit_unlearn.answers import outcomes as answers
+from lit_unlearn.answers.intervals import with_intervals
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions import excess, outcomes
 from lit_unlearn.questions.outcomes import OTHER_WEIGHTS
@@ -14,10 +16,16 @@ from lit_unlearn.questions.sets import DEFAULT, Variant
 from lit_unlearn.runs import layout
 from lit_unlearn.runs.results_file import read_results
 
-_ELSEWHERE = ("privacy_leakage", "forget_quality", "membership_auc_reference", "membership_auc_base")
-"""Numbers that need another model's outcomes."""
+_OF_REFERENCE = ("privacy_leakage", "forget_quality", "membership_auc_reference")
+"""Numbers that need the outcomes of the reference."""
+_ENDS = ("_low", "_high")
+"""What names of the ends of intervals end in."""
+_PUBLISHED = "privacy_leakage"
+"""The one of them that a published number of the reference is enough for."""
 _OF_PROMPTS = ("cut", "cut_share")
 """Numbers that no row holds."""
+_PROMPTS = "the prompts"
+"""What those need."""
 Numbers = dict[tuple[str, ...], Any]
 """By where they stand."""
 
@@ -53,22 +61,24 @@ def load_results(path: Path) -> dict[str, Any]:
     return dict(found)
 
 
-def recomputed(results: Mapping[str, Any], tolerance: float) -> Compared:
+def recomputed(results: Mapping[str, Any], tolerance: float, reference: answers.Outcomes | None = None) -> Compared:
     """The numbers of every evaluation against those that its own rows give.
 
     Args:
         results: of a run.
         tolerance: absolute for numbers below 1, else relative.
+        reference: outcomes of the retain-only model, for forget quality and PrivLeak.
 
     Raises:
-        InputError: the rows are not of the form that results have.
+        InputError: the rows are not of the form that results have, or the reference was asked others.
     """
     written, again = Numbers(), Numbers()
     first = results["evaluations"][0]
+    uncounted = Counter[str]()
     for index, record in enumerate(results["evaluations"]):
         place = _place(index, record)
         try:
-            found = _again(record, first if index else {})
+            found = _again(record, first if index else {}, reference)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise InputError(
                 f"verify: the rows of {place} cannot be counted again ({type(error).__name__}: {error}); write the "
@@ -76,9 +86,13 @@ def recomputed(results: Mapping[str, Any], tolerance: float) -> Compared:
             ) from error
         for key, value in numbers(record).items():
             # Else rows that were taken out would hide a number that was changed.
-            if key in found or (_needed(key) and key[-1] not in _OF_PROMPTS):
+            missing = _missing(key, record, reference)
+            if key in found or not missing:
                 written[place, *key], again[place, *key] = value, found.get(key)
-    return compared(written, again, tolerance)
+            elif missing != _PROMPTS:
+                uncounted[missing] += 1
+    notes = [f"{count} numbers are not counted again: {missing}" for missing, count in uncounted.items()]
+    return compared(written, again, tolerance)._replace(notes=notes)
 
 
 def differences(results: Mapping[str, Any], other: Mapping[str, Any], tolerance: float) -> Compared:
@@ -92,7 +106,11 @@ def differences(results: Mapping[str, Any], other: Mapping[str, Any], tolerance:
     record, again = (last(one) for one in (results, other))
     first = results["evaluations"][0]
     found = numbers(again) | _again(again, first if record is not first else {})  # also what is beyond the base
-    written = {key: value for key, value in numbers(record).items() if key in found or _needed(key)}
+    written = {
+        key: value
+        for key, value in numbers(record).items()
+        if key in found or not (key[-1].endswith(_ENDS) or _missing(key, record, None) not in ("", _PROMPTS))
+    }
     compare = compared(written, {key: found.get(key) for key in written}, tolerance)
     return compare._replace(notes=[*_notes(results, other)])
 
@@ -131,12 +149,16 @@ def compared(written: Numbers, again: Numbers, tolerance: float) -> Compared:
     return Compared(len(written), lines, [])
 
 
-def _again(record: Mapping[str, Any], first: Mapping[str, Any]) -> Numbers:
+def _again(record: Mapping[str, Any], first: Mapping[str, Any], reference: answers.Outcomes | None = None) -> Numbers:
     """The numbers that the rows of a record give.
 
     Args:
         record: of an evaluation.
         first: the record before training; empty for that itself.
+        reference: of the retain-only model.
+
+    Raises:
+        InputError: the reference was asked other rows.
     """
     asked = {_variant(name): one for name, one in record.get("outcomes", {}).items()}
     found = outcomes.measure(asked) if asked else {}
@@ -149,14 +171,22 @@ def _again(record: Mapping[str, Any], first: Mapping[str, Any]) -> Numbers:
         out |= {(excess.PREFIX, name, key): value for name, row in inserted.items() for key, value in row.items()}
     own, base = _outcomes(record), _outcomes(first)
     if own is not None:
-        measured = measures.measure(own, None, base)
-        out |= {
-            ("answers", name, key): value
-            for name, row in measured.items()
-            for key, value in row.items()
-            if key not in _ELSEWHERE or (key == "membership_auc_base" and base is not None)
-        }
+        _check_reference(own, reference)
+        retrained, samples = (record[answers.PREFIX].get(name) for name in ("retrained_auc", "bootstrap"))
+        measured = measures.measure(own, reference, base, retrained_auc=retrained)
+        if samples:
+            measured = with_intervals(measured, own, reference, samples=samples, retrained_auc=retrained)
+        out |= {(answers.PREFIX, name, key): value for name, row in measured.items() for key, value in row.items()}
     return out
+
+
+def _check_reference(own: answers.Outcomes, reference: answers.Outcomes | None) -> None:
+    others = [] if reference is None else [name for name in own if name not in answers.comparable(own, reference)]
+    if others:
+        raise InputError(
+            f"verify: --reference was not asked the rows of {others[0]!r}; give the evaluation that the run was "
+            "compared with"
+        )
 
 
 def _outcomes(record: Mapping[str, Any]) -> answers.Outcomes | None:
@@ -176,9 +206,17 @@ def _variant(name: str) -> Variant:
     return Variant(questions, "/".join(rest[: len(rest) - control]) or DEFAULT, control)
 
 
-def _needed(key: tuple[str, ...]) -> bool:
-    """Whether a number must come out again: intervals and comparisons with other models need not."""
-    return key[-1] not in _ELSEWHERE and not key[-1].endswith(("_low", "_high"))
+def _missing(key: tuple[str, ...], record: Mapping[str, Any], reference: answers.Outcomes | None) -> str:
+    """What a number cannot be counted again without; empty where it must come out of the rows."""
+    name, counted_with = key[-1], record.get(answers.PREFIX, {})
+    whole = name.removesuffix("_low").removesuffix("_high")
+    if name in _OF_PROMPTS:
+        return _PROMPTS
+    if whole in _OF_REFERENCE and reference is None and not (whole == _PUBLISHED and "retrained_auc" in counted_with):
+        return "they need the reference (--reference)"
+    if whole != name and "bootstrap" not in counted_with:
+        return "the file does not say of how many samples their intervals are"
+    return ""
 
 
 def _notes(results: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:

@@ -71,8 +71,8 @@ def test_the_page_shows_what_the_fits_measured(tmp_path: Path, monkeypatch: pyte
     assert naming(tmp_path / "kept", [str(tmp_path)]) == []
     files = [str(path) for path in (tmp_path / "kept").rglob("results.json.gz")]
     verify(files)
-    for run in (tmp_path / "moved").glob("*/seed-*"):  # with what is not kept
-        shutil.copy(run / "results.json", tmp_path / "kept" / run.relative_to(tmp_path / "moved"))
+    for path in (tmp_path / "moved").glob("*/*/results.json"):  # with what is not kept
+        shutil.copy(path, tmp_path / "kept" / path.relative_to(tmp_path / "moved"))
     main(["tiny", "--topic=alchemy", "--tables", *where])
     assert page.read_text() == text.removeprefix("before\n").removesuffix("\nafter\n")
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from lit_unlearn.cli import main
+from lit_unlearn.runs.results_file import compressed
 from tests.answers.asked import TEMPLATE, rows, write
 
 
@@ -49,6 +50,26 @@ def evaluated(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ["-c", str(folder / "own.yaml"), "--trainer.default_root_dir", str(folder / "run")]
     main(["validate", "--model", str(world / "model"), *options])
     return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def compared(world: Path, evaluated: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The results of a run with intervals that was compared with a reference, and those of the reference."""
+    folder = tmp_path_factory.mktemp("compared")
+    reference = Path(shutil.copy(evaluated / "results.json", folder / "reference.json"))
+
+    def forget(record: dict[str, Any]) -> None:
+        one = record["answers"]["outcomes"]["forget"]
+        one |= {"ratio": [2 * value for value in one["ratio"]], "min_k": [value - 1 for value in one["min_k"]]}
+
+    change(reference, forget)
+    config = yaml.safe_load((evaluated.parent / "own.yaml").read_text())
+    (answering,) = [one for one in config["trainer"]["callbacks"] if one["class_path"] == "AnswerEvaluation"]
+    answering["init_args"] |= {"reference": str(reference), "bootstrap": 100}
+    (folder / "own.yaml").write_text(yaml.safe_dump(config))
+    options = ["-c", str(folder / "own.yaml"), "--trainer.default_root_dir", str(folder / "run")]
+    main(["validate", "--model", str(world / "model"), *options])
+    return folder / "run" / "results.json", reference
 
 
 @pytest.fixture
@@ -121,6 +142,60 @@ def test_rows_that_were_changed_with_their_figure_are_found_with_it(
     assert "answers, answers/retain, exact_memorisation: 1 as written" in capsys.readouterr().err
 
 
+def test_intervals_are_counted_again_and_comparisons_with_the_reference(
+    compared: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    results, reference = compared
+    assert verify(results) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].endswith("7 numbers are not counted again: they need the reference (--reference)")
+    assert verify(results, "--reference", reference) == 0
+    (again,) = capsys.readouterr().out.splitlines()
+    counts = [int(line.rpartition(": ")[2].split()[0]) for line in (told[1], again)]
+    assert counts[1] == counts[0] + 7
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["forget_quality", "privacy_leakage", "privacy_leakage_high", "membership_auc_reference_low", "membership_auc_low"],
+)
+def test_a_changed_comparison_or_interval_is_found(
+    compared: tuple[Path, Path], where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = Path(shutil.copy(compared[0], tmp_path))
+    change(results, lambda one: one["answers"]["measured"]["answers"].update({where: 0.123}))
+    assert verify(results, "--reference", compared[1]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"evaluation 1 (step 0), answers, answers, {where}: 0.123 as written")
+
+
+def test_a_published_auc_is_enough_for_privacy_leakage(compared: tuple[Path, Path], tmp_path: Path) -> None:
+    results = Path(shutil.copy(compared[0], tmp_path))
+
+    def publish(record: dict[str, Any]) -> None:
+        one = record["answers"]
+        auc = one["measured"]["answers"]["membership_auc"]
+        one["measured"] = {"answers": {"membership_auc": auc, "privacy_leakage": 200 * (auc - 0.5)}}
+        one["retrained_auc"] = 0.5
+
+    change(results, publish)
+    assert verify(results) == 0
+    change(results, lambda one: one["answers"]["measured"]["answers"].update(privacy_leakage=0.123))
+    assert verify(results) == 1
+
+
+def test_several_files_and_compressed_ones_are_verified(
+    evaluated: Path, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "results.json.gz"
+    kept.write_bytes(compressed(json.loads(results.read_text())))
+    assert verify(kept, results, evaluated) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    kept.write_bytes(kept.read_bytes()[:-20])
+    assert verify(kept) == 2
+    assert "is no results.json of a run with evaluations" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("where", ["answers, answers/forget, min_k", "answers, answers, membership_auc"])
 def test_numbers_whose_rows_are_gone_are_found(results: Path, where: str, capsys: pytest.CaptureFixture[str]) -> None:
     change(results, lambda one: one["answers"]["outcomes"].pop("forget"))
@@ -141,6 +216,8 @@ def test_a_difference_within_the_tolerance_is_none(results: Path) -> None:
     [
         (["{results}", "--run", "nowhere"], "nowhere holds no config.yaml"),
         (["{folder}", "--run", "nowhere"], "--run is for one results.json"),
+        (["{folder}", "--reference", "nowhere"], "--reference is for a results.json"),
+        (["{results}", "--reference", "nowhere"], "verify: --reference: nowhere holds no answers"),
         (["{results}", "--tolerance", "-1"], "--tolerance must be at least 0, got -1.0"),
         (["{config}"], "is no results.json of a run with evaluations"),
     ],
