@@ -94,11 +94,17 @@ def small_world(world: Path, *, wmdp: bool) -> list[str]:
     return [f"--model.pretrained={world / 'model'}", *(data if wmdp else own), *limits]
 
 
+_PRINTED: dict[tuple[str, ...], str] = {}
+
+
 def printed(names: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    with pytest.raises(SystemExit) as stop:
-        main(fit(names, "--print_config"))
-    assert stop.value.code == 0
-    parsed: dict[str, Any] = yaml.safe_load(capsys.readouterr().out)
+    """What `--print_config` says of these files; asked once for all tests."""
+    if (asked := tuple(names)) not in _PRINTED:
+        with pytest.raises(SystemExit) as stop:
+            main(fit(names, "--print_config"))
+        assert stop.value.code == 0
+        _PRINTED[asked] = capsys.readouterr().out
+    parsed: dict[str, Any] = yaml.safe_load(_PRINTED[asked])
     return parsed
 
 
@@ -340,6 +346,7 @@ def test_a_demo_config_runs_and_exports(name: str) -> None:
 
 @pytest.mark.parametrize("name", RUNS)
 def test_a_config_parses_and_is_complete(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    _PRINTED.pop(tuple(RUNS[name]), None)  # whoever asked before did not look at what it leaves
     parsed = printed(RUNS[name], capsys)
     assert parsed["model"]["forget"]["class_path"].startswith("lit_unlearn.")
     assert parsed["trainer"]["max_steps"] > 0

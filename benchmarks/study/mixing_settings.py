@@ -12,7 +12,8 @@ SEED = 2
 """Of the draws that perturb, that of the reported questions."""
 _APART = 3
 """One in this many entities of the forget subjects is never mixed in."""
-_FORGET = [fact for fact in invent().facts if fact.subject in invent().forget]
+_WORLD = invent()
+_FORGET = [fact for fact in _WORLD.facts if fact.subject in _WORLD.forget]
 UNSEEN = [*dict.fromkeys(fact.entity for fact in _FORGET)][::_APART]
 """The entities that are never mixed in."""
 _ASKED = [

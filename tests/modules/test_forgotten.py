@@ -17,6 +17,11 @@ from lit_unlearn.modules.forgotten import BeforeAndAfter, Change, Forgotten, cha
 from tests.training import demo_data, demo_module, quiet_trainer
 
 
+@pytest.fixture(autouse=True)
+def _few_rows_looked_at() -> None:
+    """Here as many as a run looks at."""
+
+
 def one_process(value: Tensor) -> Tensor:
     return value
 

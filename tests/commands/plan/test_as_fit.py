@@ -11,6 +11,7 @@ from lit_unlearn.cli import main
 from tests.bad_input.conftest import config as config
 from tests.bad_input.conftest import inputs as inputs
 from tests.bad_input.refusing import Config, write
+from tests.families import write_family
 from tests.fast import some
 
 EVERY = "val_check_interval: 2, check_val_every_n_epoch: null"
@@ -124,9 +125,16 @@ BAD = {
 }
 
 
+@pytest.fixture(scope="module")
+def shallow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of few layers: each is simulated operation by operation."""
+    return write_family(tmp_path_factory.mktemp("shallow"), "llama")
+
+
 @pytest.fixture
-def base(config: Config, inputs: Path) -> Path:
+def base(config: Config, inputs: Path, shallow: Path) -> Path:
     """A config that works, and beside it files that a case names."""
+    config["model"] |= {"pretrained": str(shallow), "layer": 1}
     rows = datasets.Dataset.from_list([{"text": f"{TEXT} {number}"} for number in range(60)])
     rows.save_to_disk(inputs / "saved")
     datasets.DatasetDict(train=rows).save_to_disk(inputs / "saved_splits")
