@@ -36,6 +36,17 @@ MIXED = {"data.mixing": json.dumps({"rate": 0.5, "spans": 1, "length": 4, "exclu
 _ATTENTION = {"model.trainable": r'["model\\.layers\\.[012]\\.(self_attn\\..*|mlp\\.down)_proj\\.weight"]'}
 
 
+def steady(weight: float, steps: int) -> dict[str, str]:
+    """What mixing is recommended with: twice the retain loss, and a learning rate that falls to 0.
+
+    Args:
+        weight: of the retain loss, which is doubled.
+        steps: of training.
+    """
+    cosine = f"{{class_path: torch.optim.lr_scheduler.CosineAnnealingLR, init_args: {{T_max: {steps}}}}}"
+    return {"model.retain_weight": f"{2 * weight:g}", "model.lr_scheduler": cosine}
+
+
 def _setting(
     title: str,
     folder: str,
@@ -64,16 +75,15 @@ def _setting(
         relearns: whether what each row has forgotten is learnt again.
     """
     rna = {"model.noise_scale": f"{noise:g}"}
-    cosine = f"{{class_path: torch.optim.lr_scheduler.CosineAnnealingLR, init_args: {{T_max: {steps}}}}}"
-    steady = {"model.retain_weight": f"{2 * weight:g}", "model.lr_scheduler": cosine}
+    calm = steady(weight, steps)
     rows = (
         RepairOrControl("rna", f"+ RNA, ν {noise:g}", rna),
         RepairOrControl("mixing", "+ mixing", MIXED),
         RepairOrControl("mixing-rna", "+ mixing + RNA", MIXED | rna),
-        RepairOrControl("steady", "steady", steady),
-        RepairOrControl("steady-mixing", "steady + mixing", steady | MIXED),
+        RepairOrControl("steady", "steady", calm),
+        RepairOrControl("steady-mixing", "steady + mixing", calm | MIXED),
         RepairOrControl("attention", "attention trained too", _ATTENTION),
-        RepairOrControl("attention-mixing", "attention too, steady + mixing", _ATTENTION | steady | MIXED),
+        RepairOrControl("attention-mixing", "attention too, steady + mixing", _ATTENTION | calm | MIXED),
         RepairOrControl("half-lr", "half the learning rate", {"model.optimizer.lr": f"{lr / 2:g}"}),
     )
     options = {"config": config, "model.optimizer.lr": f"{lr:g}", "model.retain_weight": f"{weight:g}", **_DATA}

@@ -34,7 +34,7 @@ def main(words: Sequence[str]) -> None:
     attacked = models.find(options.paths, base=options.base or found.base)
     out = options.out or _default_out([one.run for one in attacked])
     check_makable(out / layout.SECTION, "--out")
-    card = run.Card(found, attacked, out, seeds=options.seeds)
+    card = run.Card(found, attacked, out, seeds=range(options.seeds))
     if options.plan:
         with quiet(), silent(), no_bars_in_files():
             print(planned(card))

@@ -29,13 +29,15 @@ class Card:
         config: the data and the attacks.
         attacked: the models.
         folder: of the card.
-        seeds: of each attack that draws something.
+        seeds: under which each attack that draws something is run; the others are run once, under 0.
 
     Raises:
         InputError: an attack needs the model before unlearning and none is known, or a name is taken.
     """
 
-    def __init__(self, config: CardConfig, attacked: Sequence[AttackedModel], folder: Path, *, seeds: int) -> None:
+    def __init__(
+        self, config: CardConfig, attacked: Sequence[AttackedModel], folder: Path, *, seeds: Sequence[int]
+    ) -> None:
         for name in (NONE, BASE):
             if name in config.attacks:
                 raise InputError(f"attacks.{name}: that is the name of the model without an attack; choose another")
@@ -59,7 +61,7 @@ class Card:
             for name, attack in self.attacks.items():
                 if name == BASE and one.base is None:
                     continue
-                for seed in range(self.seeds if attack.random else 1):
+                for seed in self.seeds if attack.random else (0,):
                     for point, settings in enumerate(attack.points()):
                         yield self._unit(one, name, point, settings, seed)
 

@@ -127,7 +127,7 @@ def test_weights_of_every_model_that_an_attack_loads_decide_its_outcomes(
     read = card_config.read(Words.read(["-c", str(own)], command="attack"))
 
     def fingerprints(base: str | None = None) -> dict[str, str]:
-        card = running.Card(read, models.find([str(attacked)], base=base), tmp_path / "out", seeds=1)
+        card = running.Card(read, models.find([str(attacked)], base=base), tmp_path / "out", seeds=[0])
         return {unit.attack: unit.fingerprint for unit in card.units()}
 
     first, other_base = fingerprints(), fingerprints(base=str(attacked / "export"))

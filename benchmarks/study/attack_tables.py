@@ -1,0 +1,140 @@
+"""The tables and the figure of the study of attacks."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from benchmarks.study.attack_settings import BASE, METHOD, AttackedRow
+from lit_unlearn.commands.attack.card import Bounded, CardRow, bounded
+from lit_unlearn.commands.attack.figure import draw
+from lit_unlearn.commands.attack.kept import Kept, Unit
+from lit_unlearn.commands.attack.run import NONE
+from lit_unlearn.commands.report.style import encoded
+from lit_unlearn.questions.statistics import Estimate
+from lit_unlearn.runs.tables import markdown_table
+
+_MEASURES = {
+    "forget_accuracy": "forget accuracy, %",
+    "answer_probability": "probability of the right answer's text, %",
+    "retain_accuracy": "retain accuracy, %",
+    "perturbed_accuracy": "retain accuracy with 4 tokens of forget text in a wrong option, %",
+}
+_DRAWN = (NONE, "int4", "merge", "other, 10 steps", "asked, 10 steps", "prefix")
+_TITLES = {NONE: "no attack"}
+
+
+class Place(NamedTuple):
+    """A cell of the tables."""
+
+    row: str
+    attack: str
+    """Its name in the config, of a training with the steps."""
+
+
+Cells = Mapping[Place, Mapping[int, Mapping[str, Estimate]]]
+"""The measures of each cell, by seed; the model before unlearning has one seed where an attack draws nothing."""
+
+
+def cells(found: Iterable[tuple[Unit, Kept]]) -> Cells:
+    """What the attacks found; outcomes that failed are left out.
+
+    Args:
+        found: of all seeds.
+    """
+    every: dict[Place, dict[int, Mapping[str, Estimate]]] = {}
+    for unit, kept in found:
+        row, _, own = unit.model.partition("/seed-")
+        for outcome in kept.outcomes:
+            steps = outcome.settings.get("steps")
+            place = Place(row, unit.attack if steps is None else f"{unit.attack}, {steps} steps")
+            if outcome.failed is None:
+                every.setdefault(place, {})[int(own or unit.seed)] = outcome.measures
+    return every
+
+
+def tables(found: Cells, rows: Sequence[AttackedRow]) -> str:
+    """A table for each measure: models by attacks.
+
+    Args:
+        found: by `cells`.
+        rows: of the tables.
+    """
+    parts = []
+    for measure, title in _MEASURES.items():
+        attacks = [one for one in _attacks(found) if any(measure in each for each in _seeds(found, one))]
+        lines = [
+            [row.title, *(_shown(_mean(found, Place(row.folder, one), measure)) for one in attacks)] for row in rows
+        ]
+        parts.append(f"{markdown_table([title, *(_TITLES.get(one, one) for one in attacks)], lines)}\n")
+    seeds = max(map(len, found.values()))
+    parts.append(f"Means over {seeds} seeds; ± is half of a 95 % interval over them (Student's t).\n")
+    return "\n".join(parts)
+
+
+def compared(found: Cells, rows: Sequence[AttackedRow]) -> str:
+    """Differences from the method under the same seed, with their intervals over seeds.
+
+    Args:
+        found: by `cells`.
+        rows: of the tables.
+    """
+    others = [row for row in rows if row.folder not in (BASE, METHOD)]
+    parts = []
+    for measure in ("forget_accuracy", "answer_probability"):
+        head = f"{_MEASURES[measure].removesuffix(', %')}, points more than RMU's"
+        lines = [
+            [row.title, *(_difference(found, row.folder, one, measure) for one in _attacks(found))] for row in others
+        ]
+        parts.append(f"{markdown_table([head, *(_TITLES.get(one, one) for one in _attacks(found))], lines)}\n")
+    return "\n".join(parts)
+
+
+def picture(found: Cells, rows: Sequence[AttackedRow]) -> bytes:
+    """Dots with intervals: a line for each model, a dot for each attack.
+
+    Args:
+        found: by `cells`.
+        rows: the lines.
+    """
+    dots = []
+    for attack in _attacks(found):
+        for row in rows if attack in _DRAWN else ():
+            measured = {name: _mean(found, Place(row.folder, attack), name) for name in _MEASURES}
+            known = {name: one for name, one in measured.items() if one is not None}
+            dots.append(CardRow(_TITLES.get(attack, attack), attack, row.title, [], 1, 0.0, known, []))
+    return encoded(draw(dots), "png")
+
+
+def _table(head: str, attacks: Sequence[str], rows: Sequence[AttackedRow], lines: Sequence[Sequence[str]]) -> str:
+    named = [[row.title, *line] for row, line in zip(rows, lines, strict=True)]
+    return f"{markdown_table([head, *(_TITLES.get(one, one) for one in attacks)], named)}\n"
+
+
+def _attacks(found: Cells) -> list[str]:
+    return list(dict.fromkeys(place.attack for place in found))
+
+
+def _seeds(found: Cells, attack: str) -> list[Mapping[str, Estimate]]:
+    return [one for place, seeds in found.items() if place.attack == attack for one in seeds.values()]
+
+
+def _mean(found: Cells, place: Place, measure: str) -> Bounded | None:
+    own = [one[measure] for one in found.get(place, {}).values() if measure in one]
+    return bounded(own) if own else None
+
+
+def _shown(one: Bounded | None, sign: str = "") -> str:
+    if one is None:
+        return ""
+    half = "" if one.half is None else f" ± {100 * one.half:.1f}"
+    return f"{100 * one.value:{sign}.1f}{half}".replace("-", "−")
+
+
+def _difference(found: Cells, row: str, attack: str, measure: str) -> str:
+    """Of the seeds that both have."""
+    own, method = (found.get(Place(name, attack), {}) for name in (row, METHOD))
+    pairs = [
+        (own[seed][measure].value - method[seed][measure].value, None)
+        for seed in own
+        if seed in method and measure in own[seed]
+    ]
+    return _shown(bounded(pairs), "+") if pairs else ""
