@@ -242,7 +242,7 @@ def _plan(words: list[str]) -> None:
     with _imports():
         from lit_unlearn.commands.plan import main as plan
 
-    plan(words[1:])
+    plan(words[1:], attack=lambda options: _attack(["attack", *options]))
 
 
 def _harness(words: list[str]) -> None:

@@ -1,7 +1,7 @@
 """Checksums of a folder's files, in a file that `sha256sum -c SHA256SUMS` reads too."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lit_unlearn.errors import InputError
@@ -16,7 +16,23 @@ def write_checksums(folder: Path) -> None:
         path.parent / name: digest for path in folder.rglob(layout.CHECKSUMS) for name, digest in _listed(path).items()
     }
     sums = {found: known.get(path) or _digest(path) for found, path in _files(folder)}
-    write_whole(folder / layout.CHECKSUMS, "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())))
+    write_whole(folder / layout.CHECKSUMS, _text(sums))
+
+
+def update(folder: Path, path: Path) -> None:
+    """Replaces the checksum of one file of a folder, and of checksums that changed with it; all others stay as written.
+
+    Args:
+        folder: of the checksums; without any, nothing is written.
+        path: of the file, in it or in a folder of it.
+    """
+    sums = folder / layout.CHECKSUMS
+    if not sums.is_file():
+        return
+    own = path.parent / layout.CHECKSUMS
+    changed = [one for one in (path, own) if one.is_file() and one != sums]
+    listed = _listed(sums) | {one.relative_to(folder).as_posix(): _digest(one) for one in changed}
+    write_whole(sums, _text(listed))
 
 
 def wrong(folder: Path) -> list[str]:
@@ -50,6 +66,10 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
         passing = path.name == layout.LOCK or any(part.endswith(".partial") for part in name.split("/"))
         if path.is_file() and name != layout.CHECKSUMS and not passing:
             yield name, path
+
+
+def _text(sums: Mapping[str, str]) -> str:
+    return "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
 
 
 def _listed(path: Path) -> dict[str, str]:

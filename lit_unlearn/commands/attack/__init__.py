@@ -23,16 +23,21 @@ def main(words: Sequence[str]) -> None:
     options.workers = 1 if options.work else options.workers
     if min(options.seeds, options.workers) < 1:
         raise InputError("attack: seeds and workers must be at least 1; give 1 or more of each")
-    _check_drawing()
+    if not options.plan:
+        _check_drawing()
     from lit_unlearn.commands.attack import config, models, run
     from lit_unlearn.commands.attack.card import write_card
+    from lit_unlearn.commands.attack.model_card import add_to_model_card
+    from lit_unlearn.commands.attack.one_process import check_alone
     from lit_unlearn.commands.attack.planned import planned
     from lit_unlearn.commands.attack.workers import work
     from lit_unlearn.commands.log_filter import no_bars_in_files, quiet, silent
 
+    check_alone()
     found = config.read(Words.read(shared, command="attack"), only=options.only, full=options.full)
     attacked = models.find(options.paths, base=options.base or found.base)
-    out = options.out or _default_out([one.run for one in attacked])
+    home = None if options.out else _home([one.run for one in attacked])
+    out = options.out if home is None else home / layout.ANALYSES / layout.ATTACK
     check_makable(out / layout.SECTION, "--out")
     card = run.Card(found, attacked, out, seeds=range(options.seeds))
     if options.plan:
@@ -49,6 +54,8 @@ def main(words: Sequence[str]) -> None:
     section = write_card(card, out)
     print(f"\n{section.markdown()}")
     print(f"Open {out / layout.FIGURE_PNG} and {out / layout.SECTION_TEXT}.")
+    if home is not None:
+        _tell_model_card(add_to_model_card(home, section))
 
 
 def _is_shared(word: str) -> bool:
@@ -61,10 +68,15 @@ def _configs(paths: Sequence[str]) -> list[str]:
     return [word for path in paths for word in ("-c", path)]
 
 
-def _default_out(runs: Sequence[Path | None]) -> Path:
+def _home(runs: Sequence[Path | None]) -> Path:
+    """The folder of the run that the card is of."""
     if len(runs) > 1 or runs[0] is None:
         raise InputError("attack: the card is not that of one run, in whose folder it could be; give one after --out")
-    return runs[0] / layout.ANALYSES / layout.ATTACK
+    return runs[0]
+
+
+def _tell_model_card(path: Path | None) -> None:
+    print("The export has no model card for the table." if path is None else f"The table is in {path} too.")
 
 
 def _check_drawing() -> None:

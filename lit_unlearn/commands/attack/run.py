@@ -10,6 +10,7 @@ from lit_unlearn.commands.attack.config import CardConfig
 from lit_unlearn.commands.attack.contract import Attack, Outcome, Settings
 from lit_unlearn.commands.attack.kept import Kept, KeptOutcomes, Unit
 from lit_unlearn.commands.attack.models import AttackedModel
+from lit_unlearn.commands.attack.one_process import check_memory
 from lit_unlearn.commands.attack.target import Target, of_other_model
 from lit_unlearn.commands.attack.unattacked import BeforeUnlearning, Unattacked
 from lit_unlearn.errors import Diverged, InputError
@@ -104,7 +105,7 @@ def run(card: Card) -> None:
     """Runs the units that are not done and that no other worker runs.
 
     Raises:
-        InputError: an attack cannot be run on this model.
+        InputError: an attack cannot be run on this model, or not on this device.
     """
     waiting = card.waiting()
     if not waiting:
@@ -112,6 +113,7 @@ def run(card: Card) -> None:
     targets = card.targets()
     for target in targets.values():
         target.check()
+        check_memory(target)
     _ = targets[waiting[0].model].data  # all attacks share it: refused before anything is kept, and on no one's clock
     for model, attack in dict.fromkeys((unit.model, unit.attack) for unit in waiting):
         card.attacks[attack].check(targets[model])

@@ -2,7 +2,8 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,8 +85,12 @@ class Plan(NamedTuple):
         }
 
 
-def main(words: Sequence[str]) -> None:
-    """Prints what a run would take and what would fail here.
+def main(words: Sequence[str], *, attack: Callable[[list[str]], None]) -> None:
+    """Prints what a run would take and what would fail here, and what an attack card of its model would cost.
+
+    Args:
+        words: after `plan`.
+        attack: runs `lit-unlearn attack` with further words.
 
     Raises:
         InputError: an option cannot be used, or the model's configuration cannot be read.
@@ -100,8 +105,11 @@ def main(words: Sequence[str]) -> None:
     if other is not None:
         shared += ["--trainer.accelerator=gpu", f"--trainer.devices={other.gpus}"]
     with quiet(), silent():
-        found = plan(PlanCLI(Words.read(shared, command="fit")), other)
+        config = PlanCLI(Words.read(shared, command="fit"))
+        found = plan(config, other)
     print(found.text())
+    if options.attack is not None:
+        _attacked(config.model.model_source.given, options.attack, attack)
     if options.json is not None:
         write_whole(options.json, json.dumps(found.as_json(), indent=1) + "\n")
     failing = [check.name for check in found.checks if check.status == "fails"]
@@ -147,6 +155,13 @@ def plan(config: PlanCLI, elsewhere: Machine | None = None) -> Plan:
     )
 
 
+def _attacked(model: str, config: str, attack: Callable[[list[str]], None]) -> None:
+    """Prints what the card costs of a model of this shape; nothing is kept."""
+    print(f"\nan attack card by {config}, of one model with one seed\n", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        attack([model, "--base", model, "-c", config, "--out", folder, "--plan"])
+
+
 def _simulated(config: PlanCLI, rows: Sequence[StepRows]) -> tuple[ModelBytes, dict[StepRows, Step]]:
     callbacks = config.trainer_options.callbacks or []
     whole = config.model.needs_whole_model(config.datamodule, callbacks)
@@ -181,6 +196,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MACHINE",
         help="plan for another machine than this one, such as 8xH100: its GPUs are all devices, and nothing here is "
         "checked; the time for several GPUs is an estimate",
+    )
+    parser.add_argument(
+        "--attack",
+        metavar="CONFIG",
+        help="print also what an attack card of the model costs by this config of lit-unlearn attack, such as "
+        "attack.yaml, whose data is read for that",
     )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write all numbers as JSON")
     return parser
