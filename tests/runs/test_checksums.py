@@ -42,3 +42,21 @@ def test_a_list_that_is_cut_is_refused(run: Path) -> None:
     (run / "SHA256SUMS").write_text("abc")
     with pytest.raises(InputError, match="is not a list of checksums"):
         checksums.wrong(run)
+
+
+def test_of_one_new_file_no_other_checksum_changes(run: Path) -> None:
+    export = run / "export"
+    (export / "README.md").write_text("a card")
+    (export / "model.safetensors").write_bytes(b"other weights")
+    for folder in (export, run):
+        checksums.update(folder, export / "README.md")
+    assert checksums.wrong(run) == ["export/model.safetensors: changed"]
+    assert checksums.wrong(export) == ["model.safetensors: changed"]
+    (export / "model.safetensors").write_bytes(b"weights")
+    assert checksums.wrong(run) == checksums.wrong(export) == []
+
+
+def test_a_folder_without_checksums_gets_none(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("a card")
+    checksums.update(tmp_path, tmp_path / "README.md")
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]

@@ -10,10 +10,12 @@ import pytest
 
 from lit_unlearn.cli import main
 from lit_unlearn.commands.attack import config as card_config
-from lit_unlearn.commands.attack import models
+from lit_unlearn.commands.attack import models, one_process
 from lit_unlearn.commands.attack import run as running
 from lit_unlearn.commands.options.words import Words
 from lit_unlearn.commands.report.section import read_section
+from lit_unlearn.errors import InputError
+from lit_unlearn.runs import checksums, layout
 from tests.processes import forked
 
 
@@ -42,7 +44,7 @@ def test_every_attack_has_a_row_with_the_four_measures(card: Path) -> None:
         for name in ("forget_accuracy", "retain_accuracy", "perturbed_accuracy", "control_accuracy", "log_probability"):
             assert attack["measures"][name]["half_interval"] >= 0
     assert found["pruning"]["tried"] == 2
-    assert not list((card / "outcomes").rglob("*.lock"))
+    assert not list((card / layout.ATTACK_OUTCOMES).rglob("*.lock"))
     assert {"section.md", "figure.png", "figure.svg", "SHA256SUMS"} <= {path.name for path in card.iterdir()}
 
 
@@ -91,6 +93,52 @@ def test_refusals(attacked: Path, config: Path, tmp_path: Path, capsys: Any, wor
     with pytest.raises(SystemExit):
         main(["attack", str(attacked), "-c", str(config), "--out", str(tmp_path / "out"), *words])
     assert error in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_card_of_a_run_is_in_its_model_card(attacked: Path, config: Path, tmp_path: Path, capsys: Any) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(attacked, run)
+    words = ["attack", str(run), "-c", str(config), "--only", "int8"]
+    main(words)
+    assert "has no model card" in capsys.readouterr().out
+    card = run / layout.EXPORT / layout.MODEL_CARD
+    card.write_text("# Model\n\n## Data\n")
+    checksums.write_checksums(run / layout.EXPORT)
+    checksums.write_checksums(run)
+    main(words)
+    text = card.read_text()
+    assert text.startswith("# Model\n\n## Data\n\n<!-- begin: attack card -->\n\n## Attack card\n")
+    assert "| attack | forget |" in text
+    assert text.count("| INT8, groups of 32 |") == 1
+    assert checksums.wrong(run) == checksums.wrong(run / layout.EXPORT) == []
+    main(words)  # over the earlier one
+    assert card.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("environment", "launcher"),
+    [
+        ({"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}, "torchrun has 2"),
+        ({"SLURM_NTASKS": "8", "SLURM_JOB_NAME": "fit"}, "Slurm has 8"),
+    ],
+)
+def test_several_processes_are_refused(
+    attacked: Path, config: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], launcher: str
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=f"{launcher} processes .* an attack runs in one"):
+        main(["attack", str(attacked), "-c", str(config), "--debug"])
+    assert not (attacked / layout.ANALYSES).exists()
+
+
+def test_a_model_that_no_device_here_holds_is_refused(
+    attacked: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(one_process, "host_memory", lambda: 1000)
+    with pytest.raises(InputError, match=r"the weights of .* GiB in 32-true, and cpu has 0\.0 GiB"):
+        main(["attack", str(attacked), "-c", str(config), "--out", str(tmp_path / "out"), "--debug"])
     assert not (tmp_path / "out").exists()
 
 
@@ -144,7 +192,7 @@ def test_a_killed_card_resumes_in_two_processes_with_equal_results(
     words = ["attack", str(attacked), "-c", str(config), "--out", str(tmp_path / "out")]
     process = forked().Process(target=main, args=(words,))
     process.start()
-    first = tmp_path / "out" / "outcomes" / "method" / "none" / "point-0-seed-0.json"
+    first = tmp_path / "out" / layout.ATTACK_OUTCOMES / "method" / "none" / "point-0-seed-0.json"
     while not first.is_file():
         assert process.is_alive()
         time.sleep(0.01)

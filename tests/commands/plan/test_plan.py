@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lit_unlearn.cli import main
+from lit_unlearn.commands.plan import main as plan
 from lit_unlearn.errors import InputError
 from tests.adapters import write_adapter
 
@@ -114,3 +116,12 @@ def test_rows_are_those_of_one_process(config: str, capsys: pytest.CaptureFixtur
 def test_what_cannot_be_planned(config: str, words: list[str], match: str) -> None:
     with pytest.raises(InputError, match=match):
         main(["plan", "-c", config, *words, "--debug"])
+
+
+def test_an_attack_card_is_asked_for_the_models_shape(config: str, world: Path, capsys: Any) -> None:
+    asked: list[list[str]] = []
+    plan(["-c", config, "--attack", "demo_attack.yaml"], attack=asked.append)
+    (words,) = asked
+    assert words[:5] == [str(world / "model"), "--base", str(world / "model"), "-c", "demo_attack.yaml"]
+    assert words[-1] == "--plan"
+    assert "an attack card by demo_attack.yaml" in capsys.readouterr().out

@@ -1,0 +1,109 @@
+from pathlib import Path
+
+import pytest
+
+from benchmarks.study import attack_settings
+from benchmarks.study.attack_settings import ROWS, fitted, repaired
+from benchmarks.study.attack_tables import Place, cells, compared, tables
+from benchmarks.study.attacks import ATTACKS, NAME, main
+from lit_unlearn.cli import main as lit_unlearn
+from lit_unlearn.commands.attack import config
+from lit_unlearn.commands.attack.contract import Outcome
+from lit_unlearn.commands.attack.kept import Kept, Unit
+from lit_unlearn.commands.options import config_files
+from lit_unlearn.commands.options.words import Words
+from lit_unlearn.errors import InputError
+from lit_unlearn.questions.statistics import Estimate
+
+PLACE = f"before\n<!-- begin: {NAME} -->\n<!-- end: {NAME} -->\nafter\n"
+
+
+def test_repairs_follow_the_fit_that_they_repair() -> None:
+    fits = [*fitted(ROWS, 3)]
+    after = [*repaired(ROWS, 3, Path("runs"))]
+    assert len(ROWS) == 12
+    assert [one.folder for one in (*fits, *after)] == [
+        *(f"{row.folder}/seed-3" for row in ROWS if row.options and not row.repair),
+        *(f"{row.folder}/seed-3" for row in ROWS if row.repair),
+    ]
+    for point in (*fits, *after):
+        assert point.options["config"] in config_files.names()
+        assert point.options["seed_everything"] == "3"
+    assert all("runs/rmu/seed-3/export" in point.options["trainer.callbacks"] for point in after)
+    only = [row for row in ROWS if row.folder == "closed-form"]
+    assert [one.folder for one in fitted(only, 0)] == ["rmu/seed-0"]
+
+
+def test_the_attacks_are_fewer_than_the_demos() -> None:
+    found = config.read(Words.read(["-c", "demo_attack.yaml", "-c", str(ATTACKS)], command="attack"), full=True)
+    assert [*found.attacks] == ["int4", "pruning", "merge", "other", "asked", "prefix"]
+
+
+def outcomes(model: str, seed: int, forget: float) -> tuple[Unit, Kept]:
+    found = [
+        Outcome(
+            {"steps": steps},
+            {name: Estimate(value, 0.1) for name, value in (("forget_accuracy", forget), ("retain_accuracy", 0.9))},
+        )
+        for steps in (10, 20)
+    ]
+    return Unit(model, "other", 0, {}, seed, ()), Kept([*found, Outcome({}, failed="it diverged")], 1.0)
+
+
+def test_differences_are_those_of_one_seed() -> None:
+    accuracies = {"rmu": (0.3, 0.5, 0.4), "rna": (0.4, 0.7, 0.7), "base": (1.0, 1.0, 1.0)}
+    found = cells(
+        outcomes("base" if name == "base" else f"{name}/seed-{seed}", seed, accuracies[name][seed])
+        for name in accuracies
+        for seed in range(3)
+    )
+    rows = [row for row in ROWS if row.folder in accuracies]
+    assert {len(seeds) for seeds in found.values()} == {3}
+    assert found[Place("rna", "other, 20 steps")][2]["forget_accuracy"].value == 0.7
+    # 10, 20 and 30 points: their mean, and 4.303 times their standard error
+    assert "| RMU + RNA, ν 1.5 | +20.0 ± 24.8 | +20.0 ± 24.8 |" in compared(found, rows)
+    assert "| base |" not in compared(found, rows)
+    assert "| RMU | 40.0 ± 24.8 | 40.0 ± 24.8 |" in tables(found, rows)
+    assert "Means over 3 seeds" in tables(found, rows)
+
+
+def test_a_row_that_there_is_not_and_a_page_without_a_place_are_refused(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("nothing")
+    with pytest.raises(InputError, match="--only: there is no rsv; choose from base, rmu"):
+        main([f"--page={page}", "--only", "rsv"])
+    with pytest.raises(InputError, match="there is no place for the study of attacks"):
+        main([f"--page={page}", f"--out={tmp_path / 'runs'}"])
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_the_page_shows_what_the_attacks_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page, runs = tmp_path / "page.md", tmp_path / "runs"
+    page.write_text(PLACE)
+    attacks = tmp_path / "attacks.yaml"
+    attacks.write_text(
+        "attacks:\n"
+        "  int4: {class_path: RoundedWeights, init_args: {bits: 4}}\n"
+        "  other: {class_path: FineTuning, init_args: {count: 2, steps: 2, every: 1}}\n"
+        "full_attacks: {}\n"
+        "data: {class_path: DemoDataModule, init_args: {questions: 8, perturbations: {}}}\n"
+    )
+    few = [row._replace(options={**row.options, "trainer.max_steps": "1"} if row.options else {}) for row in ROWS]
+    monkeypatch.setattr(attack_settings, "ROWS", few)
+    monkeypatch.setattr("benchmarks.study.attacks.ROWS", few)
+    words = [f"--page={page}", f"--out={runs}", f"--attacks={attacks}", "--seeds=2"]
+    words += ["--only", "base", "rmu", "interpolation"]
+    main(words)
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    for title in ("base", "RMU", "base + 0.7 · (RMU − base)"):
+        assert f"| {title} | " in text
+    assert "other, 1 steps" in text
+    assert (tmp_path / f"{NAME}.png").stat().st_size > 0
+    before = {path: path.stat().st_mtime_ns for path in runs.rglob("*.json")}
+    main(words)  # nothing runs again
+    assert page.read_text() == text
+    assert {path: path.stat().st_mtime_ns for path in runs.rglob("*.json")} == before
+    lit_unlearn(["verify", str(runs / "interpolation" / "seed-1")])
