@@ -1,5 +1,6 @@
 """The tables and the figure of the study of attacks."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -65,9 +66,7 @@ def tables(found: Cells, rows: Sequence[AttackedRow]) -> str:
             [row.title, *(_shown(_mean(found, Place(row.folder, one), measure)) for one in attacks)] for row in rows
         ]
         parts.append(f"{markdown_table([title, *(_TITLES.get(one, one) for one in attacks)], lines)}\n")
-    seeds = max(map(len, found.values()))
-    parts.append(f"Means over {seeds} seeds; ± is half of a 95 % interval over them (Student's t).\n")
-    return "\n".join(parts)
+    return "\n".join([*parts, f"{_legend(found)}\n"])
 
 
 def compared(found: Cells, rows: Sequence[AttackedRow]) -> str:
@@ -104,6 +103,16 @@ def picture(found: Cells, rows: Sequence[AttackedRow]) -> bytes:
     return encoded(draw(dots), "png")
 
 
+def _legend(found: Cells) -> str:
+    seeds = max(map(len, found.values()))
+    if seeds == 1:
+        return "One seed; ± is half of a 95 % interval over questions, of differences as if each were asked its own."
+    return (
+        f"Means over {seeds} seeds; ± is half of a 95 % interval over seeds (Student's t), over questions where an "
+        "attack on the base draws nothing."
+    )
+
+
 def _table(head: str, attacks: Sequence[str], rows: Sequence[AttackedRow], lines: Sequence[Sequence[str]]) -> str:
     named = [[row.title, *line] for row, line in zip(rows, lines, strict=True)]
     return f"{markdown_table([head, *(_TITLES.get(one, one) for one in attacks)], named)}\n"
@@ -132,9 +141,11 @@ def _shown(one: Bounded | None, sign: str = "") -> str:
 def _difference(found: Cells, row: str, attack: str, measure: str) -> str:
     """Of the seeds that both have."""
     own, method = (found.get(Place(name, attack), {}) for name in (row, METHOD))
-    pairs = [
-        (own[seed][measure].value - method[seed][measure].value, None)
-        for seed in own
-        if seed in method and measure in own[seed]
-    ]
-    return _shown(bounded(pairs), "+") if pairs else ""
+    both = [seed for seed in own if seed in method and measure in own[seed]]
+    return _shown(bounded([_more(own[seed][measure], method[seed][measure]) for seed in both]), "+") if both else ""
+
+
+def _more(one: Estimate, other: Estimate) -> tuple[float, float | None]:
+    """A difference and its standard error over questions, as if each were asked its own: of a single seed, wider."""
+    errors = (one.standard_error, other.standard_error)
+    return one.value - other.value, None if None in errors else math.hypot(*filter(None, errors))

@@ -1,7 +1,9 @@
 """What an attack runs in: one process on one device, which holds the whole model, however that was trained."""
 
+import os
+
 import torch
-from lightning.fabric.plugins.environments import ClusterEnvironment, SLURMEnvironment, TorchElasticEnvironment
+from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
 from lit_unlearn.commands.attack.target import Target
 from lit_unlearn.commands.plan.machine_checks import host_memory
@@ -16,10 +18,13 @@ def check_alone() -> None:
     Raises:
         InputError: it is.
     """
-    launchers: dict[str, type[ClusterEnvironment]] = {"torchrun": TorchElasticEnvironment, "Slurm": SLURMEnvironment}
-    for name, environment in launchers.items():
-        processes = environment().world_size() if environment.detect() else 1
-        if processes > 1:
+    launchers = {
+        "torchrun": (TorchElasticEnvironment.detect(), "WORLD_SIZE"),
+        "Slurm": (SLURMEnvironment.detect(), "SLURM_NTASKS"),
+    }
+    for name, (detected, variable) in launchers.items():
+        processes = int(os.environ.get(variable, "1"))
+        if detected and processes > 1:
             raise InputError(
                 f"attack: {name} has {processes} processes for this command, and an attack runs in one, of a model "
                 "that was trained under FSDP too; start one process (torchrun is not needed; Slurm: --ntasks 1), and "

@@ -12,6 +12,7 @@ from lit_unlearn.cli import main
 from lit_unlearn.commands.attack import config as card_config
 from lit_unlearn.commands.attack import models, one_process
 from lit_unlearn.commands.attack import run as running
+from lit_unlearn.commands.attack.model_card import add_to_model_card
 from lit_unlearn.commands.options.words import Words
 from lit_unlearn.commands.report.section import read_section
 from lit_unlearn.errors import InputError
@@ -96,24 +97,25 @@ def test_refusals(attacked: Path, config: Path, tmp_path: Path, capsys: Any, wor
     assert not (tmp_path / "out").exists()
 
 
-def test_the_card_of_a_run_is_in_its_model_card(attacked: Path, config: Path, tmp_path: Path, capsys: Any) -> None:
+def test_the_card_of_a_run_is_in_its_model_card(attacked: Path, config: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(attacked, run)
-    words = ["attack", str(run), "-c", str(config), "--only", "int8"]
-    main(words)
-    assert "has no model card" in capsys.readouterr().out
-    card = run / layout.EXPORT / layout.MODEL_CARD
-    card.write_text("# Model\n\n## Data\n")
+    path = run / layout.EXPORT / layout.MODEL_CARD
+    path.write_text("# Model\n\n## Data\n")
     checksums.write_checksums(run / layout.EXPORT)
     checksums.write_checksums(run)
+    words = ["attack", str(run), "-c", str(config), "--only", "int8"]
     main(words)
-    text = card.read_text()
+    text = path.read_text()
     assert text.startswith("# Model\n\n## Data\n\n<!-- begin: attack card -->\n\n## Attack card\n")
     assert "| attack | forget |" in text
     assert text.count("| INT8, groups of 32 |") == 1
     assert checksums.wrong(run) == checksums.wrong(run / layout.EXPORT) == []
     main(words)  # over the earlier one
-    assert card.read_text() == text
+    assert path.read_text() == text
+    path.unlink()
+    assert add_to_model_card(run, read_section(run / layout.ANALYSES / layout.ATTACK)) is None
+    assert not path.exists()
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,10 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lit_unlearn.cli import main
-from lit_unlearn.commands.plan import main as plan
 from lit_unlearn.errors import InputError
 from tests.adapters import write_adapter
 
@@ -118,10 +116,13 @@ def test_what_cannot_be_planned(config: str, words: list[str], match: str) -> No
         main(["plan", "-c", config, *words, "--debug"])
 
 
-def test_an_attack_card_is_asked_for_the_models_shape(config: str, world: Path, capsys: Any) -> None:
-    asked: list[list[str]] = []
-    plan(["-c", config, "--attack", "demo_attack.yaml"], attack=asked.append)
-    (words,) = asked
-    assert words[:5] == [str(world / "model"), "--base", str(world / "model"), "-c", "demo_attack.yaml"]
-    assert words[-1] == "--plan"
-    assert "an attack card by demo_attack.yaml" in capsys.readouterr().out
+@pytest.mark.slow
+def test_an_attack_card_of_the_models_shape_is_planned_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    main(["plan", "-c", "demo.yaml", "--attack", "demo_attack.yaml"])
+    _, card = capsys.readouterr().out.split("an attack card by demo_attack.yaml, of one model with one seed\n")
+    (every,) = [line.split() for line in card.splitlines() if line.startswith("all ")]
+    assert every[:5] == ["all", "32", "37", "45", "4,500"]  # as docs/attack.md says
+    assert not list(tmp_path.iterdir())
