@@ -33,6 +33,7 @@ _TABLES = (
     ("retain/stem", "retain/sentence", "retain/unseen", "retain/question", "forget/stem", "forget/sentence"),
 )
 MIXED = {"data.mixing": json.dumps({"rate": 0.5, "spans": 1, "length": 4, "exclude": UNSEEN})}
+PROMPTS = {"data.mixing": json.dumps({"rate": 0.5, "unit": "rows"})}
 _ATTENTION = {"model.trainable": r'["model\\.layers\\.[012]\\.(self_attn\\..*|mlp\\.down)_proj\\.weight"]'}
 
 
@@ -82,6 +83,8 @@ def _setting(
         RepairOrControl("mixing-rna", "+ mixing + RNA", MIXED | rna),
         RepairOrControl("steady", "steady", calm),
         RepairOrControl("steady-mixing", "steady + mixing", calm | MIXED),
+        RepairOrControl("prompts", "+ mixed prompts", PROMPTS),
+        RepairOrControl("steady-prompts", "steady + mixed prompts", calm | PROMPTS),
         RepairOrControl("attention", "attention trained too", _ATTENTION),
         RepairOrControl("attention-mixing", "attention too, steady + mixing", _ATTENTION | calm | MIXED),
         RepairOrControl("half-lr", "half the learning rate", {"model.optimizer.lr": f"{lr / 2:g}"}),
@@ -92,8 +95,9 @@ def _setting(
 
 
 _COMMON = ("rna", "mixing", "mixing-rna", "steady-mixing", "half-lr")
+_PROMPTED = ("prompts", "steady-prompts")
 MIXING = (
-    _setting("RMU, all matrices", "rmu-all", "demo.yaml", asked=(*_COMMON, "steady"), relearns=True),
+    _setting("RMU, all matrices", "rmu-all", "demo.yaml", asked=(*_COMMON, "steady", *_PROMPTED), relearns=True),
     _setting(
         "RMU, MLP outputs only",
         "rmu-mlp",

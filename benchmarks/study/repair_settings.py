@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from benchmarks.study.mixing_settings import MIXED
+from benchmarks.study.mixing_settings import MIXED, PROMPTS
 from benchmarks.study.settings import Candidate, RepairOrControl, Setting, WeightRepairs
 
 _SEED = 2
@@ -48,6 +48,7 @@ REPAIRS = (
         (
             RepairOrControl("rna", "+ RNA, ν 1.5", {"model.noise_scale": "1.5"}),
             RepairOrControl("mixing", "+ mixing", MIXED),
+            RepairOrControl("prompts", "+ mixed prompts", PROMPTS),
             RepairOrControl("pcgrad", "+ PCGrad", {"model.gradients": "pcgrad"}),
             RepairOrControl("half-lr", "half the learning rate", {"model.optimizer.lr": "1.5e-4"}),
         ),

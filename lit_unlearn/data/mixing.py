@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from lit_unlearn.data.draws import chance, uniform
 from lit_unlearn.data.ngrams import NGrams
@@ -19,20 +19,26 @@ class Mixing:
     them. Position 0 and special tokens are never replaced, nor, where losses run over answers alone, an answer's tokens
     and the one before; between two spans at least one token stays.
 
+    With `unit: rows` a mixed row is instead a prompt of a whole forget row and a whole retain row, in either order, and
+    each loss runs over its own part (`MixedPrompts`).
+
     Raises:
-        InputError: a number that cannot be.
+        InputError: a number that cannot be, or options that do not fit together.
     """
 
     rate: float
     """Share of the retain rows that are mixed, above 0 and up to 1; drawn for each row, again in each pass."""
-    spans: int
-    """Spans of a row, or as many as find room; at least half of a row's tokens stay."""
-    length: int | list[int]
-    """Tokens of a span, or several numbers, one of which is drawn for each span."""
+    spans: int | None = None
+    """Spans of a row, or as many as find room; at least half of a row's tokens stay. Of unit spans."""
+    length: int | list[int] | None = None
+    """Tokens of a span, or several numbers, one of which is drawn for each span. Of unit spans."""
     exclude: list[str] = field(default_factory=list)
-    """Words and phrases none of whose tokens are mixed in, in upper or lower case, within longer words too."""
+    """Words and phrases none of whose tokens are mixed in, in upper or lower case, within longer words too. Of unit
+    spans."""
     start: int = 0
     """The training step (a batch of each stream) from which on rows are mixed."""
+    unit: Literal["spans", "rows"] = "spans"
+    """What of the forget streams is mixed in: spans within a retain row, or a whole row before or after it."""
 
     def __post_init__(self) -> None:
         if not 0 < self.rate <= 1:
@@ -40,9 +46,10 @@ class Mixing:
                 f"data.mixing.rate: {self.rate} is not a share of rows; give a number above 0 and up to 1, or no "
                 "data.mixing"
             )
+        self._check_unit()
         for name, values, least in (
-            ("spans", (self.spans,), 1),
-            ("length", self.lengths, 1),
+            ("spans", (1 if self.spans is None else self.spans,), 1),
+            ("length", (1,) if self.length is None else self.lengths, 1),
             ("start", (self.start,), 0),
         ):
             if not values or min(values) < least:
@@ -52,8 +59,23 @@ class Mixing:
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """The lengths of which each span has one."""
-        return (self.length,) if isinstance(self.length, int) else tuple(self.length)
+        """The lengths of which each span has one; none where whole rows are mixed."""
+        return (self.length,) if isinstance(self.length, int) else tuple(self.length or ())
+
+    def _check_unit(self) -> None:
+        """What describes spans is given where spans are mixed, and nowhere else."""
+        given = {"spans": self.spans is not None, "length": self.length is not None}
+        if self.unit == "rows":
+            for name, value in (*given.items(), ("exclude", bool(self.exclude))):
+                if value:
+                    raise InputError(
+                        f"data.mixing.{name}: {getattr(self, name)} belongs to unit spans, and whole rows are mixed; "
+                        f"remove it, or set data.mixing.unit to spans"
+                    )
+        elif missing := [name for name, value in given.items() if not value]:
+            raise InputError(
+                f"data.mixing.{missing[0]}: none given; give a number, or set data.mixing.unit to rows for whole rows"
+            )
 
 
 class RowMixing(NamedTuple):
@@ -75,6 +97,7 @@ class RowMixing(NamedTuple):
         key = ("mixing", self.seed, turn, row.number)
         if not chance(self.options.rate, *key, "row"):
             return row
+        assert self.options.spans is not None
         ids, inserted = list(row.input_ids), set[int]()
         taken = {0} | {position for position, token in enumerate(ids) if token in self.special}
         if row.prompt:  # what is retained is the answer; its first token is predicted from the one before
@@ -89,6 +112,16 @@ class RowMixing(NamedTuple):
                 inserted |= {*range(place, place + n)}
                 taken |= {*range(place - 1, place + n + 1)}  # two spans side by side would be one longer n-gram
         return row._replace(input_ids=ids, inserted=frozenset(inserted))
+
+    def pair(self, forget: Row, retain: Row, turn: int) -> tuple[Row, Row]:
+        """A forget and a retain row that meet in a step; the forget row stays as it is.
+
+        Args:
+            forget: of a forget stream.
+            retain: of a retain stream.
+            turn: how often the retain stream has been passed through before.
+        """
+        return forget, self(retain, turn)
 
 
 def _places(length: int, n: int, taken: Collection[int]) -> list[int]:

@@ -8,6 +8,7 @@ from torch.utils.data import Dataset, DistributedSampler
 
 from lit_unlearn import randomness
 from lit_unlearn.data.alternative_answers import AlternativeAnswers
+from lit_unlearn.data.mixed_prompts import MixedPrompts
 from lit_unlearn.data.mixing import RowMixing
 from lit_unlearn.data.order import by_length, lengths
 from lit_unlearn.data.preferred_answers import PreferredAnswers
@@ -47,7 +48,7 @@ class PairedSteps(Dataset[dict[str, Batch]]):
         padding: side and token id.
         share: (rank, number of processes); each process gets its share of every step's rows.
         preferred: adds an answer for each forget row, under `preferred` of the forget batch.
-        mixing: mixes the retain rows, again in each pass, from its first step on.
+        mixing: mixes the rows that meet in a step, again in each pass, from its first step on.
         group_by_length: batches hold rows of similar length (`order.by_length`), unless the rows keep their own order.
     """
 
@@ -61,7 +62,7 @@ class PairedSteps(Dataset[dict[str, Batch]]):
         padding: tuple[str, int],
         share: tuple[int, int] = (0, 1),
         preferred: PreferredAnswers | AlternativeAnswers | None = None,
-        mixing: RowMixing | None = None,
+        mixing: RowMixing | MixedPrompts | None = None,
         group_by_length: bool = False,
     ) -> None:
         self.forget = forget
@@ -90,18 +91,30 @@ class PairedSteps(Dataset[dict[str, Batch]]):
     def __getitem__(self, step: int) -> dict[str, Batch]:
         topic, visit = step % len(self.forget), step // len(self.forget)
         stream = topic if self._paired else 0
-        forget = self._batch(self.forget, topic, visit, topic=topic, tag=topic)
+        forget = [row for row, _ in self._own_rows(self.forget, topic, visit, topic=topic, tag=topic)]
+        place, tag = visit if self._paired else step, len(self.forget) + stream
+        retain = list(self._own_rows(self.retain, stream, place, topic=topic, tag=tag))
+        batches = self._mixed(forget, retain, step)
         if self.preferred is not None:
-            forget["preferred"] = self.preferred.for_rows(forget, step, padding=self.padding)
-        retain = self._batch(
-            self.retain,
-            stream,
-            visit if self._paired else step,
-            topic=topic,
-            tag=len(self.forget) + stream,
-            mixing=self.mixing if self.mixing is not None and step >= self.mixing.options.start else None,
-        )
-        return {"forget": forget, "retain": retain}
+            batches["forget"]["preferred"] = self.preferred.for_rows(batches["forget"], step, padding=self.padding)
+        return batches
+
+    def _mixed(self, forget: Sequence[Row], retain: Sequence[tuple[Row, int]], step: int) -> dict[str, Batch]:
+        """The batches of a step, their rows mixed from the first step of mixing on.
+
+        Args:
+            forget: this process's rows.
+            retain: likewise, each with its stream's pass.
+            step: that they are of.
+        """
+        pairs = [(own, other) for own, (other, _) in zip(forget, retain, strict=True)]
+        if self.mixing is not None and step >= self.mixing.options.start:
+            pairs = [self.mixing.pair(*pair, turn) for pair, (_, turn) in zip(pairs, retain, strict=True)]
+        side, token = self.padding
+        return {
+            name: collate(rows, padding_side=side, padding_id=token)
+            for name, rows in zip(("forget", "retain"), zip(*pairs, strict=True), strict=True)
+        }
 
     @property
     def _paired(self) -> bool:
@@ -111,27 +124,17 @@ class PairedSteps(Dataset[dict[str, Batch]]):
     def _visits(self, rows: Rows) -> int:
         return -(-len(rows) // self.batch_size)
 
-    def _batch(
-        self,
-        streams: Sequence[Rows],
-        stream: int,
-        visit: int,
-        *,
-        topic: int,
-        tag: int,
-        mixing: RowMixing | None = None,
-    ) -> Batch:
-        """This process's share of a stream's visit-th batch."""
+    def _own_rows(
+        self, streams: Sequence[Rows], stream: int, visit: int, *, topic: int, tag: int
+    ) -> Iterator[tuple[Row, int]]:
+        """This process's share of a stream's visit-th batch, each row with the pass that it is of."""
         rank, world = self.share
         size = self.batch_size // world
         begin = visit * self.batch_size + rank * size
         rows, offset = streams[stream], sum(len(other) for other in streams[:stream])
-        found: list[Row] = []
         for place in range(begin, begin + size):
             turn, index = self._index(place, rows, tag)
-            row = row_of(rows[index], topic, offset + index)
-            found.append(row if mixing is None else mixing(row, turn))
-        return collate(found, padding_side=self.padding[0], padding_id=self.padding[1])
+            yield row_of(rows[index], topic, offset + index), turn
 
     def _index(self, place: int, rows: Rows, tag: int) -> tuple[int, int]:
         """The pass and the row of a stream's place-th row."""

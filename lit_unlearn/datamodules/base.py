@@ -23,8 +23,10 @@ from lit_unlearn.answers.token_scores import AnswerBatches
 from lit_unlearn.data.alternative_answers import AlternativeAnswers, alternative_answers, tokenised_alternatives
 from lit_unlearn.data.draws import sample
 from lit_unlearn.data.fingerprints import corpus_fingerprint
+from lit_unlearn.data.mixed_prompts import MixedPrompts
 from lit_unlearn.data.mixing import Mixing, RowMixing
 from lit_unlearn.data.ngrams import NGrams, WordRow, mixable, word_rows
+from lit_unlearn.data.order import lengths
 from lit_unlearn.data.preferred_answers import PREFERRED_ANSWERS, PreferredAnswers, preferred_answers
 from lit_unlearn.data.rows import TrainedRow, tokenised
 from lit_unlearn.data.steps import PairedSteps, StepSampler, check_share
@@ -97,8 +99,8 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         alternatives: questions of forget rows with other answers than theirs, which such a loss then prefers instead
             of `preferred` (AltPO): conversations as those of `forget`, any number for each question, one of which is
             drawn at each step.
-        mixing: replaces spans of retain rows by forget tokens, which must not change the states around them; None
-            mixes nothing. Held-out rows are never mixed.
+        mixing: replaces spans of retain rows by forget tokens, which must not change the states around them, or joins
+            whole rows of both; None mixes nothing. Held-out rows are never mixed.
         seed: seed of the order and of mixing; None takes the run's (`seed_everything`).
         num_workers: processes that prepare batches.
 
@@ -201,7 +203,7 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
 
         Args:
             rows: of each stream over all processes, at least; at most those of an epoch. Whole batches are taken.
-            mixing: of the retain rows, whatever `data.mixing` is.
+            mixing: of the rows, whatever `data.mixing` is.
         """
         found = self._find_mixable(mixing)
         steps = self._steps(self._trained, seed=self.seed, mixing=self._mixes(mixing, found))
@@ -404,14 +406,14 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         }
 
     def _find_mixable(self, mixing: Mixing | None) -> dict[str, Dataset]:
-        """What of each forget topic may be mixed into retain rows; of none where nothing is mixed."""
-        if mixing is None:
+        """What of each forget topic may be mixed into retain rows; of none where no spans are mixed."""
+        if mixing is None or mixing.unit == "rows":
             return {}
         exclude = mixing.exclude
         return {name: mixable(source, self._tokenizer, exclude=exclude) for name, source in self.forget.items()}
 
-    def _mixes(self, mixing: Mixing | None, found: Mapping[str, Dataset]) -> RowMixing | None:
-        """Mixes the training rows of the forget streams into retain rows.
+    def _mixes(self, mixing: Mixing | None, found: Mapping[str, Dataset]) -> RowMixing | MixedPrompts | None:
+        """Mixes the training rows of the forget streams into retain rows, or joins them.
 
         Args:
             mixing: the options.
@@ -419,8 +421,26 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         """
         if mixing is None:
             return None
+        if mixing.unit == "rows":
+            return self._mixed_prompts(mixing)
         ngrams = NGrams({name: self._trained(rows) for name, rows in found.items()}, mixing.lengths)
         return RowMixing(mixing, ngrams, frozenset(self._tokenizer.all_special_ids), self.seed)
+
+    def _mixed_prompts(self, mixing: Mixing) -> MixedPrompts:
+        """Joins rows of both streams.
+
+        Raises:
+            InputError: the longest of them are together longer than the model's limit.
+        """
+        between = self._tokenizer("\n", add_special_tokens=False)["input_ids"]
+        longest = [max(int(lengths(rows).max()) for rows in self.trained_rows(side).values()) for side in self._rows]
+        limit = longest_prompt(self._model_config(), self._tokenizer)
+        if (tokens := sum(longest) + len(between)) > limit:
+            raise InputError(
+                f"data.mixing: a mixed prompt of the longest rows has {tokens} tokens, the model's limit is {limit}; "
+                "lower max_length of the sources"
+            )
+        return MixedPrompts(mixing, between, self._tokenizer.bos_token_id, self.seed)
 
     def _questions(self) -> dict[Variant, list[Question]]:
         """The questions of every evaluation set."""
@@ -527,7 +547,11 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         return [*texts, query_loader(AnswerBatches(batches(self._answer_plan.texts)))]
 
     def _steps(
-        self, part: Callable[[Dataset], Dataset], *, seed: int | None, mixing: RowMixing | None = None
+        self,
+        part: Callable[[Dataset], Dataset],
+        *,
+        seed: int | None,
+        mixing: RowMixing | MixedPrompts | None = None,
     ) -> PairedSteps:
         share = self._share()
         check_share(self.batch_size, share[1])

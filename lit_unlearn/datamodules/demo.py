@@ -38,7 +38,7 @@ class DemoDataModule(UnlearnDataModule):
         batch_size: rows of each stream per step, over all processes.
         holdout: rows at the end of each stream's 880 that are never trained on, or below 1 a share of them.
         limit: train on at most this number of rows of each stream; None takes all.
-        mixing: replaces spans of retain rows by forget tokens; None mixes nothing.
+        mixing: replaces spans of retain rows by forget tokens, or joins whole rows of both; None mixes nothing.
         seed: seed of the order and of mixing; None takes the run's (`seed_everything`).
         perturbations: take the place of those with 1 and 4 tokens.
     """

@@ -51,7 +51,7 @@ class MUSEDataModule(UnlearnDataModule):
         holdout: rows at the end of every stream that are never trained on, or below 1 a share of the shortest stream.
         limit: train on at most this number of rows of each stream; None takes all.
         preferred: file of answers that a loss such as DPO prefers, one per line; None is lit-unlearn's own list.
-        mixing: replaces spans of retain rows by forget tokens; None mixes nothing.
+        mixing: replaces spans of retain rows by forget tokens, or joins whole rows of both; None mixes nothing.
         seed: seed of the order and of mixing; None takes the run's (`seed_everything`).
         num_workers: processes that prepare batches.
 

@@ -42,7 +42,7 @@ class TOFUDataModule(UnlearnDataModule):
         preferred: file of answers that a loss such as DPO prefers, one per line; None is lit-unlearn's own list.
         alternatives: other answers to the questions of forget rows, with `format: question_answer`; without a chat
             template of their own they have that of the questions. None has none.
-        mixing: replaces spans of retain rows by forget tokens; None mixes nothing.
+        mixing: replaces spans of retain rows by forget tokens, or joins whole rows of both; None mixes nothing.
         seed: seed of the order and of mixing; None takes the run's (`seed_everything`).
         num_workers: processes that prepare batches.
 

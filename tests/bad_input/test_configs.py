@@ -66,6 +66,7 @@ DATA = {
     "num_workers: -1": ("data.num_workers: -1", "give 0 or more"),
     "forget: {a: {path: a.txt, max_length: 0}}": ("a.txt: max_length 0", "1 or more"),
     "mixing: {rate: 2, spans: 1, length: 2}": ("data.mixing.rate: 2.0 is not a share", "up to 1"),
+    "mixing: {rate: 0.5, unit: rows, length: 2}": ("data.mixing.length: 2 belongs to unit spans", "remove it"),
     "mixing: {rate: 0.5, spans: 1, length: []}": ("data.mixing.length: []", "give 1 or more"),
     "mixing: {rate: 0.5, spans: 1, length: 5000}": ("no row of alchemy has 5000 tokens", "lower data.mixing.length"),
     "tokenizer: nowhere": ("data.tokenizer: 'nowhere'", "give a hub name or folder"),

@@ -309,7 +309,9 @@ def test_when_all_is_excluded_it_says_so(world: Path) -> None:
 @pytest.mark.parametrize("mix", [None, Mixing(0.5, 2, [1, 4], ["ash"], 3)])
 def test_what_is_mixed_belongs_to_the_data(world: Path, mix: Mixing | None) -> None:
     shown = data_module(world, mixing=mix).hyperparameters().get("mixing")
-    assert shown == (None if mix is None else "Mixing(rate=0.5, spans=2, length=[1, 4], exclude=['ash'], start=3)")
+    assert shown == (
+        None if mix is None else "Mixing(rate=0.5, spans=2, length=[1, 4], exclude=['ash'], start=3, unit='spans')"
+    )
 
 
 def test_every_data_module_takes_it(world: Path) -> None:
@@ -432,7 +434,7 @@ def test_the_variant_in_a_recipes_header_runs(
     quick = ["--trainer.max_steps=2", "--trainer.accelerator=cpu", "--trainer.default_root_dir=run"]
     main([*words, *own, *quick])
     card = (tmp_path / "run" / "export" / "README.md").read_text()
-    assert "Mixing(rate=0.5, spans=4, length=4, exclude=[], start=0)" in card
+    assert "Mixing(rate=0.5, spans=4, length=4, exclude=[], start=0, unit='spans')" in card
     assert "| trained | 15: model.layers.5.self_attn.q_proj.weight to model.layers.7.mlp.down_proj.weight |" in card
     hyperparameters = (tmp_path / "run" / "hparams.yaml").read_text()
     trained = set(re.findall(r"layers\.(\d)\.(?:mlp|self_attn)\.(\w+)_proj", hyperparameters))

@@ -168,9 +168,9 @@ class PlanCLI(ConfigCLI):
         data, count = self.datamodule, self.datamodule.batch_size // processes
         own = data.retain if len(data.retain) > 1 else dict.fromkeys(data.forget, *data.retain.values())
         preferred = self._preferred() if self.model.needs_preferred else 0
-        return [
-            StepRows(count, source.max_length, own[name].max_length, preferred) for name, source in data.forget.items()
-        ]
+        joined = data.mixing is not None and data.mixing.unit == "rows"  # both rows may be the one mixed prompt
+        pairs = [(source.max_length, own[name].max_length) for name, source in data.forget.items()]
+        return [StepRows(count, *((sum(pair),) * 2 if joined else pair), preferred) for pair in pairs]
 
     def _preferred(self) -> int:
         """Tokens of the longest preferred answer, at most."""

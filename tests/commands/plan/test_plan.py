@@ -57,6 +57,13 @@ def test_a_run_that_would_go_well(config: str, world: Path, capsys: pytest.Captu
     assert sorted(path.name for path in Path().iterdir()) == ["c.yaml", "plan.json"]
 
 
+def test_mixed_prompts_are_as_long_as_both_rows(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["plan", "-c", config, "--json", "plan.json", "--data.mixing={rate: 0.5, unit: rows}"])
+    assert "fails" not in capsys.readouterr().out
+    rows = json.loads(Path("plan.json").read_text())["step"]["rows"]
+    assert (rows["forget"], rows["retain"]) == (48 + 40, 48 + 40)
+
+
 def test_of_an_adapters_folder_the_whole_model_is_loaded(
     config: str, world: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
