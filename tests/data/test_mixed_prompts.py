@@ -143,7 +143,7 @@ def test_each_loss_reads_its_own_part_alone(side: int, loss: Loss) -> None:
         row = mixing().pair(*rows(number), 0)[side]
         batch = collate([row], padding_side="right", padding_id=0)
         for name in ("input_ids", "labels"):
-            batch[name] = torch.where(batch[name] < 0, batch[name], batch[name] % VOCAB)  # type: ignore[literal-required]
+            batch[name] = torch.where(batch[name] < 0, batch[name], batch[name] % VOCAB)
         updated, frozen = outputs(0), outputs(1)
         read = updated.logits if loss.needs_logits else updated.hidden
         assert isinstance(read, Tensor)

@@ -36,6 +36,9 @@ _ANALYSES = {
     ),
     "logit-lens": _Analysis("accuracy on forget questions as each layer's states have it", "RUN...", "questions", 288),
     "spillover": _Analysis("where in a question a forget token does its harm", "RUN...", "questions", 288),
+    "noise-sensitivity": _Analysis(
+        "what noise on hidden states does to the loss and to the layers above", "RUN_OR_CONFIG...", "rows", 64
+    ),
     "alignment": _Analysis("cosine of forget states with the steering vector, by layer", "RUN...", "rows", 128),
     "strays": _Analysis(
         "rows that resemble another stream's, and how well they are found",
