@@ -24,7 +24,7 @@ class Overlap(NamedTuple):
     tokens: float
     """Mean of log p(token | forget) - log p(token | retain) over a question's tokens, in nats, then over questions."""
     entities: float | None
-    """Share of the questions' names that stand in forget texts; None where they have none."""
+    """Share of the questions' names that occur in forget texts; None where they have none."""
 
 
 def nearest_share(questions: Tensor, forget: Tensor, retain: Tensor, *, neighbours: int = NEIGHBOURS) -> float:
@@ -93,7 +93,7 @@ def names(text: str) -> set[str]:
 
 
 def entity_share(questions: Sequence[str], forget: Sequence[str]) -> float | None:
-    """The share of the questions' names, each counted once, that stand in forget texts; None where there are none.
+    """The share of the questions' names, each counted once, that occur in forget texts; None where there are none.
 
     Args:
         questions: texts.

@@ -1,4 +1,4 @@
-"""A process that runs fits one after the other, so that imports and parsers are paid for once."""
+"""A process that runs fits one after the other, so that imports and parsers are loaded once."""
 
 import gc
 import json
