@@ -16,8 +16,8 @@ _DOCS = links.ROOT / "docs"
 
 def on_config(config: MkDocsConfig) -> None:
     """Puts the generated pages into the navigation, and makes anchors those of the code host."""
-    config.repo_url = config.repo_url or links.repository()
-    config.repo_name = config.repo_url.rpartition("/")[2]
+    # As `repo_url` the theme would ask the code host for stars on each page.
+    config.extra["social"] = [{"icon": "fontawesome/brands/github", "link": links.repository(), "name": "Repository"}]
     config.mdx_configs["toc"]["slugify"] = slugify(case="lower")
     assert config.nav is not None
     (reference,) = (entry["Reference"] for entry in config.nav if "Reference" in entry)
@@ -39,10 +39,10 @@ def on_files(files: Files, *, config: MkDocsConfig) -> None:
         raise Abort(str(error)) from error
 
 
-def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, **_: Any) -> str:
+def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
     """Turns the links of documents that are also read on the code host."""
     source = {page: source for source, page in links.TOP.items()}.get(page.file.src_uri, f"docs/{page.file.src_uri}")
-    return links.turned(markdown, source, str(config.repo_url).rstrip("/"))
+    return links.turned(markdown, source, links.repository())
 
 
 def _add(files: Files, config: MkDocsConfig, page: str, content: str | bytes) -> None:
