@@ -90,7 +90,7 @@ class StopAtForgetting(Shown, L.Callback):
         if risen >= self.rise:
             rank_zero_info(f"Stopped after step {trainer.global_step}: {told}")
         else:
-            rank_zero_warn(f"{told} when training ended; raise trainer.max_steps, or ask `lit-unlearn scale`")
+            rank_zero_warn(f"{told} when training ended; raise trainer.max_steps, or run `lit-unlearn scale`")
 
     def _measure(self, module: UnlearnModule) -> None:
         self._measured, self.after = module.global_step, mean_nll(module, self._batches)

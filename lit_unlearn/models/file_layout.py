@@ -75,7 +75,7 @@ def not_as_in_memory(files: WeightFiles, name: str) -> InputError:
     """The refusal of a model whose files hold a parameter in a way that cannot be written."""
     load = f"AutoModelForCausalLM.from_pretrained({files.pretrained!r})"
     return InputError(
-        f"model.pretrained: the files of {files.pretrained!r} hold {name} differently from transformers' own layout "
+        f"model.pretrained: the files of {files.pretrained!r} hold {name} in another layout than in memory, "
         f"and it cannot be written there; save the model once as it is in memory, `{load}.save_pretrained(FOLDER, "
         "save_original_format=False)`, its tokenizer beside it, and set model.pretrained to FOLDER"
     )

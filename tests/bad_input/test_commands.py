@@ -26,7 +26,7 @@ COMMANDS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("--zzz",): ("'--zzz' is not a command", "choose one of fit, validate"),
     ("fit", "-c", "."): ("--config: there is no file '.'", "`lit-unlearn configs` lists"),
     ("fit", "-c", "a" * 300): ("--config: there is no file 'aaa", "`lit-unlearn configs` lists"),
-    ("fit", "-c", "rmu.yaml", "--model", "demo"): ("--model: takes the place of", "give --model.pretrained demo"),
+    ("fit", "-c", "rmu.yaml", "--model", "demo"): ("--model: replaces the config's", "give --model.pretrained demo"),
     ("validate",): ("validate: no questions", "name a config after -c"),
     ("validate", "--model=demo"): ("validate: no questions", "such as evaluate.yaml"),
     ("validate", "--model=demo", "--model=x"): ("--model: given 2 times (demo, x)", "one model per run"),

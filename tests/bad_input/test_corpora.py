@@ -51,8 +51,8 @@ BAD: dict[str, tuple[str, bytes | str, tuple[str, ...]]] = {
     "empty array": ("a.json", "[]", ("no rows", "check the source")),
     "no parquet": ("a.parquet", "PAR1xxxx", ("not a parquet file, or not whole", "write it again")),
     "empty parquet": ("a.parquet", "", ("not a parquet file, or not whole", "0 bytes", "write it again")),
-    "another kind": ("a.csv", "text\nthe\n", ("no local file of a kind that can be read", "ends in .jsonl")),
-    "no ending": ("corpus", "the", ("no local file of a kind that can be read", ".parquet")),
+    "another kind": ("a.csv", "text\nthe\n", ("not a local file of a kind that can be read", "ends in .jsonl")),
+    "no ending": ("corpus", "the", ("not a local file of a kind that can be read", ".parquet")),
 }
 TABLES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "no such column": ({"x": ["a"]}, ("a.parquet, row 1: no text", "(fields x)", "set `column`")),
@@ -63,8 +63,8 @@ TABLES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 PATHS = {
     "nowhere.jsonl": ("nowhere.jsonl: no such file", "relative to the working directory"),
     "*.jsonl": ("*.jsonl: no such file", "relative to the working directory"),
-    "../../etc/passwd": ("no name of a hub dataset, nor of a file", "ends in .jsonl"),
-    "/no/such/folder": ("no name of a hub dataset, nor of a file", "ends in .jsonl"),
+    "../../etc/passwd": ("not the name of a hub dataset, or of a file", "ends in .jsonl"),
+    "/no/such/folder": ("not the name of a hub dataset, or of a file", "ends in .jsonl"),
     f"{'a' * 300}.jsonl": ("aaa.jsonl: File name too long", "check the path, its permissions and its disk"),
     "no/such-data": ("no/such-data: this hub dataset cannot be loaded", "or give a local file"),
 }

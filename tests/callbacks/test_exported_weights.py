@@ -61,5 +61,5 @@ def test_weights_that_transformers_converts_are_refused(
     read = WeightFiles.read
     monkeypatch.setattr(WeightFiles, "read", lambda files, name: read(files, name).flip(0))
     trainer = quiet_trainer(tmp_path, callbacks=[ExportPretrained()])
-    with pytest.raises(InputError, match=r"layers.5.mlp.down_proj.weight otherwise than transformers has it in memory"):
+    with pytest.raises(InputError, match=r"layers.5.mlp.down_proj.weight in another layout than in memory"):
         trainer.fit(demo_module(world), demo_data(world))

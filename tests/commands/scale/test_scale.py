@@ -78,7 +78,7 @@ def test_what_is_not_reached_is_said(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--data.holdout", "0"], r"scale: data.holdout: nothing is held out"),
+        (["--data.holdout", "0"], r"scale: data.holdout: no rows are held out"),
         (["--layer", "99"], r"scale.layer: there is no layer 99; the model has 0 to [0-9]"),
         (["--write", "mine.txt"], r"--write: mine.txt is not a name of a config"),
         (["--steps", "0"], r"scale.steps: must be at least 1, got 0"),
