@@ -65,8 +65,12 @@ test-slow: $(INSTALLED)
 # background. The base is the same for all, and so are its answers.
 demo: export OMP_NUM_THREADS = 1
 demo: export TQDM_DISABLE = 1
-demo: SWEEP = $(BIN)/lit-unlearn sweep -c demo.yaml --seeds 3 --model.answer_store $(DEMO)/answers
+# Free answers, of 96 facts of each set, beside those of a model that never saw what is forgotten.
+demo: ANSWERS = --data.answer_rows 96
+demo: SWEEP = $(BIN)/lit-unlearn sweep -c demo.yaml --seeds 3 --model.answer_store $(DEMO)/answers $(ANSWERS) \
+	--trainer.callbacks+=AnswerEvaluation --trainer.callbacks.max_new_tokens 2 --trainer.callbacks.reference $(DEMO)/reference
 demo: $(INSTALLED)
+	$(BIN)/lit-unlearn validate --model demo-retain-only -c demo_answers.yaml $(ANSWERS) --trainer.default_root_dir $(DEMO)/reference
 	$(SWEEP) --out $(DEMO)/rmu-rna --model.noise_scale 1.5 & \
 	$(SWEEP) --out $(DEMO)/rmu --trainer.callbacks+=Interpolation && wait $$!
 	$(SWEEP) --out $(DEMO)/half-lr --model.optimizer.lr 1.5e-4 & \

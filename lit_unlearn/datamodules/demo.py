@@ -35,6 +35,7 @@ class DemoDataModule(UnlearnDataModule):
     Args:
         draw: seed of the questions' wording, options and order. Choose hyperparameters on one draw, report on another.
         questions: how many are asked about each side.
+        answer_rows: facts of each set that AnswerEvaluation asks for, evenly spread; None takes all.
         batch_size: rows of each stream per step, over all processes.
         holdout: rows at the end of each stream's 880 that are never trained on, or below 1 a share of them.
         limit: train on at most this number of rows of each stream; None takes all.
@@ -51,6 +52,7 @@ class DemoDataModule(UnlearnDataModule):
         *,
         draw: int = 1,
         questions: int = 288,
+        answer_rows: int | None = None,
         batch_size: int = 16,
         holdout: int | float = HELD_OUT,
         limit: int | None = None,
@@ -70,7 +72,9 @@ class DemoDataModule(UnlearnDataModule):
             batch_size=batch_size,
             evaluation=EvaluationSource(sets, perturbations),
             answers={
-                name: AnswerSource(str(self.folder / f"{name}_answers.jsonl"), role, chat_template=CHAT_TEMPLATE)
+                name: AnswerSource(
+                    str(self.folder / f"{name}_answers.jsonl"), role, limit=answer_rows, chat_template=CHAT_TEMPLATE
+                )
                 for name, role in _ROLES.items()
             },
             holdout=holdout,

@@ -27,6 +27,15 @@ def test_the_same_draw_is_the_same_questions_and_another_is_not() -> None:
     assert files[1] != files[2]
 
 
+def test_some_facts_of_each_set_are_asked_for() -> None:
+    data = DemoDataModule(questions=8, answer_rows=6)
+    data.tokenizer = str(CHECKPOINT)
+    data.prepare_data()
+    data.setup("validate")
+    sets = data.plan_answers().sets
+    assert {name: len(one.rows) for name, one in sets.items()} == {"forget": 6, "retain": 6, "holdout": 6}
+
+
 def test_the_shipped_demo_runs_and_evaluates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
