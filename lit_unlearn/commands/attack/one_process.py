@@ -3,7 +3,8 @@
 import os
 
 import torch
-from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from lit_unlearn.commands.attack.target import Target
 from lit_unlearn.commands.plan.machine_checks import host_memory
