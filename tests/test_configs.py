@@ -339,7 +339,8 @@ def test_the_template_of_tofu_ends_each_turn(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", only(DEMOS, "demo.yaml", "demo_npo.yaml"))
 def test_a_demo_config_runs_and_exports(name: str) -> None:
-    main(["fit", "-c", name, "--data.questions=8", "--trainer.max_steps=2", "--trainer.val_check_interval=2"])
+    few = ["--data.questions=8", "--data.holdout=16", "--trainer.max_steps=2", "--trainer.val_check_interval=2"]
+    main(["fit", "-c", name, *few])
     (run,) = Path("runs").iterdir()
     assert len(changed(run / "export", config_files.folder().parent / "lit_unlearn" / "demo" / "checkpoint")) == 21
 
@@ -382,7 +383,7 @@ def test_relearning_trains_on_one_stream_alone_and_evaluates_on_the_way(name: st
         sets = ", ".join(f"{name}: {{path: {questions}}}" for name in ("wmdp-bio", "wmdp-cyber", "retain"))
         own = [*small_world(world, wmdp=True), f"--data.evaluation.questions={{{sets}}}"]
     else:
-        own = ["--model.pretrained=demo", "--data.questions=8"]
+        own = ["--model.pretrained=demo", "--data.questions=8", "--data.holdout=16"]
     main(fit([name], *own, "--trainer.max_steps=2", "--trainer.val_check_interval=1", "--trainer.default_root_dir=run"))
     assert [evaluation["step"] for evaluation in results("run")["evaluations"]] == [0, 1, 2]
     with open("run/metrics.csv", encoding="utf-8") as file:

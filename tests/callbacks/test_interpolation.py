@@ -61,7 +61,7 @@ def test_all_parameters_are_taken_back_half_way(world: Path, tmp_path: Path, tie
     trainer = quiet_trainer(tmp_path, max_steps=2, callbacks=[PerturbationRobustness(), Interpolation([0.5])], **EVERY)
     if tied:
         module = UnlearnModule("demo", layer=2, **options)
-        trainer.fit(module, DemoDataModule(questions=8, batch_size=2))
+        trainer.fit(module, DemoDataModule(questions=8, batch_size=2, holdout=8))
     else:
         module = demo_module(world, **options)
         trainer.fit(module, demo_data(world, evaluation=evaluation(tmp_path)))
