@@ -15,6 +15,9 @@ NOISE := $(FULL)/noise/noise_scale=
 # Of all perturbations, those that analyses take.
 FEW := --data.perturbations='{1-gram: {n: 1, sets: [retain]}, 4-gram: {n: 4, sets: [retain]}, prefix: {n: sentence, position: prefix, sets: [retain]}}'
 
+# Each test run starts many processes: what one has compiled the others need not.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup setup-bounds setup-docs test test-slow test-bounds lint docs demo full-report results mixing bench clean
 
 setup: $(INSTALLED)
@@ -30,9 +33,11 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-# Of a file all tests run in one process: what they share is made once.
-test: lint
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" $(SLOWEST)
+# Of a file all tests run in one process: what they share is made once. Lint runs meanwhile: it takes one processor.
+test: $(INSTALLED)
+	$(MAKE) --no-print-directory lint & lint=$$!; \
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" $(SLOWEST); tests=$$?; \
+	wait $$lint && exit $$tests
 
 # What a user may have at the oldest: the lower bounds of pyproject.toml, in an environment of their own.
 test-bounds: setup-bounds

@@ -57,9 +57,10 @@ def _no_run_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _few_rows_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def _few_rows_looked_at(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a run has done to the rows of its first steps, said at its end, would take half the time of a short one."""
-    monkeypatch.setattr("lit_unlearn.modules.forgotten.BATCHES", 1)
+    if "world" in request.fixturenames:  # the others need not import what trains
+        monkeypatch.setattr("lit_unlearn.modules.forgotten.BATCHES", 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
