@@ -33,11 +33,9 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-# Of a file all tests run in one process: what they share is made once. Lint runs meanwhile: it takes one processor.
-test: $(INSTALLED)
-	$(MAKE) --no-print-directory lint & lint=$$!; \
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" $(SLOWEST); tests=$$?; \
-	wait $$lint && exit $$tests
+# Of a file all tests run in one process: what they share is made once.
+test: lint
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" $(SLOWEST)
 
 # What a user may have at the oldest: the lower bounds of pyproject.toml, in an environment of their own.
 test-bounds: setup-bounds
