@@ -383,7 +383,7 @@ def test_relearning_trains_on_one_stream_alone_and_evaluates_on_the_way(name: st
         sets = ", ".join(f"{name}: {{path: {questions}}}" for name in ("wmdp-bio", "wmdp-cyber", "retain"))
         own = [*small_world(world, wmdp=True), f"--data.evaluation.questions={{{sets}}}"]
     else:
-        own = ["--model.pretrained=demo", "--data.questions=8", "--data.holdout=16"]
+        own = ["--model.pretrained=demo", "--data.questions=8", "--data.holdout=10"]
     main(fit([name], *own, "--trainer.max_steps=2", "--trainer.val_check_interval=1", "--trainer.default_root_dir=run"))
     assert [evaluation["step"] for evaluation in results("run")["evaluations"]] == [0, 1, 2]
     with open("run/metrics.csv", encoding="utf-8") as file:
