@@ -71,7 +71,10 @@ FILES: dict[str, tuple[str, bytes | str, tuple[str, ...]]] = {
 PERTURBATIONS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "no texts": ({"texts": []}, ("perturbation.texts: [] has nothing", "give at least one text")),
     "blank text": ({"texts": ["the", " "]}, ("perturbation.texts: ['the', ' '] has nothing", "at least one text")),
-    "text without tokens": ({"texts": ["the", "\u200b"]}, ("perturbation.texts: '\\u200b' is no token", "remove it")),
+    "text without tokens": (
+        {"texts": ["the", "\u200b"]},
+        ("perturbation.texts: '\\u200b' is not a token", "remove it"),
+    ),
     "both": ({"texts": ["the"], "n": 1}, ("give each either `texts` or `n`",)),
     "neither": ({}, ("give each either `texts` or `n`",)),
     "n 0": ({"n": 0}, ("perturbation.n: 0 tokens", "give 1 or more")),

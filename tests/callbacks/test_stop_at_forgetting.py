@@ -75,10 +75,10 @@ def test_another_module_is_refused(world: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"rise": 0.0}, r"StopAtForgetting.rise: 0.0 nats cannot be"),
-        ({"rise": float("nan")}, r"StopAtForgetting.rise: nan nats cannot be"),
-        ({"rise": 1.0, "every": 0}, r"StopAtForgetting.every: 0 cannot be"),
-        ({"rise": 1.0, "rows": 0}, r"StopAtForgetting.rows: 0 cannot be"),
+        ({"rise": 0.0}, r"StopAtForgetting.rise: must be above 0 nats, got 0.0"),
+        ({"rise": float("nan")}, r"StopAtForgetting.rise: must be above 0 nats, got nan"),
+        ({"rise": 1.0, "every": 0}, r"StopAtForgetting.every: must be at least 1, got 0"),
+        ({"rise": 1.0, "rows": 0}, r"StopAtForgetting.rows: must be at least 1, got 0"),
     ],
 )
 def test_numbers_that_cannot_be_are_refused(options: dict[str, Any], told: str) -> None:

@@ -142,7 +142,7 @@ def test_another_command_takes_nothing_of_an_interrupted_one(
     ("words", "message"),
     [
         (["--documents=0"], "forget-tokens.documents: must be at least 1, got 0"),
-        (["--ngrams-per-document=0"], "forget-tokens.ngrams-per-document: 0 cannot be"),
+        (["--ngrams-per-document=0"], "forget-tokens.ngrams-per-document: must be at least 1, got 0"),
         (["--lengths", "2", "2"], "forget-tokens.lengths: must be different numbers of at least 1, got [2, 2]"),
         (["--lengths", "400"], "the forget stream has no n-gram of 400 tokens; leave it out"),
         (["--out=folder"], "forget-tokens.out: folder is a folder; give the name of a file"),
