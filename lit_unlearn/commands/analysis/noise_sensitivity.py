@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -170,15 +171,22 @@ def _draw(found: Mapping[str, Mapping[str, Response]]) -> Figure:
     handles = {}
     for place, (model, of) in enumerate(found.items()):
         for axes, (stream, one) in zip(rises, of.items(), strict=True):
-            dashed = stream == "retain"
-            layers.plot(one.phi.mean(dim=-1), **line_style(place, dashed=dashed))
+            layers.plot(one.phi.mean(dim=-1), **line_style(place, dashed=stream == "retain"))
             (handles[model],) = axes.plot(SCALES, one.rise.mean(dim=-1), **line_style(place))
             predicted = [scale**2 * float(one.curvature.mean()) for scale in SCALES]
             axes.plot(SCALES, predicted, **line_style(place, dashed=True))
-            axes.set(xlabel="ν, in rms", ylabel=f"rise of the loss: {stream} (dashed: second order)", xscale="log")
-            axes.set_yscale("symlog", linthresh=0.01)
-            axes.xaxis.set_major_formatter("{x:g}")
-    layers.set(xlabel="layer after which noise enters", ylabel="Φ: forget (solid), retain (dashed)", yscale="log")
+            _decorate(axes, f"{stream}: rise, second order (dashed)")
+    layers.set(xlabel="layer after which noise enters", ylabel="Φ: forget, retain (dashed)", ylim=(0, None))
     layers.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend(figure, handles)
     return figure
+
+
+def _decorate(axes: Axes, name: str) -> None:
+    """Logarithmic axes with plain numbers, of the rise near 0 linear."""
+    axes.set(xlabel="ν, in rms", ylabel=name, xscale="log")
+    axes.set_yscale("symlog", linthresh=0.01)
+    axes.set_xticks(SCALES)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_locator(NullLocator())
