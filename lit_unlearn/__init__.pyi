@@ -12,6 +12,7 @@ from .callbacks import LMEvalHarness as LMEvalHarness
 from .callbacks import PerturbationRobustness as PerturbationRobustness
 from .callbacks import Repairs as Repairs
 from .callbacks import RetainConstraint as RetainConstraint
+from .callbacks import ShrinkAndPerturb as ShrinkAndPerturb
 from .callbacks import StopAtForgetting as StopAtForgetting
 from .callbacks import UnlearnedWeights as UnlearnedWeights
 from .data import Mixing as Mixing
@@ -34,6 +35,7 @@ from .losses import RSV as RSV
 from .losses import UNDIAL as UNDIAL
 from .losses import WGA as WGA
 from .losses import AdaptiveRMU as AdaptiveRMU
+from .losses import Distillation as Distillation
 from .losses import GradientAscent as GradientAscent
 from .losses import Relearning as Relearning
 from .losses import SatImp as SatImp

@@ -58,6 +58,8 @@ TOFU, ALTPO = "tofu.yaml", "altpo.yaml"
 MUSE, RWKU = "muse.yaml", "rwku.yaml"
 RELEARNING = ("relearn.yaml", "demo_relearn.yaml")
 """Those of an exported model, which the command line names."""
+UNDO = "demo_undo.yaml"
+"""Noise on an exported model's weights and distillation from it."""
 EVALUATIONS = ("evaluate.yaml", "evaluate_forgetting.yaml", "demo_forgetting.yaml", "demo_answers.yaml")
 """Those without training."""
 ATTACKS = ("attack.yaml", "demo_attack.yaml")
@@ -115,7 +117,7 @@ def changed(export: Path, source: Path) -> list[str]:
 
 
 def test_every_shipped_config_is_tested() -> None:
-    benchmarks = {TOFU, ALTPO, MUSE, RWKU, SIDE_EFFECTS}
+    benchmarks = {TOFU, ALTPO, MUSE, RWKU, SIDE_EFFECTS, UNDO}
     everything = {*RUNS, *DEMOS, *RELEARNING, *EVALUATIONS, *QUESTIONS, *ATTACKS, *MIXING, *benchmarks}
     assert everything == set(config_files.names())
 
@@ -394,7 +396,18 @@ def test_relearning_trains_on_one_stream_alone_and_evaluates_on_the_way(name: st
         assert float(row["train/retain_loss"]) == 0.0
 
 
-@pytest.mark.parametrize("name", RELEARNING)
+@pytest.mark.slow
+def test_undo_distils_a_disturbed_model() -> None:
+    own = ["--model.pretrained=demo", "--data.questions=8", "--trainer.max_steps=2", "--trainer.val_check_interval=1"]
+    main(fit([UNDO], *own, "--trainer.default_root_dir=run"))
+    before, first, _ = results("run")["evaluations"]
+    assert (before["step"], first["step"]) == (0, 1)
+    with open("run/metrics.csv", encoding="utf-8") as file:
+        losses = [float(row["train/forget_loss"]) for row in csv.DictReader(file) if row["train/forget_loss"]]
+    assert min(losses, default=1) > 0  # from noise alone
+
+
+@pytest.mark.parametrize("name", [*RELEARNING, UNDO])
 def test_relearning_asks_for_the_model(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(fit([name]))

@@ -10,6 +10,7 @@ from lit_unlearn.callbacks.lm_eval import LMEvalHarness
 from lit_unlearn.callbacks.repairs import Repairs
 from lit_unlearn.callbacks.retain_constraint import RetainConstraint
 from lit_unlearn.callbacks.robustness import PerturbationRobustness
+from lit_unlearn.callbacks.shrink_and_perturb import ShrinkAndPerturb
 from lit_unlearn.callbacks.stop_at_forgetting import StopAtForgetting
 from lit_unlearn.callbacks.unlearned_weights import UnlearnedWeights
 
@@ -24,6 +25,7 @@ __all__ = [
     "PerturbationRobustness",
     "Repairs",
     "RetainConstraint",
+    "ShrinkAndPerturb",
     "StopAtForgetting",
     "UnlearnedWeights",
 ]

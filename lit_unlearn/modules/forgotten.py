@@ -13,6 +13,7 @@ from torch import Tensor
 from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.losses import functional
 from lit_unlearn.losses.contract import Batch, Loss
+from lit_unlearn.losses.distillation import Distillation
 from lit_unlearn.losses.no_loss import NoLoss
 from lit_unlearn.losses.relearning import Relearning
 from lit_unlearn.losses.retain import RepresentationMSE
@@ -98,8 +99,8 @@ class BeforeAndAfter(NamedTuple):
 
 
 def unlearns(loss: Loss) -> bool:
-    """Whether a forget loss is to make the model forget: one that is left out, or undoes it, is not."""
-    return not isinstance(loss, NoLoss | Relearning)
+    """Whether a forget loss is to make the model forget: one that is left out, undoes or keeps it is not."""
+    return not isinstance(loss, NoLoss | Relearning | Distillation)
 
 
 def forgotten(module: "UnlearnModule") -> Forgotten | None:

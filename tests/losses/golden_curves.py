@@ -23,6 +23,7 @@ from lit_unlearn import (
     WGA,
     AdaptiveRMU,
     DemoDataModule,
+    Distillation,
     GradientAscent,
     LogitKL,
     LogitMSE,
@@ -62,6 +63,12 @@ METHODS: dict[str, dict[str, Any]] = {
     "CEU + KL": {"forget": CEU(), "retain": LogitKL(), "retain_weight": 1},
     "UNDIAL + KL": {"forget": UNDIAL(), "retain": LogitKL(), "retain_weight": 1},
     "PDU + NLL": {"forget": PDU(), "retain": NLL(), "retain_weight": 50},
+    "Distillation + KL + RNA": {
+        "forget": Distillation(),
+        "retain": LogitKL(),
+        "retain_weight": 1,
+        "noise_scale": 0.1,
+    },
     "Relearning": {"forget": Relearning(), "retain": NoLoss(), "retain_weight": 0},
 }
 """A run of each forget and each retain loss, with noise on states and on logits."""

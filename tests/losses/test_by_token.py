@@ -17,6 +17,7 @@ from lit_unlearn import (
     PDU,
     UNDIAL,
     WGA,
+    Distillation,
     GradientAscent,
     LogitKL,
     LogitMSE,
@@ -39,6 +40,7 @@ LOSSES: list[Loss] = [
     WGA(0.5),
     SatImp(0.5, 1.5),
     CEU(),
+    Distillation(),
     UNDIAL(3.0),
     PDU(),
     NLL(),
@@ -194,7 +196,7 @@ def test_the_head_runs_once_for_each_model_and_piece_and_never_in_backward(loss:
     assert before == (head.tokens, frozen_head.tokens)
     assert max(head.tokens) <= 5
     read = [batch, batch["preferred"]] if loss.needs_preferred else [batch]
-    predicting = 0 if isinstance(loss, LogitKL | LogitMSE) else 3  # a row's last token predicts nothing
+    predicting = 0 if isinstance(loss, Distillation | LogitKL | LogitMSE) else 3  # a row's last token predicts nothing
     assert sum(head.tokens) == sum(int(one["attention_mask"].sum()) - predicting for one in read)
     assert sum(frozen_head.tokens) == (sum(head.tokens) if loss.needs_frozen else 0)
 

@@ -19,6 +19,7 @@ from lit_unlearn import (
     UNDIAL,
     WGA,
     AdaptiveRMU,
+    Distillation,
     GradientAscent,
     LogitKL,
     LogitMSE,
@@ -50,6 +51,7 @@ LOSSES: list[Loss] = [
     NPO(0.5, length_normalized=True),
     SimNPO(0.5, 0.3),
     PDU(),
+    Distillation(),
     UNDIAL(3.0),
     CEU(),
     SatImp(0.5, 1.5),
@@ -61,7 +63,7 @@ LOSSES: list[Loss] = [
     NLL(),
 ]
 ON_HIDDEN = [loss for loss in LOSSES if not loss.needs_logits]
-PREDICTING = [loss for loss in LOSSES if loss.needs_logits and not isinstance(loss, LogitKL | LogitMSE)]
+PREDICTING = [loss for loss in LOSSES if loss.needs_logits and not isinstance(loss, Distillation | LogitKL | LogitMSE)]
 """Losses on the likelihood of the next token, to which a row's last position says nothing."""
 EMPTY: dict[type[Loss], float] = {NPO: 4 * math.log(2), DPO: 4 * math.log(2), SimNPO: 4 * math.log1p(math.exp(0.3))}
 """What a preference loss gives for a row that was and is as likely as can be; the others give 0."""
