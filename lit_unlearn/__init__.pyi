@@ -12,6 +12,7 @@ from .callbacks import LMEvalHarness as LMEvalHarness
 from .callbacks import PerturbationRobustness as PerturbationRobustness
 from .callbacks import Repairs as Repairs
 from .callbacks import RetainConstraint as RetainConstraint
+from .callbacks import RetainSchedule as RetainSchedule
 from .callbacks import ShrinkAndPerturb as ShrinkAndPerturb
 from .callbacks import StopAtForgetting as StopAtForgetting
 from .callbacks import UnlearnedWeights as UnlearnedWeights
@@ -35,6 +36,7 @@ from .losses import RSV as RSV
 from .losses import UNDIAL as UNDIAL
 from .losses import WGA as WGA
 from .losses import AdaptiveRMU as AdaptiveRMU
+from .losses import CircuitBreaker as CircuitBreaker
 from .losses import Distillation as Distillation
 from .losses import GradientAscent as GradientAscent
 from .losses import Relearning as Relearning
@@ -51,6 +53,7 @@ from .losses.retain import NLL as NLL
 from .losses.retain import LogitKL as LogitKL
 from .losses.retain import LogitMSE as LogitMSE
 from .losses.retain import RepresentationMSE as RepresentationMSE
+from .losses.retain import RepresentationNorm as RepresentationNorm
 from .models.lora import Lora as Lora
 from .modules.question import QuestionModule as QuestionModule
 from .modules.sharpness import SAM as SAM

@@ -1,6 +1,7 @@
 """The published way, written plainly: two whole models, full forwards, nothing shared; what the package must equal."""
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,8 +47,10 @@ def train_plainly(
             rows = batch[stream]
             noise = noise_scale if stream == "retain" else 0.0
             with torch.no_grad():
-                target = full_forward(frozen, rows, layer, noise=noise, noise_layer=noise_layer, step=step)
-            outputs = full_forward(updated, rows, layer)
+                target = full_forward(
+                    frozen, rows, layer, noise=noise, noise_layer=noise_layer, step=step, lower=loss.lower_layers
+                )
+            outputs = full_forward(updated, rows, layer, lower=loss.lower_layers)
             if loss.needs_preferred:
                 with torch.no_grad():
                     target = target._replace(preferred=full_forward(frozen, rows["preferred"], layer))
@@ -64,7 +67,14 @@ def train_plainly(
 
 
 def full_forward(
-    model: PreTrainedModel, rows: Batch, layer: int, *, noise: float = 0.0, noise_layer: int = 0, step: int = 0
+    model: PreTrainedModel,
+    rows: Batch,
+    layer: int,
+    *,
+    noise: float = 0.0,
+    noise_layer: int = 0,
+    step: int = 0,
+    lower: Sequence[int] = (),
 ) -> Outputs:
     """One forward of a whole model; noise is added in place of the layer's output."""
     mask = rows["attention_mask"]
@@ -79,11 +89,11 @@ def full_forward(
 
     layers = _layers(model)
     handles = [layers[noise_layer].register_forward_hook(after_noise_layer)] if noise else []
-    handles.append(layers[layer].register_forward_hook(after_layer))
+    handles += [layers[index].register_forward_hook(after_layer) for index in sorted([layer, *lower])]
     out = model(input_ids=rows["input_ids"], attention_mask=mask, position_ids=positions, use_cache=False)
     for handle in handles:
         handle.remove()
-    return Outputs(seen[0], out.logits)
+    return Outputs(seen[-1], out.logits, lower=tuple(seen[sorted(lower).index(index)] for index in lower))
 
 
 def _layers(model: PreTrainedModel) -> torch.nn.ModuleList:

@@ -42,6 +42,8 @@ ON_LOGITS = (
     "undial.yaml",
     "pdu.yaml",
 )
+ON_STATES = ("circuit_breaker.yaml",)
+"""Other losses on hidden states, without published numbers on these data."""
 MODELS = ("model/mistral-7b.yaml", "model/llama-3-8b.yaml")
 STRATEGIES = ("trainer/ddp.yaml", "trainer/fsdp2.yaml")
 ON_GPUS = "trainer/fsdp.yaml"
@@ -49,11 +51,14 @@ ON_FOUR = "trainer/hsdp.yaml"
 OWN = {"local.yaml": 7, "smollm2.yaml": 9, "gemma3.yaml": 5}
 """Those for texts of one's own, with their steering layers."""
 RUNS = {
-    **{name: [name] for name in (*OWN, *RECIPES, *ON_LOGITS)},
+    **{name: [name] for name in (*OWN, *RECIPES, *ON_LOGITS, *ON_STATES)},
     **{name: ["rmu.yaml", name] for name in (*MODELS, *STRATEGIES, ON_GPUS, ON_FOUR, "lora.yaml", "mixing.yaml")},
 }
 """Every shipped config but the demo's, and the files with which it is used."""
-DEMOS = tuple(f"demo{name}.yaml" for name in ("", "_adaptive_rmu", "_rsv", "_npo", "_simnpo", "_dpo", "_grad_diff"))
+DEMOS = tuple(
+    f"demo{name}.yaml"
+    for name in ("", "_adaptive_rmu", "_rsv", "_npo", "_simnpo", "_dpo", "_grad_diff", "_circuit_breaker")
+)
 TOFU, ALTPO = "tofu.yaml", "altpo.yaml"
 MUSE, RWKU = "muse.yaml", "rwku.yaml"
 RELEARNING = ("relearn.yaml", "demo_relearn.yaml")
@@ -635,7 +640,7 @@ def test_preference_recipes_follow_the_published_ones(
     assert parsed["data"] == rmu["data"]
 
 
-@pytest.mark.parametrize("name", [*RECIPES, *ON_LOGITS])
+@pytest.mark.parametrize("name", [*RECIPES, *ON_LOGITS, *ON_STATES])
 def test_every_number_of_a_recipe_has_its_source(name: str) -> None:
     lines = (config_files.folder() / name).read_text(encoding="utf-8").splitlines()
     numbers = [index for index, line in enumerate(lines) if re.match(r"\s*\w+: -?[\d.]+(e-?\d+)?( |$)", line)]

@@ -18,10 +18,12 @@ from lit_unlearn import (
     RSV,
     AdaptiveRMU,
     Batch,
+    CircuitBreaker,
     GradientAscent,
     LogitKL,
     LogitMSE,
     RepresentationMSE,
+    RepresentationNorm,
     SimNPO,
     UnlearnModule,
 )
@@ -146,6 +148,18 @@ def test_twenty_steps_equal_two_full_models(tmp_path: Path, family: str, side: s
 def test_the_other_methods_equal_two_full_models(tmp_path: Path, forget: Loss) -> None:
     folder = write_family(tmp_path, "mistral")
     assert_equals_two_full_models(folder, pairs(5), forget=forget, retain=RepresentationMSE(), noise_scale=0.3)
+
+
+def test_losses_on_several_layers_equal_two_full_models(tmp_path: Path) -> None:
+    folder = write_family(tmp_path, "mistral")
+    assert_equals_two_full_models(
+        folder,
+        pairs(5),
+        forget=CircuitBreaker([2, 1]),
+        retain=RepresentationNorm([1]),
+        noise_scale=0.3,
+        noise_layer=2,
+    )
 
 
 def test_noise_below_the_first_trained_layer_equals_two_full_models(tmp_path: Path) -> None:

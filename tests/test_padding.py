@@ -17,11 +17,13 @@ from lit_unlearn import (
     WGA,
     AdaptiveRMU,
     Batch,
+    CircuitBreaker,
     Distillation,
     GradientAscent,
     LogitKL,
     LogitMSE,
     RepresentationMSE,
+    RepresentationNorm,
     SatImp,
     SimNPO,
 )
@@ -56,7 +58,15 @@ ON_LOGITS = (
     LogitMSE(),
     NLL(),
 )
-LOSSES = (RMU(6.5), AdaptiveRMU(3.0), RSV(10.0), RepresentationMSE(), *ON_LOGITS)
+LOSSES = (
+    RMU(6.5),
+    AdaptiveRMU(3.0),
+    RSV(10.0),
+    CircuitBreaker([2]),
+    RepresentationMSE(),
+    RepresentationNorm([2]),
+    *ON_LOGITS,
+)
 
 
 class Pair:
@@ -120,7 +130,7 @@ def test_padding_and_batch_size_change_no_loss(tmp_path: Path, family: str) -> N
 @pytest.mark.parametrize("family", each_family())
 def test_before_training_retain_losses_and_log_ratios_are_exactly_zero(tmp_path: Path, family: str, side: str) -> None:
     pair = Pair(write_family(tmp_path, family), change=0.0)
-    for loss in (RepresentationMSE(), LogitKL(), LogitMSE()):
+    for loss in (RepresentationMSE(), RepresentationNorm([2]), LogitKL(), LogitMSE()):
         assert pair.rows(loss, with_answers(range(4), side)).tolist() == [0.0] * 4
     at_zero = functional.preference_loss(torch.zeros(4), beta=0.1)
     for preference in (NPO(), NPO(length_normalized=True), DPO(), DPO(length_normalized=True)):

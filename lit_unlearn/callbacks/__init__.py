@@ -9,6 +9,7 @@ from lit_unlearn.callbacks.likelihood_robustness import LikelihoodRobustness
 from lit_unlearn.callbacks.lm_eval import LMEvalHarness
 from lit_unlearn.callbacks.repairs import Repairs
 from lit_unlearn.callbacks.retain_constraint import RetainConstraint
+from lit_unlearn.callbacks.retain_schedule import RetainSchedule
 from lit_unlearn.callbacks.robustness import PerturbationRobustness
 from lit_unlearn.callbacks.shrink_and_perturb import ShrinkAndPerturb
 from lit_unlearn.callbacks.stop_at_forgetting import StopAtForgetting
@@ -25,6 +26,7 @@ __all__ = [
     "PerturbationRobustness",
     "Repairs",
     "RetainConstraint",
+    "RetainSchedule",
     "ShrinkAndPerturb",
     "StopAtForgetting",
     "UnlearnedWeights",

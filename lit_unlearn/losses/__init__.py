@@ -2,6 +2,7 @@
 
 from lit_unlearn.losses.adaptive_rmu import AdaptiveRMU
 from lit_unlearn.losses.ceu import CEU
+from lit_unlearn.losses.circuit_breaker import CircuitBreaker
 from lit_unlearn.losses.distillation import Distillation
 from lit_unlearn.losses.dpo import DPO
 from lit_unlearn.losses.gradient_ascent import GradientAscent
@@ -25,6 +26,7 @@ __all__ = [
     "UNDIAL",
     "WGA",
     "AdaptiveRMU",
+    "CircuitBreaker",
     "Distillation",
     "GradientAscent",
     "Relearning",

@@ -62,6 +62,28 @@ def check_options(retain: Loss, *, layer: int, noise_layer: int, noise_scale: fl
         )
 
 
+def check_lower_layers(losses: Sequence[Loss], *, layer: int, state_unit: str) -> None:
+    """The further layers that losses read lie below the steering layer, and their states are read as they are.
+
+    Raises:
+        InputError: they do not, or are not.
+    """
+    for loss in losses:
+        name = f"model.{loss.stream}.lower_layers"
+        for index in loss.lower_layers:
+            if not 0 <= index < layer:
+                raise InputError(
+                    f"{name}: {index} does not lie below the steering layer, {layer}; give indices from 0 to below it"
+                )
+        if len(set(loss.lower_layers)) < len(loss.lower_layers):
+            raise InputError(f"{name}: {list(loss.lower_layers)} names a layer twice; remove one")
+        if loss.lower_layers and state_unit != "absolute":
+            raise InputError(
+                f"model.state_unit: {state_unit} is measured after the steering layer, and {type(loss).__name__} reads "
+                f"other layers too; set it to absolute, or remove {name}"
+            )
+
+
 def check_topics(module: nn.Module, topics: Sequence[str]) -> None:
     """Every per-topic list in the module has one number per topic of the data.
 

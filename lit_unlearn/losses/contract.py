@@ -1,6 +1,7 @@
 """The contract between losses and the module: what a loss reads, and that it returns one value per row."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, NotRequired, Protocol, TypedDict
 
 import torch
@@ -59,6 +60,14 @@ class Outputs(NamedTuple):
     """`[batch, seq, vocab]`, or None where only the first layers ran."""
     preferred: "Outputs | None" = None
     """Of the batch's preferred answers, where the loss reads them."""
+    lower: tuple[Tensor, ...] = ()
+    """`[batch, seq, dim]`, the residual stream after each of the loss's `lower_layers`."""
+
+
+def state_pairs(updated: Outputs, frozen: Outputs) -> Iterator[tuple[Tensor, Tensor]]:
+    """The states of both models after the steering layer, then after each lower layer."""
+    yield updated.hidden, frozen.hidden
+    yield from zip(updated.lower, frozen.lower, strict=True)
 
 
 class Loss(nn.Module, ABC):
@@ -77,6 +86,8 @@ class Loss(nn.Module, ABC):
     """Whether its value falls in a training that works; where the weights of tokens or the targets move it may rise."""
     needs_preferred: ClassVar[bool] = False
     """Whether it reads `Outputs.preferred`, for which the DataModule samples an answer for each forget row."""
+    lower_layers: Sequence[int] = ()
+    """Indices of layers below the steering layer whose states it also reads, as `Outputs.lower`."""
 
     @abstractmethod
     def forward(self, updated: Outputs, frozen: Outputs | None, batch: Batch) -> Tensor:

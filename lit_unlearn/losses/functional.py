@@ -6,6 +6,8 @@ any counted token gives 0. Sums run in float32, or in float64 where the input is
 Logits are read a few tokens at a time (`by_token`), so that no tensor `[batch, seq, vocab]` is ever held.
 """
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div, logsigmoid, pad
@@ -38,6 +40,39 @@ def mean_squared_distance(hidden: Tensor, target: Tensor, mask: Tensor) -> Tenso
     # Masked before squaring: what is no number at padding must not reach the gradient either.
     difference = torch.where(mask[..., None].bool(), precise(hidden) - precise(target), 0.0)
     return masked_mean(difference.square().mean(dim=-1), mask)
+
+
+def mean_distance(hidden: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Mean over counted tokens of the Euclidean distance ‖hidden - target‖, whose gradient is 0 where it is 0.
+
+    Example:
+        >>> mean_distance(torch.tensor([[[3.0, 4.0]]]), torch.zeros(1, 1, 2), torch.tensor([[1]]))
+        tensor([5.])
+    """
+    difference = torch.where(mask[..., None].bool(), precise(hidden) - precise(target), 0.0)
+    return masked_mean(difference.norm(dim=-1), mask)
+
+
+def mean_positive_cosine(hidden: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Mean over counted tokens of max(0, cos(hidden, target)), both `[batch, seq, dim]`.
+
+    Example:
+        >>> states = torch.tensor([[[1.0, 0.0], [1.0, 0.0]]])
+        >>> mean_positive_cosine(states, torch.tensor([[[3.0, 4.0], [-1.0, 0.0]]]), torch.tensor([[1, 1]]))
+        tensor([0.3000])
+    """
+    ours, theirs = (torch.where(mask[..., None].bool(), precise(states), 0.0) for states in (hidden, target))
+    return masked_mean(torch.cosine_similarity(ours, theirs, dim=-1).relu(), mask)
+
+
+def mean_of(values: Iterable[Tensor]) -> Tensor:
+    """The mean of tensors of one shape.
+
+    Example:
+        >>> mean_of([torch.tensor([1.0]), torch.tensor([3.0])])
+        tensor([2.])
+    """
+    return torch.stack(list(values)).mean(dim=0)
 
 
 def mean_norm(hidden: Tensor, mask: Tensor) -> Tensor:

@@ -1,11 +1,12 @@
 """Retain losses: what keeps the updated model as it was on everything else."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor
 
 from lit_unlearn.losses import functional, likelihood
-from lit_unlearn.losses.contract import Batch, Logits, Loss, Outputs, counted_states
+from lit_unlearn.losses.contract import Batch, Logits, Loss, Outputs, counted_states, state_pairs
 
 
 class RepresentationMSE(Loss):
@@ -23,6 +24,36 @@ class RepresentationMSE(Loss):
         """Returns `[batch]`."""
         assert frozen is not None
         return functional.mean_squared_distance(updated.hidden, frozen.hidden, counted_states(batch))
+
+
+class RepresentationNorm(Loss):
+    """Mean over tokens and layers of ‖h_updated - h_frozen‖, the retain loss of circuit breakers.
+
+    Zou et al. 2024, "Improving alignment and robustness with circuit breakers". Not squared, it pulls as strongly on
+    small displacements as on large ones. With Random Noise Augmentation h_frozen after the steering layer carries
+    Gaussian noise; the loss does not know of it.
+
+    Differs from the authors' method: the mean is taken per row and then over rows; padding never counts.
+
+    Args:
+        lower_layers: indices of further layers that are read, below the steering layer and from the first trained one
+            on.
+    """
+
+    stream = "retain"
+    needs_frozen: ClassVar[bool] = True
+
+    def __init__(self, lower_layers: Sequence[int] = ()) -> None:
+        super().__init__()
+        self.lower_layers = tuple(lower_layers)
+
+    def forward(self, updated: Outputs, frozen: Outputs | None, batch: Batch) -> Tensor:
+        """Returns `[batch]`."""
+        assert frozen is not None
+        mask = counted_states(batch)
+        return functional.mean_of(
+            functional.mean_distance(own, target, mask) for own, target in state_pairs(updated, frozen)
+        )
 
 
 class LogitKL(Loss):

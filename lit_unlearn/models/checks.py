@@ -6,8 +6,9 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from lit_unlearn.errors import InputError
+from lit_unlearn.losses.contract import Loss
 from lit_unlearn.models.first_layers import is_partial
-from lit_unlearn.models.layers import trained_above
+from lit_unlearn.models.layers import first_trained_layer, trained_above
 from lit_unlearn.models.lora import Lora, adapted, check_installed
 
 
@@ -69,6 +70,21 @@ def check_vocabulary(config: PretrainedConfig, tokens: int | None) -> None:
             f"data.tokenizer: it has {tokens} tokens, the model embeddings for {rows}; take the model's own tokenizer "
             "as it was trained, without added tokens"
         )
+
+
+def check_lower_reached(updated: PreTrainedModel, layers: nn.ModuleList, losses: Sequence[Loss]) -> None:
+    """Training changes the states after each of the lower layers that losses read.
+
+    Raises:
+        InputError: nothing is trained in one of them or below.
+    """
+    first = first_trained_layer(updated, layers)
+    for loss in losses:
+        if loss.lower_layers and min(loss.lower_layers) < first:
+            raise InputError(
+                f"model.{loss.stream}.lower_layers: {min(loss.lower_layers)} lies below layer {first}, the first that "
+                f"is trained, so nothing changes there; give {first} or more, or train lower layers"
+            )
 
 
 def check_reached(updated: PreTrainedModel, layers: nn.ModuleList, layer: int, *, needs_logits: bool) -> None:

@@ -22,13 +22,14 @@ from lit_unlearn.errors import InputError
 from lit_unlearn.losses import functional
 from lit_unlearn.losses.checks import (
     check_gradients,
+    check_lower_layers,
     check_numbers,
     check_options,
     check_streams,
     check_topics,
 )
 from lit_unlearn.losses.contract import Batch, Loss, Outputs, PerTopic
-from lit_unlearn.models.checks import check_layers, check_loaded, check_training
+from lit_unlearn.models.checks import check_layers, check_loaded, check_lower_reached, check_training
 from lit_unlearn.models.first_layers import FirstLayers, is_partial
 from lit_unlearn.models.layers import decoder_layers, first_trained_layer
 from lit_unlearn.models.lora import Lora, adapted
@@ -217,6 +218,7 @@ class UnlearnModule(PretrainedModule):
         check_streams(self.forget, self.retain)
         check_gradients(self.forget, self.retain, gradients)
         check_numbers(self)
+        check_lower_layers((self.forget, self.retain), layer=self.layer, state_unit=self.state_unit)
         check_options(self.retain, layer=self.layer, noise_layer=self.noise_layer, noise_scale=self.noise_scale)
 
     def check_model(self) -> None:
@@ -517,15 +519,17 @@ class UnlearnModule(PretrainedModule):
 
     def _choose(self, model: PreTrainedModel) -> None:
         """Chooses what is trained."""
+        layers = decoder_layers(model, self.decoder_layers)
         choose(
             model,
-            decoder_layers(model, self.decoder_layers),
+            layers,
             layer=self.layer,
             trainable=self.trainable,
             lora=self.lora,
             seed=self.seed,
             needs_logits=self._needs_logits(),
         )
+        check_lower_reached(model, layers, (self.forget, self.retain))
 
     def _needs_logits(self) -> bool:
         return self.forget.needs_logits or self.retain.needs_logits

@@ -120,7 +120,16 @@ def _run_rows(
     # What is stored ends at `layer` at the latest: what that returned is not in the store.
     last = len(layers) - 1 if reader.needs_logits and stored is None else layer
     start = min(first_trained_layer(updated, layers), last if noise is None else min(last, noise[0]))
-    run = partial(run_layers, updated, layers, batch, layer=layer, needs_logits=reader.needs_logits, start=start)
+    run = partial(
+        run_layers,
+        updated,
+        layers,
+        batch,
+        layer=layer,
+        needs_logits=reader.needs_logits,
+        start=start,
+        lower=reader.lower_layers,
+    )
     # From 0 on there is nothing to share: what comes before the layers may be trained as well.
     shared = start > 0
     known = stored.prefix(batch, start) if stored and shared else None
@@ -133,7 +142,7 @@ def _run_rows(
         return outputs, None
     resume = partial(run, prefix=prefix if shared else None, context=frozen.running)
     with frozen.running():
-        if stored is None or reader.needs_logits or (noise is not None and noise[0] < layer):
+        if stored is None or reader.needs_logits or reader.lower_layers or (noise is not None and noise[0] < layer):
             return outputs, resume(noise=noise)[0]
         hidden = stored.frozen(batch, layer, lambda: resume()[0].hidden)
         return outputs, Outputs(hidden if noise is None else with_noise(hidden, noise[1]), None)

@@ -65,6 +65,7 @@ def run_layers(
     prefix: SharedPrefix | None = None,
     resumed: bool = False,
     noise: tuple[int, Noise] | None = None,
+    lower: Sequence[int] = (),
     context: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> tuple[Outputs, SharedPrefix]:
     """Runs as little of a causal language model as gives the outputs asked for.
@@ -82,6 +83,7 @@ def run_layers(
         prefix: from an earlier run on the same batch with the same `start`; None runs from the embedding.
         resumed: the returned prefix is for a run of the frozen model, and holds what that need not compute again.
         noise: index of a layer, not below `start`, and the noise added to its output.
+        lower: indices of layers, from `start` to below `layer`, whose outputs are `Outputs.lower`.
         context: what to be in while logits are computed.
 
     Returns:
@@ -99,6 +101,7 @@ def run_layers(
             stack.enter_context(answered(prefix.within))
         entered = stack.enter_context(captured_input(layers[start]))
         left = stack.enter_context(captured_output(layers[layer]))
+        below = [stack.enter_context(captured_output(layers[index])) for index in lower]
         first, like = (0, left) if prefix is None else (start, [prefix.example])
         stack.enter_context(only_layers(layers, first, last, like=like))
         within = stack.enter_context(recorded_start(layers[start])) if resumed else []
@@ -108,7 +111,8 @@ def run_layers(
     logits = _lazy_logits(model, layers, head, hidden_states(result)) if needs_logits else None
     # Where `layer` lies below the prefix's end, what it returned is in the prefix.
     example = _only(left) if prefix is None or left else prefix.example
-    return Outputs(hidden_states(example), logits), SharedPrefix(_only(entered), example, within)
+    states = tuple(hidden_states(_only(seen)) for seen in below)
+    return Outputs(hidden_states(example), logits, lower=states), SharedPrefix(_only(entered), example, within)
 
 
 def output_head(

@@ -33,6 +33,14 @@ MODEL = {
     "forget: {class_path: SatImp, init_args: {beta2: .nan}}": ("model.forget.beta2: nan", "give 0 or more"),
     "forget: {class_path: CEU, init_args: {ignored_tokens: -1}}": ("model.forget.ignored_tokens: -1", "give 0 or more"),
     "forget: {class_path: UNDIAL, init_args: {strength: .inf}}": ("model.forget.strength: inf", "e.g. 10"),
+    "{forget: {class_path: CircuitBreaker, init_args: {lower_layers: [7]}}, layer: 7}": (
+        "model.forget.lower_layers: 7 does not lie below the steering layer, 7",
+        "below it",
+    ),
+    "{forget: {class_path: CircuitBreaker, init_args: {lower_layers: [1]}}, layer: 7}": (
+        "model.forget.lower_layers: 1 lies below layer 5, the first that is trained",
+        "give 5 or more",
+    ),
     "forget: os.system": ("model.forget: os.system is no Loss", "choose AdaptiveRMU", "one of your own"),
     "forget: {class_path: subprocess.Popen, init_args: {args: ['true']}}": ("subprocess.Popen is no Loss", "choose"),
     "{forget: NoLoss, retain: NoLoss, noise_scale: 0}": ("both are NoLoss", "give one a loss"),
@@ -85,6 +93,7 @@ TRAINER = {
         "max_new_tokens: must be at least 1, got 0",
     ),
     "callbacks: [{class_path: RetainConstraint, init_args: {limit: .nan}}]": ("limit: nan is out of range", "finite"),
+    "callbacks: [{class_path: RetainSchedule, init_args: {steps: 0}}]": ("steps: 0 is out of range", "1 or more"),
     "callbacks: [PerturbationRobustness]": ("there are no questions", "set data.evaluation.questions"),
 }
 FILES = {

@@ -22,6 +22,7 @@ from lit_unlearn import (
     UNDIAL,
     WGA,
     AdaptiveRMU,
+    CircuitBreaker,
     DemoDataModule,
     Distillation,
     GradientAscent,
@@ -30,6 +31,7 @@ from lit_unlearn import (
     NoLoss,
     Relearning,
     RepresentationMSE,
+    RepresentationNorm,
     SatImp,
     SimNPO,
     UnlearnModule,
@@ -68,6 +70,12 @@ METHODS: dict[str, dict[str, Any]] = {
         "retain": LogitKL(),
         "retain_weight": 1,
         "noise_scale": 0.1,
+    },
+    "CircuitBreaker + norm + RNA": {  # without noise nothing but rounding would begin it
+        "forget": CircuitBreaker([0, 1]),
+        "retain": RepresentationNorm([1]),
+        "retain_weight": 0.1,
+        "noise_scale": 0.5,
     },
     "Relearning": {"forget": Relearning(), "retain": NoLoss(), "retain_weight": 0},
 }

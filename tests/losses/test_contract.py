@@ -19,11 +19,13 @@ from lit_unlearn import (
     UNDIAL,
     WGA,
     AdaptiveRMU,
+    CircuitBreaker,
     Distillation,
     GradientAscent,
     LogitKL,
     LogitMSE,
     RepresentationMSE,
+    RepresentationNorm,
     SatImp,
     SimNPO,
 )
@@ -45,7 +47,9 @@ LOSSES: list[Loss] = [
     RMU([6.5, 0.5, 2.0], seed=1),
     AdaptiveRMU([3.0, 0.2, 1.5], seed=1),
     RSV([10.0, 1.0, 4.0], seed=1),
+    CircuitBreaker(),
     RepresentationMSE(),
+    RepresentationNorm(),
     GradientAscent(),
     NPO(0.5),
     NPO(0.5, length_normalized=True),
@@ -177,6 +181,8 @@ def test_the_gradient_reaches_every_real_token_and_no_padding(loss: Loss, side: 
     mask = batch["attention_mask"].bool()
     predicting = mask & mask.roll(-1, dims=1) if loss in PREDICTING else mask
     predicting[:, -1] &= loss not in PREDICTING
+    if isinstance(loss, CircuitBreaker):  # which ends at a right angle
+        predicting &= torch.cosine_similarity(updated.hidden, frozen.hidden, dim=-1) > 0
     assert torch.equal(reached, predicting)
 
 
@@ -202,7 +208,7 @@ def read_by(loss: Loss, outputs: Outputs) -> Outputs:
 def test_a_loss_that_says_it_reads_the_frozen_model_does(loss: Loss) -> None:
     updated, frozen, batch = inputs(random_rows())
     assert isinstance(frozen.logits, Tensor)
-    other = Outputs(3.0 * frozen.hidden, 3.0 * frozen.logits, frozen.preferred)
+    other = Outputs(-3.0 * frozen.hidden, 3.0 * frozen.logits, frozen.preferred)
     difference = (loss(updated, frozen, batch) - loss(updated, other, batch)).abs()
     read = torch.tensor(LENGTHS) > (1 if loss in PREDICTING else 0)
     assert difference[read].min() > 1e-3
@@ -252,7 +258,9 @@ def test_a_topic_without_a_value_gives_nan(topic: int) -> None:
         (RMU([1.0, 2.0, 3.0], seed=4), "RMU(coefficient=[1.0, 2.0, 3.0], seed=4)"),
         (AdaptiveRMU(), "AdaptiveRMU(scale=3.0, seed=0)"),
         (RSV(), "RSV(coefficient=10.0, seed=0)"),
+        (CircuitBreaker([10]), "CircuitBreaker(lower_layers=(10,))"),
         (RepresentationMSE(), "RepresentationMSE()"),
+        (RepresentationNorm(), "RepresentationNorm(lower_layers=())"),
         (GradientAscent(), "GradientAscent()"),
         (NPO(0.2), "NPO(beta=0.2, length_normalized=False)"),
         (SimNPO(margin=1.0), "SimNPO(beta=0.1, margin=1.0)"),
@@ -304,7 +312,7 @@ def test_a_loss_keeps_no_state(loss: Loss) -> None:
     assert torch.equal(loss(*inputs(rows[:1])), before)
 
 
-@pytest.mark.parametrize("loss", [RMU(2.0), AdaptiveRMU(2.0), RSV(2.0), RepresentationMSE()], ids=repr)
+@every_loss_on_hidden
 def test_losses_on_representations_count_the_states_that_the_module_says(
     loss: Loss, rows: tuple[Outputs, Outputs, Batch]
 ) -> None:

@@ -19,10 +19,12 @@ from lit_unlearn import (
     UNDIAL,
     WGA,
     AdaptiveRMU,
+    CircuitBreaker,
     GradientAscent,
     LogitKL,
     LogitMSE,
     RepresentationMSE,
+    RepresentationNorm,
     SatImp,
     SimNPO,
 )
@@ -88,6 +90,14 @@ def test_adaptive_rmu_equals_its_golden_rows(case: dict[str, Any], monkeypatch: 
 def test_rsv_equals_its_golden_rows(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     loss = steered_by(RSV(case["params"]["coefficient"]), double(case, "rsv_direction"), monkeypatch)
     assert_golden(loss, case, "rsv")
+
+
+def test_circuit_breaker_equals_its_golden_rows(case: dict[str, Any]) -> None:
+    assert_golden(CircuitBreaker(), case, "circuit_breaker")
+
+
+def test_representation_norm_equals_its_golden_rows(case: dict[str, Any]) -> None:
+    assert_golden(RepresentationNorm(), case, "representation_norm")
 
 
 def test_representation_mse_equals_its_golden_rows(case: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from lit_unlearn import (
     LMEvalHarness,
     PerturbationRobustness,
     RetainConstraint,
+    RetainSchedule,
     StopAtForgetting,
 )
 from tests.training import demo_data, demo_module, quiet_trainer
@@ -25,6 +26,7 @@ from tests.training import demo_data, demo_module, quiet_trainer
         (Interpolation([0.5]), "Interpolation(shares=(0.5,))"),
         (Interpolation(), "Interpolation()"),
         (RetainConstraint(3.0, step_size=5.0), "RetainConstraint(limit=3.0, step_size=5.0)"),
+        (RetainSchedule(150), "RetainSchedule(steps=150)"),
         (StopAtForgetting(1.2, rows=8), "StopAtForgetting(rise=1.2, rows=8)"),
         (ExportPretrained("out"), "ExportPretrained(folder='out')"),
         (Generations(questions=1), "Generations(questions=1)"),

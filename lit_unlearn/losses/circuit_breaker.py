@@ -1,0 +1,42 @@
+"""Circuit breaker: representation rerouting by cosine."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from torch import Tensor
+
+from lit_unlearn.losses import functional
+from lit_unlearn.losses.contract import Batch, Loss, Outputs, counted_states, state_pairs
+
+
+class CircuitBreaker(Loss):
+    """Turns forget states away from the frozen ones: ReLU(cos(h_updated, h_frozen)), a mean over tokens and layers.
+
+    Zou et al. 2024, "Improving alignment and robustness with circuit breakers", arXiv 2406.04313, where it is called
+    representation rerouting; its retain loss is `RepresentationNorm`, its schedule the callback `RetainSchedule`. The
+    paper reads layers 10 and 20 of models with 32: `model.layer: 20` and `lower_layers: [10]`.
+
+    Before training the cosine is 1, where its gradient is 0 except for rounding: the first steps are small unless noise
+    on the retain stream or dropout moves the states.
+
+    Differs from the authors' method: the mean is taken per row and then over rows; padding never counts.
+
+    Args:
+        lower_layers: indices of further layers that are read, below the steering layer and from the first trained one
+            on.
+    """
+
+    stream = "forget"
+    needs_frozen: ClassVar[bool] = True
+
+    def __init__(self, lower_layers: Sequence[int] = ()) -> None:
+        super().__init__()
+        self.lower_layers = tuple(lower_layers)
+
+    def forward(self, updated: Outputs, frozen: Outputs | None, batch: Batch) -> Tensor:
+        """Returns `[batch]`."""
+        assert frozen is not None
+        mask = counted_states(batch)
+        return functional.mean_of(
+            functional.mean_positive_cosine(own, target, mask) for own, target in state_pairs(updated, frozen)
+        )
