@@ -60,6 +60,11 @@ from .modules.sharpness import SAM as SAM
 from .modules.unlearn import UnlearnModule as UnlearnModule
 from .repairs import ClosedForm as ClosedForm
 from .repairs import NullSpace as NullSpace
+from .running.noise import AdversarialNoise as AdversarialNoise
+from .running.noise import DisplacementNoise as DisplacementNoise
+from .running.noise import GaussianNoise as GaussianNoise
+from .running.noise import NoiseKind as NoiseKind
+from .running.noise import SphereNoise as SphereNoise
 from .running.prefix_store import PrefixStore as PrefixStore
 
 __version__: str

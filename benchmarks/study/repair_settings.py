@@ -12,6 +12,12 @@ _PERTURBATIONS = {
     "4-gram": {"n": 4, "seed": _SEED, "sets": ["retain"]},
     "sentence": {"n": "sentence", "seed": _SEED, "position": "prefix", "sets": ["retain"]},
 }
+_DIRECTED = (
+    ("sphere-noise", "noise of one norm", "SphereNoise"),
+    ("displacement-noise", "noise along displacements", "DisplacementNoise"),
+    ("adversarial-noise", "adversarial noise", "AdversarialNoise"),
+)
+"""Does RNA need randomness, or the right direction? All have RNA's norm."""
 _TABLES = (("forget", "retain", "retain/4-gram", "retain/sentence"),)
 
 
@@ -47,6 +53,10 @@ REPAIRS = (
         {"config": "demo.yaml", "data.perturbations": json.dumps(_PERTURBATIONS)},
         (
             RepairOrControl("rna", "+ RNA, ν 1.5", {"model.noise_scale": "1.5"}),
+            *(
+                RepairOrControl(folder, f"+ {title}, ν 1.5", {"model.noise_scale": "1.5", "model.noise": kind})
+                for folder, title, kind in _DIRECTED
+            ),
             RepairOrControl("mixing", "+ mixing", MIXED),
             RepairOrControl("prompts", "+ mixed prompts", PROMPTS),
             RepairOrControl("pcgrad", "+ PCGrad", {"model.gradients": "pcgrad"}),

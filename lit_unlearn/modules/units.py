@@ -16,6 +16,7 @@ from lit_unlearn.errors import InputError
 from lit_unlearn.losses import functional
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.losses.units import Length
+from lit_unlearn.modules.displacements import measure_displacements
 from lit_unlearn.modules.protocols import datamodule_of
 from lit_unlearn.running.partial_forward import run_layers
 
@@ -43,15 +44,19 @@ class Units(NamedTuple):
     """Root mean square of each dimension after the steering layer; None where losses read states as they are."""
     noise_dimensions: tuple[float, ...] | None = None
     """The same after the layer at which noise enters."""
+    displacements: tuple[tuple[float, ...], ...] | None = None
+    """What forget tokens do to these states: leading eigenvectors times the roots of their eigenvalues; None where the
+    noise is not drawn along them."""
 
     @classmethod
-    def ones(cls, dim: int) -> Self:
+    def ones(cls, dim: int, directions: int = 0) -> Self:
         """Those of a model that has not been measured, where values do not matter.
 
         Args:
             dim: width of the hidden states.
+            directions: of displacements.
         """
-        return cls(1.0, 1.0, (1.0,) * dim, (1.0,) * dim)
+        return cls(1.0, 1.0, (1.0,) * dim, (1.0,) * dim, ((1.0,) * dim,) * directions)
 
     def summary(self) -> dict[str, float]:
         """The two numbers that a record of a run shows."""
@@ -98,18 +103,28 @@ def measure_units(module: "UnlearnModule") -> Units:
             outputs, _ = run_layers(module.updated, module.layers, batch, layer=layer, needs_logits=False, start=layer)
         return outputs.hidden
 
+    def states_after(layer: int, batch: Batch) -> Tensor:
+        return outside_step(module.trainer, partial(after, layer, batch))
+
     def states(batch: Batch) -> tuple[Tensor, Tensor]:
-        steered = outside_step(module.trainer, partial(after, module.layer, batch))
-        if module.noise_layer == module.layer:
-            return steered, steered
-        return steered, outside_step(module.trainer, partial(after, module.noise_layer, batch))
+        steered = states_after(module.layer, batch)
+        return steered, steered if module.noise_layer == module.layer else states_after(module.noise_layer, batch)
 
     batches = partial(first_retain_batches, module.trainer, module)
-    return measured(batches, states, module.total, by_dimension=module.state_unit == "rms")
+    units = measured(batches, states, module.total, by_dimension=module.state_unit == "rms")
+    if not (module.noise_scale > 0 and module.noise.directions_needed):
+        return units
+    pairs = first_batches(module.trainer, module)
+    return units._replace(displacements=measure_displacements(module, pairs, states_after))
 
 
 def first_retain_batches(trainer: L.Trainer, module: L.LightningModule) -> Iterator[Batch]:
-    """The retain batches of the first steps, on the module's device; nothing is drawn that training would draw.
+    """As `first_batches`, the retain batches alone."""
+    return (pair["retain"] for pair in first_batches(trainer, module))
+
+
+def first_batches(trainer: L.Trainer, module: L.LightningModule) -> Iterator[dict[str, Batch]]:
+    """The batches of the first steps, on the module's device; nothing is drawn that training would draw.
 
     Raises:
         InputError: the Trainer has no DataModule.
@@ -117,12 +132,13 @@ def first_retain_batches(trainer: L.Trainer, module: L.LightningModule) -> Itera
     data = datamodule_of(trainer)
     if not isinstance(data, L.LightningDataModule):
         raise InputError(
-            "model.noise_unit, model.state_unit and model.forget.unit: rms and norm are measured on the first rows of "
-            "a DataModule, and this Trainer has none; give it one, or set them to absolute"
+            "model.noise_unit, model.state_unit and model.forget.unit: rms and norm, and the directions of "
+            "model.noise, are measured on the first rows of a DataModule, and this Trainer has none; give it one, or "
+            "set them to absolute and model.noise to GaussianNoise"
         )
     with isolate_rng():
         for pair in islice(data.train_dataloader(), BATCHES):
-            yield module.transfer_batch_to_device(pair["retain"], module.device, 0)
+            yield module.transfer_batch_to_device(pair, module.device, 0)
 
 
 @torch.no_grad()

@@ -64,7 +64,16 @@ from lit_unlearn.modules.sharpness import check_steps_twice
 from lit_unlearn.modules.units import Units, lengths, measure_units, warn_of_lengths
 from lit_unlearn.running import dropout
 from lit_unlearn.running.frozen import FrozenModel
-from lit_unlearn.running.hooks import Noise, Override
+from lit_unlearn.running.hooks import Noise, Override, with_noise
+from lit_unlearn.running.noise import (
+    AdversarialNoise,
+    DisplacementNoise,
+    GaussianNoise,
+    NoiseKind,
+    NoisePlace,
+    check_noise,
+    radius,
+)
 from lit_unlearn.running.pair import make_pair, run_pair
 from lit_unlearn.running.partial_forward import positions
 from lit_unlearn.running.prefix_store import PrefixStore, StoredStates, states_fingerprint
@@ -112,6 +121,8 @@ class UnlearnModule(PretrainedModule):
             model's retain states after the noise layer, each row's first token left out, measured on the first rows
             before training.
         noise_layer: index of the layer after which the noise enters the frozen model; None is the steering layer.
+        noise: how the noise is drawn. None is GaussianNoise, as published; SphereNoise, DisplacementNoise and
+            AdversarialNoise have the same norm, and the last two a direction.
         state_unit: of the hidden states that losses on representations read: `absolute`, as published, or `rms`: each
             dimension in root mean squares of the frozen model's retain states, measured on the same rows. A few
             dimensions hold most of the squares in many pretrained models, and with them the losses; in this unit all
@@ -159,6 +170,7 @@ class UnlearnModule(PretrainedModule):
         noise_scale: float = 0.0,
         noise_unit: Literal["absolute", "rms"] = "absolute",
         noise_layer: int | None = None,
+        noise: NoiseKind | None = None,
         state_unit: Literal["absolute", "rms"] = "absolute",
         first_token: bool = True,
         attention_dropout: float = 0.0,
@@ -198,6 +210,7 @@ class UnlearnModule(PretrainedModule):
         self.model_units: Units | None = None
         """The model's own units, once they are measured; None where no option needs them."""
         self.noise_layer = layer if noise_layer is None else noise_layer
+        self.noise = GaussianNoise() if noise is None else noise
         self.state_unit = state_unit
         self.first_token = first_token
         self.attention_dropout = attention_dropout
@@ -220,6 +233,8 @@ class UnlearnModule(PretrainedModule):
         check_numbers(self)
         check_lower_layers((self.forget, self.retain), layer=self.layer, state_unit=self.state_unit)
         check_options(self.retain, layer=self.layer, noise_layer=self.noise_layer, noise_scale=self.noise_scale)
+        if self.noise_scale > 0:
+            check_noise(self.noise, self.retain, layer=self.layer, noise_layer=self.noise_layer)
 
     def check_model(self) -> None:
         """Checks the options against the model's configuration, without its weights.
@@ -551,14 +566,33 @@ class UnlearnModule(PretrainedModule):
                 batch,
                 layer=self.layer,
                 reader=loss,
-                noise=(self.noise_layer, self._noise(batch)) if noisy else None,
+                noise=(self.noise_layer, self._noise(batch)) if noisy and not self.noise.reads_loss else None,
                 dropout=drops,
                 recompute=training and self.activation_checkpointing,
                 stored=self._stored if training else None,
             )
         updated = self.in_state_units(updated)
+        counted = self._with_counted_states(batch)
+        if noisy and isinstance(self.noise, AdversarialNoise):
+            assert frozen is not None
+            frozen = self._attacked(self.noise, loss, updated, frozen, counted)
         frozen = None if frozen is None else self.in_state_units(frozen)
-        return loss(updated, frozen, self._with_counted_states(batch)), updated
+        return loss(updated, frozen, counted), updated
+
+    def _attacked(
+        self, noise: AdversarialNoise, loss: Loss, updated: Outputs, frozen: Outputs, batch: Batch
+    ) -> Outputs:
+        """The frozen model's outputs with noise that raises the loss; of the updated one, in the units of the loss."""
+        own = updated._replace(hidden=updated.hidden.detach(), lower=tuple(one.detach() for one in updated.lower))
+        states = functional.precise(frozen.hidden)
+
+        def value(added: Tensor) -> Tensor:
+            row: Tensor = loss(own, self.in_state_units(frozen._replace(hidden=states + added)), batch)
+            return row
+
+        limit = radius(self._noise_scale(states.device), states.shape[-1]).to(states.device)
+        found = noise.ascend(self._noise(batch)(frozen.hidden), limit, value)
+        return frozen._replace(hidden=with_noise(frozen.hidden, lambda _: found))
 
     def in_state_units(self, outputs: Outputs) -> Outputs:
         """Outputs with their hidden states in the unit in which losses read them.
@@ -588,10 +622,8 @@ class UnlearnModule(PretrainedModule):
 
     def _noise(self, batch: Batch) -> Noise:
         row, position = batch["row"], positions(batch["attention_mask"])
-        step, scale = self.global_step, self._noise_scale(row.device)
-        return lambda hidden: (
-            scale * randomness.gaussian_noise(row, position, hidden.shape[-1], seed=self.seed, step=step)
-        )
+        place, scale = NoisePlace(row, position, self.seed, self.global_step), self._noise_scale(row.device)
+        return lambda hidden: self.noise.draw(place, scale, hidden.shape[-1])
 
     def _noise_scale(self, device: torch.device) -> float | Tensor:
         """The noise's standard deviation, of all dimensions or float32 `[dim]`."""
@@ -604,7 +636,7 @@ class UnlearnModule(PretrainedModule):
 
     def needs_units(self) -> bool:
         """Whether an option is in the model's own units."""
-        noisy = self.noise_unit == "rms" and self.noise_scale > 0
+        noisy = self.noise_scale > 0 and (self.noise_unit == "rms" or self.noise.directions_needed > 0)
         return noisy or self.state_unit == "rms" or any(lengths(self))
 
     def _measured_units(self, option: str) -> Units:
@@ -619,6 +651,8 @@ class UnlearnModule(PretrainedModule):
         self.model_units = units
         for length in lengths(self):
             length.norm = units.norm
+        if isinstance(self.noise, DisplacementNoise) and units.displacements is not None:
+            self.noise.factors = torch.tensor(units.displacements)
 
     def _weigh(self, forget: Tensor, retain: Tensor, batch: dict[str, Batch]) -> Tensor:
         return forget.mean() + self._weighted(retain, batch)

@@ -17,6 +17,12 @@ MODEL = {
     "layer: 10": ("model.layer: 10 is out of range", "layers 0 to 9"),
     "noise_scale: .nan": ("model.noise_scale: nan is not a standard deviation", "give 0 or more"),
     "noise_scale: .inf": ("model.noise_scale: inf", "give 0 or more"),
+    "noise: {class_path: DisplacementNoise, init_args: {directions: 0}}": (
+        "directions: 0 is not a number",
+        "1 or more",
+    ),
+    "{noise: AdversarialNoise, noise_scale: 0.1, noise_layer: 0}": ("model.noise_layer: AdversarialNoise", "leave"),
+    "noise: RMU": ("model.noise: ",),
     "noise_layer: -2": ("model.noise_layer: -2 is out of range", "layers 0 to 9"),
     "retain_weight: [1, 2, 3]": ("model.retain_weight: 3 values for 2 topics (alchemy, navigation)", "one for each"),
     "retain_weight: []": ("model.retain_weight: 0 values for 2 topics", "give one number for all"),

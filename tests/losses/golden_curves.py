@@ -74,7 +74,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "CircuitBreaker + norm + RNA": {  # without noise nothing but rounding would begin it
         "forget": CircuitBreaker([0, 1]),
         "retain": RepresentationNorm([1]),
-        "retain_weight": 0.1,
+        "retain_weight": 0.01,
         "noise_scale": 0.5,
     },
     "Relearning": {"forget": Relearning(), "retain": NoLoss(), "retain_weight": 0},

@@ -15,6 +15,7 @@ from lit_unlearn.commands.analysis.response import Responder, answer_loss
 from lit_unlearn.commands.report.section import Section
 from lit_unlearn.commands.report.style import bar_style, legend, styled
 from lit_unlearn.errors import InputError
+from lit_unlearn.running.noise import GaussianNoise
 
 _TEXT = """\
 Theorem 5.2 of the RNA paper: P[reject] = 1/2 - arctan(sqrt(η/ν) / s) / π. J is the negative log-likelihood of the \
@@ -80,6 +81,11 @@ def _check(method: Run, rna: Run) -> None:
         raise InputError(
             f"analyse reject-probability: {rna.path} has noise_unit {rna.module.noise_unit}, and the theorem needs "
             "ν as a number; take a run with noise_unit absolute"
+        )
+    if not isinstance(rna.module.noise, GaussianNoise):
+        raise InputError(
+            f"analyse reject-probability: {rna.path} has {rna.module.noise!r}, and the theorem is about Gaussian "
+            "noise; take a run with model.noise GaussianNoise"
         )
     scales = (method.module.noise_scale, rna.module.noise_scale)
     if scales[0] != 0 or scales[1] == 0:

@@ -97,7 +97,8 @@ def simulate(
         part.leave_out(model)
     module.adopt(model, precision)
     if module.needs_units():
-        module.take_units(Units.ones(cast(Tensor, model.get_input_embeddings().weight).shape[-1]))
+        dim = cast(Tensor, model.get_input_embeddings().weight).shape[-1]
+        module.take_units(Units.ones(dim, module.noise.directions_needed))
     ledger = Ledger()
     with Shapes(), ledger, as_on_gpu():
         moved(module)

@@ -7,7 +7,19 @@ import pytest
 import torch
 from torch import optim
 
-from lit_unlearn import DPO, NPO, RMU, LogitKL, Lora, RepresentationMSE, UnlearnModule
+from lit_unlearn import (
+    DPO,
+    NPO,
+    RMU,
+    AdversarialNoise,
+    CircuitBreaker,
+    DisplacementNoise,
+    LogitKL,
+    Lora,
+    RepresentationMSE,
+    RepresentationNorm,
+    UnlearnModule,
+)
 from lit_unlearn.commands.plan.ledger import COPIES, GRADIENTS, KEPT, OPTIMIZER, TRAINED, WEIGHTS
 from lit_unlearn.commands.plan.step import count_flops
 from lit_unlearn.commands.plan.strategies import Growth
@@ -28,6 +40,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "npo, activations computed again": {"activation_checkpointing": True, "forget": NPO(0.1), "retain": LogitKL()},
     "lora": {"lora": Lora(r=4, target_modules=["q_proj", "down_proj"], layers_to_transform=[1, 2])},
 }
+
+TRAINED_FROM_1 = [r"model\.layers\.[12]\.mlp\.down_proj\.weight"]
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +154,19 @@ def test_options_in_the_models_own_units_are_planned(llama: Path) -> None:
     _, step = planned(module_of(llama, **in_units))
     assert (step.forward, step.backward) == (absolute.forward, absolute.backward)
     assert step.peak[TRAINED] == absolute.peak[TRAINED]
+
+
+@pytest.mark.parametrize("noise", [DisplacementNoise(4), AdversarialNoise(2)], ids=repr)
+def test_noise_with_a_direction_is_planned(noise: DisplacementNoise | AdversarialNoise, llama: Path) -> None:
+    _, usual = planned(module_of(llama))
+    _, step = planned(module_of(llama, noise=noise))
+    assert step.backward == usual.backward
+    along = 2 * ROWS.batch * ROWS.retain * 4 * 32  # of tokens, directions and dimensions
+    assert step.forward - usual.forward == (along if isinstance(noise, DisplacementNoise) else 0)
+    assert step.peak[KEPT] >= usual.peak[KEPT]
+
+
+def test_losses_on_several_layers_run_each_layer_once(llama: Path) -> None:
+    lower = {"forget": CircuitBreaker([1]), "retain": RepresentationNorm([1])}
+    steps = [planned(module_of(llama, trainable=TRAINED_FROM_1, **own))[1] for own in (lower, {})]
+    assert steps[0].backward == steps[1].backward
