@@ -42,6 +42,7 @@ from .losses import GradientAscent as GradientAscent
 from .losses import Relearning as Relearning
 from .losses import SatImp as SatImp
 from .losses import SimNPO as SimNPO
+from .losses import TokenWeightedRMU as TokenWeightedRMU
 from .losses import functional as functional
 from .losses import likelihood as likelihood
 from .losses.contract import Batch as Batch

@@ -42,7 +42,7 @@ ON_LOGITS = (
     "undial.yaml",
     "pdu.yaml",
 )
-ON_STATES = ("circuit_breaker.yaml",)
+ON_STATES = ("circuit_breaker.yaml", "token_weighted_rmu.yaml")
 """Other losses on hidden states, without published numbers on these data."""
 MODELS = ("model/mistral-7b.yaml", "model/llama-3-8b.yaml")
 STRATEGIES = ("trainer/ddp.yaml", "trainer/fsdp2.yaml")
@@ -57,7 +57,17 @@ RUNS = {
 """Every shipped config but the demo's, and the files with which it is used."""
 DEMOS = tuple(
     f"demo{name}.yaml"
-    for name in ("", "_adaptive_rmu", "_rsv", "_npo", "_simnpo", "_dpo", "_grad_diff", "_circuit_breaker")
+    for name in (
+        "",
+        "_adaptive_rmu",
+        "_rsv",
+        "_npo",
+        "_simnpo",
+        "_dpo",
+        "_grad_diff",
+        "_circuit_breaker",
+        "_token_weighted_rmu",
+    )
 )
 TOFU, ALTPO = "tofu.yaml", "altpo.yaml"
 MUSE, RWKU = "muse.yaml", "rwku.yaml"

@@ -26,6 +26,7 @@ from lit_unlearn import (
     RepresentationNorm,
     SatImp,
     SimNPO,
+    TokenWeightedRMU,
 )
 from lit_unlearn.losses import functional
 from lit_unlearn.losses.contract import Loss
@@ -60,6 +61,7 @@ ON_LOGITS = (
 )
 LOSSES = (
     RMU(6.5),
+    TokenWeightedRMU(6.5),
     AdaptiveRMU(3.0),
     RSV(10.0),
     CircuitBreaker([2]),
@@ -108,6 +110,7 @@ def with_answers(numbers: range, side: str, extra: int = 0) -> Batch:
     """Some of four rows, and some of four answers."""
     rows, answers = random_rows(4, seed=1), random_rows(4, seed=2)
     batch = padded([rows[number] for number in numbers], side, extra)
+    batch["token_weight"] = batch["input_ids"] % 3 + 0.5
     batch["preferred"] = padded([answers[number] for number in numbers], side, extra)
     return batch
 

@@ -13,6 +13,7 @@ from lit_unlearn.data.mixing import RowMixing
 from lit_unlearn.data.order import by_length, lengths
 from lit_unlearn.data.preferred_answers import PreferredAnswers
 from lit_unlearn.data.rows import Row, collate, row_of
+from lit_unlearn.data.token_rarity import TokenRarity
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch
 
@@ -48,6 +49,7 @@ class PairedSteps(Dataset[dict[str, Batch]]):
         padding: side and token id.
         share: (rank, number of processes); each process gets its share of every step's rows.
         preferred: adds an answer for each forget row, under `preferred` of the forget batch.
+        rarity: adds a weight for each token, under `token_weight` of the forget batch.
         mixing: mixes the rows that meet in a step, again in each pass, from its first step on.
         group_by_length: batches hold rows of similar length (`order.by_length`), unless the rows keep their own order.
     """
@@ -62,6 +64,7 @@ class PairedSteps(Dataset[dict[str, Batch]]):
         padding: tuple[str, int],
         share: tuple[int, int] = (0, 1),
         preferred: PreferredAnswers | AlternativeAnswers | None = None,
+        rarity: TokenRarity | None = None,
         mixing: RowMixing | MixedPrompts | None = None,
         group_by_length: bool = False,
     ) -> None:
@@ -72,6 +75,7 @@ class PairedSteps(Dataset[dict[str, Batch]]):
         self.padding = padding
         self.share = share
         self.preferred = preferred
+        self.rarity = rarity
         self.mixing = mixing
         self.group_by_length = group_by_length
         self._orders: dict[int, tuple[int, Tensor]] = {}
@@ -97,6 +101,8 @@ class PairedSteps(Dataset[dict[str, Batch]]):
         batches = self._mixed(forget, retain, step)
         if self.preferred is not None:
             batches["forget"]["preferred"] = self.preferred.for_rows(batches["forget"], step, padding=self.padding)
+        if self.rarity is not None:
+            batches["forget"]["token_weight"] = self.rarity.for_rows(batches["forget"])
         return batches
 
     def _mixed(self, forget: Sequence[Row], retain: Sequence[tuple[Row, int]], step: int) -> dict[str, Batch]:

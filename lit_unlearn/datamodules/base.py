@@ -31,6 +31,7 @@ from lit_unlearn.data.preferred_answers import PREFERRED_ANSWERS, PreferredAnswe
 from lit_unlearn.data.rows import TrainedRow, tokenised
 from lit_unlearn.data.steps import PairedSteps, StepSampler, check_share
 from lit_unlearn.data.text import TextSource, load_texts
+from lit_unlearn.data.token_rarity import TokenRarity, token_rarity
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.models.loading import load_config
@@ -71,6 +72,15 @@ class SaysNeedsPreferred(Protocol):
 
     @property
     def needs_preferred(self) -> bool:
+        """Whether forget batches must hold them."""
+
+
+@runtime_checkable
+class SaysNeedsTokenWeights(Protocol):
+    """A module that says whether it reads weights of tokens, as an UnlearnModule does."""
+
+    @property
+    def needs_token_weights(self) -> bool:
         """Whether forget batches must hold them."""
 
 
@@ -393,6 +403,7 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         self._tokenizer = tokenizer = self._load_tokenizer()
         self._padding = (tokenizer.padding_side, tokenizer.pad_token_id or 0)
         self._preferred: PreferredAnswers | None = None
+        self._counted: TokenRarity | None = None
         self._alternatives: Dataset | None = None
         if self._asks_for_preferred():
             if self.alternatives is not None:
@@ -566,9 +577,21 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
             padding=self._padding,
             share=share,
             preferred=self._answers(forget),
+            rarity=self._rarity(),
             mixing=mixing,
             group_by_length=self.group_by_length,
         )
+
+    def _rarity(self) -> TokenRarity | None:
+        """By how much rarer tokens are in retain rows that are trained on, if the model's forget loss reads that."""
+        module = None if self.trainer is None else self.trainer.lightning_module
+        if not (isinstance(module, SaysNeedsTokenWeights) and module.needs_token_weights):
+            return None
+        if self._counted is None:
+            forget, retain = (self.trained_rows(side) for side in ("forget", "retain"))
+            ordered = [forget[name] for name in self.topics]
+            self._counted = token_rarity(ordered, [*retain.values()], vocabulary=len(self._tokenizer))
+        return self._counted
 
     def _answers(self, forget: Mapping[str, Dataset]) -> PreferredAnswers | AlternativeAnswers | None:
         """What is preferred to the forget rows, by topic."""

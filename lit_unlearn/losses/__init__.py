@@ -13,6 +13,7 @@ from lit_unlearn.losses.rmu import RMU
 from lit_unlearn.losses.rsv import RSV
 from lit_unlearn.losses.satimp import SatImp
 from lit_unlearn.losses.simnpo import SimNPO
+from lit_unlearn.losses.token_weighted_rmu import TokenWeightedRMU
 from lit_unlearn.losses.undial import UNDIAL
 from lit_unlearn.losses.wga import WGA
 
@@ -32,4 +33,5 @@ __all__ = [
     "Relearning",
     "SatImp",
     "SimNPO",
+    "TokenWeightedRMU",
 ]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Batch(TypedDict):
-    """Rows of one stream, as the DataModules yield them; every tensor is int64."""
+    """Rows of one stream, as the DataModules yield them; every tensor is int64 where nothing else is said."""
 
     input_ids: Tensor
     """`[batch, seq]` token ids, padded on either side."""
@@ -31,6 +31,9 @@ class Batch(TypedDict):
     state_mask: NotRequired[Tensor]
     """`[batch, seq]`, 1 at the positions whose hidden states count in losses on representations, which the module adds
     where they are not those of `loss_mask` (`counted_states`)."""
+    token_weight: NotRequired[Tensor]
+    """Float32 `[batch, seq]`, of a forget batch, where the loss reads it: 0 or more, by how much rarer each token is in
+    retain text; what stands at padding does not count."""
     preferred: NotRequired["Batch"]
     """Of a forget batch, where the loss reads it: an answer for each row that is preferred to it."""
 
@@ -86,6 +89,8 @@ class Loss(nn.Module, ABC):
     """Whether its value falls in a training that works; where the weights of tokens or the targets move it may rise."""
     needs_preferred: ClassVar[bool] = False
     """Whether it reads `Outputs.preferred`, for which the DataModule samples an answer for each forget row."""
+    needs_token_weights: ClassVar[bool] = False
+    """Whether it reads `token_weight` of a forget batch, for which the DataModule counts the tokens of both streams."""
     lower_layers: Sequence[int] = ()
     """Indices of layers below the steering layer whose states it also reads, as `Outputs.lower`."""
 

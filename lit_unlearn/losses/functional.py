@@ -42,6 +42,26 @@ def mean_squared_distance(hidden: Tensor, target: Tensor, mask: Tensor) -> Tenso
     return masked_mean(difference.square().mean(dim=-1), mask)
 
 
+def weighted_squared_distance(hidden: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """Mean over tokens, weighted, and dimensions of (hidden - target)²; `target` broadcasts to `hidden`.
+
+    Args:
+        hidden: `[batch, seq, dim]`.
+        target: likewise.
+        weights: `[batch, seq]`, 0 or more; 0 at tokens that do not count.
+
+    Example:
+        >>> states = torch.tensor([[[1.0], [3.0]]])
+        >>> weighted_squared_distance(states, torch.zeros(1), torch.tensor([[3.0, 1.0]]))
+        tensor([3.])
+    """
+    weights = precise(weights)
+    difference = torch.where(weights[..., None] > 0, precise(hidden) - precise(target), 0.0)
+    total = (weights * difference.square().mean(dim=-1)).sum(dim=-1)
+    whole = weights.sum(dim=-1)
+    return total / torch.where(whole > 0, whole, 1.0)
+
+
 def mean_distance(hidden: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Mean over counted tokens of the Euclidean distance ‖hidden - target‖, whose gradient is 0 where it is 0.
 

@@ -316,6 +316,11 @@ class UnlearnModule(PretrainedModule):
         """Whether the forget loss reads preferred answers."""
         return self.forget.needs_preferred
 
+    @property
+    def needs_token_weights(self) -> bool:
+        """Whether the forget loss reads weights of tokens."""
+        return self.forget.needs_token_weights
+
     def first_layers(self, shape: PreTrainedModel) -> FirstLayers:
         """The part of a model that this run needs where nothing reads logits.
 
@@ -651,8 +656,8 @@ class UnlearnModule(PretrainedModule):
         self.model_units = units
         for length in lengths(self):
             length.norm = units.norm
-        if isinstance(self.noise, DisplacementNoise) and units.displacements is not None:
-            self.noise.factors = torch.tensor(units.displacements)
+        if isinstance(self.noise, DisplacementNoise):
+            self.noise.factors = units.displacements
 
     def _weigh(self, forget: Tensor, retain: Tensor, batch: dict[str, Batch]) -> Tensor:
         return forget.mean() + self._weighted(retain, batch)

@@ -89,8 +89,8 @@ class DisplacementNoise(NoiseKind):
         if directions < 1:
             raise InputError(f"model.noise.directions: {directions} is not a number of directions; give 1 or more")
         self.directions = self.directions_needed = directions
-        self.factors: Tensor | None = None
-        """√λ_i v_i, float32 `[directions, dim]`; None until they are measured."""
+        self.factors: tuple[tuple[float, ...], ...] | None = None
+        """√λ_i v_i, `[directions, dim]`; None until they are measured."""
 
     def draw(self, place: NoisePlace, scale: float | Tensor, dim: int) -> Tensor:
         """Returns float32 `[batch, seq, dim]`, each token's noise of one norm.
@@ -103,7 +103,7 @@ class DisplacementNoise(NoiseKind):
                 "model.noise: the directions of DisplacementNoise are measured at the start of a fit, and this run has "
                 "none; start a new run, or set model.noise to GaussianNoise"
             )
-        factors = self.factors.to(place.row.device)
+        factors = torch.tensor(self.factors, dtype=torch.float32, device=place.row.device)
         return radius(scale, dim) * normalize(place.gaussian(len(factors)) @ factors, dim=-1)
 
 

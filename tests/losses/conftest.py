@@ -17,6 +17,7 @@ def rows(request: pytest.FixtureRequest) -> tuple[Outputs, Outputs, Batch]:
         padding_side=request.param,
         padding_id=0,
     )
+    batch["token_weight"] = torch.rand(4, 6, generator=source, dtype=torch.float64)
     return Outputs(updated, None), Outputs(frozen, None), batch
 
 

@@ -34,6 +34,7 @@ from lit_unlearn import (
     RepresentationNorm,
     SatImp,
     SimNPO,
+    TokenWeightedRMU,
     UnlearnModule,
 )
 from tests.training import Losses, quiet_trainer
@@ -49,6 +50,7 @@ METHODS: dict[str, dict[str, Any]] = {
         "noise_scale": 1.5,
         "trainable": [r"model\.layers\.[012]\..*proj\.weight"],
     },
+    "TokenWeightedRMU": {"forget": TokenWeightedRMU(14), "retain": RepresentationMSE(), "retain_weight": 20},
     "AdaptiveRMU": {"forget": AdaptiveRMU(5), "retain": RepresentationMSE(), "retain_weight": 20},
     "RSV": {"forget": RSV(14), "retain": RepresentationMSE(), "retain_weight": 20},
     "NPO + KL": {

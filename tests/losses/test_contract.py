@@ -28,6 +28,7 @@ from lit_unlearn import (
     RepresentationNorm,
     SatImp,
     SimNPO,
+    TokenWeightedRMU,
 )
 from lit_unlearn.data.rows import Row
 from lit_unlearn.losses import functional
@@ -45,6 +46,7 @@ LENGTHS = (4, 2, 1, 3)
 DIM, VOCAB = 4, 6
 LOSSES: list[Loss] = [
     RMU([6.5, 0.5, 2.0], seed=1),
+    TokenWeightedRMU([6.5, 0.5, 2.0], seed=1),
     AdaptiveRMU([3.0, 0.2, 1.5], seed=1),
     RSV([10.0, 1.0, 4.0], seed=1),
     CircuitBreaker(),
@@ -103,12 +105,17 @@ def answer(row: Row) -> Row:
 def inputs(rows: list[Row], side: str = "right", extra: int = 0, filler: float = 0.0) -> tuple[Outputs, Outputs, Batch]:
     answers = [answer(row) for row in rows]
     batch, preferred = padded(rows, side, extra), padded(answers, side, extra)
-    batch["preferred"] = preferred
+    batch["preferred"], batch["token_weight"] = preferred, weights_of(batch)
     updated, frozen = (
         outputs(model, rows, batch, filler)._replace(preferred=outputs(model, answers, preferred, filler))
         for model in ("updated", "the frozen")
     )
     return updated, frozen, batch
+
+
+def weights_of(batch: Batch) -> Tensor:
+    """A weight for each token, a function of the token."""
+    return 0.5 + batch["input_ids"] % 3
 
 
 def outputs(model: str, rows: list[Row], batch: Batch, filler: float) -> Outputs:
@@ -164,6 +171,7 @@ def test_positions_that_the_loss_mask_leaves_out_do_not_count(loss: Loss) -> Non
     batch["loss_mask"] = torch.tensor([[1, 0, 1, 0]])
     kept = torch.tensor([0, 2])
     shorter = padded([Row([row.input_ids[0], row.input_ids[2]], row.topic, row.number)], "right")
+    shorter["token_weight"] = weights_of(shorter)
     expected = loss(Outputs(updated.hidden[:, kept], None), Outputs(frozen.hidden[:, kept], None), shorter)
     assert_same(loss(updated, frozen, batch), expected)
 
@@ -225,6 +233,7 @@ def test_the_gradient_reaches_the_trained_parameters_only(loss: Loss, world: Pat
             updated.get_parameter(name).mul_(1.5)
     batch = padded(random_rows(), "left")
     batch["preferred"] = padded([answer(row) for row in random_rows()], "left")
+    batch["token_weight"] = weights_of(batch)
     loss(*run_pair(updated, frozen, layers, batch, layer=2, reader=loss), batch).mean().backward()
     reached = {name for name, parameter in updated.named_parameters() if parameter.grad is not None}
     assert reached == set(names)
@@ -256,6 +265,7 @@ def test_a_topic_without_a_value_gives_nan(topic: int) -> None:
     [
         (RMU(), "RMU(coefficient=6.5, seed=0)"),
         (RMU([1.0, 2.0, 3.0], seed=4), "RMU(coefficient=[1.0, 2.0, 3.0], seed=4)"),
+        (TokenWeightedRMU(2.0, "norm"), "TokenWeightedRMU(coefficient=2.0 norms, seed=0)"),
         (AdaptiveRMU(), "AdaptiveRMU(scale=3.0, seed=0)"),
         (RSV(), "RSV(coefficient=10.0, seed=0)"),
         (CircuitBreaker([10]), "CircuitBreaker(lower_layers=(10,))"),

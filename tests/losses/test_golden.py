@@ -27,6 +27,7 @@ from lit_unlearn import (
     RepresentationNorm,
     SatImp,
     SimNPO,
+    TokenWeightedRMU,
 )
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.losses.contract import Batch, Loss, Outputs
@@ -66,6 +67,7 @@ def assert_golden(loss: Loss, case: dict[str, Any], name: str, *, noise: Tensor 
     ]
     batch = batch_of(case)
     batch["preferred"] = batch_of(case, ids="alternate_ids", mask="alternate_mask")
+    batch["token_weight"] = double(case, "unit_noise").abs()[..., 0]
     rows = loss(outputs[0], outputs[1], batch)
     assert rows.dtype == torch.float64
     torch.testing.assert_close(rows, torch.tensor(case["expected"][name], dtype=torch.float64), rtol=0, atol=1e-6)
@@ -80,6 +82,11 @@ def test_the_rows_are_laid_out_as_in_the_golden_cases(case: dict[str, Any]) -> N
 def test_rmu_equals_its_golden_rows(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     loss = steered_by(RMU(case["params"]["coefficient"]), double(case, "steering_vector"), monkeypatch)
     assert_golden(loss, case, "rmu")
+
+
+def test_token_weighted_rmu_equals_its_golden_rows(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    loss = steered_by(TokenWeightedRMU(case["params"]["coefficient"]), double(case, "steering_vector"), monkeypatch)
+    assert_golden(loss, case, "token_weighted_rmu")
 
 
 def test_adaptive_rmu_equals_its_golden_rows(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

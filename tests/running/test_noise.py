@@ -25,7 +25,7 @@ BY_DIMENSION = torch.tensor([0.5, 0.1, 1.0, 2.0, 0.3, 0.7])
 
 def along(*directions: list[float]) -> DisplacementNoise:
     kind = DisplacementNoise(len(directions))
-    kind.factors = torch.tensor(directions)
+    kind.factors = tuple(map(tuple, directions))
     return kind
 
 

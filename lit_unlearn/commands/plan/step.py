@@ -139,7 +139,7 @@ def _step(module: UnlearnModule, rows: StepRows, optimizer: Optimizer, ledger: L
     ledger.begin()
     forward, backward = count_flops(), count_flops()
     with ledger.keeping(), forward, _arithmetic(precision):
-        loss = module.losses(_pair(rows)).total
+        loss = module.losses(_pair(rows, weights=module.needs_token_weights)).total
     optimizer.zero_grad()
     with backward:
         loss.backward()
@@ -183,10 +183,12 @@ def _arithmetic(precision: str) -> AbstractContextManager[None]:
     return cast(AbstractContextManager[None], plugins[precision].forward_context())
 
 
-def _pair(rows: StepRows) -> dict[str, Batch]:
+def _pair(rows: StepRows, *, weights: bool) -> dict[str, Batch]:
     forget, retain = _batch(rows.batch, rows.forget), _batch(rows.batch, rows.retain)
     if rows.preferred:
         forget["preferred"] = _batch(rows.batch, rows.preferred)
+    if weights:
+        forget["token_weight"] = torch.ones(rows.batch, rows.forget)
     return {"forget": forget, "retain": retain}
 
 
