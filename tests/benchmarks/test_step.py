@@ -12,7 +12,7 @@ from benchmarks.published import Published
 from benchmarks.shapes import configure, write_model
 from benchmarks.step import METHODS
 from lit_unlearn import UnlearnModule
-from lit_unlearn.commands.plan.step import count_flops
+from tests.commands.plan.measuring import count_flops
 from tests.fast import only
 
 SMALL = ["--hidden", "128", "--layers", "5", "--layer", "3", "--batch", "2", "--tokens", "32"]

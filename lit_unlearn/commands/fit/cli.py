@@ -2,6 +2,7 @@
 
 import argparse
 import traceback
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from lit_unlearn.commands.fit.checks import (
 from lit_unlearn.commands.fit.save_config import SaveConfig
 from lit_unlearn.commands.options import help_layout
 from lit_unlearn.commands.options.errors import readable
-from lit_unlearn.commands.options.parsers import AloneParser, Parser
+from lit_unlearn.commands.options.parsers import AloneParser, Parser, without_attribute_texts
 from lit_unlearn.commands.options.words import Words
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.precision import weights_dtype
@@ -53,8 +54,8 @@ _DESCRIPTIONS = {
     "test": "Evaluates a model, without training; results are logged under test/.",
 }
 _BUILT = ("parser", "_subcommand_parsers", "_subcommand_method_arguments")
-_PARSERS: dict[tuple[object, object], dict[str, Any]] = {}
-"""What `setup_parser` makes, by class of the CLI and of its model."""
+_PARSERS: dict[tuple[object, ...], dict[str, Any]] = {}
+"""What `setup_parser` makes, by class of the CLI and of its model, by command, and by whether help is asked for."""
 
 
 class UnlearnCLI(LightningCLI):
@@ -77,27 +78,32 @@ class UnlearnCLI(LightningCLI):
             load_from_checkpoint_support=False,
         )
 
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        """Those of Lightning's that make sense here."""
-        return {name: skipped for name, skipped in LightningCLI.subcommands().items() if name != "predict"}
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # Lightning asks the instance
+        """The command that is run, alone: nobody reads the parsers of the others."""
+        return {self.words.command: LightningCLI.subcommands()[self.words.command]}
 
     def setup_parser(self, *args: Any, **kwargs: Any) -> None:
-        """The parsers of all commands; they take seconds to build, so the runs of one process share them."""
-        kind = (type(self), self._model_class)
+        """The parser of the command; the runs of one process share it."""
+        kind = (type(self), self._model_class, self.words.command, self.words.ask_for_help)
         if kind not in _PARSERS:
-            self._build_parsers(*args, **kwargs)
+            with self._texts():
+                self._build_parsers(*args, **kwargs)
             _PARSERS[kind] = {name: getattr(self, name) for name in _BUILT}
         vars(self).update(_PARSERS[kind])
         for parser in (self.parser, *self._subcommand_parsers.values()):
             parser._instantiators = None  # each keeps the CLI that added it, and with it that run's model
 
+    def _texts(self) -> AbstractContextManager[None]:
+        """Within this context parsers have the texts that are going to be read."""
+        return nullcontext() if self.words.ask_for_help else without_attribute_texts()
+
     def _build_parsers(self, *args: Any, **kwargs: Any) -> None:
-        """The parsers, with the meaning that some options have here."""
+        """The parser, with the meaning that some options have here."""
         super().setup_parser(*args, **kwargs)
         for command, parser in self._subcommand_parsers.items():
             help_layout.arrange(parser, command, _DESCRIPTIONS[command])
-        for parser in (self._parser("validate"), self._parser("test")):
+            if command == "fit":
+                continue
             parser.set_defaults(verbose=None)
             _option(parser, "verbose").help = "print Lightning's own table of results; null: where no other is printed"
             if self._model_class is QuestionModule:
@@ -110,7 +116,8 @@ class UnlearnCLI(LightningCLI):
             if isinstance(command, AloneParser):
                 command.files = {file.path: file for file in self.words.files}
         try:
-            self.config = parser.parse_args(args)
+            with self._texts():
+                self.config = parser.parse_args(args)
         except RecursionError as error:
             raise InputError("--config: options are nested within themselves or too deep; fix the file") from error
 

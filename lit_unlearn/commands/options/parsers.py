@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,6 +16,19 @@ from lit_unlearn.commands.options.option_file import OptionFile
 from lit_unlearn.errors import InputError
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)  # the texts of options that are a dataclass's
+
+
+@contextlib.contextmanager
+def without_attribute_texts() -> Iterator[None]:
+    """Parsers that are built within this context lack the texts of options that are a dataclass's.
+
+    Only help shows them, and to find them the source of every class is read, which takes most of a parser's time.
+    """
+    set_parsing_settings(docstring_parse_attribute_docstrings=False)
+    try:
+        yield
+    finally:
+        set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 
 class Parser(LightningArgumentParser):

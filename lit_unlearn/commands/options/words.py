@@ -11,6 +11,7 @@ from lit_unlearn.commands.options import config_files
 from lit_unlearn.commands.options.option_file import OptionFile
 
 _CONFIG = ("-c", "--config")
+_TEXTS = ("h", "help", "print_config")
 _NUMBER = re.compile(r"-\d|-\.\d")
 
 
@@ -71,6 +72,11 @@ class Words:
     def values(self, key: str) -> list[str | None]:
         """The values of an option, each time that it is given."""
         return [option.value for option in self.options if option.key == key]
+
+    @property
+    def ask_for_help(self) -> bool:
+        """Whether texts about options are asked for: `-h`, `--help`, `--data.help`, `--print_config=comments`."""
+        return any(option.key.rpartition(".")[2] in _TEXTS for option in self.options)
 
     def has(self, *keys: str) -> bool:
         """Whether an option of these is given, or one within them, such as `model.forget.seed` of `model.forget`."""

@@ -1,4 +1,4 @@
-"""Accounts of memory: which tensors are alive at the worst moment, and what they are for."""
+"""Accounts of a step: which tensors are alive at the worst moment, what they are for, and the arithmetic."""
 
 import weakref
 from collections import Counter
@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from lit_unlearn.commands.plan.operations import operations
 
 WEIGHTS = "weights"
 TRAINED = "trained weights"
@@ -35,6 +37,8 @@ class Ledger(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.live: Counter[str] = Counter()
         self.peak: Counter[str] = Counter()
+        self.operations = 0
+        """Floating-point operations of matrix products and attention since `begin`."""
         self._held: dict[int, tuple[str, int]] = {}
         self._read: set[int] = set()
 
@@ -42,7 +46,9 @@ class Ledger(TorchDispatchMode):
         """Runs the operation and accounts for what it returns."""
         if func is _DEVICE:  # asked more often than all others, and returns no tensor
             return func(*args)
-        result = func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        self.operations += operations(func, args, kwargs, result)
         self._read.update(_key(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor))
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):
@@ -59,8 +65,9 @@ class Ledger(TorchDispatchMode):
             self._held[_key(tensor)] = (part, size)
 
     def begin(self) -> None:
-        """Forgets the peak and what was read so far."""
+        """Forgets the peak, what was read and what was computed so far."""
         self.peak = Counter(self.live)
+        self.operations = 0
         self._read.clear()
 
     def read(self, part: str) -> int:

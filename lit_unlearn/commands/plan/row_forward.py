@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import torch
 
+from lit_unlearn.commands.plan.ledger import Ledger
 from lit_unlearn.commands.plan.shapes import Shapes, moved
-from lit_unlearn.commands.plan.step import count_flops
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.modules.unlearn import UnlearnModule
@@ -29,11 +29,11 @@ def row_forward(module: UnlearnModule, tokens: int) -> RowForward:
         tokens: of the row.
     """
     model = module.without_weights(torch.float32)
-    with Shapes(), torch.no_grad(), count_flops() as counted:
+    with Shapes(), torch.no_grad(), Ledger() as ledger:
         moved(model)
         layers = decoder_layers(model, module.decoder_layers)
         run_layers(model, layers, _batch(tokens), layer=module.layer, needs_logits=False, start=0)
-    return RowForward(tokens, module.layer + 1, int(counted.get_total_flops()))
+    return RowForward(tokens, module.layer + 1, ledger.operations)
 
 
 def _batch(tokens: int) -> Batch:

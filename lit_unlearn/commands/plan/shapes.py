@@ -29,7 +29,8 @@ class Shapes(FakeTensorMode):
             return False if args[0].dtype == torch.bool else 1
         if func is _aten._grouped_mm.default:
             return _grouped(*args, **(kwargs or {}))  # torch's own is for bf16 alone, its kernels are not
-        return super().__torch_dispatch__(func, types, args, kwargs or {})
+        # What torch's own method does, without one more of its wrappers for each operation.
+        return self.dispatch(func, types, args, kwargs or {})
 
 
 def _grouped(rows: Tensor, weight: Tensor, offsets: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:

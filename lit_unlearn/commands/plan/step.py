@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from lightning.pytorch.plugins import DoublePrecision, HalfPrecision, MixedPrecision, Precision
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
-from torch.utils.module_tracker import ModuleTracker
 from transformers import PreTrainedModel
 
 from lit_unlearn.commands.plan.ledger import COPIES, GRADIENTS, OPTIMIZER, PARTS, TRAINED, WEIGHTS, Ledger, size
@@ -21,8 +19,6 @@ from lit_unlearn.models import loading
 from lit_unlearn.models.precision import weights_dtype
 from lit_unlearn.modules.units import Units
 from lit_unlearn.modules.unlearn import UnlearnModule
-
-_aten = torch.ops.aten
 
 
 class StepRows(NamedTuple):
@@ -111,46 +107,23 @@ def simulate(
         return _measured(module, exported, optimizer), found
 
 
-def count_flops() -> FlopCounterMode:
-    """Counts matrix products and attention, torch's attention for the CPU and products of experts included."""
-    mapping = {
-        _aten._scaled_dot_product_flash_attention_for_cpu.default: _attention,
-        _aten._scaled_dot_product_flash_attention_for_cpu_backward.default: _attention_backward,
-        _aten._grouped_mm.default: _experts,
-    }
-    found = FlopCounterMode(display=False, custom_mapping={op.overloadpacket: count for op, count in mapping.items()})
-    found.mod_tracker = _NoModules()
-    return found
-
-
-class _NoModules(ModuleTracker):
-    """Tells no modules apart: its hooks would keep what backward computes again until the end of it."""
-
-    def __enter__(self) -> Self:
-        """Does nothing."""
-        return self
-
-    def __exit__(self, *args: object) -> None:
-        """Does nothing."""
-
-
 def _step(module: UnlearnModule, rows: StepRows, optimizer: Optimizer, ledger: Ledger, precision: str) -> Step:
     """One step in the Trainer's order: gradients of the step before are still there in forward."""
     ledger.begin()
-    forward, backward = count_flops(), count_flops()
-    with ledger.keeping(), forward, _arithmetic(precision):
+    with ledger.keeping(), _arithmetic(precision):
         loss = module.losses(_pair(rows, weights=module.needs_token_weights)).total
+    forward = ledger.operations
     optimizer.zero_grad()
-    with backward:
-        loss.backward()
+    loss.backward()
+    backward = ledger.operations - forward
     optimizer.step()
     del loss
     return Step(
         rows,
         {part: ledger.peak[part] for part in PARTS},
         ledger.read(WEIGHTS),
-        forward.get_total_flops(),
-        backward.get_total_flops(),
+        forward,
+        backward,
     )
 
 
@@ -238,19 +211,3 @@ def _trained(model: PreTrainedModel) -> list[nn.Parameter]:
 
 def _state(optimizer: Optimizer) -> list[Tensor]:
     return [value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)]
-
-
-def _attention(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
-    del args, kwargs
-    return cast(int, sdpa_flop_count(query, key, value))
-
-
-def _attention_backward(gradient: Any, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
-    del args, kwargs
-    return cast(int, sdpa_backward_flop_count(gradient, query, key, value))
-
-
-def _experts(rows: Any, weight: Any, *args: Any, **kwargs: Any) -> int:
-    """Each row meets one expert's matrix, in backward's product for the matrices too: [dim, rows] by [rows, inner]."""
-    del args, kwargs
-    return int(2 * rows[0] * rows[1] * weight[-1])

@@ -11,7 +11,7 @@ from lit_unlearn.commands import analysis, eval, plan, report, scale, sweep
 from lit_unlearn.commands.forget_tokens import command as forget_tokens
 from lit_unlearn.commands.help_texts import FOLDER
 from lit_unlearn.commands.options.help_layout import TEXTS, plain
-from lit_unlearn.commands.options.parsers import Parser
+from lit_unlearn.commands.options.parsers import Parser, without_attribute_texts
 from lit_unlearn.modules.question import QuestionModule
 from lit_unlearn.modules.unlearn import UnlearnModule
 from lit_unlearn.questions.sets import EvaluationSource, PerturbationSource
@@ -55,6 +55,16 @@ def test_every_option_of_a_run_has_a_text_without_markup(of_runs: dict[str, Ligh
         for action in options(parser):
             assert (action.help or "").strip(), f"{command} {action.dest}"
         assert not MARKUP.search(parser.format_help()), command
+
+
+def test_only_help_has_the_texts_within_classes() -> None:
+    def text() -> str:
+        return next(action.help or "" for action in options(of_class(QuestionSource)) if action.dest == "its.format")
+
+    asked = text()
+    with without_attribute_texts():
+        assert text() != asked
+    assert text() == asked
 
 
 @pytest.mark.parametrize("parser", OWN, ids=lambda parser: parser.prog)

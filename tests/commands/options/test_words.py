@@ -90,3 +90,11 @@ def test_a_file_is_read_as_it_was_when_the_command_began() -> None:
     Path("own.yaml").unlink()
     assert words.section("model") == {"layer": 3}
     assert words.files[0].without("data") == "model: {layer: 3}\n"
+
+
+@pytest.mark.parametrize(
+    "word", ["-h", "--help", "--data.help", "--data.help=WMDPDataModule", "--print_config", "--print_config=comments"]
+)
+def test_words_ask_for_texts_about_options(word: str) -> None:
+    assert Words.read(["fit", "-c", "rmu.yaml", word]).ask_for_help
+    assert not Words.read(["fit", "-c", "rmu.yaml", "--model.pretrained=help", "--data.tokenizer", "help"]).ask_for_help

@@ -1,14 +1,17 @@
 """A real training step, measured: what a plan must foresee."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.optim import Optimizer
+from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.module_tracker import ModuleTracker
 
 from lit_unlearn import UnlearnModule
-from lit_unlearn.commands.plan.step import ModelBytes, Step, StepRows, count_flops, simulate
+from lit_unlearn.commands.plan.operations import OWN
+from lit_unlearn.commands.plan.step import ModelBytes, Step, StepRows, simulate
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.models import loading
@@ -75,6 +78,24 @@ def measured(module: UnlearnModule, *, rows: StepRows = ROWS) -> Real:
         forward.get_total_flops(),
         backward.get_total_flops(),
     )
+
+
+def count_flops() -> FlopCounterMode:
+    """torch's counter of operations, with the formulas that it lacks."""
+    found = FlopCounterMode(display=False, custom_mapping=dict(OWN))
+    found.mod_tracker = _NoModules()
+    return found
+
+
+class _NoModules(ModuleTracker):
+    """Tells no modules apart: its hooks would keep what backward computes again until the end of it."""
+
+    def __enter__(self) -> Self:
+        """Does nothing."""
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        """Does nothing."""
 
 
 def pair(rows: StepRows) -> dict[str, Batch]:

@@ -21,9 +21,8 @@ from lit_unlearn import (
     UnlearnModule,
 )
 from lit_unlearn.commands.plan.ledger import COPIES, GRADIENTS, KEPT, OPTIMIZER, TRAINED, WEIGHTS
-from lit_unlearn.commands.plan.step import count_flops
 from lit_unlearn.commands.plan.strategies import Growth
-from tests.commands.plan.measuring import ROWS, measured, planned
+from tests.commands.plan.measuring import ROWS, count_flops, measured, planned
 from tests.families import each_family, write_family
 from tests.fast import only
 from tests.hub_layouts import write_layout
