@@ -77,7 +77,9 @@ def test_a_second_fit_scores_no_text_before_training(
             return token_nll(*asked)
 
         monkeypatch.setattr(pretrained, "token_nll", spied)
-        trainer.fit(demo_module(world, answer_store=str(tmp_path / "store")), demo_data(world, holdout=16, batch_size=16))
+        trainer.fit(
+            demo_module(world, answer_store=str(tmp_path / "store")), demo_data(world, holdout=16, batch_size=16)
+        )
     assert results(tmp_path / "a") == results(tmp_path / "b")
     assert {*scored["a"]} == {0, 2}
     assert {*scored["b"]} == {2}
