@@ -20,6 +20,8 @@ from tests.tiny_world import tokenizer
 from tests.training import Losses, demo_data, demo_module, quiet_trainer
 
 SPANS: tuple[Any, ...] = ("word", 4, 16)
+HELD_OUT: dict[str, Any] = {"holdout": 16, "batch_size": 16}
+"""Rows that are evaluated on, in one batch."""
 
 
 def counting(**options: Any) -> LikelihoodRobustness:
@@ -34,7 +36,7 @@ def results(folder: Path) -> list[dict[str, Any]]:
 
 def fit(world: Path, folder: Path, *callbacks: L.Callback, **data: Any) -> L.Trainer:
     trainer = quiet_trainer(folder, max_steps=2, callbacks=[*callbacks], **EVERY)
-    trainer.fit(demo_module(world), demo_data(world, holdout=16, batch_size=16, **data))
+    trainer.fit(demo_module(world), demo_data(world, **HELD_OUT, **data))
     return trainer
 
 
@@ -77,9 +79,7 @@ def test_a_second_fit_scores_no_text_before_training(
             return token_nll(*asked)
 
         monkeypatch.setattr(pretrained, "token_nll", spied)
-        trainer.fit(
-            demo_module(world, answer_store=str(tmp_path / "store")), demo_data(world, holdout=16, batch_size=16)
-        )
+        trainer.fit(demo_module(world, answer_store=str(tmp_path / "store")), demo_data(world, **HELD_OUT))
     assert results(tmp_path / "a") == results(tmp_path / "b")
     assert {*scored["a"]} == {0, 2}
     assert {*scored["b"]} == {2}
@@ -88,7 +88,7 @@ def test_a_second_fit_scores_no_text_before_training(
 def test_counting_changes_no_loss(world: Path, tmp_path: Path) -> None:
     alone, counted = Losses(), Losses()
     trainer = quiet_trainer(tmp_path, max_steps=2, callbacks=[alone], **EVERY)
-    trainer.fit(demo_module(world), demo_data(world, holdout=16, batch_size=16))
+    trainer.fit(demo_module(world), demo_data(world, **HELD_OUT))
     fit(world, tmp_path / "run", counting(spans=[4]), counted)
     assert counted.values == alone.values
 
@@ -109,10 +109,10 @@ def test_beside_questions_there_is_one_record_of_each_evaluation(world: Path, tm
 
 def test_a_resumed_run_keeps_what_was_before_training(world: Path, tmp_path: Path) -> None:
     first = quiet_trainer(tmp_path / "first", max_steps=2, callbacks=[counting(spans=[4])], **EVERY)
-    first.fit(demo_module(world), demo_data(world, holdout=16, batch_size=16))
+    first.fit(demo_module(world), demo_data(world, **HELD_OUT))
     first.save_checkpoint(tmp_path / "first.ckpt")
     again = quiet_trainer(tmp_path / "again", max_steps=4, callbacks=[counting(spans=[4])], **EVERY)
-    again.fit(demo_module(world), demo_data(world, holdout=16, batch_size=16), ckpt_path=str(tmp_path / "first.ckpt"))
+    again.fit(demo_module(world), demo_data(world, **HELD_OUT), ckpt_path=str(tmp_path / "first.ckpt"))
     records = results(tmp_path / "again")
     assert [record["step"] for record in records] == [0, 2, 4]
     assert "damage" in records[-1]["insert"]["measured"]["insert/4-gram/trained"]
