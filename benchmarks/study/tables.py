@@ -18,22 +18,26 @@ from lit_unlearn.runs.tables import markdown_table
 
 RELEARNT = (0, 10, 20, 30, 60)
 """Steps of benign relearning that a table shows."""
+NOT_RUN = "Not run yet: "
+"""Before the titles of rows without results."""
 
 
 def section(setting: Setting, results: Path) -> str:
-    """A setting's tables, of those rows of which there are as many seeds as of the method.
+    """A setting's tables, of those rows of which there are as many seeds as of the method, and which others there are.
 
     Args:
         setting: what is compared.
         results: folder of the study's results.
     """
     models = named(setting, results)
+    others = [row.title for row in setting.rows if row.title not in {model.name for model in models}]
+    not_run = [f"{NOT_RUN}{'; '.join(others)}.\n"] if others else []
     parts = _compact(models, setting) if setting.tables else [markdown(models, compare(models, NLL))]
     if setting.weight_repairs:
         parts.append(_beyond(models))
     if setting.relearns:
         parts.append(_relearnt(setting, results))
-    return "\n".join([f"### {setting.title}\n", *parts])
+    return "\n".join([f"### {setting.title}\n", *not_run, *parts])
 
 
 def named(setting: Setting, results: Path) -> list[ReportedModel]:

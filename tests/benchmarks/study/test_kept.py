@@ -10,7 +10,7 @@ from benchmarks.study.digests import digest_of_config, digest_of_model
 from benchmarks.study.kept import FOLDER, KeptFits
 from benchmarks.study.real import main as real
 from benchmarks.study.results import STUDIES, main
-from benchmarks.study.tables import section
+from benchmarks.study.tables import NOT_RUN, section
 from lit_unlearn import InputError
 from lit_unlearn.commands.sweep.grid import Point
 from lit_unlearn.runs.results_file import read_results
@@ -68,6 +68,7 @@ def test_seeds_and_rows_are_added_without_what_is_kept(tmp_path: Path, monkeypat
     page = tmp_path / "page.md"
     assert "| + RNA, ν 0.5" in rows(page)
     assert "| steady + mixing" not in rows(page)  # of one seed, where the method has two
+    assert "steady + mixing" in page.read_text().partition(NOT_RUN)[2].partition(".\n")[0]
     assert len(ran(tmp_path, monkeypatch, "--seeds", "2", "--rows", "steady-mixing")) == 1
     assert {"| + RNA, ν 0.5", "| steady + mixing"} <= {*rows(page)}
 

@@ -8,7 +8,7 @@ from benchmarks.study import fits, running
 from benchmarks.study.fits import choosing, chosen, relearning, reported
 from benchmarks.study.results import STUDIES, Study, main
 from benchmarks.study.settings import SHARES, Setting
-from benchmarks.study.tables import RELEARNT, section
+from benchmarks.study.tables import NOT_RUN, RELEARNT, section
 from lit_unlearn import InputError
 from lit_unlearn.commands.options import config_files
 from lit_unlearn.commands.sweep.grid import Point
@@ -129,8 +129,12 @@ def test_the_page_has_a_table_of_every_setting_with_all_its_rows(study: Study, s
     page = study.page.read_text(encoding="utf-8")
     text = page.partition(f"<!-- begin: {setting.folder} -->")[2].partition(f"<!-- end: {setting.folder} -->")[0]
     names = [name for name, _ in cells(text)]
-    of_rows = len(setting.rows) + 2 + setting.stops + len(setting.weight_repairs)
-    assert names[: len(setting.rows) + 1] == [setting.method, *(row.title for row in setting.rows)]
+    not_run = text.partition(NOT_RUN)[2].partition(".\n")[0].split("; ") if NOT_RUN in text else []
+    titles = [row.title for row in setting.rows]
+    run = [title for title in titles if title not in not_run]
+    assert not_run == [title for title in titles if title not in run]
+    of_rows = len(run) + 2 + setting.stops + len(setting.weight_repairs)
+    assert names[: len(run) + 1] == [setting.method, *run]
     tables = len(setting.tables) + ("log p text" in text)  # with one of forgetting
     parts = tables if setting.tables else len(names) // of_rows
     heads = 3 * (parts - 1)  # name, rule and base of each further table
