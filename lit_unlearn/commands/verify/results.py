@@ -22,6 +22,8 @@ _ENDS = ("_low", "_high")
 """What names of the ends of intervals end in."""
 _PUBLISHED = "privacy_leakage"
 """The one of them that a published number of the reference is enough for."""
+_AUC = "retrained_auc"
+"""What says so in a record of free answers."""
 _OF_PROMPTS = ("cut", "cut_share")
 """Numbers that no row holds."""
 _PROMPTS = "the prompts"
@@ -70,8 +72,10 @@ def recomputed(results: Mapping[str, Any], tolerance: float, reference: answers.
         reference: outcomes of the retain-only model, for forget quality and PrivLeak.
 
     Raises:
-        InputError: the rows are not of the form that results have, or the reference was asked others.
+        InputError: the rows are not of the form that results have, the reference was asked others, or no number was
+            compared with one.
     """
+    _check_used(results, reference)
     written, again = Numbers(), Numbers()
     first = results["evaluations"][0]
     uncounted = Counter[str]()
@@ -172,12 +176,26 @@ def _again(record: Mapping[str, Any], first: Mapping[str, Any], reference: answe
     own, base = _outcomes(record), _outcomes(first)
     if own is not None:
         _check_reference(own, reference)
-        retrained, samples = (record[answers.PREFIX].get(name) for name in ("retrained_auc", "bootstrap"))
+        retrained, samples = (record[answers.PREFIX].get(name) for name in (_AUC, "bootstrap"))
         measured = measures.measure(own, reference, base, retrained_auc=retrained)
         if samples:
             measured = with_intervals(measured, own, reference, samples=samples, retrained_auc=retrained)
         out |= {(answers.PREFIX, name, key): value for name, row in measured.items() for key, value in row.items()}
     return out
+
+
+def _check_used(results: Mapping[str, Any], reference: answers.Outcomes | None) -> None:
+    """A reference is given for results that hold numbers of a comparison with one.
+
+    Raises:
+        InputError: they hold none, or PrivLeak against a published AUC instead.
+    """
+    records = results["evaluations"]
+    published = any(_AUC in record.get(answers.PREFIX, {}) for record in records)
+    names = {key[-1] for record in records for key in numbers(record)}
+    if reference is not None and (published or not names & {*_OF_REFERENCE}):
+        against = "with a published AUC instead" if published else "with none"
+        raise InputError(f"verify: --reference: the results were compared {against}; leave it out")
 
 
 def _check_reference(own: answers.Outcomes, reference: answers.Outcomes | None) -> None:
@@ -212,7 +230,7 @@ def _missing(key: tuple[str, ...], record: Mapping[str, Any], reference: answers
     whole = name.removesuffix("_low").removesuffix("_high")
     if name in _OF_PROMPTS:
         return _PROMPTS
-    if whole in _OF_REFERENCE and reference is None and not (whole == _PUBLISHED and "retrained_auc" in counted_with):
+    if whole in _OF_REFERENCE and reference is None and not (whole == _PUBLISHED and _AUC in counted_with):
         return "they need the reference (--reference)"
     if whole != name and "bootstrap" not in counted_with:
         return "the file does not say of how many samples their intervals are"

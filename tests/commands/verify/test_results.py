@@ -155,6 +155,16 @@ def test_intervals_are_counted_again_and_comparisons_with_the_reference(
     assert counts[1] == counts[0] + 7
 
 
+def test_a_reference_is_refused_where_nothing_was_compared_with_it(
+    compared: tuple[Path, Path], results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert verify(results, "--reference", compared[1]) == 2
+    assert "--reference: the results were compared with none; leave it out" in capsys.readouterr().err
+    change(results, lambda one: one["answers"].update(retrained_auc=0.5))
+    assert verify(results, "--reference", compared[1]) == 2
+    assert "compared with a published AUC instead; leave it out" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "where",
     ["forget_quality", "privacy_leakage", "privacy_leakage_high", "membership_auc_reference_low", "membership_auc_low"],
@@ -193,7 +203,7 @@ def test_several_files_and_compressed_ones_are_verified(
     assert len(capsys.readouterr().out.splitlines()) == 3
     kept.write_bytes(kept.read_bytes()[:-20])
     assert verify(kept) == 2
-    assert "is no results.json of a run with evaluations" in capsys.readouterr().err
+    assert "is not the results.json of a run with evaluations" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("where", ["answers, answers/forget, min_k", "answers, answers, membership_auc"])
@@ -219,7 +229,7 @@ def test_a_difference_within_the_tolerance_is_none(results: Path) -> None:
         (["{folder}", "--reference", "nowhere"], "--reference is for a results.json"),
         (["{results}", "--reference", "nowhere"], "verify: --reference: nowhere holds no answers"),
         (["{results}", "--tolerance", "-1"], "--tolerance must be at least 0, got -1.0"),
-        (["{config}"], "is no results.json of a run with evaluations"),
+        (["{config}"], "is not the results.json of a run with evaluations"),
     ],
 )
 def test_what_cannot_be_verified_is_refused(
