@@ -43,8 +43,12 @@ def text(name: str) -> str:
     return (folder() / name).read_text(encoding="utf-8")
 
 
-def located(name: str) -> str:
+def located(name: str, *, option: str = "--config") -> str:
     """The path of what `-c` and `--config` name: a file, or else a shipped config.
+
+    Args:
+        name: of either.
+        option: that names it, for the error.
 
     Raises:
         InputError: there is neither.
@@ -55,4 +59,4 @@ def located(name: str) -> str:
         return str(folder() / name)
     near = difflib.get_close_matches(name, names(), n=1)
     hint = f"did you mean {near[0]}?" if near else "`lit-unlearn configs` lists the shipped ones"
-    raise InputError(f"--config: there is no file {name!r} and no shipped config of that name; {hint}")
+    raise InputError(f"{option}: there is no file {name!r} and no shipped config of that name; {hint}")

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from lit_unlearn.commands.log_filter import quiet, silent
 from lit_unlearn.commands.options.command_parser import CommandParser
+from lit_unlearn.commands.options.config_files import located
 from lit_unlearn.commands.options.words import Words
 from lit_unlearn.commands.plan import table
 from lit_unlearn.commands.plan.check import Check
@@ -101,6 +102,8 @@ def main(words: Sequence[str], *, attack: Callable[[list[str]], None]) -> None:
         raise InputError(f"--json: there is no folder {options.json.absolute().parent}; make it, or name another")
     if options.json is not None and options.json.is_dir():
         raise InputError(f"--json: {options.json} is a folder; give a file's name, such as {options.json}/plan.json")
+    if options.attack is not None:
+        located(options.attack, option="--attack")  # refused before anything is planned
     other = None if options.machine is None else machine(options.machine)
     if other is not None:
         shared += ["--trainer.accelerator=gpu", f"--trainer.devices={other.gpus}"]
@@ -108,10 +111,10 @@ def main(words: Sequence[str], *, attack: Callable[[list[str]], None]) -> None:
         config = PlanCLI(Words.read(shared, command="fit"))
         found = plan(config, other)
     print(found.text())
-    if options.attack is not None:
-        _attacked(config.model.model_source.given, options.attack, attack)
     if options.json is not None:
         write_whole(options.json, json.dumps(found.as_json(), indent=1) + "\n")
+    if options.attack is not None:
+        _attacked(config.model.model_source.given, options.attack, attack)
     failing = [check.name for check in found.checks if check.status == "fails"]
     if failing:
         print(f"\n{'There' if other else 'Here'} `fit` would fail: {', '.join(failing)}.")

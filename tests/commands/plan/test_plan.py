@@ -112,6 +112,7 @@ def test_rows_are_those_of_one_process(config: str, capsys: pytest.CaptureFixtur
             marks=pytest.mark.slow,
         ),
         (["--json=no/plan.json"], "--json: there is no folder"),
+        (["--attack=nosuch.yaml"], "--attack: there is no file 'nosuch.yaml' and no shipped config of that name"),
         (["--trainer.strategy=deepspeed"], "trainer.strategy: 'deepspeed' cannot be planned"),
         (["--model.layer=99"], "model.layer: 99 is out of range"),
         (["--model.trainable=[nothing]"], "model.trainable: 'nothing' matches the whole name of no parameter"),
