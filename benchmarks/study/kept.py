@@ -40,7 +40,8 @@ class KeptFits:
         """The fits whose results are not kept.
 
         Raises:
-            InputError: what is kept of one was made with other options, another config or other files.
+            InputError: what is kept of one was made with other options, another config or other files, or cannot be
+                read.
         """
         found = []
         for point in points:
@@ -48,7 +49,7 @@ class KeptFits:
             if not path.is_file():
                 found.append(point)
                 continue
-            made, kept = self._made_with(point), read_results(path)["made_with"]
+            made, kept = self._made_with(point), _kept_with(path)
             for name in sorted({**made, **kept}):
                 if made.get(name) != kept.get(name):
                     raise InputError(
@@ -71,8 +72,17 @@ class KeptFits:
     def _made_with(self, point: Point) -> dict[str, str]:
         """Options by name; paths of other fits are relative to the study's folder, and a config has its digest."""
         options = {**self._shared, **point.options}
-        own = {name: value.replace(f"{self.runs}/", "") for name, value in options.items()}
+        own = {name: value.removeprefix(f"{self.runs}/") for name, value in options.items()}
         return own | {"config": f"{own['config']} {digest_of_config(own['config'])}"}
+
+
+def _kept_with(path: Path) -> dict[str, str]:
+    try:
+        return {**read_results(path)["made_with"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is not what a study keeps ({error!r}); restore it, or remove it, and its fit is run again"
+        ) from error
 
 
 def seeds(folder: Path) -> set[str]:

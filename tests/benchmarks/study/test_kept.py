@@ -111,6 +111,9 @@ def test_places_on_a_machine_are_not_kept(tmp_path: Path) -> None:
     assert found["made_with"]["model.pretrained"] == "a/export"
     assert (found["hyperparameters"]["pretrained"], found["run"]["model"]) == ("model", "model")
     assert kept.missing([point]) == []
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(InputError, match=r"results\.json\.gz is not what a study keeps .* restore it"):
+        kept.missing([point])
 
 
 def test_a_digest_is_of_what_is_said(tmp_path: Path) -> None:
