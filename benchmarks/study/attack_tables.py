@@ -10,6 +10,7 @@ from lit_unlearn.commands.attack.figure import draw
 from lit_unlearn.commands.attack.kept import Kept, Unit
 from lit_unlearn.commands.attack.run import NONE
 from lit_unlearn.commands.report.style import encoded
+from lit_unlearn.errors import InputError
 from lit_unlearn.questions.statistics import Estimate
 from lit_unlearn.runs.tables import markdown_table
 
@@ -36,10 +37,13 @@ Cells = Mapping[Place, Mapping[int, Mapping[str, Estimate]]]
 
 
 def cells(found: Iterable[tuple[Unit, Kept]]) -> Cells:
-    """What the attacks found; outcomes that failed are left out.
+    """What the attacks found; outcomes that failed are left out, and named by `failures`.
 
     Args:
         found: of all seeds.
+
+    Raises:
+        InputError: an attack has several outcomes for one cell.
     """
     every: dict[Place, dict[int, Mapping[str, Estimate]]] = {}
     for unit, kept in found:
@@ -47,9 +51,31 @@ def cells(found: Iterable[tuple[Unit, Kept]]) -> Cells:
         for outcome in kept.outcomes:
             steps = outcome.settings.get("steps")
             place = Place(row, unit.attack if steps is None else f"{unit.attack}, {steps} steps")
-            if outcome.failed is None:
-                every.setdefault(place, {})[int(own or unit.seed)] = outcome.measures
+            if outcome.failed is not None:
+                continue
+            seeds, seed = every.setdefault(place, {}), int(own or unit.seed)
+            if seeds.get(seed, outcome.measures) != outcome.measures:
+                raise InputError(
+                    f"--attacks: {place.attack} has several outcomes of {unit.model}, and the tables room for one; "
+                    "give it one setting"
+                )
+            seeds[seed] = outcome.measures
     return every
+
+
+def failures(found: Iterable[tuple[Unit, Kept]]) -> str:
+    """The outcomes that cells leave out, and why; empty for none.
+
+    Args:
+        found: of all seeds.
+    """
+    lines = [
+        f"- {unit.model}, {unit.attack}, seed {unit.seed}: {outcome.failed}"
+        for unit, kept in found
+        for outcome in kept.outcomes
+        if outcome.failed is not None
+    ]
+    return "\n".join(["Left out of the means above:\n", *dict.fromkeys(lines), ""]) if lines else ""
 
 
 def tables(found: Cells, rows: Sequence[AttackedRow]) -> str:
@@ -111,11 +137,6 @@ def _legend(found: Cells) -> str:
         f"Means over {seeds} seeds; ± is half of a 95 % interval over seeds (Student's t), over questions where an "
         "attack on the base draws nothing."
     )
-
-
-def _table(head: str, attacks: Sequence[str], rows: Sequence[AttackedRow], lines: Sequence[Sequence[str]]) -> str:
-    named = [[row.title, *line] for row, line in zip(rows, lines, strict=True)]
-    return f"{markdown_table([head, *(_TITLES.get(one, one) for one in attacks)], named)}\n"
 
 
 def _attacks(found: Cells) -> list[str]:

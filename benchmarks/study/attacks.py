@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.study.attack_settings import BASE, ROWS, AttackedRow, export, fitted, repaired
-from benchmarks.study.attack_tables import cells, compared, picture, tables
+from benchmarks.study.attack_tables import cells, compared, failures, picture, tables
 from benchmarks.study.running import run_missing, with_table
 from lit_unlearn.commands.attack import config
 from lit_unlearn.commands.attack.config import CardConfig
@@ -50,6 +50,9 @@ def main(words: Sequence[str] | None = None) -> None:
     with_table(options.page.read_text(encoding="utf-8"), NAME, "the study of attacks", "")  # refused before all else
     given = ["-c", "demo_attack.yaml", "-c", str(options.attacks), f"--data.draw={_DRAW}"]
     attacks = config.read(Words.read(given, command="attack"))
+    for name, attack in attacks.attacks.items():
+        if len(attack.points()) > 1:
+            raise InputError(f"--attacks: {name} has {len(attack.points())} settings, and the tables room for one")
     found = [one for seed in range(options.seeds) for one in _of_seed(rows, seed, attacks, options)]
     write(found, rows, options.page)
 
@@ -64,7 +67,7 @@ def write(found: Sequence[tuple[Unit, Kept]], rows: Sequence[AttackedRow], page:
     """
     measured = cells(found)
     text = page.read_text(encoding="utf-8")  # maybe hours later, with other tables
-    content = f"{tables(measured, rows)}\n{compared(measured, rows)}"
+    content = "\n".join(filter(None, [tables(measured, rows), compared(measured, rows), failures(found)]))
     write_whole(page, with_table(text, NAME, "the study of attacks", content))
     write_whole(page.with_name(f"{NAME}.png"), picture(measured, rows))
     print(f"{page} and {NAME}.png show {sum(kept.seconds for _, kept in found):.0f} seconds of attacks")

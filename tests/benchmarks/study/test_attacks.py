@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.study import attack_settings
 from benchmarks.study.attack_settings import ROWS, fitted, repaired
-from benchmarks.study.attack_tables import Place, cells, compared, tables
+from benchmarks.study.attack_tables import Place, cells, compared, failures, tables
 from benchmarks.study.attacks import ATTACKS, NAME, main
 from lit_unlearn.cli import main as lit_unlearn
 from lit_unlearn.commands.attack import config
@@ -65,6 +65,23 @@ def test_differences_are_those_of_one_seed() -> None:
     assert "| base |" not in compared(found, rows)
     assert "| RMU | 40.0 ± 24.8 | 40.0 ± 24.8 |" in tables(found, rows)
     assert "Means over 3 seeds" in tables(found, rows)
+
+
+def test_what_is_left_out_is_named() -> None:
+    found = [outcomes("rmu/seed-0", 0, 0.3)]
+    assert failures(found) == "Left out of the means above:\n\n- rmu/seed-0, other, seed 0: it diverged\n"
+    assert failures([(found[0][0], Kept(found[0][1].outcomes[:2], 1.0))]) == ""
+
+
+def test_attacks_of_several_settings_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="other, 10 steps has several outcomes of rmu/seed-0, and the tables room for one"):
+        cells([outcomes("rmu/seed-0", 0, 0.3), outcomes("rmu/seed-0", 0, 0.4)])
+    page, attacks = tmp_path / "page.md", tmp_path / "attacks.yaml"
+    page.write_text(PLACE)
+    attacks.write_text("attacks: {pruning: {class_path: PrunedWeights, init_args: {shares: [0.1, 0.3]}}}\n")
+    with pytest.raises(InputError, match="--attacks: pruning has 2 settings, and the tables room for one"):
+        main([f"--page={page}", f"--out={tmp_path / 'runs'}", f"--attacks={attacks}"])
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_row_that_there_is_not_and_a_page_without_a_place_are_refused(tmp_path: Path) -> None:
