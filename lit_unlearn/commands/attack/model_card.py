@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lit_unlearn.commands.report.section import Section
+from lit_unlearn.errors import InputError
 from lit_unlearn.runs import checksums, layout
 from lit_unlearn.runs.atomic_files import write_whole
 
@@ -21,6 +22,9 @@ def add_to_model_card(run: Path, section: Section) -> Path | None:
 
     Returns:
         The model card; None where the export has none.
+
+    Raises:
+        InputError: an earlier card in it has no end.
     """
     path = run / layout.EXPORT / layout.MODEL_CARD
     if not path.is_file():
@@ -37,6 +41,9 @@ def with_card(text: str, section: Section) -> str:
     Args:
         text: of the model card.
         section: of one model, whose name is the first column and is left out.
+
+    Raises:
+        InputError: the earlier one has no end mark, so that what follows it is not known.
 
     Example:
         >>> first = with_card("# Model\n", Section("Attack card", "Text.", ["model", "attack"], [["a", "INT8"]]))
@@ -61,4 +68,6 @@ def with_card(text: str, section: Section) -> str:
     own = replace(section, columns=section.columns[1:], rows=[row[1:] for row in section.rows])
     card = f"{_BEGIN}\n\n{own.markdown()}\n{_END}"
     before, begin, rest = text.partition(_BEGIN)
+    if begin and _END not in rest:
+        raise InputError(f"attack: the model card has {_BEGIN} and no {_END} after it; write that where the card ends")
     return f"{before}{card}{rest.partition(_END)[2]}" if begin else f"{text.rstrip()}\n\n{card}\n"

@@ -113,6 +113,10 @@ def test_the_card_of_a_run_is_in_its_model_card(attacked: Path, config: Path, tm
     assert checksums.wrong(run) == checksums.wrong(run / layout.EXPORT) == []
     main(words)  # over the earlier one
     assert path.read_text() == text
+    path.write_text(text.replace("<!-- end: attack card -->", "## Mine"))
+    with pytest.raises(InputError, match=r"no <!-- end: attack card --> after it; write that where the card ends"):
+        main([*words, "--debug"])
+    assert path.read_text().endswith("## Mine\n")  # nothing is lost
     path.unlink()
     assert add_to_model_card(run, read_section(run / layout.ANALYSES / layout.ATTACK)) is None
     assert not path.exists()
