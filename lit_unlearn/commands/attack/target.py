@@ -1,5 +1,6 @@
 """The model under attack: how it is loaded, on what data it is evaluated."""
 
+from argparse import Namespace
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any, cast
@@ -8,6 +9,7 @@ import lightning as L
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_unlearn.commands.attack.answers import Answers, measures
+from lit_unlearn.commands.fit.checks import check_devices, named_trainer
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
 from lit_unlearn.models import loading
@@ -108,16 +110,22 @@ class Target:
         return self._load(source)
 
     def trainer(self, **options: Any) -> L.Trainer:
-        """A Trainer for the config's accelerator and precision, on one device, which leaves nothing on disk."""
-        return L.Trainer(
-            devices=1,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            **self._trainer,
-            **options,
-        )
+        """A Trainer for the config's accelerator and precision, on one device, which leaves nothing on disk.
+
+        Raises:
+            InputError: this machine has no such accelerator.
+        """
+        with named_trainer():
+            check_devices(Namespace(**self._trainer, devices=1))
+            return L.Trainer(
+                devices=1,
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                **self._trainer,
+                **options,
+            )
 
     def evaluate(
         self,

@@ -74,7 +74,7 @@ def test_what_is_left_out_is_named() -> None:
 
 
 def test_attacks_of_several_settings_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="other, 10 steps has several outcomes of rmu/seed-0, and the tables room for one"):
+    with pytest.raises(InputError, match="other, 10 steps has several outcomes of rmu/seed-0, and the tables room"):
         cells([outcomes("rmu/seed-0", 0, 0.3), outcomes("rmu/seed-0", 0, 0.4)])
     page, attacks = tmp_path / "page.md", tmp_path / "attacks.yaml"
     page.write_text(PLACE)

@@ -85,12 +85,23 @@ def test_a_card_of_other_options_is_refused(
     [
         (["--only", "int9"], "there is no attack 'int9'; did you mean int8?"),
         (["--seeds", "0"], "seeds and workers must be at least 1"),
+        (["--trainer.accelerator=cuda"], "trainer.accelerator: 'cuda' is asked for, and torch finds no GPU here"),
         (["--forget=[elsewhere]"], "forget: 'elsewhere' is not a question set"),
         (["--attacks.int8.bits=1"], "must be between 2 and 16"),
         (["--attacks={../int8: HalfPrecision}"], "'../int8' is not a name of a folder"),
     ],
 )
-def test_refusals(attacked: Path, config: Path, tmp_path: Path, capsys: Any, words: list[str], error: str) -> None:
+def test_refusals(
+    attacked: Path,
+    config: Path,
+    tmp_path: Path,
+    capsys: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    error: str,
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
     with pytest.raises(SystemExit):
         main(["attack", str(attacked), "-c", str(config), "--out", str(tmp_path / "out"), *words])
     assert error in capsys.readouterr().err
