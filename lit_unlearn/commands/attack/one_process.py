@@ -39,12 +39,14 @@ def check_memory(target: Target) -> None:
     Raises:
         InputError: it does not.
     """
+    device = target.trainer().strategy.root_device
+    if device.type != "cuda" and not hasattr(os, "sysconf"):
+        return  # Windows, whose memory Python does not know
     source, dtype = target.source, weights_dtype(target.precision)
     model = loading.without_weights(
         loading.load_config(source), dtype, source.attn_implementation, trust_remote_code=source.trust_remote_code
     )
     needed = sum(parameter.nbytes for parameter in model.parameters())
-    device = target.trainer().strategy.root_device
     there = torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else host_memory()
     if needed > there:
         raise InputError(

@@ -154,6 +154,15 @@ def test_a_model_that_no_device_here_holds_is_refused(
     attacked: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(one_process, "host_memory", lambda: 1000)
+    card = running.Card(
+        card_config.read(Words.read(["-c", str(config)], command="attack")),
+        models.find([str(attacked)], base=None),
+        tmp_path / "out",
+        seeds=[0],
+    )
+    with monkeypatch.context() as windows:
+        windows.delattr("os.sysconf")
+        one_process.check_memory(card.targets()["method"])
     with pytest.raises(InputError, match=r"the weights of .* GiB in 32-true, and cpu has 0\.0 GiB"):
         main(["attack", str(attacked), "-c", str(config), "--out", str(tmp_path / "out"), "--debug"])
     assert not (tmp_path / "out").exists()
