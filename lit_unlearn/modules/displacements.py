@@ -1,6 +1,6 @@
 """The directions in which forget tokens move the frozen model's states on retain rows, measured before training."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -86,6 +86,24 @@ def displacement_factors(
     leading = (vectors * values.clamp(min=0).sqrt()).T.flip(0)[:directions]
     largest = leading.gather(1, leading.abs().argmax(dim=1, keepdim=True))
     return tuple(tuple(row) for row in (leading * largest.sign()).tolist())
+
+
+def check_directions(kept: Sequence[Sequence[float]] | None, needed: int) -> None:
+    """A checkpoint holds the directions that a run which resumes from it draws noise along.
+
+    Args:
+        kept: of the checkpoint, `[directions, dim]`; None where its run had none.
+        needed: how many the noise is drawn along; 0 for none.
+
+    Raises:
+        InputError: it does not.
+    """
+    found = 0 if kept is None else len(kept)
+    if needed and found != (min(needed, len(kept[0])) if kept else needed):
+        raise InputError(
+            f"model.noise: the checkpoint holds {found} directions of displacement, this run has {needed}; resume with "
+            "the model.noise and model.noise_scale of the run that wrote it"
+        )
 
 
 def measure_displacements(

@@ -4,9 +4,11 @@ Each protocol is one question. A DataModule or a callback of the user's own need
 """
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import lightning as L
+
+from lit_unlearn.losses.contract import Batch
 
 
 def datamodule_of(trainer: L.Trainer) -> object:
@@ -57,6 +59,23 @@ class HasHoldout(Protocol):
     @property
     def holdout(self) -> int | float:
         """Rows of each stream that are never trained on, or their share."""
+
+
+@runtime_checkable
+class HasPairs(Protocol):
+    """Data whose first pairs of batches can be had as they are before mixing."""
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of each stream per step, over all processes."""
+
+    def pairs(self, rows: int, *, mixing: Any) -> Sequence[dict[str, Batch]]:
+        """The pairs of the first steps of training, this process's share of them.
+
+        Args:
+            rows: of each stream over all processes.
+            mixing: of the rows; None mixes none.
+        """
 
 
 @runtime_checkable

@@ -17,7 +17,7 @@ from lit_unlearn.losses import functional
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.losses.units import Length
 from lit_unlearn.modules.displacements import measure_displacements
-from lit_unlearn.modules.protocols import datamodule_of
+from lit_unlearn.modules.protocols import HasPairs, datamodule_of
 from lit_unlearn.running.partial_forward import run_layers
 
 if TYPE_CHECKING:  # which imports this file
@@ -114,7 +114,7 @@ def measure_units(module: "UnlearnModule") -> Units:
     units = measured(batches, states, module.total, by_dimension=module.state_unit == "rms")
     if not (module.noise_scale > 0 and module.noise.directions_needed):
         return units
-    pairs = first_batches(module.trainer, module)
+    pairs = first_batches(module.trainer, module, mixed=False)
     return units._replace(displacements=measure_displacements(module, pairs, states_after))
 
 
@@ -123,8 +123,13 @@ def first_retain_batches(trainer: L.Trainer, module: L.LightningModule) -> Itera
     return (pair["retain"] for pair in first_batches(trainer, module))
 
 
-def first_batches(trainer: L.Trainer, module: L.LightningModule) -> Iterator[dict[str, Batch]]:
+def first_batches(trainer: L.Trainer, module: L.LightningModule, *, mixed: bool = True) -> Iterator[dict[str, Batch]]:
     """The batches of the first steps, on the module's device; nothing is drawn that training would draw.
+
+    Args:
+        trainer: of the module.
+        module: whose device it is.
+        mixed: as they are trained on; otherwise as they are before mixing, where the DataModule can tell.
 
     Raises:
         InputError: the Trainer has no DataModule.
@@ -137,7 +142,12 @@ def first_batches(trainer: L.Trainer, module: L.LightningModule) -> Iterator[dic
             "set them to absolute and model.noise to GaussianNoise"
         )
     with isolate_rng():
-        for pair in islice(data.train_dataloader(), BATCHES):
+        pairs: Iterable[dict[str, Batch]]
+        if isinstance(data, HasPairs) and not mixed:
+            pairs = data.pairs(BATCHES * data.batch_size, mixing=None)
+        else:
+            pairs = data.train_dataloader()
+        for pair in islice(pairs, BATCHES):
             yield module.transfer_batch_to_device(pair, module.device, 0)
 
 

@@ -45,6 +45,7 @@ from lit_unlearn.modules.checkpoint import (
     run_identity,
     units_in,
 )
+from lit_unlearn.modules.displacements import check_directions
 from lit_unlearn.modules.divergence_guard import DivergenceGuard
 from lit_unlearn.modules.forgotten import Forgotten, forgotten
 from lit_unlearn.modules.gradients import (
@@ -505,6 +506,8 @@ class UnlearnModule(PretrainedModule):
         check_resumable(checkpoint, self._own, optimizer, scheduled=self.lr_scheduler is not None)
         self._measurements.latest = measured_in(checkpoint)
         if (units := units_in(checkpoint)) is not None:
+            if self.trainer.training and self.noise_scale > 0:
+                check_directions(units.displacements, self.noise.directions_needed)
             self.take_units(units)
 
     def forgotten(self) -> Forgotten | None:

@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
-from lit_unlearn import AdversarialNoise, DisplacementNoise, InputError, NoiseKind, SphereNoise, UnlearnModule
+from lit_unlearn import AdversarialNoise, DisplacementNoise, InputError, Mixing, NoiseKind, SphereNoise, UnlearnModule
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.modules.displacements import displacement_factors, with_forget_span
@@ -77,11 +77,11 @@ def test_states_that_do_not_move_are_refused() -> None:
 
 
 def fitted(world: Path, folder: Path, noise: NoiseKind, **options: Any) -> tuple[UnlearnModule, list[float]]:
-    resume = options.pop("resume", None)
+    resume, steps, mixing = options.pop("resume", None), options.pop("max_steps", 4), options.pop("mixing", None)
     keep = ModelCheckpoint(folder, filename="{step}", every_n_train_steps=2, save_top_k=-1)
     module, seen = demo_module(world, **{"layer": 1, "noise": noise, "noise_scale": 0.3} | options), Losses()
-    trainer = quiet_trainer(folder, max_steps=4, callbacks=[seen, keep], enable_checkpointing=True)
-    trainer.fit(module, demo_data(world), ckpt_path=resume)
+    trainer = quiet_trainer(folder, max_steps=steps, callbacks=[seen, keep], enable_checkpointing=True)
+    trainer.fit(module, demo_data(world, mixing=mixing), ckpt_path=resume)
     return module, seen.values
 
 
@@ -108,6 +108,23 @@ def test_a_resumed_run_has_the_noise_of_the_first(
         assert torch.tensor(first.noise.factors).shape == (3, first.updated.config.hidden_size)
     _, plain = fitted(world, tmp_path / "plain", SphereNoise(), noise_scale=0.0)
     assert plain[0] != losses[0]
+
+
+def test_directions_are_those_of_rows_without_mixing(world: Path, tmp_path: Path) -> None:
+    """Of a mixed prompt both batches hold both rows: tokens of the one are none of the other."""
+    plain, rows, spans = (
+        fitted(world, tmp_path / str(number), DisplacementNoise(3), max_steps=1, mixing=mixing)[0].noise.factors
+        for number, mixing in enumerate((None, Mixing(1.0, unit="rows"), Mixing(1.0, 2, 2)))
+    )
+    assert plain == rows == spans
+
+
+def test_a_checkpoint_with_other_directions_is_refused(world: Path, tmp_path: Path) -> None:
+    fitted(world, tmp_path, DisplacementNoise(3), max_steps=2)
+    fitted(world, tmp_path / "rms", SphereNoise(), max_steps=2, noise_unit="rms")
+    for folder, kept in ((tmp_path, 3), (tmp_path / "rms", 0)):
+        with pytest.raises(InputError, match=rf"^model\.noise: the checkpoint holds {kept} .* has 4; resume with the"):
+            fitted(world, tmp_path / "rest", DisplacementNoise(4), resume=folder / "step=2.ckpt")
 
 
 def test_noise_that_is_off_measures_nothing(world: Path, tmp_path: Path) -> None:
