@@ -18,8 +18,8 @@ class RetainSchedule(Shown, L.Callback):
 
     Zou et al. 2024, "Improving alignment and robustness with circuit breakers": their coefficients α (1 - t / 2T) of
     the forget and α t / 2T of the retain loss have this ratio with `model.retain_weight: 1`. After step T the weight
-    stays. It is logged as `train/retain_weight`, and is a function of the step alone, so that a resumed run continues
-    with it.
+    stays. One weight for all topics is logged as `train/retain_weight`; it is a function of the step alone, so that a
+    resumed run continues with it.
 
     Differs from the authors' method: the sum of both coefficients is not held at α; AdamW divides by the gradient's
     size.

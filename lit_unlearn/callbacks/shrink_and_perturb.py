@@ -85,7 +85,7 @@ def disturbed(weight: Tensor, share: float, noise: float, *, seed: int) -> Tenso
     """(1 - α) w + α β ξ, in at least float32.
 
     Args:
-        weight: a matrix, or a vector, which is only shrunk.
+        weight: a matrix, a stack of them such as that of experts, or a vector, which is only shrunk.
         share: α.
         noise: β.
         seed: of ξ.
@@ -98,5 +98,7 @@ def disturbed(weight: Tensor, share: float, noise: float, *, seed: int) -> Tenso
     if weight.ndim < 2:
         return (1 - share) * precise
     source = torch.Generator().manual_seed(seed)
-    drawn = xavier_uniform_(torch.empty(weight.shape), generator=source)
+    drawn = torch.empty(weight.shape)
+    for matrix in drawn.view(-1, *weight.shape[-2:]):
+        xavier_uniform_(matrix, generator=source)
     return (1 - share) * precise + share * noise * drawn.to(precise)

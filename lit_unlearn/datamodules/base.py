@@ -202,6 +202,8 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         self._asked = self._questions()
         self._queries, self._cut = self._encoded()
         self._row_mixing = self._mixes(self.mixing, self._mixable)
+        if stage == "fit":
+            self._rarity()  # streams that do not differ are refused before the model is loaded
 
     def train_dataloader(self) -> Loader:
         """The pairs of an epoch, from where an interrupted run stopped."""

@@ -74,6 +74,7 @@ from lit_unlearn.running.noise import (
     NoisePlace,
     check_noise,
     radius,
+    warn_of_noise,
 )
 from lit_unlearn.running.pair import make_pair, run_pair
 from lit_unlearn.running.partial_forward import positions
@@ -280,6 +281,8 @@ class UnlearnModule(PretrainedModule):
             sharded=self.is_sharded(),
             precision=precision,
         )
+        if stage == "fit":
+            warn_of_noise(self.noise, self.noise_scale)
         data = self._data()
         self._topics = tuple(data.topics) if isinstance(data, HasTopics) else ()
         check_topics(self, self._topics)
@@ -581,7 +584,8 @@ class UnlearnModule(PretrainedModule):
             )
         updated = self.in_state_units(updated)
         counted = self._with_counted_states(batch)
-        if noisy and isinstance(self.noise, AdversarialNoise):
+        if noisy and self.noise.reads_loss:
+            assert isinstance(self.noise, AdversarialNoise)
             assert frozen is not None
             frozen = self._attacked(self.noise, loss, updated, frozen, counted)
         frozen = None if frozen is None else self.in_state_units(frozen)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
 import torch
+from lightning.fabric.utilities import rank_zero_warn
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -180,4 +181,13 @@ def check_noise(kind: NoiseKind, retain: Loss, *, layer: int, noise_layer: int) 
         raise InputError(
             f"model.noise_layer: {type(kind).__name__} acts on the states that the retain loss reads, those after "
             f"layer {layer}, not {noise_layer}; leave noise_layer out, or take another noise such as SphereNoise"
+        )
+
+
+def warn_of_noise(kind: NoiseKind, scale: float) -> None:
+    """Warns where a kind is chosen and no noise is drawn."""
+    if scale == 0 and not isinstance(kind, GaussianNoise):
+        rank_zero_warn(
+            f"model.noise: {kind!r} draws nothing, as model.noise_scale is 0; set noise_scale, unless this is a run "
+            "without noise"
         )

@@ -54,6 +54,14 @@ def test_matrices_are_shrunk_and_disturbed_and_vectors_only_shrunk() -> None:
     torch.testing.assert_close(disturbed(weight, 0.0, 0.5, seed=3), weight)
 
 
+def test_each_matrix_of_a_stack_of_experts_is_disturbed_as_a_matrix() -> None:
+    found = disturbed(torch.zeros(8, 30, 20), 1.0, 1.0, seed=0)
+    bounds = found.abs().amax(dim=(1, 2))
+    assert (bounds <= (6 / 50) ** 0.5).all()
+    assert (bounds >= 0.95 * (6 / 50) ** 0.5).all()
+    assert not torch.equal(found[0], found[1])
+
+
 def test_training_begins_with_noise_and_the_teacher_has_none(world: Path, tmp_path: Path) -> None:
     module, trainer, start = fit(world, tmp_path, 0.3, steps=2)
     plain = AutoModelForCausalLM.from_pretrained(world / "model", dtype=torch.float32)

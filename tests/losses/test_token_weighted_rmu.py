@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lit_unlearn import RMU, InputError, TokenWeightedRMU
+from lit_unlearn import RMU, InputError, TextSource, TokenWeightedRMU, UnlearnDataModule
 from lit_unlearn.losses.contract import Batch, Outputs
 from tests.training import Losses, demo_data, demo_module, quiet_trainer
 
@@ -55,6 +55,14 @@ def test_data_without_weights_are_refused(rows: Rows) -> None:
     batch = Batch(**{name: value for name, value in rows[2].items() if name != "token_weight"})  # type: ignore[typeddict-item]
     with pytest.raises(InputError, match=r"^data: TokenWeightedRMU reads weights of tokens, .* give each forget batch"):
         TokenWeightedRMU()(rows[0], None, batch)
+
+
+def test_streams_that_do_not_differ_are_refused_before_the_model_is_loaded(world: Path, tmp_path: Path) -> None:
+    stream = {"same": TextSource(str(world / "gardening.jsonl"))}
+    module = demo_module(world, forget=TokenWeightedRMU(6.5))
+    with pytest.raises(InputError, match=r"^data\.forget: no token of a topic is more frequent"):
+        quiet_trainer(tmp_path).fit(module, UnlearnDataModule(stream, stream))
+    assert "updated" not in module._modules
 
 
 def test_the_datamodule_weighs_tokens_for_the_loss_that_reads_them(world: Path, tmp_path: Path) -> None:

@@ -128,7 +128,10 @@ def test_a_checkpoint_with_other_directions_is_refused(world: Path, tmp_path: Pa
 
 
 def test_noise_that_is_off_measures_nothing(world: Path, tmp_path: Path) -> None:
-    module, losses = fitted(world, tmp_path, DisplacementNoise(), noise_scale=0.0)
+    with pytest.warns(
+        UserWarning, match=r"^model\.noise: DisplacementNoise\(.* draws nothing, .*noise_scale is 0; set"
+    ):
+        module, losses = fitted(world, tmp_path, DisplacementNoise(), noise_scale=0.0)
     assert module.model_units is None
     _, plain = fitted(world, tmp_path / "plain", SphereNoise(), noise_scale=0.0)
     assert losses == plain
