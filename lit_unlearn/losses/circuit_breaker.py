@@ -16,9 +16,9 @@ class CircuitBreaker(Loss):
     representation rerouting; its retain loss is `RepresentationNorm`, its schedule the callback `RetainSchedule`. The
     paper reads layers 10 and 20 of models with 32: `model.layer: 20` and `lower_layers: [10]`.
 
-    Before training the cosine is 1, where its gradient is 0 except for rounding: the first step follows rounding unless noise
-    on the retain stream or dropout moves the states. AdamW, which divides by the gradient's size, takes full ones from
-    then on.
+    Before training the cosine is 1, where its gradient is 0 except for rounding: the first step follows rounding unless
+    noise on the retain stream or dropout moves the states. AdamW, which divides by the gradient's size, takes full ones
+    from then on.
 
     Differs from the authors' method: the mean is taken per row and then over rows; padding never counts.
 

@@ -112,10 +112,12 @@ def test_a_resumed_run_has_the_noise_of_the_first(
 
 def test_directions_are_those_of_rows_without_mixing(world: Path, tmp_path: Path) -> None:
     """Of a mixed prompt both batches hold both rows: tokens of the one are none of the other."""
-    plain, rows, spans = (
-        fitted(world, tmp_path / str(number), DisplacementNoise(3), max_steps=1, mixing=mixing)[0].noise.factors
+    units = [
+        fitted(world, tmp_path / str(number), DisplacementNoise(3), max_steps=1, mixing=mixing)[0].model_units
         for number, mixing in enumerate((None, Mixing(1.0, unit="rows"), Mixing(1.0, 2, 2)))
-    )
+    ]
+    plain, rows, spans = (one and one.displacements for one in units)
+    assert plain
     assert plain == rows == spans
 
 
