@@ -50,7 +50,7 @@ def test_options_and_their_values() -> None:
     assert offered("sweep", "--ov") == ["--over"]
     assert offered("sweep", "--model.noise_s") == ["--model.noise_scale"]
     assert offered("repair", "RUN", "--model.noise_s") == ["--model.noise_scale"]
-    assert offered("verify", "--r") == ["--run"]
+    assert offered("verify", "--r") == ["--reference", "--run"]
     assert "maxlogit" in offered("analyse", "")
     assert offered("completion", "z") == ["zsh"]
 

@@ -20,6 +20,7 @@ from lit_unlearn.commands.report.section import Section
 from lit_unlearn.commands.report.style import legend, line_style, styled
 from lit_unlearn.data.rows import Row
 from lit_unlearn.losses import functional
+from lit_unlearn.runs import layout
 
 SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Standard deviations ν of the noise, in root mean squares of a dimension."""
@@ -37,7 +38,7 @@ lowers the loss.
 state after that layer, g what the layers above it make of it, a mean over tokens without each row's first. It is the \
 quantity of Arora et al. (2018), by which Adaptive RMU (Dang et al. 2025, Fig. 1) compares layers; that paper's own \
 normalisation may differ. 1: relative noise arrives as it was added; below 1: it is damped. The table has the \
-steering layer's, the figure and section.json all."""
+steering layer's, the figure and {layout.SECTION} all."""
 
 
 class Response(NamedTuple):
