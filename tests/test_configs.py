@@ -414,7 +414,7 @@ def test_relearning_trains_on_one_stream_alone_and_evaluates_on_the_way(name: st
 @pytest.mark.slow
 def test_undo_distils_a_disturbed_model() -> None:
     own = ["--model.pretrained=demo", "--data.questions=8", "--trainer.max_steps=2", "--trainer.val_check_interval=1"]
-    main(fit([UNDO], *own, "--trainer.default_root_dir=run"))
+    main(fit([UNDO], *own, "--trainer.default_root_dir=run", "--trainer.log_every_n_steps=1"))
     before, first, _ = results("run")["evaluations"]
     assert (before["step"], first["step"]) == (0, 1)
     with open("run/metrics.csv", encoding="utf-8") as file:

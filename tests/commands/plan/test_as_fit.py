@@ -84,7 +84,8 @@ BAD = {
     trainer(f"callbacks: [PerturbationRobustness], {EVERY}"): "PerturbationRobustness: there are no questions",
     trainer(f"callbacks: [AnswerEvaluation], {EVERY}"): "AnswerEvaluation: data.answers names no questions",
     trainer(f"callbacks: [AnswerEvaluation], {EVERY}") + answers(ASKED): "has no chat template",
-    trainer(f"callbacks: [AnswerEvaluation], {EVERY}") + answers(f"{ASKED}, chat_template: {TEMPLATE}"): "no field",
+    trainer(f"callbacks: [AnswerEvaluation], {EVERY}")
+    + answers(f"{ASKED}, question: what, chat_template: {TEMPLATE}"): "no field 'what'",
     trainer("callbacks: [Generations]"): "Generations: there is nothing to ask",
     trainer("callbacks: [Interpolation]"): "Interpolation: it needs PerturbationRobustness or",
     trainer("default_root_dir: new, callbacks: [ExportPretrained, ExportPretrained]"): "ExportPretrained: two of them",
