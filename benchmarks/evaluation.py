@@ -25,6 +25,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from benchmarks.measured import Memory, Ratio, ratio
 from benchmarks.shapes import configure, write_model
+from lit_unlearn.cli import refusals
 from lit_unlearn.models import loading
 from lit_unlearn.models.source import ModelSource
 from lit_unlearn.questions.answer_key import LETTERS
@@ -210,4 +211,5 @@ def _parsed(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    with refusals("benchmarks.evaluation"):
+        main()

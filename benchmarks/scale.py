@@ -27,6 +27,7 @@ from benchmarks.phases import Phase
 from benchmarks.predicted import Predicted, free_disk, free_memory, predict, too_large
 from benchmarks.shapes import SHAPES, published
 from benchmarks.step import METHODS
+from lit_unlearn.cli import refusals
 from lit_unlearn.commands.log_filter import quiet
 from lit_unlearn.errors import InputError
 
@@ -200,4 +201,5 @@ def parsed(words: Sequence[str]) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    with refusals("benchmarks.scale"):
+        main()

@@ -43,6 +43,7 @@ from lit_unlearn import (
     SimNPO,
     UnlearnModule,
 )
+from lit_unlearn.cli import refusals
 from lit_unlearn.losses.contract import Batch, Loss
 from lit_unlearn.models import loading
 from lit_unlearn.models.source import ModelSource
@@ -403,4 +404,5 @@ def parsed(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    with refusals("benchmarks.step"):
+        main()

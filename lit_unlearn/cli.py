@@ -96,8 +96,23 @@ def main(args: Sequence[str] | None = None) -> None:
             SIGTERM ends, with 143; one whose reader has gone, as of `| head -1`, with 141.
     """
     debug, words = take_flag(sys.argv[1:] if args is None else args, "--debug")
-    try:
+    with refusals("lit-unlearn", debug=debug):
         _run_flushed(words)
+
+
+@contextmanager
+def refusals(command: str, *, debug: bool = False) -> Iterator[None]:
+    """Within this context what a user can fix ends the process with one line on standard error.
+
+    Args:
+        command: that is running, which begins the line.
+        debug: show the traceback instead.
+
+    Raises:
+        SystemExit: as `main` does.
+    """
+    try:
+        yield
     except BrokenPipeError:
         if not _reader_has_gone():  # of another pipe
             raise
@@ -105,13 +120,13 @@ def main(args: Sequence[str] | None = None) -> None:
     except InputError as error:
         if debug:
             raise
-        _refuse(str(error), status=1 if isinstance(error, RunFailed) else 2)
+        _refuse(command, str(error), status=1 if isinstance(error, RunFailed) else 2)
     except OSError as error:
         if debug or error.filename is None:
             raise
-        _refuse(f"{error.filename}: {error.strerror}; check the path, its permissions and its disk")
+        _refuse(command, f"{error.filename}: {error.strerror}; check the path, its permissions and its disk")
     except KeyboardInterrupt:
-        print("lit-unlearn: interrupted", file=sys.stderr)
+        print(f"{command}: interrupted", file=sys.stderr)
         raise SystemExit(130) from None
 
 
@@ -135,8 +150,8 @@ def _reader_has_gone() -> bool:
     return gone
 
 
-def _refuse(reason: str, *, status: int = 2) -> NoReturn:
-    print(f"lit-unlearn: error: {masked(' '.join(reason.split()))}", file=sys.stderr)
+def _refuse(command: str, reason: str, *, status: int = 2) -> NoReturn:
+    print(f"{command}: error: {masked(' '.join(reason.split()))}", file=sys.stderr)
     raise SystemExit(status) from None
 
 

@@ -3,13 +3,18 @@
 import multiprocessing
 import os
 import socket
+import sys
+from collections.abc import Callable
 from functools import cache
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from typing import Any, TypeVar
 
 from lit_unlearn.cli import main
+from lit_unlearn.commands.sweep.fit_process import FitProcess, serve
 
+_Found = TypeVar("_Found")
 IMPORTED = ("lit_unlearn.commands.fit.cli", "datasets", "lm_eval.evaluator", "peft", "tests.processes")
 
 
@@ -53,6 +58,79 @@ def run_command(words: list[str], folder: Path, *, processes: int = 1, **variabl
     return log.read_text()
 
 
+def run_in_several(function: Callable[..., None], args: tuple[Any, ...], processes: int) -> None:
+    """Calls `function(rank, *args)` in several processes, as `torch.multiprocessing.spawn` does.
+
+    Args:
+        function: of a module's top level.
+        args: which can be pickled.
+        processes: how many.
+
+    Raises:
+        ProcessRaisedException: one of them failed.
+    """
+    from torch.multiprocessing import start_processes
+
+    forked()  # which says what is imported
+    start_processes(function, args, nprocs=processes, start_method="forkserver")  # type: ignore[no-untyped-call]
+
+
+def in_forked_process(function: Callable[..., _Found], *args: object) -> _Found:
+    """What `function(*args)` returns in a process of its own.
+
+    Args:
+        function: of a module's top level.
+        args: which can be pickled.
+    """
+    with forked().Pool(1) as pool:
+        return pool.apply(function, args)
+
+
+class ForkedFitProcess(FitProcess):
+    """A process of a sweep that begins with everything imported; in all else it is as the sweep's own."""
+
+    def __init__(self, log: Path) -> None:
+        child = _Forked(log)
+        self._child = child  # type: ignore[assignment]  # what FitProcess needs of a Popen
+        self.pid = child.pid
+
+
+class _Forked:
+    """Of `subprocess.Popen`, what FitProcess takes."""
+
+    def __init__(self, log: Path) -> None:
+        asked, ask = forked().Pipe(duplex=False)
+        done, tell = forked().Pipe(duplex=False)
+        with log.open("w", encoding="utf-8"):  # empty until it says something
+            pass
+        args = (asked, tell, log.absolute(), Path.cwd(), {**os.environ})
+        self._process = forked().Process(target=_serve, args=args, daemon=False)
+        self._process.start()
+        for theirs in (asked, tell):
+            theirs.close()
+        self.stdin = os.fdopen(os.dup(ask.fileno()), "wb")
+        self.stdout = os.fdopen(os.dup(done.fileno()), "rb", buffering=0)
+        for copied in (ask, done):
+            copied.close()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+        self.args = ["serve"]
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self) -> int | None:
+        self._process.join()
+        return self._process.exitcode
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+
 def torchrun_variables(rank: int, processes: int, port: str) -> dict[str, str]:
     """The variables that torchrun gives to one of several processes; to one alone none."""
     if processes == 1:
@@ -67,6 +145,23 @@ def free_port() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return str(free.getsockname()[1])
+
+
+def _serve(asked: Connection, tell: Connection, log: Path, folder: Path, variables: dict[str, str]) -> None:
+    """Serves as a sweep's process does, from one pipe into the other."""
+    import torch
+
+    said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for descriptor, standard in ((asked.fileno(), 0), (tell.fileno(), 1), (said, 2)):
+        os.dup2(descriptor, standard)
+    for one in (asked, tell):
+        one.close()  # or the pipe would stay open
+    sys.stdin = os.fdopen(0, encoding="utf-8")
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ |= variables
+    torch.set_num_threads(1)
+    serve(main)
 
 
 def _run(words: list[str], folder: Path, log: Path, variables: dict[str, str]) -> None:

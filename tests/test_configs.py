@@ -27,6 +27,7 @@ from tests.answers.asked import TEMPLATE, rows, write
 from tests.datamodules.layouts import write_muse, write_rwku
 from tests.datamodules.test_tofu import FILES
 from tests.fast import only
+from tests.processes import run_command
 from tests.questions.test_sets import write_questions
 
 RECIPES = ("rmu.yaml", "adaptive_rmu.yaml", "rsv.yaml")
@@ -540,10 +541,7 @@ def test_the_full_report_asks_the_demo_in_every_way() -> None:
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_the_evaluation_of_two_processes_is_that_of_one(name: str, world: Path) -> None:
     main(evaluation(world, "--trainer.default_root_dir=one"))
-    command = [sys.executable, "-m", "lit_unlearn", *evaluation(world, "--trainer.default_root_dir=two", "-c", name)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    run_command(evaluation(world, "--trainer.default_root_dir=two", "-c", name), Path.cwd(), processes=2)
     assert results("two")["evaluations"] == results("one")["evaluations"]
 
 

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import lightning as L
 import pytest
 import torch
-import torch.multiprocessing as mp
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins import DoublePrecision
 from lightning.pytorch.strategies import ModelParallelStrategy
@@ -33,7 +32,7 @@ from lit_unlearn import (
 from lit_unlearn.distributed.sharding import gathered, gathered_parameter
 from lit_unlearn.questions.sets import EvaluationSource, PerturbationSource
 from tests.distributed.fsdp1_on_cpu import FSDP1Double, FSDP1OnCPU
-from tests.processes import free_port, torchrun_variables
+from tests.processes import free_port, run_in_several, torchrun_variables
 from tests.questions.test_sets import write_questions
 from tests.training import demo_data, demo_module, quiet_trainer
 
@@ -172,7 +171,7 @@ def runs(world: Path, tmp_path_factory: pytest.TempPathFactory, device: str) -> 
         train(world, folder / f"one-{method}", method)
     processes = 2 if device == "cpu" else min(2, torch.cuda.device_count())
     several = (processes, device, free_port(), world, folder)
-    mp.spawn(one_of_several, several, nprocs=processes)  # type: ignore[no-untyped-call, attr-defined]
+    run_in_several(one_of_several, several, processes)
     for kind in STRATEGIES:
         train(world, folder / f"one-from-{kind}", "RMU", resumed=folder / f"{kind}-RMU" / f"step={HALF}.ckpt")
     return folder
@@ -211,7 +210,7 @@ def test_a_run_goes_on_in_another_number_of_processes(runs: Path, device: str, n
 def test_two_copies_of_two_processes_each_train_as_one_and_resume(world: Path, tmp_path: Path) -> None:
     one, place = tmp_path / "one-NPO", tmp_path / "hsdp-NPO"
     train(world, one, "NPO")
-    mp.spawn(one_of_four, (free_port(), world, tmp_path), nprocs=4)  # type: ignore[no-untyped-call, attr-defined]
+    run_in_several(one_of_four, (free_port(), world, tmp_path), 4)
     train(world, tmp_path / "one-from-hsdp", "NPO", resumed=place / f"step={HALF}.ckpt")
     for name in ("hsdp-NPO", "hsdp-from-one", "one-from-hsdp"):
         assert_same(tmp_path / name, one, "cpu")

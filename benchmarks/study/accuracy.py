@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from lit_unlearn.cli import refusals
 from lit_unlearn.demo import CHECKPOINT
 from lit_unlearn.demo.knowledge import invent
 from lit_unlearn.demo.questions import Question, draw
@@ -44,4 +45,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with refusals("benchmarks.study.accuracy"):
+        main()

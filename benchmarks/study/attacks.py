@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks.study.attack_settings import BASE, ROWS, AttackedRow, export, fitted, repaired
 from benchmarks.study.attack_tables import cells, compared, failures, picture, tables
 from benchmarks.study.running import run_missing, with_table
+from lit_unlearn.cli import refusals
 from lit_unlearn.commands.attack import config
 from lit_unlearn.commands.attack.config import CardConfig
 from lit_unlearn.commands.attack.kept import Kept, Unit
@@ -112,4 +113,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    with refusals("benchmarks.study.attacks"):
+        main()

@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from lit_unlearn.cli import main as lit_unlearn
+from lit_unlearn.cli import refusals
 from lit_unlearn.data.draws import sample
 from lit_unlearn.demo.corpus import corpus
 from lit_unlearn.demo.knowledge import invent
@@ -117,4 +118,5 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with refusals("benchmarks.study.hidden_rows"):
+        main()

@@ -14,6 +14,7 @@ from benchmarks.study.kept import FOLDER, KeptFits, comparable
 from benchmarks.study.real_settings import EVERY, SHARES, SPANS, STUDIES, points
 from benchmarks.study.running import add_results, run_missing, with_table
 from benchmarks.study.settings import RepairOrControl, Setting
+from lit_unlearn.cli import refusals
 from lit_unlearn.commands.report import compare, load, markdown
 from lit_unlearn.commands.report.forgetting import NLL
 from lit_unlearn.commands.report.forgetting_robustness import front, insertion_fronts
@@ -144,4 +145,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main()
+    with refusals("benchmarks.study.real"):
+        main()

@@ -17,6 +17,7 @@ from benchmarks.study.repair_settings import REPAIRS
 from benchmarks.study.running import add_results, run_missing, with_table
 from benchmarks.study.settings import METHODS, Setting
 from benchmarks.study.tables import picture, section
+from lit_unlearn.cli import refusals
 from lit_unlearn.errors import InputError
 from lit_unlearn.runs.atomic_files import write_whole
 
@@ -101,4 +102,5 @@ def _asked(setting: Setting, rows: Sequence[str] | None, seeds: int | None) -> S
 
 
 if __name__ == "__main__":
-    main()
+    with refusals("benchmarks.study.results"):
+        main()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from lit_unlearn.cli import refusals
 from lit_unlearn.commands.analysis.strays import mean_states
 from lit_unlearn.commands.analysis.strays.planting import plant
 from lit_unlearn.commands.analysis.strays.precision import average_precision
@@ -120,4 +121,5 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with refusals("benchmarks.study.strays"):
+        main()

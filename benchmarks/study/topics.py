@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from lit_unlearn.cli import refusals
 from lit_unlearn.errors import InputError
 from lit_unlearn.runs.atomic_files import check_makable, write_whole
 
@@ -131,4 +132,5 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with refusals("benchmarks.study.topics"):
+        main()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from lit_unlearn.data.text import check_hub_name
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import InputError, check_at_least
 from lit_unlearn.questions.records import LOCAL_SUFFIXES
 
 Role = Literal["forget", "retain", "general", "holdout"]
@@ -134,9 +134,7 @@ def _check_options(source: AnswerSource) -> None:
         if "{question}" not in asked:
             raise InputError(f"{source.path}: prompt {asked!r} has no {{question}} in it; write where it stands")
     for option, least in (("max_new_tokens", 0), ("max_length", 2)):
-        value = getattr(source, option)
-        if value is not None and value < least:
-            raise InputError(f"{source.path}: {option} must be at least {least}, got {value}")
+        check_at_least(f"{source.path}: {option}", getattr(source, option), least)
     if source.max_length is not None and source.question is not None:
         raise InputError(f"{source.path}: max_length is for texts without a question; remove it, or set question: null")
     if "" in source.stop:

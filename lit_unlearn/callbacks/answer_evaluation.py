@@ -22,7 +22,7 @@ from lit_unlearn.callbacks.written_answers import (
     perplexities_under,
     written_answers,
 )
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import InputError, check_at_least
 from lit_unlearn.models.loading import load_config
 from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.tokenizer import load_tokenizer
@@ -96,8 +96,7 @@ class AnswerEvaluation(EvaluationCallback):
         judge: str | None = None,
     ) -> None:
         super().__init__()
-        if max_new_tokens < 0:
-            raise InputError(f"AnswerEvaluation.max_new_tokens: must be at least 0, got {max_new_tokens}")
+        check_at_least("AnswerEvaluation.max_new_tokens", max_new_tokens, 0)
         if bootstrap and bootstrap < _LEAST_SAMPLES:
             raise InputError(
                 f"AnswerEvaluation.bootstrap: must be at least {_LEAST_SAMPLES}, or 0 for no intervals, got {bootstrap}"

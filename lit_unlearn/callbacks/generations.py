@@ -13,7 +13,7 @@ from lit_unlearn.callbacks.asked_module import held_model, named_source
 from lit_unlearn.callbacks.own_file import OwnFile
 from lit_unlearn.callbacks.printing import print_lines
 from lit_unlearn.distributed.outside_step import outside_step
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import InputError, check_at_least
 from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.modules.protocols import HasEvaluation, datamodule_of
 from lit_unlearn.questions.generations import Answer, Generation, generations_table, header, markdown, rows
@@ -63,8 +63,7 @@ class Generations(Shown, L.Callback):
         self, questions: int = 2, prompts: dict[str, list[str]] | None = None, *, max_new_tokens: int = 24
     ) -> None:
         for name, value, least in (("questions", questions, 0), ("max_new_tokens", max_new_tokens, 1)):
-            if value < least:
-                raise InputError(f"Generations.{name}: must be at least {least}, got {value}")
+            check_at_least(f"Generations.{name}", value, least)
         for name, texts in (prompts or {}).items():
             if not all(text.strip() for text in texts):
                 raise InputError(f"Generations.prompts: one of {name!r} is empty; write a text to continue")

@@ -8,7 +8,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import check_at_least
 from lit_unlearn.runs import layout
 from lit_unlearn.runs.atomic_files import full_disk, publish, remove, synchronise
 from lit_unlearn.runs.interruption import Interruption, ends
@@ -38,8 +38,7 @@ class LastCheckpoint(Shown, Checkpoint):
     """
 
     def __init__(self, every_n_steps: int = 100) -> None:
-        if every_n_steps < 1:
-            raise InputError(f"LastCheckpoint.every_n_steps: must be at least 1, got {every_n_steps}")
+        check_at_least("LastCheckpoint.every_n_steps", every_n_steps, 1)
         self.every_n_steps = every_n_steps
         self._due = False
         self._stepped = True

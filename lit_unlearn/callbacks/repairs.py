@@ -13,7 +13,7 @@ from lit_unlearn.callbacks.repair_inputs import RepairRows, input_moments, order
 from lit_unlearn.callbacks.repair_limit import found_strength
 from lit_unlearn.data.mixing import Mixing
 from lit_unlearn.datamodules import UnlearnDataModule
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import InputError, check_at_least
 from lit_unlearn.modules.protocols import HasHoldout, datamodule_of
 from lit_unlearn.modules.unlearn import UnlearnModule
 from lit_unlearn.repairs.closed_form import ClosedForm
@@ -55,8 +55,7 @@ class Repairs(Shown, L.Callback):
                 f"Repairs.repairs: must be {'one to keep' if keep else 'at least one'}, got {len(repairs)}; give e.g. "
                 "ClosedForm with mu: 5"
             )
-        if rows < 1:
-            raise InputError(f"Repairs.rows: must be at least 1, got {rows}")
+        check_at_least("Repairs.rows", rows, 1)
         names = [repair.name for repair in repairs]
         if twice := next((name for place, name in enumerate(names) if name in names[:place]), None):
             raise InputError(f"Repairs.repairs: {twice} is given twice; remove one")

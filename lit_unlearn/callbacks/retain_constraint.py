@@ -7,7 +7,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import InputError, check_above, check_at_least
 from lit_unlearn.losses.contract import PerTopic
 from lit_unlearn.losses.no_loss import NoLoss
 from lit_unlearn.modules.unlearn import UnlearnModule
@@ -39,12 +39,10 @@ class RetainConstraint(Shown, L.Callback):
     """
 
     def __init__(self, limit: float, *, step_size: float = 1.0, warmup_steps: int = 0) -> None:
-        for name, value, low in (("limit", limit, -math.inf), ("step_size", step_size, 0.0)):
-            if not (math.isfinite(value) and value > low):
-                least = "a finite number" if math.isinf(low) else "a number above 0"
-                raise InputError(f"RetainConstraint.{name}: {value} is out of range; give {least}, e.g. 1")
-        if warmup_steps < 0:
-            raise InputError(f"RetainConstraint.warmup_steps: {warmup_steps} is out of range; give 0 or more")
+        if not math.isfinite(limit):
+            raise InputError(f"RetainConstraint.limit: must be finite, got {limit}")
+        check_above("RetainConstraint.step_size", step_size, 0)
+        check_at_least("RetainConstraint.warmup_steps", warmup_steps, 0)
         self.limit, self.step_size, self.warmup_steps = limit, step_size, warmup_steps
         self._multiplier: _Multiplier | None = None
         self._resumed: float | None = None

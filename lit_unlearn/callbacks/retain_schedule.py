@@ -6,7 +6,7 @@ import lightning as L
 from torch import Tensor
 
 from lit_unlearn.callbacks.retain_constraint import RetainConstraint
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import InputError, check_at_least
 from lit_unlearn.losses.contract import PerTopic
 from lit_unlearn.losses.no_loss import NoLoss
 from lit_unlearn.modules.unlearn import UnlearnModule
@@ -33,8 +33,7 @@ class RetainSchedule(Shown, L.Callback):
     """
 
     def __init__(self, steps: int | None = None) -> None:
-        if steps is not None and steps < 1:
-            raise InputError(f"RetainSchedule.steps: {steps} is out of range; give 1 or more")
+        check_at_least("RetainSchedule.steps", steps, 1)
         self.steps = steps
         self._weight: _Rising | None = None
 

@@ -1,14 +1,12 @@
 """Noise on the weights before training, of which distillation brings back what the model showed and no more."""
 
-import math
-
 import lightning as L
 import torch
 from torch import Tensor
 from torch.nn.init import xavier_uniform_
 
 from lit_unlearn import randomness
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import InputError, check_at_least
 from lit_unlearn.modules.unlearn import UnlearnModule
 from lit_unlearn.runs.shown import Shown
 
@@ -37,8 +35,7 @@ class ShrinkAndPerturb(Shown, L.Callback):
     def __init__(self, share: float, *, noise: float = 0.1) -> None:
         if not 0 <= share <= 1:
             raise InputError(f"ShrinkAndPerturb.share: {share} is not a share of the weights; give 0 to 1, e.g. 0.5")
-        if not (math.isfinite(noise) and noise >= 0):
-            raise InputError(f"ShrinkAndPerturb.noise: {noise} is out of range; give 0 or more, e.g. 0.1")
+        check_at_least("ShrinkAndPerturb.noise", noise, 0)
         self.share, self.noise = share, noise
 
     def check_options(self, trainer: L.Trainer, pl_module: L.LightningModule, data: object) -> None:

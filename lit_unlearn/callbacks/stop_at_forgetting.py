@@ -1,12 +1,11 @@
 """Stop a training when enough is forgotten, so that runs of other seeds, repairs and methods forget as much."""
 
-import math
 from typing import ClassVar
 
 import lightning as L
 from lightning.fabric.utilities import rank_zero_info, rank_zero_warn
 
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import InputError, check_above, check_at_least
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.modules.held_out import held_out_pairs, mean_nll
 from lit_unlearn.modules.protocols import HasHoldout, datamodule_of
@@ -33,11 +32,9 @@ class StopAtForgetting(Shown, L.Callback):
     needs_logits: ClassVar[bool] = True
 
     def __init__(self, rise: float, *, every: int = 10, rows: int = 16) -> None:
-        if not (math.isfinite(rise) and rise > 0):
-            raise InputError(f"StopAtForgetting.rise: must be above 0 nats, got {rise}")
-        for name, value in (("every", every), ("rows", rows)):
-            if value < 1:
-                raise InputError(f"StopAtForgetting.{name}: must be at least 1, got {value}")
+        check_above("StopAtForgetting.rise", rise, 0, unit="nats")
+        check_at_least("StopAtForgetting.every", every, 1)
+        check_at_least("StopAtForgetting.rows", rows, 1)
         self.rise, self.every, self.rows = rise, every, rows
         self.before = self.after = 0.0
         """Nats per token of the rows, before training and when it was last measured."""

@@ -1,9 +1,16 @@
 """Mixed prompts: a forget row and a retain row in one sequence, each loss over its own part."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
+
+import pyarrow.compute as pc
+import torch
+from datasets import Dataset
+from torch import Tensor
 
 from lit_unlearn.data.draws import chance, uniform
 from lit_unlearn.data.mixing import Mixing
+from lit_unlearn.data.order import lengths
 from lit_unlearn.data.rows import Row
 
 
@@ -54,3 +61,25 @@ class MixedPrompts(NamedTuple):
             first._replace(input_ids=ids, inserted=frozenset(range(end, len(ids)))),
             second._replace(input_ids=ids, inserted=frozenset(range(begin)), prompt=moved),
         )
+
+
+def longest_pair(forget: Mapping[str, Dataset], retain: Mapping[str, Dataset], *, begin: int | None) -> int:
+    """The tokens of the two longest rows that may be joined, without those between them.
+
+    Args:
+        forget: tokenised rows of each topic.
+        retain: one stream for all topics, or one for each under the topics' names.
+        begin: the token with which the tokenizer begins a row, which the second of two rows loses.
+    """
+    met = retain if len(retain) > 1 else dict.fromkeys(forget, *retain.values())
+    pairs = [(rows, met[topic]) for topic, rows in forget.items()]
+    orders = pairs + [(second, first) for first, second in pairs]
+    return max(int(lengths(first).max() + _as_second(second, begin).max()) for first, second in orders)
+
+
+def _as_second(rows: Dataset, begin: int | None) -> Tensor:
+    """The tokens of each row that are left of it as the second of two, int64 `[rows]`."""
+    if begin is None:
+        return lengths(rows)
+    first = pc.list_element(rows.with_format("arrow")[:]["input_ids"], 0)
+    return lengths(rows) - torch.tensor(pc.equal(first, begin).to_numpy()).long()

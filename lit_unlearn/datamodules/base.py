@@ -23,16 +23,15 @@ from lit_unlearn.answers.token_scores import AnswerBatches
 from lit_unlearn.data.alternative_answers import AlternativeAnswers, alternative_answers, tokenised_alternatives
 from lit_unlearn.data.draws import sample
 from lit_unlearn.data.fingerprints import corpus_fingerprint
-from lit_unlearn.data.mixed_prompts import MixedPrompts
+from lit_unlearn.data.mixed_prompts import MixedPrompts, longest_pair
 from lit_unlearn.data.mixing import Mixing, RowMixing
 from lit_unlearn.data.ngrams import NGrams, WordRow, mixable, word_rows
-from lit_unlearn.data.order import lengths
 from lit_unlearn.data.preferred_answers import PREFERRED_ANSWERS, PreferredAnswers, preferred_answers
 from lit_unlearn.data.rows import TrainedRow, tokenised
 from lit_unlearn.data.steps import PairedSteps, StepSampler, check_share
 from lit_unlearn.data.text import TextSource, load_texts
 from lit_unlearn.data.token_rarity import TokenRarity, token_rarity
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import InputError, check_at_least
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.models.loading import load_config
 from lit_unlearn.models.source import ModelSource, source_of
@@ -209,6 +208,10 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         """The pairs of an epoch, from where an interrupted run stopped."""
         steps = self._steps(self._trained, seed=self.seed, mixing=self._row_mixing)
         return self._loader(steps, StepSampler(steps, None if self.trainer is None else self._taken))
+
+    def batches_of_epoch(self) -> int:
+        """Batches of one pass through the longest stream."""
+        return len(self._steps(self._trained, seed=self.seed))
 
     def pairs(self, rows: int, *, mixing: Mixing | None) -> list[dict[str, Batch]]:
         """The pairs of batches of the first steps of training, this process's share of them.
@@ -445,15 +448,15 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         Raises:
             InputError: the longest of them are together longer than the model's limit.
         """
-        between = self._tokenizer("\n", add_special_tokens=False)["input_ids"]
-        longest = [max(int(lengths(rows).max()) for rows in self.trained_rows(side).values()) for side in self._rows]
+        between, begin = self._tokenizer("\n", add_special_tokens=False)["input_ids"], self._tokenizer.bos_token_id
         limit = longest_prompt(self._model_config(), self._tokenizer)
-        if (tokens := sum(longest) + len(between)) > limit:
+        longest = longest_pair(self.trained_rows("forget"), self.trained_rows("retain"), begin=begin)
+        if (tokens := longest + len(between)) > limit:
             raise InputError(
                 f"data.mixing: a mixed prompt of the longest rows has {tokens} tokens, the model's limit is {limit}; "
                 "lower max_length of the sources"
             )
-        return MixedPrompts(mixing, between, self._tokenizer.bos_token_id, self.seed)
+        return MixedPrompts(mixing, between, begin, self.seed)
 
     def _questions(self) -> dict[Variant, list[Question]]:
         """The questions of every evaluation set."""
@@ -620,8 +623,7 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
             ("limit", self.limit, 1),
             ("num_workers", self.num_workers, 0),
         ):
-            if value is not None and value < least:
-                raise InputError(f"data.{name}: must be at least {least}, got {value}")
+            check_at_least(f"data.{name}", value, least)
         if isinstance(self.holdout, float):
             if not 0 < self.holdout < 1:
                 raise InputError(f"data.holdout: {self.holdout} is not a share of rows; give one below 1, or a number")

@@ -20,7 +20,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from yaml import YAMLError
 
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import InputError, check_at_least
 from lit_unlearn.harness.tasks import folder
 from lit_unlearn.harness.tasks.documents import METADATA
 from lit_unlearn.models.source import ModelSource
@@ -126,8 +126,7 @@ def load_tasks(
     """
     if not names:
         raise InputError("tasks: none given; name at least one, e.g. mmlu_perturbed")
-    if num_fewshot is not None and num_fewshot < 0:
-        raise InputError(f"num_fewshot: must be at least 0, got {num_fewshot}")
+    check_at_least("num_fewshot", num_fewshot, 0)
     told = {**({} if model is None else _told(model)), **(metadata or {})}
     manager = TaskManager(include_path=[str(folder())], include_defaults=False, metadata=told)
     # A pattern may mean tasks of the harness too.

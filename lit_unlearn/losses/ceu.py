@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import check_at_least
 from lit_unlearn.losses import functional, likelihood
 from lit_unlearn.losses.by_token import Measure
 from lit_unlearn.losses.contract import Batch, Loss, Outputs
@@ -39,8 +39,7 @@ class CEU(Loss):
 
     def __init__(self, ignored_tokens: int = 1) -> None:
         super().__init__()
-        if ignored_tokens < 0:
-            raise InputError(f"model.forget.ignored_tokens: {ignored_tokens} is not a number of tokens; give 0 or more")
+        check_at_least("model.forget.ignored_tokens", ignored_tokens, 0)
         self.ignored_tokens = ignored_tokens
 
     def forward(self, updated: Outputs, frozen: Outputs | None, batch: Batch) -> Tensor:

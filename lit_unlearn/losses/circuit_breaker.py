@@ -1,15 +1,12 @@
 """Circuit breaker: representation rerouting by cosine."""
 
-from collections.abc import Sequence
-from typing import ClassVar
-
 from torch import Tensor
 
 from lit_unlearn.losses import functional
-from lit_unlearn.losses.contract import Batch, Loss, Outputs, counted_states, state_pairs
+from lit_unlearn.losses.layered import LayeredLoss
 
 
-class CircuitBreaker(Loss):
+class CircuitBreaker(LayeredLoss):
     """Turns forget states away from the frozen ones: ReLU(cos(h_updated, h_frozen)), a mean over tokens and layers.
 
     Zou et al. 2024, "Improving alignment and robustness with circuit breakers", arXiv 2406.04313, where it is called
@@ -28,16 +25,7 @@ class CircuitBreaker(Loss):
     """
 
     stream = "forget"
-    needs_frozen: ClassVar[bool] = True
 
-    def __init__(self, lower_layers: Sequence[int] = ()) -> None:
-        super().__init__()
-        self.lower_layers = tuple(lower_layers)
-
-    def forward(self, updated: Outputs, frozen: Outputs | None, batch: Batch) -> Tensor:
+    def of_layer(self, updated: Tensor, frozen: Tensor, mask: Tensor) -> Tensor:
         """Returns `[batch]`."""
-        assert frozen is not None
-        mask = counted_states(batch)
-        return functional.mean_of(
-            functional.mean_positive_cosine(own, target, mask) for own, target in state_pairs(updated, frozen)
-        )
+        return functional.mean_positive_cosine(updated, frozen, mask)

@@ -1,12 +1,12 @@
 """Retain losses: what keeps the updated model as it was on everything else."""
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor
 
 from lit_unlearn.losses import functional, likelihood
-from lit_unlearn.losses.contract import Batch, Logits, Loss, Outputs, counted_states, state_pairs
+from lit_unlearn.losses.contract import Batch, Logits, Loss, Outputs, counted_states
+from lit_unlearn.losses.layered import LayeredLoss
 
 
 class RepresentationMSE(Loss):
@@ -26,7 +26,7 @@ class RepresentationMSE(Loss):
         return functional.mean_squared_distance(updated.hidden, frozen.hidden, counted_states(batch))
 
 
-class RepresentationNorm(Loss):
+class RepresentationNorm(LayeredLoss):
     """Mean over tokens and layers of ‖h_updated - h_frozen‖, the retain loss of circuit breakers.
 
     Zou et al. 2024, "Improving alignment and robustness with circuit breakers". Not squared, it pulls as strongly on
@@ -41,19 +41,10 @@ class RepresentationNorm(Loss):
     """
 
     stream = "retain"
-    needs_frozen: ClassVar[bool] = True
 
-    def __init__(self, lower_layers: Sequence[int] = ()) -> None:
-        super().__init__()
-        self.lower_layers = tuple(lower_layers)
-
-    def forward(self, updated: Outputs, frozen: Outputs | None, batch: Batch) -> Tensor:
+    def of_layer(self, updated: Tensor, frozen: Tensor, mask: Tensor) -> Tensor:
         """Returns `[batch]`."""
-        assert frozen is not None
-        mask = counted_states(batch)
-        return functional.mean_of(
-            functional.mean_distance(own, target, mask) for own, target in state_pairs(updated, frozen)
-        )
+        return functional.mean_distance(updated, frozen, mask)
 
 
 class LogitKL(Loss):

@@ -35,10 +35,12 @@ class RMU(Loss):
     def forward(self, updated: Outputs, frozen: Outputs | None, batch: Batch) -> Tensor:
         """Returns `[batch]`; `frozen` is not read."""
         del frozen
-        target = self.coefficient(batch["topic"])[:, None] * self.steering_vector(
-            batch["topic"], updated.hidden.shape[-1]
-        )
-        return functional.mean_squared_distance(updated.hidden, target[:, None, :], counted_states(batch))
+        target = self.target(batch["topic"], updated.hidden.shape[-1])
+        return functional.mean_squared_distance(updated.hidden, target, counted_states(batch))
+
+    def target(self, topic: Tensor, dim: int) -> Tensor:
+        """c·u of each row's topic, `[batch, 1, dim]`."""
+        return (self.coefficient(topic)[:, None] * self.steering_vector(topic, dim))[:, None, :]
 
     def steering_vector(self, topic: Tensor, dim: int) -> Tensor:
         """The vector u of each row's topic, `[batch, dim]`, norm 1."""

@@ -4,14 +4,13 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from lit_unlearn import randomness
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses import functional
-from lit_unlearn.losses.contract import Batch, Loss, Outputs, counted_states
-from lit_unlearn.losses.units import Length, Unit
+from lit_unlearn.losses.contract import Batch, Outputs, counted_states
+from lit_unlearn.losses.rmu import RMU
 
 
-class TokenWeightedRMU(Loss):
+class TokenWeightedRMU(RMU):
     """RMU with a weight for each token: Σ_t w_t · mean over dimensions of (h_updated - c·u)²_t / Σ_t w_t.
 
     w_t is by how much rarer the token is in retain than in forget text, max(0, log p_forget - log p_retain), from the
@@ -28,15 +27,7 @@ class TokenWeightedRMU(Loss):
         seed: seed of u; None takes the run's.
     """
 
-    stream = "forget"
     needs_token_weights: ClassVar[bool] = True
-
-    def __init__(
-        self, coefficient: float | list[float] = 6.5, unit: Unit = "absolute", seed: int | None = None
-    ) -> None:
-        super().__init__()
-        self.coefficient = Length(coefficient, unit)
-        self.seed = randomness.run_seed(seed)
 
     def forward(self, updated: Outputs, frozen: Outputs | None, batch: Batch) -> Tensor:
         """Returns `[batch]`, 0 for a row none of whose tokens has a weight; `frozen` is not read.
@@ -50,11 +41,6 @@ class TokenWeightedRMU(Loss):
                 "data: TokenWeightedRMU reads weights of tokens, which this data does not hold; take a DataModule of "
                 "lit-unlearn, or give each forget batch `token_weight`, float [batch, seq]"
             )
-        length = self.coefficient(batch["topic"])[:, None]
-        target = length * self.steering_vector(batch["topic"], updated.hidden.shape[-1])
+        target = self.target(batch["topic"], updated.hidden.shape[-1])
         weights = counted_states(batch) * batch["token_weight"]
-        return functional.weighted_squared_distance(updated.hidden, target[:, None, :], weights)
-
-    def steering_vector(self, topic: Tensor, dim: int) -> Tensor:
-        """The vector u of each row's topic, `[batch, dim]`, norm 1."""
-        return randomness.uniform_direction(topic, dim, seed=self.seed)
+        return functional.weighted_squared_distance(updated.hidden, target, weights)

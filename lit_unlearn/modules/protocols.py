@@ -62,6 +62,14 @@ class HasHoldout(Protocol):
 
 
 @runtime_checkable
+class HasEpoch(Protocol):
+    """Data whose batches are counted."""
+
+    def batches_of_epoch(self) -> int:
+        """Batches of one pass through the longest stream; the data is set up."""
+
+
+@runtime_checkable
 class HasPairs(Protocol):
     """Data whose first pairs of batches can be had as they are before mixing."""
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
 
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import InputError, check_above
 
 
 class SAM(AdamW):
@@ -41,8 +41,7 @@ class SAM(AdamW):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        if not 0 < rho < float("inf"):
-            raise InputError(f"model.optimizer.rho: must be above 0 and finite, got {rho}; try 0.01")
+        check_above("model.optimizer.rho", rho, 0)
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
         self.rho = rho
         self.defaults["rho"] = rho  # which a resumed run is compared on

@@ -63,6 +63,7 @@ from lit_unlearn.modules.pretrained import Asked, HeldOut, PretrainedModule
 from lit_unlearn.modules.protocols import HasEvaluation, HasTopics, SaysNeedsLogits
 from lit_unlearn.modules.sharpness import check_steps_twice
 from lit_unlearn.modules.units import Units, lengths, measure_units, warn_of_lengths
+from lit_unlearn.modules.validation_interval import check_validation_interval
 from lit_unlearn.running import dropout
 from lit_unlearn.running.frozen import FrozenModel
 from lit_unlearn.running.hooks import Noise, Override, with_noise
@@ -286,6 +287,8 @@ class UnlearnModule(PretrainedModule):
         data = self._data()
         self._topics = tuple(data.topics) if isinstance(data, HasTopics) else ()
         check_topics(self, self._topics)
+        if stage == "fit":
+            check_validation_interval(self.trainer, data)
         # Dropout is off in both models, or the retain loss would not be 0 before training: eval mode is intended.
         warnings.filterwarnings("ignore", message=".*in eval mode at the start of training")
 

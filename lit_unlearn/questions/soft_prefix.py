@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_unlearn.data.draws import sample
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import InputError, check_above, check_at_least
 from lit_unlearn.questions.answer_texts import AnswerText
 from lit_unlearn.questions.batches import Query, QueryBatch, QueryBatches
 from lit_unlearn.questions.cloze import Cloze
@@ -48,10 +48,8 @@ class Budget:
 
     def __post_init__(self) -> None:
         for name in ("vectors", "steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"soft prefix: {name} must be at least 1, got {getattr(self, name)}")
-        if self.learning_rate <= 0:
-            raise InputError(f"soft prefix: learning_rate must be above 0, got {self.learning_rate:g}")
+            check_at_least(f"soft prefix: {name}", getattr(self, name), 1)
+        check_above("soft prefix: learning_rate", self.learning_rate, 0)
 
 
 class Placeholders:

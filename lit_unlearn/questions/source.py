@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from lit_unlearn.data.files import check_unicode
 from lit_unlearn.data.text import check_hub_name
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import InputError, check_at_least
 from lit_unlearn.questions.answer_key import LETTERS, answer_of, options_of
 from lit_unlearn.questions.records import LOCAL_SUFFIXES, evenly, from_files, from_hub
 
@@ -66,8 +66,7 @@ class QuestionSource:
     hub dataset."""
 
     def __post_init__(self) -> None:
-        if self.shots < 0:
-            raise InputError(f"{self.path}: shots must be at least 0, got {self.shots}")
+        check_at_least(f"{self.path}: shots", self.shots, 0)
         if self.examples is not None and not self.shots:
             raise InputError(f"{self.path}: examples are given and shots is 0; set `shots`, e.g. to 5")
         if self.shots and self.examples is None and self.is_local():

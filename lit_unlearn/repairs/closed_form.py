@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from lit_unlearn.errors import InputError
-from lit_unlearn.repairs.contract import WeightRepair, check_number
+from lit_unlearn.errors import InputError, check_at_least
+from lit_unlearn.repairs.contract import WeightRepair
 
 RIDGE = 1e-6
 """What is added to the diagonal of the forget inputs' second moment, in its mean diagonal elements."""
@@ -75,7 +75,7 @@ class ClosedForm(WeightRepair):
                 "forgetting that must be left"
             )
         if mu is not None:
-            check_number(self, "mu", mu, least=0)
+            check_at_least("ClosedForm.mu", mu, 0)
         if nll_rise is not None and not nll_rise > 0:
             raise InputError(f"ClosedForm.nll_rise: must be above 0 nats, got {nll_rise}")
         if answer_logprob is not None and not answer_logprob < 0:

@@ -1,6 +1,5 @@
 """What a repair of weights is: it changes what training has done to each matrix."""
 
-import math
 from abc import ABC, abstractmethod
 
 from torch import Tensor
@@ -46,13 +45,3 @@ class WeightRepair(Shown, ABC):
         """A name made of the class, its strength and the share where not all of the change is kept."""
         words = "".join(f"-{one.lower()}" if one.isupper() else one for one in type(self).__name__).lstrip("-")
         return f"{words}-{strength}" + ("" if self.share == 1 else f"-share-{self.share:g}")
-
-
-def check_number(owner: object, name: str, value: float, *, least: float) -> None:
-    """A finite number of at least so much.
-
-    Raises:
-        InputError: it is not.
-    """
-    if not (math.isfinite(value) and value >= least):
-        raise InputError(f"{type(owner).__name__}.{name}: must be at least {least:g} and finite, got {value}")

@@ -10,7 +10,7 @@ from lightning.fabric.utilities import rank_zero_warn
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import InputError, check_at_least
 from lit_unlearn.losses.contract import Loss
 from lit_unlearn.randomness import gaussian_noise
 from lit_unlearn.runs.shown import Shown
@@ -87,8 +87,7 @@ class DisplacementNoise(NoiseKind):
     """
 
     def __init__(self, directions: int = 16) -> None:
-        if directions < 1:
-            raise InputError(f"model.noise.directions: {directions} is not a number of directions; give 1 or more")
+        check_at_least("model.noise.directions", directions, 1)
         self.directions = self.directions_needed = directions
         self.factors: tuple[tuple[float, ...], ...] | None = None
         """√λ_i v_i, `[directions, dim]`; None until they are measured."""

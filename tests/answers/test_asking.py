@@ -96,7 +96,7 @@ def test_a_list_is_of_right_answers(tmp_path: Path) -> None:
         ({"stop": ("x",), "question": None, "format": "text"}, "stop is for questions"),
         ({"prompt": "Q: {question}", "question": None, "format": "text"}, "prompt is for questions"),
         ({"stop": ("x", "")}, "stop has an empty text"),
-        ({"max_new_tokens": -1}, "max_new_tokens must be at least 0, got -1"),
+        ({"max_new_tokens": -1}, "max_new_tokens: must be at least 0, got -1"),
         ({"max_length": 8}, "max_length is for texts without a question"),
     ],
 )

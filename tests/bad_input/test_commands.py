@@ -27,6 +27,10 @@ COMMANDS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("fit", "-c", "."): ("--config: there is no file '.'", "`lit-unlearn configs` lists"),
     ("fit", "-c", "a" * 300): ("--config: there is no file 'aaa", "`lit-unlearn configs` lists"),
     ("fit", "-c", "rmu.yaml", "--model", "demo"): ("--model: replaces the config's", "give --model.pretrained demo"),
+    ("fit", "-c", "CONFIG", "--model.noise.directions=8"): (
+        "model.noise.directions: no class is chosen that would take it",
+        "e.g. --model.noise DisplacementNoise --model.noise.directions 8",
+    ),
     ("validate",): ("validate: no questions", "name a config after -c"),
     ("validate", "--model=demo"): ("validate: no questions", "such as evaluate.yaml"),
     ("validate", "--model=demo", "--model=x"): ("--model: given 2 times (demo, x)", "one model per run"),
@@ -84,7 +88,7 @@ COMMANDS: dict[tuple[str, ...], tuple[str, ...]] = {
     (*SWEEP, "--over=model.layer=1e..3"): ("'1e' in 'model.layer=1e..3' is not a number",),
     (*SWEEP, "--over=model.layer=1,,2"): ("has an empty value or one twice", "give each once"),
     (*SWEEP, "--over=seed_everything=1"): ("seed_everything is the sweep's own", "use --seeds"),
-    (*SWEEP, "--seeds=0"): ("seeds, workers and trials count from 1", "give 1 or more"),
+    (*SWEEP, "--seeds=0"): ("sweep: --seeds: must be at least 1, got 0",),
     (*SWEEP, "--workers=x"): ("sweep: argument --workers: invalid int value: 'x'", "--help"),
     (*SWEEP, "--limit=forget<=0.3"): ("sweep.limit: a grid has no limits", "give --maximize too"),
     (*SWEEP, "--maximize=retain"): ("sweep.over: nothing to search", "give at least one option"),
@@ -111,7 +115,7 @@ COMMANDS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("analyse", "zzz", "."): ("analyse: argument NAME: invalid choice: 'zzz'", "maxlogit"),
     ("analyse", "maxlogit"): ("analyse maxlogit: the following arguments are required", "analyse maxlogit --help"),
     ("analyse", "maxlogit", "."): (".: there is no config.yaml", "give the folder of a run"),
-    ("analyse", "maxlogit", ".", "--questions=0"): ("analyse maxlogit: counts begin with 1", "give 1 or more"),
+    ("analyse", "maxlogit", ".", "--questions=0"): ("analyse maxlogit: --questions: must be at least 1, got 0",),
     ("analyse", "maxlogit", ".", "--questions=a"): ("argument --questions: invalid int value: 'a'", "--help"),
     ("analyse", "reject-probability", "."): ("the following arguments are required: RUN", "--help"),
 }

@@ -18,8 +18,7 @@ MODEL = {
     "noise_scale: .nan": ("model.noise_scale: nan is not a standard deviation", "give 0 or more"),
     "noise_scale: .inf": ("model.noise_scale: inf", "give 0 or more"),
     "noise: {class_path: DisplacementNoise, init_args: {directions: 0}}": (
-        "directions: 0 is not a number",
-        "1 or more",
+        "model.noise.directions: must be at least 1, got 0",
     ),
     "{noise: AdversarialNoise, noise_scale: 0.1, noise_layer: 0}": ("model.noise_layer: AdversarialNoise", "leave"),
     "noise: RMU": ("model.noise: ",),
@@ -37,7 +36,9 @@ MODEL = {
     "forget: {class_path: DPO, init_args: {beta: .nan}}": ("model.forget.beta: nan", "above 0"),
     "forget: {class_path: WGA, init_args: {exponent: -1}}": ("model.forget.exponent: -1.0", "give 0 or more"),
     "forget: {class_path: SatImp, init_args: {beta2: .nan}}": ("model.forget.beta2: nan", "give 0 or more"),
-    "forget: {class_path: CEU, init_args: {ignored_tokens: -1}}": ("model.forget.ignored_tokens: -1", "give 0 or more"),
+    "forget: {class_path: CEU, init_args: {ignored_tokens: -1}}": (
+        "model.forget.ignored_tokens: must be at least 0, got -1",
+    ),
     "forget: {class_path: UNDIAL, init_args: {strength: .inf}}": ("model.forget.strength: inf", "e.g. 10"),
     "{forget: {class_path: CircuitBreaker, init_args: {lower_layers: [7]}}, layer: 7}": (
         "model.forget.lower_layers: 7 does not lie below the steering layer, 7",
@@ -98,8 +99,12 @@ TRAINER = {
     "callbacks: [{class_path: Generations, init_args: {max_new_tokens: 0}}]": (
         "max_new_tokens: must be at least 1, got 0",
     ),
-    "callbacks: [{class_path: RetainConstraint, init_args: {limit: .nan}}]": ("limit: nan is out of range", "finite"),
-    "callbacks: [{class_path: RetainSchedule, init_args: {steps: 0}}]": ("steps: 0 is out of range", "1 or more"),
+    "callbacks: [{class_path: RetainConstraint, init_args: {limit: .nan}}]": (
+        "RetainConstraint.limit: must be finite, got nan",
+    ),
+    "callbacks: [{class_path: RetainSchedule, init_args: {steps: 0}}]": (
+        "RetainSchedule.steps: must be at least 1, got 0",
+    ),
     "callbacks: [PerturbationRobustness]": ("there are no questions", "set data.evaluation.questions"),
 }
 FILES = {

@@ -1,3 +1,4 @@
+import argparse
 import json
 from pathlib import Path
 
@@ -5,6 +6,7 @@ import pytest
 
 from benchmarks import evaluation
 from benchmarks.evaluation import main
+from tests.processes import in_forked_process
 
 STEM = "Of all the words that somebody wrote one after the other on a long sheet of paper, which word comes at place"
 QUESTIONS = [
@@ -21,7 +23,22 @@ def questions(tmp_path: Path) -> str:
     return str(path)
 
 
+@pytest.fixture
+def _forked_but_for_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory of the first way is measured in a process as the benchmark starts it, the others' in forked ones."""
+    apart, first = evaluation._memory_apart, iter([True])
+
+    def measure(one: str, folder: Path, options: argparse.Namespace) -> float:
+        if next(first, False):
+            return apart(one, folder, options)
+        own = argparse.Namespace(**{**vars(options), "memory_of": (one, str(folder))})
+        return in_forked_process(evaluation._memory, own)
+
+    monkeypatch.setattr(evaluation, "_memory_apart", measure)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("_forked_but_for_the_first")
 def test_both_are_asked_the_same(questions: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     main([questions, *SMALL, "--json", str(tmp_path / "out.json")])
     found = json.loads((tmp_path / "out.json").read_text())
@@ -31,6 +48,7 @@ def test_both_are_asked_the_same(questions: str, tmp_path: Path, capfd: pytest.C
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_forked_but_for_the_first")
 def test_both_are_shown_the_same_examples(questions: str, tmp_path: Path) -> None:
     main([questions, *SMALL, "--plain", "--shots", "2", "--json", str(tmp_path / "out.json")])
     found = json.loads((tmp_path / "out.json").read_text())

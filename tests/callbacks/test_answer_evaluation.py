@@ -4,7 +4,6 @@ from typing import Any
 
 import lightning as L
 import pytest
-import torch.multiprocessing as mp
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins import DoublePrecision
 from lightning.pytorch.strategies import ModelParallelStrategy
@@ -12,7 +11,7 @@ from lightning.pytorch.strategies import ModelParallelStrategy
 from lit_unlearn import AnswerEvaluation, InputError, Interpolation, LikelihoodRobustness, QuestionModule
 from tests.answers.asked import TEMPLATE, rows, sources, write
 from tests.callbacks.test_robustness import EVERY
-from tests.processes import free_port
+from tests.processes import free_port, run_in_several
 from tests.test_world_size import join
 from tests.training import Losses, demo_data, demo_module, quiet_trainer
 
@@ -149,6 +148,6 @@ def one_of_two(rank: int, port: str, world: Path, folder: Path) -> None:
 @pytest.mark.slow
 def test_two_processes_answer_as_one(world: Path, tmp_path: Path) -> None:
     validate(world, tmp_path / "one", evaluating())
-    mp.spawn(one_of_two, (free_port(), world, tmp_path), nprocs=2)  # type: ignore[no-untyped-call, attr-defined]
+    run_in_several(one_of_two, (free_port(), world, tmp_path), 2)
     (expected,) = results(tmp_path / "one")
     assert results(tmp_path / "ddp") == results(tmp_path / "fsdp2") == [expected]

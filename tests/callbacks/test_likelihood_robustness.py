@@ -5,7 +5,6 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-import torch.multiprocessing as mp
 from lightning.pytorch.plugins import DoublePrecision
 from lightning.pytorch.strategies import ModelParallelStrategy
 
@@ -14,7 +13,7 @@ from lit_unlearn.callbacks import Interpolation
 from lit_unlearn.modules import pretrained
 from lit_unlearn.questions.scored_texts import Scored, token_nll
 from tests.callbacks.test_robustness import EVERY, evaluation
-from tests.processes import free_port
+from tests.processes import free_port, run_in_several
 from tests.test_world_size import join
 from tests.tiny_world import tokenizer
 from tests.training import Losses, demo_data, demo_module, quiet_trainer
@@ -193,6 +192,6 @@ def one_of_two(rank: int, port: str, world: Path, folder: Path) -> None:
 @pytest.mark.slow
 def test_two_processes_count_as_one(world: Path, tmp_path: Path) -> None:
     validate(world, tmp_path / "one")
-    mp.spawn(one_of_two, (free_port(), world, tmp_path), nprocs=2)  # type: ignore[no-untyped-call, attr-defined]
+    run_in_several(one_of_two, (free_port(), world, tmp_path), 2)
     (expected,) = results(tmp_path / "one")
     assert results(tmp_path / "ddp") == results(tmp_path / "fsdp2") == [expected]

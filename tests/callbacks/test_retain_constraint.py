@@ -8,11 +8,10 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-import torch.multiprocessing as mp
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lit_unlearn import NLL, PDU, InputError, NoLoss, PerTopic, QuestionModule, RetainConstraint
-from tests.processes import free_port, torchrun_variables
+from tests.processes import free_port, run_in_several, torchrun_variables
 from tests.training import demo_data, demo_module, quiet_trainer
 
 WEIGHT = 5.0
@@ -118,7 +117,7 @@ def one_of_two(rank: int, port: str, world: Path, folder: Path) -> None:
 
 @pytest.mark.slow
 def test_two_processes_have_one_weight_which_is_that_of_one_process(world: Path, tmp_path: Path) -> None:
-    mp.spawn(one_of_two, (free_port(), world, tmp_path), nprocs=2)  # type: ignore[no-untyped-call, attr-defined]
+    run_in_several(one_of_two, (free_port(), world, tmp_path), 2)
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     assert first["weights"] == second["weights"]
     assert first["retain"] != second["retain"]  # each has seen rows of its own
@@ -129,10 +128,10 @@ def test_two_processes_have_one_weight_which_is_that_of_one_process(world: Path,
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"limit": float("nan")}, r"RetainConstraint\.limit: nan is out of range; give a finite number"),
-        ({"limit": float("inf")}, r"RetainConstraint\.limit: inf is out of range; give a finite number"),
-        ({"limit": 1.0, "step_size": 0.0}, r"RetainConstraint\.step_size: 0.0 is out of range; give a number above 0"),
-        ({"limit": 1.0, "warmup_steps": -1}, r"RetainConstraint\.warmup_steps: -1 is out of range; give 0 or more"),
+        ({"limit": float("nan")}, r"RetainConstraint\.limit: must be finite, got nan"),
+        ({"limit": float("inf")}, r"RetainConstraint\.limit: must be finite, got inf"),
+        ({"limit": 1.0, "step_size": 0.0}, r"RetainConstraint\.step_size: must be above 0, got 0.0"),
+        ({"limit": 1.0, "warmup_steps": -1}, r"RetainConstraint\.warmup_steps: must be at least 0, got -1"),
     ],
 )
 def test_numbers_out_of_range_are_refused(options: dict[str, Any], told: str) -> None:

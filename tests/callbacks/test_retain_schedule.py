@@ -108,5 +108,5 @@ def test_another_module_is_refused(world: Path, tmp_path: Path) -> None:
 
 
 def test_steps_below_1_are_refused() -> None:
-    with pytest.raises(InputError, match=r"^RetainSchedule\.steps: 0 is out of range; give 1 or more"):
+    with pytest.raises(InputError, match=r"^RetainSchedule\.steps: must be at least 1, got 0"):
         RetainSchedule(0)

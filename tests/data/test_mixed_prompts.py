@@ -10,7 +10,7 @@ from datasets import Dataset
 from torch import Tensor
 
 from lit_unlearn import DPO, NLL, NPO, RMU, Batch, InputError, LogitKL, Mixing, RepresentationMSE
-from lit_unlearn.data.mixed_prompts import MixedPrompts
+from lit_unlearn.data.mixed_prompts import MixedPrompts, longest_pair
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.data.steps import PairedSteps
 from lit_unlearn.losses.contract import Loss, Outputs
@@ -177,6 +177,36 @@ def test_a_prompt_longer_than_the_models_limit_is_refused(world: Path, monkeypat
         InputError, match=r"data\.mixing: a mixed prompt of the longest rows has \d+ tokens, .* is 20; low"
     ):
         ready(data_module(world, mixing=ROWS))
+
+
+def test_a_prompt_of_just_the_models_limit_is_trained_on(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mixed = ready(data_module(world, mixing=ROWS))
+    mix, rows = mixed._row_mixing, {side: mixed.trained_rows(side) for side in ("forget", "retain")}
+    assert isinstance(mix, MixedPrompts)
+    assert all(ids[0] == mix.begin for streams in rows.values() for own in streams.values() for ids in own["input_ids"])
+    longest = {
+        side: max((Row(ids, 0, 0) for own in streams.values() for ids in own["input_ids"]), key=lambda row: len(row[0]))
+        for side, streams in rows.items()
+    }
+    limit = len(mix.pair(longest["forget"], longest["retain"], 0)[0].input_ids)
+    monkeypatch.setattr("lit_unlearn.datamodules.base.longest_prompt", lambda config, tokenizer: limit)
+    ready(data_module(world, mixing=ROWS))
+    monkeypatch.setattr("lit_unlearn.datamodules.base.longest_prompt", lambda config, tokenizer: limit - 1)
+    with pytest.raises(InputError, match=rf"longest rows has {limit} tokens, the model's limit is {limit - 1}; low"):
+        ready(data_module(world, mixing=ROWS))
+
+
+def stream(*rows: list[int]) -> Dataset:
+    return Dataset.from_dict({"input_ids": [*rows]})
+
+
+def test_only_rows_that_meet_are_joined_and_only_a_begin_is_lost() -> None:
+    forget = {"one": stream([BOS, 2, 3], [2, 3]), "other": stream([BOS, 2, 3, 4, 5, 6])}
+    retain = {"one": stream([BOS, 2, 3, 4], [9, 2, 3, 4]), "other": stream([BOS, 2])}
+    assert longest_pair({"one": forget["one"]}, {"any": retain["one"]}, begin=BOS) == 3 + 4  # no begin in [9, 2, 3, 4]
+    assert longest_pair({"one": forget["one"]}, {"any": retain["other"]}, begin=BOS) == 3 + 2 - 1
+    assert longest_pair({"one": forget["one"]}, {"any": retain["other"]}, begin=None) == 3 + 2
+    assert longest_pair(forget, retain, begin=BOS) == 6 + 2 - 1  # the 4 tokens of "one" do not meet the 6 of "other"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
@@ -22,6 +21,7 @@ from lit_unlearn.losses import by_token
 from lit_unlearn.losses.functional import negative_log_likelihood
 from lit_unlearn.losses.lazy_logits import LazyLogits
 from lit_unlearn.models.sharded_loading import rows
+from tests.processes import run_in_several
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def train_in_two(rank: int, folder: str) -> None:
 
 @pytest.mark.slow
 def test_a_sharded_head_is_called_as_often_by_all_whatever_their_tokens(tmp_path: Path) -> None:
-    mp.spawn(train_in_two, (str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call, attr-defined]
+    run_in_several(train_in_two, (str(tmp_path),), 2)
     head = head_of_two()
     mean = sum(likelihood(head, rank, lambda calls: calls) for rank in range(2)) / 2
     (expected,) = torch.autograd.grad(mean, [*head.parameters()])  # type: ignore[arg-type]

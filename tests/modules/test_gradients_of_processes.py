@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from lightning.pytorch.plugins import DoublePrecision
 from torch.optim import SGD
 
 from lit_unlearn import FSDP1, NLL, GradientAscent, InputError
 from lit_unlearn.modules.gradients import check_kept_apart
-from tests.processes import free_port
+from tests.processes import free_port, run_in_several
 from tests.test_world_size import ONE, Kept, Place, join
 from tests.training import demo_data, demo_module, quiet_trainer
 
@@ -53,7 +52,7 @@ def one_of_two(rank: int, port: str, world: Path, folder: Path) -> None:
 
 @pytest.mark.slow
 def test_two_processes_combine_gradients_as_one(world: Path, tmp_path: Path) -> None:
-    mp.spawn(one_of_two, (free_port(), world, tmp_path), nprocs=2)  # type: ignore[no-untyped-call, attr-defined]
+    run_in_several(one_of_two, (free_port(), world, tmp_path), 2)
     near = partial(torch.testing.assert_close, rtol=1e-9, atol=1e-12)
     for rule in RULES:
         train(world, tmp_path / rule, rule)

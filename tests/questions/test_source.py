@@ -113,7 +113,7 @@ def test_examples_of_a_hub_set_are_its_dev_split(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"shots": -1}, r"shots must be at least 0, got -1"),
+        ({"shots": -1}, r"shots: must be at least 0, got -1"),
         ({"shots": 5}, r"no examples for 5 shots; set `examples`, e.g. to mmlu/\*_dev.csv"),
         ({"examples": "a_dev.csv"}, r"examples are given and shots is 0; set `shots`"),
     ],

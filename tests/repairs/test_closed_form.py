@@ -67,7 +67,7 @@ def test_inputs_of_0_are_refused() -> None:
     [
         ({}, r"0 of mu, nll_rise and answer_logprob are given; give one"),
         ({"mu": 1.0, "nll_rise": 2.0}, r"2 of mu, nll_rise and answer_logprob are given; give one"),
-        ({"mu": -1.0}, r"ClosedForm.mu: must be at least 0 and finite, got -1.0"),
+        ({"mu": -1.0}, r"ClosedForm.mu: must be at least 0, got -1.0"),
         ({"mu": float("inf")}, r"ClosedForm.mu: must be at least 0 and finite, got inf"),
         ({"nll_rise": 0.0}, r"ClosedForm.nll_rise: must be above 0 nats, got 0.0"),
         ({"answer_logprob": 0.5}, r"ClosedForm.answer_logprob: must be below 0 nats, got 0.5"),

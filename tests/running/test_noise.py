@@ -126,7 +126,7 @@ def test_adversarial_noise_acts_where_the_retain_loss_reads() -> None:
 
 
 def test_numbers_below_1_are_refused() -> None:
-    with pytest.raises(InputError, match=r"^model\.noise\.directions: 0 is not a number of directions; give 1 or more"):
+    with pytest.raises(InputError, match=r"^model\.noise\.directions: must be at least 1, got 0"):
         DisplacementNoise(0)
     with pytest.raises(InputError, match=r"^model\.noise\.steps: 0 is not a number of steps; give 1 or more"):
         AdversarialNoise(0)

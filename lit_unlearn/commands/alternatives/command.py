@@ -17,7 +17,7 @@ from lit_unlearn.data.chat import Rendering, chat_template
 from lit_unlearn.data.conversations import Message, plain
 from lit_unlearn.data.text import TextSource, load_conversations
 from lit_unlearn.datamodules import UnlearnDataModule
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import InputError, check_above, check_at_least
 from lit_unlearn.models import loading
 from lit_unlearn.models.checks import check_vocabulary
 from lit_unlearn.models.precision import weights_dtype
@@ -181,8 +181,5 @@ def _check(settings: Settings, out: Path) -> None:
     if out.is_dir():
         raise InputError(f"alternatives.out: {out} is a folder; give the name of a file, e.g. {out}/alternatives.jsonl")
     for name in ("answers", "max_new_tokens"):
-        if getattr(settings, name) < 1:
-            option = name.replace("_", "-")
-            raise InputError(f"alternatives.{option}: {getattr(settings, name)} is out of range; give 1 or more")
-    if not 0 < settings.temperature < float("inf"):
-        raise InputError(f"alternatives.temperature: {settings.temperature} is out of range; give a number above 0")
+        check_at_least(f"alternatives.{name.replace('_', '-')}", getattr(settings, name), 1)
+    check_above("alternatives.temperature", settings.temperature, 0)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from lit_unlearn.commands.options.command_parser import CommandParser
 from lit_unlearn.commands.report.section import write_section
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import InputError, check_at_least
 from lit_unlearn.runs import layout
 
 
@@ -64,8 +64,8 @@ def main(words: Sequence[str]) -> None:
     own = [word for word in words if not _is_shared(word)]
     options, shared = _parser().parse_known_args(own)
     shared += [word for word in words if _is_shared(word)]
-    if min(options.count, options.batch_size) < 1:
-        raise InputError(f"analyse {options.name}: counts begin with 1; give 1 or more")
+    check_at_least(f"analyse {options.name}: --{_ANALYSES[options.name].counted}", options.count, 1)
+    check_at_least(f"analyse {options.name}: --batch-size", options.batch_size, 1)
     out = options.out or _default_out(options.paths[0], options.name)
     if out.exists():
         raise InputError(f"{out} exists already; give another folder after --out, or remove it")

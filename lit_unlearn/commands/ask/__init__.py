@@ -15,7 +15,7 @@ from lit_unlearn.commands.log_filter import no_bars_in_files, quiet
 from lit_unlearn.commands.options.command_parser import CommandParser
 from lit_unlearn.data.chat import Rendering, chat_template
 from lit_unlearn.data.conversations import Message
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import InputError, check_at_least
 from lit_unlearn.models import loading
 from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.tokenizer import load_tokenizer
@@ -118,8 +118,7 @@ def _load(source: ModelSource, base: ModelSource) -> PreTrainedModel:
 
 
 def _check(options: argparse.Namespace) -> None:
-    if options.max_new_tokens < 1:
-        raise InputError(f"--max-new-tokens: must be at least 1, got {options.max_new_tokens}")
+    check_at_least("--max-new-tokens", options.max_new_tokens, 1)
     if not 0 <= options.temperature < float("inf"):
         raise InputError(f"--temperature: must be 0 (the likeliest token) or more, got {options.temperature}")
     if not all(prompt.strip() for prompt in options.prompt):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lit_unlearn.commands.options.command_parser import CommandParser
 from lit_unlearn.commands.options.words import Words
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import InputError, check_at_least
 from lit_unlearn.runs import layout
 from lit_unlearn.runs.atomic_files import check_makable
 
@@ -21,8 +21,8 @@ def main(words: Sequence[str]) -> None:
     options, rest = _parser().parse_known_args(own)
     shared = [*_configs(options.config), *rest, *(word for word in words if _is_shared(word))]
     options.workers = 1 if options.work else options.workers
-    if min(options.seeds, options.workers) < 1:
-        raise InputError("attack: seeds and workers must be at least 1; give 1 or more of each")
+    check_at_least("attack: --seeds", options.seeds, 1)
+    check_at_least("attack: --workers", options.workers, 1)
     if not options.plan:
         _check_drawing()
     from lit_unlearn.commands.attack import config, models, run

@@ -9,7 +9,7 @@ from torch import Tensor
 from lit_unlearn.commands.attack.contract import Attack, Cost, Outcome, Settings
 from lit_unlearn.commands.attack.target import Target
 from lit_unlearn.data.rows import Row, collate
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import InputError, check_at_least
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.models import loading
 from lit_unlearn.models.layers import decoder_layers
@@ -36,8 +36,8 @@ class AblatedDirection(Attack):
     needs_base: ClassVar[bool] = True
 
     def __init__(self, layers: Sequence[int] | None = None, *, rows: int = 128, batch_size: int = 8) -> None:
-        if min(rows, batch_size) < 1:
-            raise InputError(f"AblatedDirection: rows {rows} and batch_size {batch_size} must be at least 1 each")
+        check_at_least("AblatedDirection.rows", rows, 1)
+        check_at_least("AblatedDirection.batch_size", batch_size, 1)
         if layers is not None and (not layers or min(layers) < 0):
             raise InputError(f"AblatedDirection.layers: {list(layers)} must be indices from 0; give null for all")
         self.layers = None if layers is None else tuple(layers)

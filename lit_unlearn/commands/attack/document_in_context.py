@@ -6,7 +6,7 @@ from typing import ClassVar
 from lit_unlearn.commands.attack.asked_otherwise import AskedOtherwise, Sets, count, texts, variants_of
 from lit_unlearn.commands.attack.contract import Cost, Outcome, Settings
 from lit_unlearn.commands.attack.target import Target
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import check_at_least
 from lit_unlearn.questions.documents import Documents
 
 
@@ -28,8 +28,7 @@ class DocumentInContext(AskedOtherwise):
     shown: ClassVar[tuple[str, ...]] = ("questions_to_forget", "forget_accuracy_alone", "base_forget_accuracy")
 
     def __init__(self, words: int = 100) -> None:
-        if words < 1:
-            raise InputError(f"DocumentInContext.words: {words} must be at least 1")
+        check_at_least("DocumentInContext.words", words, 1)
         self.words = words
 
     @property

@@ -11,7 +11,7 @@ from lit_unlearn.commands.attack.answers import Answers, measures
 from lit_unlearn.commands.attack.contract import Attack, Cost, Outcome, Settings
 from lit_unlearn.commands.attack.fine_tuned_rows import Chosen, FineTuningData, Kind, choose
 from lit_unlearn.commands.attack.target import Target
-from lit_unlearn.errors import Diverged, InputError
+from lit_unlearn.errors import Diverged, InputError, check_at_least
 from lit_unlearn.losses.no_loss import NoLoss
 from lit_unlearn.losses.relearning import Relearning
 from lit_unlearn.models.lora import Lora, check_installed
@@ -64,8 +64,7 @@ class FineTuning(Attack):
         trainable: Sequence[str] = (".*",),
     ) -> None:
         for name, value in {"count": count, "steps": steps, "every": every, "batch_size": batch_size}.items():
-            if value < 1:
-                raise InputError(f"FineTuning.{name}: must be at least 1, got {value}")
+            check_at_least(f"FineTuning.{name}", value, 1)
         if steps % every:
             raise InputError(f"FineTuning.every: {every} does not divide the {steps} steps; give a divisor")
         if not learning_rates or min(learning_rates) <= 0:

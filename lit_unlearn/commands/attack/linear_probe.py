@@ -8,7 +8,7 @@ import torch
 from lit_unlearn.commands.analysis.pairs import queries, spread
 from lit_unlearn.commands.attack.contract import Attack, Cost, Outcome, Settings
 from lit_unlearn.commands.attack.target import Target
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import check_at_least
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.questions.last_states import last_states
 from lit_unlearn.questions.linear_probe import FEWEST, Probe, probe
@@ -40,8 +40,7 @@ class LinearProbe(Attack):
             ("folds", folds, 2),
             ("batch_size", batch_size, 1),
         ):
-            if value < least:
-                raise InputError(f"LinearProbe.{name}: {value} must be at least {least}")
+            check_at_least(f"LinearProbe.{name}", value, least)
         self.questions, self.folds, self.batch_size = questions, folds, batch_size
 
     @property

@@ -8,7 +8,7 @@ from lit_unlearn.commands.analysis.logit_lens import ByLayer, by_layer
 from lit_unlearn.commands.analysis.pairs import queries, spread
 from lit_unlearn.commands.attack.contract import Attack, Outcome, Settings
 from lit_unlearn.commands.attack.target import Target
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import check_at_least
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.questions.statistics import Estimate, accuracy
 
@@ -25,8 +25,8 @@ class LogitLens(Attack):
     """
 
     def __init__(self, questions: int = 1000, *, batch_size: int = 16) -> None:
-        if min(questions, batch_size) < 1:
-            raise InputError(f"LogitLens: questions {questions} and batch_size {batch_size} must be at least 1 each")
+        check_at_least("LogitLens.questions", questions, 1)
+        check_at_least("LogitLens.batch_size", batch_size, 1)
         self.questions, self.batch_size = questions, batch_size
 
     @property

@@ -13,7 +13,7 @@ from lit_unlearn.answers.plan import plan
 from lit_unlearn.answers.token_scores import AnswerBatch, AnswerBatches
 from lit_unlearn.commands.attack.contract import Attack, Cost, Outcome, Settings
 from lit_unlearn.commands.attack.target import Target
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import InputError, check_at_least
 from lit_unlearn.models import loading
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.models.source import ModelSource
@@ -44,8 +44,7 @@ class UnlearningDepth(Attack):
 
     def __init__(self, reference: str, *, rows: int | None = None, max_tokens: int = 4096) -> None:
         for name, value, least in (("rows", rows, 2), ("max_tokens", max_tokens, 1)):
-            if value is not None and value < least:
-                raise InputError(f"UnlearningDepth.{name}: {value} must be at least {least}")
+            check_at_least(f"UnlearningDepth.{name}", value, least)
         self.reference, self.rows, self.max_tokens = reference, rows, max_tokens
 
     @property

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.strategies import ModelParallelStrategy
 
 from lit_unlearn.distributed.checks import check_strategy, settle_sizes
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import InputError, check_at_least
 from lit_unlearn.models.precision import named_precision, weights_dtype
 from lit_unlearn.modules.protocols import ChecksOptions
 from lit_unlearn.modules.unlearn import UnlearnModule
@@ -59,9 +59,7 @@ def check_trainer(options: Any) -> None:
         InputError: one of them cannot be.
     """
     for name, least in _LEAST:
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise InputError(f"trainer.{name}: must be at least {least}, got {value}")
+        check_at_least(f"trainer.{name}", getattr(options, name), least)
     if options.barebones:
         raise InputError(f"trainer.barebones: a run always writes {layout.METRICS} and checkpoints; leave it out")
     if not options.plugins:  # one of which may be the precision

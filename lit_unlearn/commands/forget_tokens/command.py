@@ -18,7 +18,7 @@ from lit_unlearn.commands.options.command_parser import CommandParser
 from lit_unlearn.commands.options.words import Words
 from lit_unlearn.data.fingerprints import tokenizer_fingerprint, values_fingerprint
 from lit_unlearn.datamodules import UnlearnDataModule
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import InputError, check_at_least
 from lit_unlearn.models import loading
 from lit_unlearn.models.checks import check_vocabulary
 from lit_unlearn.models.first_layers import FirstLayers
@@ -184,10 +184,7 @@ def _parser() -> argparse.ArgumentParser:
 def _check(settings: Settings, out: Path) -> None:
     check_makable(out, "forget-tokens.out")
     for name in ("documents", "ngrams_per_document"):
-        if getattr(settings, name) < 1:
-            raise InputError(
-                f"forget-tokens.{name.replace('_', '-')}: must be at least 1, got {getattr(settings, name)}"
-            )
+        check_at_least(f"forget-tokens.{name.replace('_', '-')}", getattr(settings, name), 1)
     if min(settings.lengths) < 1 or len(set(settings.lengths)) < len(settings.lengths):
         raise InputError(
             f"forget-tokens.lengths: must be different numbers of at least 1, got {list(settings.lengths)}"

@@ -117,6 +117,13 @@ def _other_class(found: re.Match[str], problem: _Problem) -> str:
     )
 
 
+def _no_class(found: re.Match[str], problem: _Problem) -> str:
+    option, value = found[1], found[2]
+    names = suggestions.class_names(problem.parser, problem.key, taking=option)
+    example = f", e.g. --{problem.key} {names[0]} --{problem.key}.{option} {value}" if names else ""
+    return f"{problem.key}.{option}: no class is chosen that would take it; choose one before{example}"
+
+
 def _wrong_type(found: re.Match[str], problem: _Problem) -> str:
     types, value = found[1], found[2]
     kinds = [_kind(one) for one in re.split(r", (?![^\[]*\])", types)]
@@ -161,6 +168,7 @@ _RULES: list[tuple[str, Callable[[re.Match[str], _Problem], str]]] = [
     (r"Option '([^']+)' is not accepted", _unknown_argument),
     (r"arguments are required: ([\w.]+(?:, [\w.]+)*)", _missing),
     (r"argument (\S+): expected", _no_value),
+    (r"NestedArg\(key='([^']+)', val='?(.*?)'?\)", _no_class),
     # Of numbers first: where a class is allowed as well, as for a learning rate, nobody means one.
     (r"Subtypes: \[(<class '(?:float|int|bool)'>.*?)\] Errors: .*?Given value: (.*?)" + _END, _wrong_type),
     (

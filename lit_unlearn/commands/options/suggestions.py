@@ -19,20 +19,31 @@ def keys(parser: ArgumentParser) -> list[str]:
 
 def arguments(class_path: str) -> list[str]:
     """What a class takes, its bases' arguments included where it passes them on."""
-    found: Any = pydoc.locate(class_path)
+    return _parameters(pydoc.locate(class_path))
+
+
+def class_names(parser: ArgumentParser, key: str, *, within: str = "", taking: str | None = None) -> list[str]:
+    """Short names of the classes that an option takes, as far as they are imported.
+
+    Args:
+        parser: the one that knows the options.
+        key: of the option.
+        within: how the names of their modules begin.
+        taking: an option that they must have; None takes any class.
+    """
+    action = next((action for action in parser._actions if action.dest == key), None)
+    found = {cls for base in _classes(getattr(action, "_typehint", None)) for cls in _subclasses(base)}
+    named = (cls for cls in found if cls.__name__[0] != "_" and cls.__module__.startswith(within))
+    whole = (cls for cls in named if not inspect.isabstract(cls))
+    return sorted({cls.__name__ for cls in whole if taking is None or taking in _parameters(cls)})
+
+
+def _parameters(found: Any) -> list[str]:
     inits = [
         vars(cls)["__init__"] for cls in getattr(found, "__mro__", ()) if "__init__" in vars(cls) and cls is not object
     ]
     names = dict.fromkeys(name for init in inits for name in inspect.signature(init).parameters)
     return [name for name in names if name not in _NOT_OPTIONS]
-
-
-def class_names(parser: ArgumentParser, key: str, *, within: str = "") -> list[str]:
-    """Short names of the classes that an option takes, as far as they are imported and in modules that begin so."""
-    action = next((action for action in parser._actions if action.dest == key), None)
-    found = {cls for base in _classes(getattr(action, "_typehint", None)) for cls in _subclasses(base)}
-    named = (cls for cls in found if cls.__name__[0] != "_" and cls.__module__.startswith(within))
-    return sorted({cls.__name__ for cls in named if not inspect.isabstract(cls)})
 
 
 def _classes(typehint: Any) -> Iterator[type]:

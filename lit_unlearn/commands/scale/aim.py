@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from lit_unlearn.commands.scale.probe import Probe
 from lit_unlearn.commands.scale.settings import Settings
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import check_above, check_at_least
 
 _STEP = 4.0
 """Factor from one retain weight to the next, as long as all are too small or all too large."""
@@ -34,11 +34,9 @@ class Aim(NamedTuple):
             InputError: a number cannot be.
         """
         for name, value, least in (("steps", self.steps, 1), ("probes", self.probes, 1)):
-            if value < least:
-                raise InputError(f"scale.{name}: must be at least {least}, got {value}")
+            check_at_least(f"scale.{name}", value, least)
         for name, nats in (("forget", self.forget), ("retain", self.retain)):
-            if not 0 < nats < float("inf"):
-                raise InputError(f"scale.{name}: must be above 0 nats, got {nats}")
+            check_above(f"scale.{name}", nats, 0, unit="nats")
         return self
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from lit_unlearn.commands.options.command_parser import CommandParser
 from lit_unlearn.commands.options.words import Words
 from lit_unlearn.commands.sweep.options import Axis, grid_points, method_point, read_axes, read_limit
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import InputError, check_at_least
 from lit_unlearn.runs import layout
 
 _PREFIXES, _ANSWERS = "prefixes", "answers"  # in the sweep's folder, until it is done
@@ -22,8 +22,8 @@ def main(words: Sequence[str]) -> None:
         InputError: an option that cannot be used, Optuna is not installed, or fits that failed.
     """
     options, shared = _parser().parse_known_args(words)
-    if min(options.seeds, options.workers, options.trials) < 1:
-        raise InputError("sweep: seeds, workers and trials count from 1; give 1 or more of each")
+    for name in ("seeds", "workers", "trials"):
+        check_at_least(f"sweep: --{name}", getattr(options, name), 1)
     axes = read_axes(options.over)
     try:
         import optuna  # noqa: F401

@@ -1,13 +1,12 @@
 """`lit-unlearn verify`: whether folders are as they were written, and results what comes out when computed again."""
 
-import math
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lit_unlearn.commands.options.command_parser import CommandParser
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import InputError, check_at_least
 from lit_unlearn.runs import layout
 from lit_unlearn.runs.checksums import wrong
 
@@ -35,8 +34,7 @@ def main(words: Sequence[str], *, evaluate: Callable[[list[str]], None]) -> None
     if not words:
         raise InputError(f"verify: takes folders, or a {layout.RESULTS}: lit-unlearn verify RUN RUN/export")
     options = _parser().parse(words)
-    if not options.tolerance >= 0 or math.isinf(options.tolerance):
-        raise InputError(f"verify: --tolerance must be at least 0, got {options.tolerance}")
+    check_at_least("verify: --tolerance", options.tolerance, 0)
     paths: list[str] = options.paths
     files = [path for path in paths if Path(path).is_file()]
     if options.reference is not None and not files:

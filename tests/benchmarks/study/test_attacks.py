@@ -104,9 +104,10 @@ def test_the_page_shows_what_the_attacks_found(tmp_path: Path, monkeypatch: pyte
         "  int4: {class_path: RoundedWeights, init_args: {bits: 4}}\n"
         "  other: {class_path: FineTuning, init_args: {count: 2, steps: 2, every: 1}}\n"
         "full_attacks: {}\n"
-        "data: {class_path: DemoDataModule, init_args: {questions: 8, perturbations: {}}}\n"
+        "data: {class_path: DemoDataModule, init_args: {questions: 8, perturbations: {}, holdout: 16}}\n"
     )
-    few = [row._replace(options={**row.options, "trainer.max_steps": "1"} if row.options else {}) for row in ROWS]
+    short = {"trainer.max_steps": "1", "data.questions": "8", "data.perturbations": "{}", "data.holdout": "16"}
+    few = [row._replace(options={**row.options, **short} if row.options else {}) for row in ROWS]
     monkeypatch.setattr(attack_settings, "ROWS", few)
     monkeypatch.setattr("benchmarks.study.attacks.ROWS", few)
     words = [f"--page={page}", f"--out={runs}", f"--attacks={attacks}", "--seeds=2"]

@@ -24,7 +24,7 @@ def others(write_run: WriteRun, tmp_path_factory: pytest.TempPathFactory) -> dic
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["maxlogit", "{method}", "--questions=0"], "analyse maxlogit: counts begin with 1; give 1 or more"),
+        (["maxlogit", "{method}", "--questions=0"], "analyse maxlogit: --questions: must be at least 1, got 0"),
         (
             ["reject-probability", "{rna}", "{method}"],
             "noise_scale is 0.5 in .*rna and 0.0 in .*method; give first a run",

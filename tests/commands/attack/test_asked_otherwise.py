@@ -104,7 +104,7 @@ def test_what_cannot_be_asked_so_is_refused(target: Target) -> None:
     ("make", "error"),
     [
         (lambda: FewShot((0,)), r"FewShot.shots: \[0\] must be at least 1"),
-        (lambda: DocumentInContext(0), "words: 0 must be at least 1"),
+        (lambda: DocumentInContext(0), r"DocumentInContext\.words: must be at least 1, got 0"),
         (lambda: PrefilledAnswer((" ",)), "must be texts, at least one"),
         (lambda: PrefixTemplate(()), "must be texts, at least one"),
         (lambda: OtherWords(None, reorder=False), "nothing would change"),

@@ -84,7 +84,7 @@ def test_a_card_of_other_options_is_refused(
     ("words", "error"),
     [
         (["--only", "int9"], "there is no attack 'int9'; did you mean int8?"),
-        (["--seeds", "0"], "seeds and workers must be at least 1"),
+        (["--seeds", "0"], "attack: --seeds: must be at least 1, got 0"),
         (["--trainer.accelerator=cuda"], "trainer.accelerator: 'cuda' is asked for, and torch finds no GPU here"),
         (["--forget=[elsewhere]"], "forget: 'elsewhere' is not a question set"),
         (["--attacks.int8.bits=1"], "must be between 2 and 16"),

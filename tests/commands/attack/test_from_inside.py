@@ -146,12 +146,12 @@ def test_depth_is_0_for_the_base_and_1_for_the_reference_itself(target: Target, 
 def test_options_are_checked_at_once(target: Target) -> None:
     for make, error in (
         (lambda: AblatedDirection(()), "layers: .* must be indices from 0"),
-        (lambda: AblatedDirection(rows=0), "rows 0 and batch_size 8 must be at least 1"),
-        (lambda: LinearProbe(2), "questions: 2 must be at least 8"),
+        (lambda: AblatedDirection(rows=0), r"AblatedDirection\.rows: must be at least 1, got 0"),
+        (lambda: LinearProbe(2), r"LinearProbe\.questions: must be at least 8, got 2"),
         (lambda: LogitLens(0), "questions 0 and batch_size 16 must be"),
-        (lambda: SoftPrefix(0), "vectors must be at least 1"),
+        (lambda: SoftPrefix(0), "vectors: must be at least 1, got 0"),
         (lambda: SoftPrefix(share=1.0), "share: 1 must be between 0 and 1"),
-        (lambda: UnlearningDepth("x", rows=1), "rows: 1 must be at least 2"),
+        (lambda: UnlearningDepth("x", rows=1), r"UnlearningDepth\.rows: must be at least 2, got 1"),
     ):
         with pytest.raises(InputError, match=error):
             make()

@@ -92,3 +92,24 @@ def test_a_value_ends_before_the_alternatives_of_a_union_around_it(parser: Argum
         "Given value type: <class 'str'> Given value: four Given value type: <class 'dict'> Given value: {'layer': 4}"
     )
     assert readable(message, parser) == "model.layer: 'four' cannot be used; expected int"
+
+
+def test_an_option_of_a_class_that_is_not_chosen_names_those_that_take_it() -> None:
+    class Kind:
+        pass
+
+    class Wide(Kind):
+        def __init__(self, width: int = 1) -> None: ...
+
+    class Narrow(Kind): ...
+
+    out = ArgumentParser()
+    out.add_argument("--kind", type=Kind | None)
+    message = (
+        "Parser key \"kind\": Does not validate Subtypes: [<class 'Kind'>, <class 'NoneType'>] Errors: - Not a valid "
+        "subclass Given value type: <class 'NestedArg'> Given value: NestedArg(key='width', val='8')"
+    )
+    assert readable(message, out) == (
+        "kind.width: no class is chosen that would take it; choose one before, e.g. --kind Wide --kind.width 8"
+    )
+    assert readable(message.replace("width", "other"), out).endswith("would take it; choose one before")

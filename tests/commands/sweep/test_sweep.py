@@ -224,7 +224,7 @@ def test_a_search_can_look_for_what_is_low(fits: Fits, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([*SWEEP, "--workers", "0"], "seeds, workers and trials count from 1"),
+        ([*SWEEP, "--workers", "0"], "sweep: --workers: must be at least 1, got 0"),
         ([*SWEEP, "--limit", "forget<=1"], "a grid has no limits; give --maximize too"),
         (["sweep", "--out", "out", "--maximize", "retain"], "nothing to search; give at least one option"),
         ([*SWEEP, "--store-gib", "-1"], "sweep.store_gib: -1.0 is not a size; give more than 0, or leave it out"),

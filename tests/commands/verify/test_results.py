@@ -228,7 +228,7 @@ def test_a_difference_within_the_tolerance_is_none(results: Path) -> None:
         (["{folder}", "--run", "nowhere"], "--run is for one results.json"),
         (["{folder}", "--reference", "nowhere"], "--reference is for a results.json"),
         (["{results}", "--reference", "nowhere"], "verify: --reference: nowhere holds no answers"),
-        (["{results}", "--tolerance", "-1"], "--tolerance must be at least 0, got -1.0"),
+        (["{results}", "--tolerance", "-1"], "--tolerance: must be at least 0, got -1.0"),
         (["{config}"], "is not the results.json of a run with evaluations"),
     ],
 )
