@@ -142,7 +142,7 @@ class UnlearnModule(PretrainedModule):
         prefix_store: where hidden states that training does not change are kept for other runs with the same model and
             rows, which then do not compute them; None keeps none. `sweep` gives its fits one.
         answer_store: folder in which the answers of the model before training are kept for other runs with the same
-            model and questions or scored texts, which then do not ask again; None keeps none. `sweep` gives its fits
+            model and questions or scored texts, which then do not compute them; None keeps none. `sweep` gives its fits
             one. Runs of several processes leave it alone.
         optimizer: takes the trainable parameters, returns their optimizer.
         lr_scheduler: takes the optimizer, returns a scheduler that moves each step; None keeps the learning rate.

@@ -89,7 +89,7 @@ def test_training_begins_with_noise_and_the_teacher_has_none(world: Path, tmp_pa
         (1.5, 0.1, r"share: 1\.5 is not a share of the weights; give 0 to 1"),
         (float("nan"), 0.1, "share: nan is not a share"),
         (0.5, -1, "noise: must be at least 0, got -1"),
-        (0.5, float("inf"), "noise: inf is out of range"),
+        (0.5, float("inf"), "noise: must be at least 0 and finite, got inf"),
     ],
 )
 def test_impossible_numbers_are_refused(share: float, noise: float, message: str) -> None:

@@ -136,7 +136,9 @@ def _parser() -> CommandParser:
     parser.add_argument("run", nargs="+", type=Path, metavar="RUN", help="folder of a run; or of a model, with --base")
     parser.add_argument("--prompt", action="append", default=[], help="text to continue; may be given several times")
     parser.add_argument("--base", help="hub name or folder of the model before unlearning (default: the run's)")
-    parser.add_argument("--chat", action="store_true", help="ask as a user's message, by the model's chat template")
+    parser.add_argument(
+        "--chat", action="store_true", help="a prompt is a user's message, in the model's chat template"
+    )
     parser.add_argument("--max-new-tokens", type=int, default=64, help="tokens of an answer, at most (default: 64)")
     parser.add_argument("--temperature", type=float, default=0.0, help="of the draws (default: 0, the likeliest token)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the draws (default: 0)")

@@ -22,8 +22,8 @@ _BOUNDARY = re.compile(r"(?<=[.!?])\s+(?=[A-Z`'\"])")
 """Between sentences."""
 _GROUPS = (
     ("model.forget", "model: what is unlearned, and how"),
-    ("model.pretrained", "model: what is asked"),
-    ("data", "data: what is forgotten, what is retained, what is asked"),
+    ("model.pretrained", "model: what is evaluated"),
+    ("data", "data: what is forgotten, what is retained, what is evaluated on"),
     ("ckpt_path", "checkpoint"),
     ("trainer.accelerator", "trainer: Lightning's own options"),
 )
@@ -37,8 +37,8 @@ TEXTS = {
     "trainer.devices": "how many devices of a machine, or their indices; -1 and auto are all",
     "trainer.num_nodes": "machines",
     "trainer.precision": "bf16-true keeps the weights in bfloat16, bf16-mixed computes in it; null is 32-true",
-    "trainer.logger": f"wandb, tensorboard, csv or a class, beside {layout.METRICS}, which is always written",
-    "trainer.callbacks": "what happens beside the steps, in a list; --trainer.callbacks+=NAME adds one to a config's",
+    "trainer.logger": f"wandb, tensorboard, csv or a class; {layout.METRICS} is always written",
+    "trainer.callbacks": "what happens besides the steps, in a list; --trainer.callbacks+=NAME adds one to a config's",
     "trainer.fast_dev_run": "a number of batches for a trial that writes no checkpoint; true is 1",
     "trainer.max_epochs": "passes through the longest stream, at most",
     "trainer.max_steps": "optimizer steps, at most; -1 leaves the end to max_epochs",
@@ -65,7 +65,7 @@ TEXTS = {
     "data": "the DataModule: its name, or a file of its name and options",
     "ckpt_path": f"checkpoint from which to resume, such as RUN/{layout.LAST_CHECKPOINT}; `last` resumes the run in "
     "trainer.default_root_dir, or begins it",
-    "weights_only": "checkpoints are read as tensors and plain values alone, whatever is given; false is refused",
+    "weights_only": "checkpoints are read as tensors and plain values only, whatever is given; false is refused",
 }
 """What options of Lightning's mean here, where its own text is long or says something else."""
 

@@ -101,7 +101,7 @@ def _parser() -> CommandParser:
         choices=MEASURES,
         help="the measure of forgetting at which the method's interpolation curve is read, and which every run must "
         "have: log-probability of the right answer's text or of its letter on forget questions, or NLL of held-out "
-        "forget rows (default: text, or nll where no questions were asked)",
+        "forget rows (default: text, or nll where there are no questions)",
     )
     parser.add_argument(
         "--include",

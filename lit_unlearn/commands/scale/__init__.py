@@ -57,7 +57,7 @@ def _parser() -> CommandParser:
     parser = CommandParser(
         prog="lit-unlearn scale",
         description="Finds the settings of a method that depend on the model: measures its hidden states, tries "
-        "learning rates and retain weights in short trainings, and looks at rows that are held out. Prints them as a "
+        "learning rates and retain weights in short trainings, and evaluates on held-out rows. Prints them as a "
         "config to be given after the one that was scaled. Model, data and method are a config's, -c CONFIG; all other "
         "options are those of fit.",
     )

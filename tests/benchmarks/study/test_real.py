@@ -32,7 +32,7 @@ def test_a_seed_is_compared_before_the_next_begins(setting: Setting) -> None:
 
 def arguments(folder: Path, *more: str) -> list[str]:
     streams = [f"--forget={folder / 'alchemy.jsonl'}", f"--retain={folder / 'gardening.jsonl'}", "--topic=alchemy"]
-    sizes = ["--holdout=16", "--seeds=2", "--rise=0.01", "--workers=1"]
+    sizes = ["--holdout=40", "--seeds=2", "--rise=0.01", "--workers=1"]
     where = [f"--out={folder / 'runs'}", f"--page={folder / 'page.md'}", f"--results={folder / 'kept'}"]
     return ["tiny", f"--pretrained={folder / 'model'}", *streams, *sizes, *where, *more]
 

@@ -108,10 +108,10 @@ def test_a_model_that_repeats_the_answer_is_refused(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--answers=0"], "alternatives.answers: 0 is out of range; give 1 or more"),
-        (["--max-new-tokens=0"], "alternatives.max-new-tokens: 0 is out of range; give 1 or more"),
-        (["--temperature=0"], "alternatives.temperature: 0.0 is out of range; give a number above 0"),
-        (["--temperature=nan"], "alternatives.temperature: nan is out of range; give a number above 0"),
+        (["--answers=0"], "alternatives.answers: must be at least 1, got 0"),
+        (["--max-new-tokens=0"], "alternatives.max-new-tokens: must be at least 1, got 0"),
+        (["--temperature=0"], "alternatives.temperature: must be above 0, got 0.0"),
+        (["--temperature=nan"], "alternatives.temperature: must be above 0 and finite, got nan"),
         (["--out=."], "alternatives.out: . is a folder; give the name of a file"),
     ],
 )
