@@ -40,7 +40,8 @@ class RMU(Loss):
 
     def target(self, topic: Tensor, dim: int) -> Tensor:
         """c·u of each row's topic, `[batch, 1, dim]`."""
-        return (self.coefficient(topic)[:, None] * self.steering_vector(topic, dim))[:, None, :]
+        length: Tensor = self.coefficient(topic)
+        return (length[:, None] * self.steering_vector(topic, dim))[:, None, :]
 
     def steering_vector(self, topic: Tensor, dim: int) -> Tensor:
         """The vector u of each row's topic, `[batch, dim]`, norm 1."""

@@ -148,7 +148,7 @@ def test_options_are_checked_at_once(target: Target) -> None:
         (lambda: AblatedDirection(()), "layers: .* must be indices from 0"),
         (lambda: AblatedDirection(rows=0), r"AblatedDirection\.rows: must be at least 1, got 0"),
         (lambda: LinearProbe(2), r"LinearProbe\.questions: must be at least 8, got 2"),
-        (lambda: LogitLens(0), "questions 0 and batch_size 16 must be"),
+        (lambda: LogitLens(0), r"LogitLens\.questions: must be at least 1, got 0"),
         (lambda: SoftPrefix(0), "vectors: must be at least 1, got 0"),
         (lambda: SoftPrefix(share=1.0), "share: 1 must be between 0 and 1"),
         (lambda: UnlearningDepth("x", rows=1), r"UnlearningDepth\.rows: must be at least 2, got 1"),

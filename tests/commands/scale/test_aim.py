@@ -68,7 +68,7 @@ def test_of_those_that_do_not_reach_it_the_one_that_keeps_is_best() -> None:
         (AIM._replace(steps=0), r"scale.steps: must be at least 1, got 0"),
         (AIM._replace(probes=0), r"scale.probes: must be at least 1, got 0"),
         (AIM._replace(forget=-1.0), r"scale.forget: must be above 0 nats, got -1.0"),
-        (AIM._replace(retain=math.inf), r"scale.retain: must be above 0 nats, got inf"),
+        (AIM._replace(retain=math.inf), r"scale.retain: must be above 0 nats and finite, got inf"),
     ],
 )
 def test_an_aim_that_cannot_be_is_refused(aim: Aim, told: str) -> None:
