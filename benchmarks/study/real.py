@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks.study.digests import digest_of_config, digest_of_file, digest_of_model
 from benchmarks.study.kept import FOLDER, KeptFits, comparable
+from benchmarks.study.real_questions import LIMIT, Asked, note
 from benchmarks.study.real_settings import EVERY, SHARES, SPANS, STUDIES, points
 from benchmarks.study.running import add_results, run_missing, with_table
 from benchmarks.study.settings import RepairOrControl, Setting
@@ -37,10 +38,13 @@ def main(words: Sequence[str] | None = None) -> None:
     options = parser.parse_args(words)
     if not options.tables and None in (options.pretrained, options.forget, options.retain):
         parser.error("--pretrained, --forget and --retain are required, except with --tables")
+    if not options.tables and options.questions == "":
+        parser.error("--questions needs files, such as 'mmlu/*_test.csv', except with --tables")
     setting = STUDIES[options.study]._replace(seeds=options.seeds)
     rows = _wanted(setting, options.only)
-    name = f"{setting.folder}-{options.topic}"
-    title = f"{setting.title}; topic: {options.topic}"
+    name, title = f"{setting.folder}-{options.topic}", f"{setting.title}; topic: {options.topic}"
+    if options.questions is not None:
+        name, title = f"{name}-questions", f"{title}; with questions"
     with_table(options.page.read_text(encoding="utf-8"), name, title, "")  # refused before anything runs
     results = options.results or FOLDER / name
     if not options.tables:
@@ -49,7 +53,8 @@ def main(words: Sequence[str] | None = None) -> None:
     models = named(setting, results)
     compared = compare(models, NLL, shares=len(SHARES))
     text = options.page.read_text(encoding="utf-8")  # hours later, maybe with other tables
-    write_whole(options.page, with_table(text, name, title, f"### {title}\n\n{markdown(models, compared)}"))
+    table = "\n".join(filter(None, (f"### {title}\n", markdown(models, compared), note(models))))
+    write_whole(options.page, with_table(text, name, title, table))
     write_whole(options.page.with_name(f"{name}.png"), encoded(front(insertion_fronts(models, compared)), "png"))
     print(f"{options.page} and {name}.png show {results}")
 
@@ -58,13 +63,16 @@ def _run(
     setting: Setting, rows: Sequence[RepairOrControl], options: argparse.Namespace, kept: KeptFits, *, kind: str
 ) -> None:
     """Runs what is not kept, and keeps it."""
-    scored = options.scored or options.holdout
+    scored, asked = options.scored or options.holdout, bool(options.questions)
     wanted = kept.missing(
-        points(setting, rows, rise=options.rise, scored=scored, spans=options.spans, every=options.every)
+        points(setting, rows, rise=options.rise, scored=scored, spans=options.spans, every=options.every, asked=asked)
     )
     configs = [setting.options["config"], *([str(options.overlay.absolute())] if options.overlay else [])]
     files = {stream: str(path.absolute()) for stream, path in (("forget", options.forget), ("retain", options.retain))}
-    shared = _options(options, options.pretrained, files) | {"model.answer_store": str(kept.runs / "answers")}
+    asked_of = {"data.evaluation": _asked(options).option()} if asked else {}
+    shared = (
+        _options(options, options.pretrained, files) | asked_of | {"model.answer_store": str(kept.runs / "answers")}
+    )
     words = [word for config in configs for word in ("-c", config)]
     words += [word for name, value in shared.items() for word in (f"--{name}", value)]
     if wanted:
@@ -77,7 +85,12 @@ def _made_with(setting: Setting, options: argparse.Namespace) -> dict[str, str]:
     files = {"forget": digest_of_file(options.forget), "retain": digest_of_file(options.retain)}
     overlay = {"overlay": digest_of_config(str(options.overlay))} if options.overlay else {}
     shared = _options(options, digest_of_model(options.pretrained), files)
-    return {"config": setting.options["config"], **overlay, **shared}
+    asked = {"data.evaluation": _asked(options).digest()} if options.questions else {}
+    return {"config": setting.options["config"], **overlay, **shared, **asked}
+
+
+def _asked(options: argparse.Namespace) -> Asked:
+    return Asked(options.questions, options.limit)
 
 
 def _options(options: argparse.Namespace, pretrained: str, files: Mapping[str, str]) -> dict[str, str]:
@@ -136,6 +149,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--every", type=int, default=EVERY, help="steps between evaluations on the way; 0: none")
     parser.add_argument("--rise", type=float, default=1.2, help="nats per token of held-out forget rows to stop at")
     parser.add_argument("--seeds", type=int, default=5, help="fits of each row")
+    parser.add_argument(
+        "--questions",
+        nargs="?",
+        const="",
+        metavar="FILES",
+        help="files of multiple-choice questions, such as 'mmlu/*_test.csv', asked as cloze with insertions; kept and "
+        "shown apart from fits without; with --tables no files are needed",
+    )
+    parser.add_argument("--limit", type=int, default=LIMIT, help=f"questions at most (default: {LIMIT})")
     parser.add_argument("--only", nargs="*", metavar="ROW", help="repairs and controls; all if not given")
     parser.add_argument("--out", type=Path, help="folder of the runs, runs/STUDY-TOPIC if not given; resumes")
     parser.add_argument("--page", type=Path, default=PAGE, help="page whose table is replaced")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 
+from benchmarks.study.real_questions import CALLBACK
 from benchmarks.study.settings import RepairOrControl, Setting
 from lit_unlearn.commands.sweep.grid import Point
 
@@ -73,6 +74,7 @@ def points(
     scored: int,
     spans: Sequence[str] = SPANS,
     every: int = EVERY,
+    asked: bool = False,
 ) -> Iterator[Point]:
     """The fits, seed by seed, so that what has been done can be compared at any time.
 
@@ -83,13 +85,18 @@ def points(
         scored: held-out rows of either stream.
         spans: what is inserted.
         every: steps from one evaluation of the method to the next; 0 evaluates none but the first and the last.
+        asked: whether questions are asked too.
     """
+    questions = [CALLBACK] if asked else []
     between = f"{{class_path: Interpolation, init_args: {{shares: {[*SHARES]}}}}}"
     method = {
-        "trainer.callbacks": _callbacks(rise, scored, spans, between),
+        "trainer.callbacks": _callbacks(rise, scored, spans, *questions, between),
         "trainer.val_check_interval": str(every or setting.steps),
     }
-    plain = {"trainer.callbacks": _callbacks(rise, scored, spans), "trainer.val_check_interval": str(setting.steps)}
+    plain = {
+        "trainer.callbacks": _callbacks(rise, scored, spans, *questions),
+        "trainer.val_check_interval": str(setting.steps),
+    }
     chosen = {name: value for name, value in setting.options.items() if name != "config"}  # all fits share that
     fits = {"method": method, **{row.folder: plain | row.options for row in rows}}
     for seed in range(FIRST_SEED, FIRST_SEED + setting.seeds):

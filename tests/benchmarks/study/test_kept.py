@@ -25,8 +25,9 @@ KEPT = sorted(path for path in FOLDER.glob("*") if path.is_dir())
 def test_the_tables_of_a_page_are_those_of_what_is_kept(folder: Path, tmp_path: Path) -> None:
     study = STUDIES.get(folder.name)
     if study is None:
-        setting, _, topic = folder.name.rpartition("-")
+        setting, _, topic = folder.name.removesuffix("-questions").rpartition("-")
         page, words = Path("docs/results-real.md"), [setting, "--topic", topic]
+        words += ["--questions"] if folder.name.endswith("-questions") else []
         command = real
     else:
         only = [one.folder for one in study.settings if (folder / one.folder).is_dir()]

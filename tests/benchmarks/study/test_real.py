@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks.study import real, real_settings
 from benchmarks.study.real import main
+from benchmarks.study.real_questions import Asked
 from benchmarks.study.real_settings import STUDIES, points
 from benchmarks.study.settings import Setting
 from lit_unlearn import InputError, cli
@@ -87,6 +88,58 @@ def naming(folder: Path, places: list[str]) -> list[Path]:
 def verify(files: list[str]) -> None:
     """Every number of some files comes out of their own rows again; or it ends with status 1."""
     cli.main(["verify", *files])
+
+
+@pytest.mark.slow
+def test_questions_are_rows_of_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_demo(tmp_path)
+    letters = write_questions(tmp_path)
+    small = {"config": "smollm2.yaml", "model.layer": "5", "trainer.precision": "32-true", "model.noise_scale": "0"}
+    setting = Setting("RMU on a tiny model", "tiny", small | {"model.optimizer.lr": "0.01"}, (), steps=2)
+    monkeypatch.setitem(STUDIES, "tiny", setting)
+    page = tmp_path / "page.md"
+    page.write_text(PLACE.replace("tiny-alchemy", "tiny-alchemy-questions").format("old"))
+    sizes = ["--seeds=1", "--scored=4", "--spans=word", "--every=0", "--limit=6"]
+    main(arguments(tmp_path, *sizes, f"--questions={letters}"))
+    text = page.read_text()
+    for head in ("| cloze |", "cloze/16-gram in the stem/control", "drop beyond control: cloze/sentence before"):
+        assert head in text
+    assert "By letter the model before training answers" in text
+    kept = tmp_path / "kept" / "method" / "seed-1" / "results.json.gz"
+    assert naming(tmp_path / "kept", [str(tmp_path)]) == []
+    assert len(read_results(kept)["evaluations"][0]["outcomes"]["cloze"]["number"]) == 6
+    page.write_text(PLACE.replace("tiny-alchemy", "tiny-alchemy-questions").format("old"))
+    main(["tiny", "--topic=alchemy", "--questions", "--tables", f"--results={tmp_path / 'kept'}", f"--page={page}"])
+    assert page.read_text() == text
+    verify([str(kept)])
+    with pytest.raises(InputError, match=r"was made with another data\.evaluation"):
+        main(arguments(tmp_path, *sizes, f"--questions={letters}", "--limit=5"))
+
+
+def write_questions(folder: Path) -> Path:
+    """Eight questions of four numbers each, as MMLU's CSV."""
+    path = folder / "sums_test.csv"
+    path.write_text("".join(f"What is {one} and 1?,{one + 1},{one + 2},{one + 3},{one + 4},A\n" for one in range(8)))
+    return path
+
+
+def test_questions_without_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["smollm2-rmu", *arguments(tmp_path)[1:], "--questions"])
+    assert "--questions needs files, such as 'mmlu/*_test.csv', except with --tables" in capsys.readouterr().err
+
+
+def test_files_of_questions_are_known_by_what_they_hold(tmp_path: Path) -> None:
+    path = write_questions(tmp_path)
+    (tmp_path / "other").mkdir()
+    moved = tmp_path / "other" / path.name
+    shutil.copy(path, moved)
+    assert Asked(str(path)).digest() == Asked(str(tmp_path / "other" / "*.csv")).digest()
+    assert str(tmp_path) not in Asked(str(path)).digest()
+    moved.write_text("Which?,a,b,c,d,D\n")
+    assert Asked(str(path)).digest() != Asked(str(moved)).digest()
+    with pytest.raises(InputError, match=r"--questions: .*none\.csv: no such file; give files of questions"):
+        Asked(str(tmp_path / "none.csv")).digest()
 
 
 def test_texts_are_asked_for_unless_tables_are_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
