@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.study.digests import digest_of_config, digest_of_file, digest_of_model
 from benchmarks.study.kept import FOLDER, KeptFits, comparable
 from benchmarks.study.real_questions import LIMIT, Asked, note
-from benchmarks.study.real_settings import EVERY, SHARES, SPANS, STUDIES, points
+from benchmarks.study.real_settings import EVERY, SCALED, SHARES, SPANS, STUDIES, points
 from benchmarks.study.running import add_results, run_missing, with_table
 from benchmarks.study.settings import RepairOrControl, Setting
 from lit_unlearn.cli import refusals
@@ -38,6 +38,8 @@ def main(words: Sequence[str] | None = None) -> None:
     options = parser.parse_args(words)
     if not options.tables and None in (options.pretrained, options.forget, options.retain):
         parser.error("--pretrained, --forget and --retain are required, except with --tables")
+    if not options.tables and options.study in SCALED and options.overlay is None:
+        parser.error(f"--overlay is required for {options.study}: `lit-unlearn scale` writes it (docs/results-real.md)")
     if not options.tables and options.questions == "":
         parser.error("--questions needs files, such as 'mmlu/*_test.csv', except with --tables")
     setting = STUDIES[options.study]._replace(seeds=options.seeds)
@@ -95,7 +97,10 @@ def _asked(options: argparse.Namespace) -> Asked:
 
 def _options(options: argparse.Namespace, pretrained: str, files: Mapping[str, str]) -> dict[str, str]:
     """The options of all fits, of a model and the files of two streams."""
-    streams = {f"data.{name}": f"{{{options.topic}: {{path: {file}, max_length: 96}}}}" for name, file in files.items()}
+    streams = {
+        f"data.{name}": f"{{{options.topic}: {{path: {file}, max_length: {options.max_length}}}}}"
+        for name, file in files.items()
+    }
     return {"model.pretrained": pretrained, "data.holdout": str(options.holdout), **streams}
 
 
@@ -143,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--retain", type=Path, help="other texts, the last of which are held out")
     parser.add_argument("--topic", required=True, help="name of the topic, in one word")
     parser.add_argument("--holdout", type=int, default=64, help="rows of each file that are held out and evaluated on")
+    parser.add_argument("--max-length", type=int, default=96, help="tokens of a row at most (default: 96)")
     parser.add_argument("--overlay", type=Path, help="config of `lit-unlearn scale`, given after the study's own")
     parser.add_argument("--scored", type=int, help="held-out rows into which is inserted; all if not given")
     parser.add_argument("--spans", nargs="+", default=[*SPANS], help="what is inserted: word, sentence, or tokens")

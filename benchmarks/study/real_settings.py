@@ -38,6 +38,17 @@ def _half(lr: float) -> RepairOrControl:
     return RepairOrControl("half-lr", "half the learning rate", {"model.optimizer.lr": f"{lr / 2:g}"})
 
 
+_ON_LOGITS = {
+    "model.forget": "NPO",
+    "model.forget.length_normalized": "true",
+    "model.retain": "LogitKL",
+    "model.state_unit": "absolute",
+    "model.first_token": "true",
+    "model.noise_scale": "0",
+}
+_REPAIRS = (_rna(0.6), RepairOrControl("mixing-16", "+ mixing, spans of 16", _mixing(16)))
+SCALED = ("smollm2-rmu-all", "smollm2-npo", "gemma3-npo")
+"""Studies that have no learning rate and no retain weight of their own: they take the overlay of `scale`."""
 STUDIES = {
     one.folder: one
     for one in (
@@ -59,8 +70,33 @@ STUDIES = {
             "RMU on Gemma 3 270M, MLP outputs",
             "gemma3-rmu",
             {"config": "gemma3.yaml", "model.noise_scale": "0"},
-            (_rna(0.6), RepairOrControl("mixing-16", "+ mixing, spans of 16", _mixing(16))),
+            _REPAIRS,
             steps=240,
+        ),
+        Setting(
+            "RMU on SmolLM2-135M-Instruct, all matrices",
+            "smollm2-rmu-all",
+            {
+                "config": "smollm2.yaml",
+                "model.trainable": r'["model\\.layers\\.[789]\\..*_proj\\.weight"]',
+                "model.noise_scale": "0",
+            },
+            _REPAIRS,
+            steps=240,
+        ),
+        Setting(
+            "NPO + KL on SmolLM2-135M-Instruct, MLP outputs",
+            "smollm2-npo",
+            {"config": "smollm2.yaml", **_ON_LOGITS},
+            _REPAIRS,
+            steps=120,
+        ),
+        Setting(
+            "NPO + KL on Gemma 3 270M, MLP outputs",
+            "gemma3-npo",
+            {"config": "gemma3.yaml", **_ON_LOGITS},
+            _REPAIRS,
+            steps=120,
         ),
     )
 }

@@ -129,6 +129,7 @@ def main(words: Sequence[str] | None = None) -> None:
             f"{name}: {made.articles} articles, {len(made.rows) - made.held_out} paragraphs to train on, "
             f"{made.held_out} of other articles held out"
         )
+    print(f"Give --data.holdout {options.holdout}, so that exactly these are not trained on.")
 
 
 if __name__ == "__main__":

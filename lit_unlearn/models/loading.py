@@ -1,7 +1,6 @@
 """Load a causal language model: its configuration, its weights, or its shape alone."""
 
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -16,6 +15,7 @@ from lit_unlearn.data.hub import check_model_reachable
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.adapter import check_adapter, merge
 from lit_unlearn.models.first_layers import FirstLayers
+from lit_unlearn.models.gguf import REMEDY, holds_gguf
 from lit_unlearn.models.quantized import check_not_quantised
 from lit_unlearn.models.source import ModelSource
 from lit_unlearn.runs.waiting import announced
@@ -192,11 +192,8 @@ def _check_complete(pretrained: str, loaded: dict[str, Any]) -> None:
 def _other_kind(source: ModelSource) -> InputError | None:
     """What to say of a folder or hub repository without a configuration that holds something known."""
     name = source.pretrained
-    if any(Path(name).glob("*.gguf")):
-        return InputError(
-            f"model.pretrained: {name!r} holds a GGUF file and no config.json; name what it was made from, a folder "
-            "with config.json and safetensors"
-        )
+    if holds_gguf(name):
+        return InputError(f"model.pretrained: {name!r} holds a GGUF file and no config.json; {REMEDY}")
     with suppress(OSError, ValueError):  # there is no such repository, or no such name
         if find_adapter_config_file(name, revision=source.revision) is not None:
             return InputError(

@@ -133,6 +133,11 @@ def gguf(model: Path) -> None:
     (model / "model.gguf").write_bytes(b"GGUF")
 
 
+def gguf_alone(model: Path) -> None:
+    gguf(model)
+    removed("tokenizer.json", "tokenizer_config.json")(model)
+
+
 CONFIGURATION = ("model.pretrained: ", "cannot be loaded", "give a folder with config.json and safetensors")
 BAD: dict[str, tuple[Change, tuple[str, ...]]] = {
     "no configuration": (removed("config.json"), CONFIGURATION),
@@ -181,6 +186,7 @@ BAD: dict[str, tuple[Change, tuple[str, ...]]] = {
         ("is quantised (fp8)", "write it as bf16 once, python -c", "dequantize=True"),
     ),
     "GGUF": (gguf, ("holds a GGUF file", "name what it was made from")),
+    "nothing but GGUF": (gguf_alone, ("holds a GGUF file", "name what it was made from", "or convert it once")),
     "no tokenizer": (removed("tokenizer.json", "tokenizer_config.json"), ("has no tokenizer", "give a hub name or f")),
     "a malformed tokenizer": (written("tokenizer.json", "{"), ("has no tokenizer that can be loaded", "give a hub")),
     "more tokens than embeddings": (with_tokens, ("data.tokenizer: it has 160 tokens", "for 158", "model's own")),

@@ -87,6 +87,13 @@ def test_a_run_that_moved_nothing_says_so_and_its_card_claims_nothing(world: Pat
     assert "knowledge were to be removed" not in card
 
 
+@pytest.mark.filterwarnings("ignore:model.forget.coefficient")
+def test_without_rows_held_out_it_says_that_trained_rows_were_looked_at(world: Path, tmp_path: Path) -> None:
+    module = demo_module(world, whole_model=True)
+    quiet_trainer(tmp_path).fit(module, demo_data(world))
+    assert str(module.forgotten()).startswith("trained rows: forget states moved by 0.")
+
+
 def test_a_run_that_moved_something_says_how_far(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

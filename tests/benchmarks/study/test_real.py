@@ -7,7 +7,7 @@ import pytest
 from benchmarks.study import real, real_settings
 from benchmarks.study.real import main
 from benchmarks.study.real_questions import Asked
-from benchmarks.study.real_settings import STUDIES, points
+from benchmarks.study.real_settings import SCALED, STUDIES, points
 from benchmarks.study.settings import Setting
 from lit_unlearn import InputError, cli
 from lit_unlearn.commands.options import config_files
@@ -127,6 +127,13 @@ def test_questions_without_files_are_refused(tmp_path: Path, capsys: pytest.Capt
     with pytest.raises(SystemExit):
         main(["smollm2-rmu", *arguments(tmp_path)[1:], "--questions"])
     assert "--questions needs files, such as 'mmlu/*_test.csv', except with --tables" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("study", SCALED)
+def test_a_study_without_a_learning_rate_asks_for_the_overlay(study: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([study, "--topic=war", "--pretrained=model", "--forget=f", "--retain=r"])
+    assert f"--overlay is required for {study}: `lit-unlearn scale` writes it" in capsys.readouterr().err
 
 
 def test_files_of_questions_are_known_by_what_they_hold(tmp_path: Path) -> None:
