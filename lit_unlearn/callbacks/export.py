@@ -106,7 +106,8 @@ class ExportPretrained(Shown, L.Callback):
                 (folder / layout.MODEL_CARD).write_text(masked(card), encoding="utf-8")
                 checksums.write_checksums(folder)
         if trainer.is_global_zero:
-            print_lines(f"{'The adapter of the' if self.adapter else 'The'} unlearned model is in {path}")
+            model = "model" if change is not None and change.nothing else "unlearned model"
+            print_lines(f"{'The adapter of the' if self.adapter else 'The'} {model} is in {path}")
             if change is not None:
                 print_lines(f"It differs from {pl_module.model_source.name}: {change}")
         trainer.strategy.barrier("ExportPretrained")

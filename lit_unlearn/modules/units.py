@@ -82,9 +82,12 @@ def warn_of_lengths(forget: nn.Module, norm: float) -> None:
             far = [value for value in norms if not _EXPECTED[0] <= value <= _EXPECTED[1]]
             if far:
                 expect = "nothing to be unlearned" if far[0] < _EXPECTED[0] else "far more than the topic to be lost"
+                in_norms = length.unit == "norm"
+                given = "" if in_norms else f"{length.shown} is "
+                remedy = "give a length like those" if in_norms else "set model.forget.unit to norm"
                 rank_zero_warn(
-                    f"model.forget.{name}: {length.shown} is {far[0]:.2g} mean norms of the retain states "
-                    f"({norm:.3g}): expect {expect}; published lengths are 2 to 3 norms, set model.forget.unit to norm"
+                    f"model.forget.{name}: {given}{far[0]:.2g} mean norms of the retain states ({norm:.3g}): expect "
+                    f"{expect}; published lengths are 2 to 3 norms, {remedy}"
                 )
 
 

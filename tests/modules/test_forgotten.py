@@ -77,7 +77,9 @@ def exported(world: Path, folder: Path, *, lr: float, **options: Any) -> tuple[U
     return module, (folder / "export" / "README.md").read_text(encoding="utf-8")
 
 
-def test_a_run_that_moved_nothing_says_so_and_its_card_claims_nothing(world: Path, tmp_path: Path) -> None:
+def test_a_run_that_moved_nothing_says_so_and_its_card_claims_nothing(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.warns(UserWarning, match="nothing was unlearned: the forget rows .*; raise model.optimizer.lr or"):
         module, card = exported(world, tmp_path, lr=1e-5)
     found = module.forgotten()
@@ -85,6 +87,7 @@ def test_a_run_that_moved_nothing_says_so_and_its_card_claims_nothing(world: Pat
     assert found.nothing
     assert "**Nothing was unlearned: the forget rows are to the model what they were.**" in card
     assert "knowledge were to be removed" not in card
+    assert "The model is in " in capsys.readouterr().out
 
 
 @pytest.mark.filterwarnings("ignore:model.forget.coefficient")

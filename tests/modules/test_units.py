@@ -193,6 +193,12 @@ def test_a_length_far_from_the_models_norm_is_warned_of(world: Path, tmp_path: P
         losses(world, tmp_path, RMU(share * module.model_units.norm))
 
 
+def test_a_length_in_norms_is_warned_of_without_naming_its_unit(world: Path, tmp_path: Path) -> None:
+    told = r"coefficient: 0\.4 mean norms of the retain states .* are 2 to 3 norms, give a length like those"
+    with pytest.warns(UserWarning, match=told):
+        losses(world, tmp_path, RMU(0.4, unit="norm"))
+
+
 @pytest.mark.parametrize("forget", [RMU(2.0, unit="norm"), AdaptiveRMU(0.1)])
 def test_other_lengths_are_not(world: Path, tmp_path: Path, forget: Loss) -> None:
     with warnings.catch_warnings():

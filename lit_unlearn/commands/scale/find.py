@@ -99,6 +99,7 @@ def find(words: Words, aim: Aim, *, layer: int | None = None) -> Found:
         _tried(words) as tried,
         tqdm(total=1 + aim.probes, desc="short trainings", disable=hidden) as bar,
     ):
+        bar.write(f"norms measured, layer {layer} taken; next at most {RAMP} steps, lr growing", file=sys.stderr)
         ramp = tried(
             settings._replace(learning_rate=SMALLEST),
             RAMP,
