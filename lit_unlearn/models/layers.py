@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections.abc import Iterator
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -38,8 +39,8 @@ def decoder_layers(model: PreTrainedModel, name: str | None = None) -> nn.Module
         InputError: there is no such list, or none is found; the message says what to set. Or the model is none that
             takes positions as these are counted here.
     """
-    _check_positions(model)
-    found = _found_list(model) if name is None else dict(model.named_modules()).get(name)
+    found = _found_list(model) if name is None else _named(model, name)
+    _check_positions(model, found)
     if isinstance(found, nn.ModuleList) and len(found) > 0:
         return found
     lists = [path for path, module in model.named_modules() if isinstance(module, nn.ModuleList)]
@@ -101,11 +102,14 @@ def mlp_output_weights(layer: nn.Module) -> list[str]:
 
 def first_trained_layer(model: PreTrainedModel, layers: nn.ModuleList) -> int:
     """Index of the first layer whose output training can change; 0 if anything outside the layers is trained."""
-    trained = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
-    within = [{id(parameter) for parameter in layer.parameters()} & trained for layer in layers]
-    if trained - set().union(*within):
+    if trained_outside(model, layers):
         return 0
-    return next(index for index, parameters in enumerate(within) if parameters)
+    return next(index for index, layer in enumerate(layers) if _trained(layer.parameters()))
+
+
+def trained_outside(model: PreTrainedModel, layers: nn.ModuleList) -> bool:
+    """Whether a parameter outside the decoder layers is trained."""
+    return any(_trained(module.parameters(recurse=False)) for module in _outside(model, layers))
 
 
 def trained_above(model: PreTrainedModel, layers: nn.ModuleList, layer: int) -> list[str]:
@@ -122,9 +126,29 @@ def _found_list(model: PreTrainedModel) -> nn.Module | None:
     return next((getattr(part, name) for part in parts for name in _LAYER_LISTS if hasattr(part, name)), None)
 
 
-def _check_positions(model: PreTrainedModel) -> None:
+def _named(model: PreTrainedModel, name: str) -> nn.Module | None:
+    """The module of a dotted name; None if there is none."""
+    try:
+        return model.get_submodule(name)
+    except AttributeError:
+        return None
+
+
+def _outside(module: nn.Module, layers: nn.Module | None) -> Iterator[nn.Module]:
+    """The module and those in it, but nothing of the layers: what is called at every step does not walk through all."""
+    if module is not layers:
+        yield module
+        for child in module.children():
+            yield from _outside(child, layers)
+
+
+def _trained(parameters: Iterator[nn.Parameter]) -> bool:
+    return any(parameter.requires_grad for parameter in parameters)
+
+
+def _check_positions(model: PreTrainedModel, layers: nn.Module | None) -> None:
     """Positions of real tokens count from 0; RoBERTa's and its relatives' count from behind the padding token's id."""
-    tables = (getattr(module, "position_embeddings", None) for module in model.modules())
+    tables = (getattr(module, "position_embeddings", None) for module in _outside(model, layers))
     if any(isinstance(table, nn.Embedding) and table.padding_idx is not None for table in tables):
         raise InputError(
             f"model.pretrained: {type(model).__name__} counts positions from its padding token's id, and only models "

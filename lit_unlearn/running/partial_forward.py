@@ -15,7 +15,7 @@ from lit_unlearn.distributed.sharding import most_calls
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch, Outputs
 from lit_unlearn.losses.lazy_logits import LazyLogits
-from lit_unlearn.models.layers import decoder_of
+from lit_unlearn.models.layers import decoder_of, trained_outside
 from lit_unlearn.running.hooks import (
     Answer,
     Noise,
@@ -178,8 +178,7 @@ def _lazy_logits(
     model: PreTrainedModel, layers: nn.ModuleList, head: Callable[[Tensor], Tensor], states: Tensor
 ) -> LazyLogits:
     """The logits of final states; what a head may read are parameters outside the layers."""
-    within = {id(parameter) for parameter in layers.parameters()}
-    trained = any(parameter.requires_grad for parameter in model.parameters() if id(parameter) not in within)
+    trained = trained_outside(model, layers)
     agreed = partial(most_calls, model.get_output_embeddings())
     return LazyLogits(head, states, model.config.get_text_config().vocab_size, trained=trained, agreed=agreed)
 
