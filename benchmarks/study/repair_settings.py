@@ -1,10 +1,11 @@
-"""What the study of repairs compares: RMU, its weights repaired in several ways, and controls."""
+"""What the study of repairs compares: methods, their weights repaired in several ways, and controls."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from benchmarks.study.mixing_settings import MIXED, PROMPTS
-from benchmarks.study.settings import Candidate, RepairOrControl, Setting, WeightRepairs
+from benchmarks.study.mixing_settings import MIXED, PROMPTS, UNSEEN
+from benchmarks.study.settings import OUTPUTS, Candidate, RepairOrControl, Setting, WeightRepairs
 
 _SEED = 2
 """Of the draws that perturb, that of the reported questions."""
@@ -12,6 +13,12 @@ _PERTURBATIONS = {
     "4-gram": {"n": 4, "seed": _SEED, "sets": ["retain"]},
     "sentence": {"n": "sentence", "seed": _SEED, "position": "prefix", "sets": ["retain"]},
 }
+_MORE: Mapping[str, Mapping[str, Any]] = {
+    **{f"{n}-gram": {"n": n, "seed": _SEED, "sets": ["retain"]} for n in (1, 4, 8)},
+    "unseen": {"texts": UNSEEN, "seed": _SEED, "sets": ["retain"]},
+    "sentence": {"n": "sentence", "seed": _SEED, "position": "prefix"},
+}
+"""Of further methods; a retain sentence before a question to forget shows whether that is a way back."""
 _DIRECTED = (
     ("sphere-noise", "noise of one norm", "SphereNoise"),
     ("displacement-noise", "noise along displacements", "DisplacementNoise"),
@@ -19,6 +26,10 @@ _DIRECTED = (
 )
 """Does RNA need randomness, or the right direction? All have RNA's norm."""
 _TABLES = (("forget", "retain", "retain/4-gram", "retain/sentence"),)
+_MORE_TABLES = (
+    ("forget", "retain", "retain/1-gram", "retain/4-gram", "retain/8-gram"),
+    ("retain/unseen", "retain/sentence", "forget/sentence"),
+)
 
 
 def _closed_form(title: str, strengths: Sequence[float], share: float = 1.0) -> WeightRepairs:
@@ -43,6 +54,46 @@ def _null_space(title: str, energies: Sequence[float]) -> WeightRepairs:
             )
             for energy in energies
         ),
+    )
+
+
+def _further(
+    title: str,
+    folder: str,
+    config: str,
+    own: Mapping[str, str] | None = None,
+    *,
+    lr: float = 3e-4,
+    noise: float = 1.5,
+    steps: int = 300,
+    curve: Sequence[float],
+) -> Setting:
+    """A further method with RNA, mixing, and controls.
+
+    Args:
+        title: of the table.
+        folder: of its runs.
+        config: of `fit`.
+        own: options of `fit`.
+        lr: learning rate, which a control halves.
+        noise: ν of RNA.
+        steps: of training.
+        curve: shares of the way from base to unlearned model at which it is evaluated.
+    """
+    return Setting(
+        title,
+        folder,
+        {"config": config, "model.optimizer.lr": f"{lr:g}", "data.perturbations": json.dumps(_MORE), **(own or {})},
+        (
+            RepairOrControl("rna", f"+ RNA, ν {noise:g}", {"model.noise_scale": f"{noise:g}"}),
+            RepairOrControl("mixing", "+ mixing", MIXED),
+            RepairOrControl("half-lr", "half the learning rate", {"model.optimizer.lr": f"{lr / 2:g}"}),
+        ),
+        steps,
+        tables=_MORE_TABLES,
+        curve=(*curve,),
+        asked={"data.questions": "144"},
+        weight_repairs=(_closed_form("closed form", (0.25, 0.5, 1, 2, 4)),),
     )
 
 
@@ -72,4 +123,14 @@ REPAIRS = (
             _null_space("null space", (0.2, 0.5, 0.8)),
         ),
     ),
+    _further(
+        "RMU, MLP outputs only",
+        "rmu-mlp",
+        "demo.yaml",
+        {"model.trainable": OUTPUTS, "model.forget.init_args.coefficient": "7"},
+        lr=2e-3,
+        curve=(0.6, 0.7, 0.8, 0.9),
+    ),
+    _further("Adaptive RMU, all matrices", "adaptive-rmu-all", "demo_adaptive_rmu.yaml", curve=(0.5, 0.6, 0.7, 0.8)),
+    _further("NPO + KL, all matrices", "npo-kl", "demo_npo.yaml", noise=0.03, steps=150, curve=(0.5, 0.6, 0.7, 0.8)),
 )
