@@ -79,6 +79,17 @@ def repaired(rows: Sequence[AttackedRow], seed: int, runs: Path) -> Iterator[Poi
             yield _point(row, seed, json.dumps(callbacks)[1:-1])
 
 
+def made_by(row: AttackedRow, seed: int, runs: Path) -> list[Point]:
+    """The fits of which a row's model is the last: none of the base, two where the method's run is repaired.
+
+    Args:
+        row: of the tables.
+        seed: of the fits.
+        runs: folder of all fits.
+    """
+    return [*fitted([row], seed), *repaired([row], seed, runs)]
+
+
 def export(folder: str, seed: int, runs: Path) -> Path:
     """The model of a row."""
     return runs / folder / f"seed-{seed}" / layout.EXPORT

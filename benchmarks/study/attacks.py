@@ -1,7 +1,8 @@
 """The study of attacks on the demo world: does what makes a model usable again make relearning easier?
 
-`python -m benchmarks.study.attacks` fits what is not fitted, attacks what is not attacked, seed by seed, and writes the
-tables and the figure of docs/attack.md.
+`python -m benchmarks.study.attacks` fits what is not fitted, attacks what is not attacked, seed by seed, keeps what
+tables read in `docs/results/attacks`, and writes the tables and the figure of docs/attack.md from what is kept there.
+With `--tables` nothing is run.
 """
 
 import argparse
@@ -10,7 +11,10 @@ from pathlib import Path
 
 from benchmarks.study.attack_settings import BASE, ROWS, AttackedRow, export, fitted, repaired
 from benchmarks.study.attack_tables import cells, compared, failures, picture, tables
-from benchmarks.study.running import run_missing, with_table
+from benchmarks.study.kept import FOLDER
+from benchmarks.study.kept_attacks import KeptAttacks
+from benchmarks.study.running import add_results, run_missing, with_table
+from benchmarks.study.tables import NOT_RUN
 from lit_unlearn.cli import refusals
 from lit_unlearn.commands.attack import config
 from lit_unlearn.commands.attack.config import CardConfig
@@ -40,35 +44,43 @@ class StudyCard(Card):
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Runs what is missing, then writes tables and figure.
+    """Runs what is not kept, then writes tables and figure of all that is.
 
     Raises:
-        InputError: there is no such row, or the page has no place for the tables.
+        InputError: there is no such row, the page has no place for the tables, or what is kept was made otherwise.
         SystemExit: a fit failed.
     """
     options = _parser().parse_args(words)
     rows = _wanted(options.only)
     with_table(options.page.read_text(encoding="utf-8"), NAME, "the study of attacks", "")  # refused before all else
-    given = ["-c", "demo_attack.yaml", "-c", str(options.attacks), f"--data.draw={_DRAW}"]
-    attacks = config.read(Words.read(given, command="attack"))
+    configs = ["demo_attack.yaml", str(options.attacks)]
+    words = [word for config in configs for word in ("-c", config)]
+    attacks = config.read(Words.read([*words, f"--data.draw={_DRAW}"], command="attack"))
     for name, attack in attacks.attacks.items():
         if len(attack.points()) > 1:
             raise InputError(f"--attacks: {name} has {len(attack.points())} settings, and the tables room for one")
-    found = [one for seed in range(options.seeds) for one in _of_seed(rows, seed, attacks, options)]
-    write(found, rows, options.page)
+    kept = KeptAttacks(options.results or FOLDER / "attacks", options.out, configs, _DRAW)
+    seeds = range(0 if options.tables else options.seeds)
+    waiting = {seed: missing for seed in seeds if (missing := kept.missing(rows, seed))}
+    for seed, missing in waiting.items():
+        kept.keep(_of_seed(missing, seed, attacks, options), missing, seed)
+    write(kept.read(), options.page)
 
 
-def write(found: Sequence[tuple[Unit, Kept]], rows: Sequence[AttackedRow], page: Path) -> None:
+def write(found: Sequence[tuple[Unit, Kept]], page: Path) -> None:
     """Writes tables and figure of what was found.
 
     Args:
         found: by all attacks.
-        rows: of the tables.
         page: whose tables are replaced; the figure stands beside it.
     """
     measured = cells(found)
+    run = {place.row for place in measured}
+    rows = [row for row in ROWS if row.folder in run]
+    others = [row.title for row in ROWS if row.folder not in run]
+    not_run = f"{NOT_RUN}{'; '.join(others)}.\n" if others else ""
     text = page.read_text(encoding="utf-8")  # maybe hours later, with other tables
-    content = "\n".join(filter(None, [tables(measured, rows), compared(measured, rows), failures(found)]))
+    content = "\n".join(filter(None, [not_run, tables(measured, rows), compared(measured, rows), failures(found)]))
     write_whole(page, with_table(text, NAME, "the study of attacks", content))
     write_whole(page.with_name(f"{NAME}.png"), picture(measured, rows))
     print(f"{page} and {NAME}.png show {sum(kept.seconds for _, kept in found):.0f} seconds of attacks")
@@ -77,7 +89,7 @@ def write(found: Sequence[tuple[Unit, Kept]], rows: Sequence[AttackedRow], page:
 def _of_seed(
     rows: Sequence[AttackedRow], seed: int, attacks: CardConfig, options: argparse.Namespace
 ) -> list[tuple[Unit, Kept]]:
-    """What the attacks find under a seed, which fits and attacks share."""
+    """What the attacks find under a seed, which fits and attacks share; what they had found is not run again."""
     for wanted in (fitted(rows, seed), repaired(rows, seed, options.out)):
         run_missing(options.out, [], [*wanted], kind=NAME, workers=options.workers)
     card = StudyCard(attacks, [_model(row, seed, options.out) for row in rows], options.out / "card", seeds=[seed])
@@ -109,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path("runs/attacks"), help="folder of runs and outcomes; resumes")
     parser.add_argument("--page", type=Path, default=PAGE, help="page whose tables are replaced")
     parser.add_argument("--workers", type=int, default=1, help="fits at a time")
+    add_results(parser)
     return parser
 
 

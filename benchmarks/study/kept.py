@@ -49,13 +49,7 @@ class KeptFits:
             if not path.is_file():
                 found.append(point)
                 continue
-            made, kept = self._made_with(point), _kept_with(path)
-            for name in sorted({**made, **kept}):
-                if made.get(name) != kept.get(name):
-                    raise InputError(
-                        f"{path} was made with another {name}: {kept.get(name)}, now {made.get(name)}; move what is "
-                        "kept away, or give another folder (--results)"
-                    )
+            check_made_with(path, self._made_with(point))
         return found
 
     def keep(self, points: Iterable[Point]) -> None:
@@ -71,9 +65,37 @@ class KeptFits:
 
     def _made_with(self, point: Point) -> dict[str, str]:
         """Options by name; paths of other fits are relative to the study's folder, and a config has its digest."""
-        options = {**self._shared, **point.options}
-        own = {name: value.removeprefix(f"{self.runs}/") for name, value in options.items()}
-        return own | {"config": f"{own['config']} {digest_of_config(own['config'])}"}
+        return made_with({**self._shared, **point.options}, self.runs)
+
+
+def made_with(options: Mapping[str, str], runs: Path) -> dict[str, str]:
+    """Options by name; paths of other fits are relative to the study's folder, and a config has its digest.
+
+    Args:
+        options: of a fit.
+        runs: folder where its study's fits write.
+    """
+    own = {name: value.replace(f"{runs}/", "") for name, value in options.items()}
+    return own | {"config": f"{own['config']} {digest_of_config(own['config'])}"}
+
+
+def check_made_with(path: Path, made: Mapping[str, str]) -> None:
+    """What is kept was made with the options that its fit has now.
+
+    Args:
+        path: of the kept file.
+        made: the options now, by name.
+
+    Raises:
+        InputError: it was made otherwise, or cannot be read.
+    """
+    kept = _kept_with(path)
+    for name in sorted({**made, **kept}):
+        if made.get(name) != kept.get(name):
+            raise InputError(
+                f"{path} was made with another {name}: {kept.get(name)}, now {made.get(name)}; move what is kept away, "
+                "or give another folder (--results)"
+            )
 
 
 def _kept_with(path: Path) -> dict[str, str]:

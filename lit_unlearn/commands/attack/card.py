@@ -1,15 +1,17 @@
 """The card: a row for each attack, with the worst of its outcomes, what is left of use, and the cost."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
+from lit_unlearn.commands.attack.config import FULL
 from lit_unlearn.commands.attack.contract import MEASURES, Outcome
 from lit_unlearn.commands.attack.figure import draw
-from lit_unlearn.commands.attack.kept import Kept
-from lit_unlearn.commands.attack.run import BASE, NONE, Card, results
+from lit_unlearn.commands.attack.kept import Kept, Unit
+from lit_unlearn.commands.attack.run import BASE, NONE, Card
+from lit_unlearn.commands.attack.shown import Shown, shown
 from lit_unlearn.commands.report.section import Section, rewrite_section
 
 TITLE = "Attack card"
@@ -76,15 +78,16 @@ class CardRow(NamedTuple):
 
 
 def write_card(card: Card, folder: Path) -> Section:
-    """Writes table, numbers and figure of what all units gave.
+    """Writes table, numbers and figure of what was run, now and before.
 
     Raises:
         InputError: a unit is not done.
     """
-    rows = card_rows(card)
+    found = shown(card)
+    rows = card_rows(card, found.found)
     section = Section(
         TITLE,
-        _TEXT,
+        "\n\n".join([_TEXT, *_missing(found)]),
         ["model", "attack", *_COLUMNS, "half back", "worst at", "tried", "seconds"],
         [*_cells(rows)],
         _numbers(rows),
@@ -93,10 +96,15 @@ def write_card(card: Card, folder: Path) -> Section:
     return section
 
 
-def card_rows(card: Card) -> list[CardRow]:
-    """What all units gave, an attack at a time."""
+def card_rows(card: Card, found: Iterable[tuple[Unit, Kept]]) -> list[CardRow]:
+    """What units gave, an attack at a time.
+
+    Args:
+        card: of the units.
+        found: units with their outcomes.
+    """
     grouped: dict[tuple[str, str], dict[tuple[str, int], list[Kept]]] = {}
-    for unit, kept in results(card):
+    for unit, kept in found:
         group = card.attacked[unit.model].group
         runs = grouped.setdefault((group, unit.attack), {})
         runs.setdefault((unit.model, unit.seed), []).append(kept)
@@ -143,8 +151,19 @@ def bounded(estimates: Sequence[tuple[float, float | None]]) -> Bounded:
     return Bounded(values[0], None if error is None else round(_NORMAL * error, 9))
 
 
+def _missing(found: Shown) -> Iterator[str]:
+    """What the table has no rows of, and why."""
+    if found.not_run:
+        yield f"Not run yet: {', '.join(found.not_run)}."
+    if found.other:
+        yield (
+            f"Not shown: {', '.join(found.other)}, run with other options, other weights or another version; to run "
+            "them again, remove their folders from that of the outcomes."
+        )
+
+
 def _row(card: Card, model: str, name: str, runs: Runs, halves: Mapping[str, float]) -> CardRow:
-    attack = card.attacks[name]
+    attack = card.every[name]
     every = {run: [outcome for kept in parts for outcome in kept.outcomes] for run, parts in runs.items()}
     worst = [attack.worst(outcomes) for outcomes in every.values()]
     seconds = fmean(sum(kept.seconds for kept in parts) for parts in runs.values())
@@ -154,7 +173,15 @@ def _row(card: Card, model: str, name: str, runs: Runs, halves: Mapping[str, flo
         if run in halves and any("steps" in one.settings for one in outcomes)
     ]
     return CardRow(
-        model, name, attack.title, worst, max(map(len, every.values())), seconds, _measures(worst), back, attack.shown
+        model,
+        name.removesuffix(FULL),
+        attack.title,
+        worst,
+        max(map(len, every.values())),
+        seconds,
+        _measures(worst),
+        back,
+        attack.shown,
     )
 
 

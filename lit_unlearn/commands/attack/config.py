@@ -19,6 +19,8 @@ from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.precision import weights_dtype
 
+FULL = "+full"
+"""After the name of an attack of `full_attacks` that replaces one of `attacks`, so that what both gave is kept."""
 _NAME = re.compile(r"\w[\w.-]*")
 _SEED = "PL_GLOBAL_SEED"  # Lightning's, which randomness.run_seed reads
 _TRAINER = ("accelerator", "precision")
@@ -32,6 +34,11 @@ class CardConfig(NamedTuple):
     forget: tuple[str, ...]
     base: str | None
     attacks: dict[str, Attack]
+    """Those that are run."""
+    every: dict[str, Attack]
+    """All of the config, of which those are shown that have been run; larger grids before those that they replace."""
+    names: tuple[str, ...]
+    """Of the rows that a whole card has."""
     options: dict[str, str]
     """Of each attack, its own and all others that decide its numbers, as text; under "", those of no attack."""
 
@@ -49,8 +56,9 @@ def read(words: Words, *, only: Sequence[str] = (), full: bool = False) -> CardC
     """
     parser = _parser()
     found = parser.parse_args([word for option in words.options for word in option.words])
-    names = chosen(found.attacks or {}, found.full_attacks or {}, only=only, full=full)
-    found.attacks = {name: (found.full_attacks if where else found.attacks)[name] for name, where in names.items()}
+    short, larger = found.attacks or {}, found.full_attacks or {}
+    wanted = [key(name, short, full=where) for name, where in chosen(short, larger, only=only, full=full).items()]
+    found.attacks = _every(short, larger)
     found.full_attacks = {}
     weights_dtype(str(found.trainer.precision))
     texts = {name: parser.dump(_with(found, name)) for name in ("", *found.attacks)}
@@ -62,7 +70,9 @@ def read(words: Words, *, only: Sequence[str] = (), full: bool = False) -> CardC
         raise InputError("data.evaluation: there are no questions to attack; set data.evaluation.questions")
     _check_forget(made.forget, made.data.evaluation.questions)
     trainer = {name: made.trainer[name] for name in _TRAINER}
-    return CardConfig(made.data, trainer, tuple(made.forget), made.base, made.attacks, texts)
+    attacks = {name: made.attacks[name] for name in wanted}
+    names = (*short, *(name for name in larger if full and name not in short))
+    return CardConfig(made.data, trainer, tuple(made.forget), made.base, attacks, made.attacks, names, texts)
 
 
 def chosen(
@@ -89,6 +99,32 @@ def chosen(
     if not kept:
         raise InputError("attacks: there are none; name a config with `attacks`, such as demo_attack.yaml, after -c")
     return kept
+
+
+def key(name: str, attacks: Collection[str], *, full: bool) -> str:
+    """What the outcomes of an attack are kept under.
+
+    Args:
+        name: of the attack.
+        attacks: names of those without `--full`.
+        full: whether it is that of `full_attacks`.
+
+    Example:
+        >>> key("merge", ["merge"], full=True), key("int3", ["merge"], full=True)
+        ('merge+full', 'int3')
+    """
+    return f"{name}{FULL}" if full and name in attacks else name
+
+
+def _every(attacks: Mapping[str, Any], full_attacks: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of all attacks, by `key`, in the config's order."""
+    found = {}
+    for name in dict.fromkeys([*attacks, *full_attacks]):
+        if name in full_attacks:
+            found[key(name, attacks, full=True)] = full_attacks[name]
+        if name in attacks:
+            found[name] = attacks[name]
+    return found
 
 
 def _parser() -> Parser:

@@ -59,21 +59,41 @@ class KeptOutcomes:
         Raises:
             InputError: what is there is of other options or another model, or cannot be read.
         """
+        found = self._read(unit)
+        if found is None:
+            return None
+        if found[1] != unit.fingerprint:
+            raise InputError(
+                f"{self.path(unit)} is of other options, another model or another version; give another folder after "
+                "--out, or remove it"
+            )
+        return found[0]
+
+    def own(self, unit: Unit) -> Kept | None:
+        """As `get`, but None where what is there is of other options or another model.
+
+        Raises:
+            InputError: what is there cannot be read.
+        """
+        found = self._read(unit)
+        return found[0] if found is not None and found[1] == unit.fingerprint else None
+
+    def seeds(self, model: str, attack: str) -> list[int]:
+        """The seeds of which there are outcomes of an attack, of whatever options."""
+        names = [path.stem for path in (self.folder / model / attack).glob("point-*-seed-*.json")]
+        return sorted({int(name.rpartition("-")[2]) for name in names})
+
+    def _read(self, unit: Unit) -> tuple[Kept, str] | None:
+        """The outcomes of a unit's file, and the fingerprint of the unit that it is of."""
         path = self.path(unit)
         if not path.is_file():
             return None
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-            kept = Kept([Outcome.from_json(one) for one in found["outcomes"]], found["seconds"])
-            own = found["fingerprint"] == unit.fingerprint
+            outcomes = [Outcome.from_json(one) for one in found["outcomes"]]
+            return Kept(outcomes, found["seconds"]), str(found["fingerprint"])
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} cannot be read ({error!r}); remove it, and the attack is run again") from error
-        if not own:
-            raise InputError(
-                f"{path} is of other options, another model or another version; give another folder after --out, or "
-                "remove it"
-            )
-        return kept
 
     def add(self, unit: Unit, outcomes: Sequence[Outcome], seconds: float) -> None:
         """Keeps the outcomes of a unit: the file is there whole or not at all."""

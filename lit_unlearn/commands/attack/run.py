@@ -40,31 +40,39 @@ class Card:
         self, config: CardConfig, attacked: Sequence[AttackedModel], folder: Path, *, seeds: Sequence[int]
     ) -> None:
         for name in (NONE, BASE):
-            if name in config.attacks:
+            if name in config.every:
                 raise InputError(f"attacks.{name}: that is the name of the model without an attack; choose another")
         self.config = config
         self.attacked = {one.name: one for one in attacked}
         self.kept = KeptOutcomes(folder)
         self.seeds = seeds
-        self.attacks: Mapping[str, Attack] = {NONE: Unattacked(), BASE: BeforeUnlearning(), **config.attacks}
+        without: Mapping[str, Attack] = {NONE: Unattacked(), BASE: BeforeUnlearning()}
+        self.attacks = {**without, **config.attacks}
+        self.every = {**without, **config.every}
         for one in attacked:
             self._check(one)
         self._digests = {one.name: models.digest(one.source) for one in attacked}
         self._base_digests = {one.name: models.digest(one.base) for one in attacked}
-        self._other_digests = {
-            name: [models.digest(ModelSource(other)) for other in attack.others()]
-            for name, attack in self.attacks.items()
-        }
+        self._other_digests: dict[str, list[str]] = {}
 
     def units(self) -> Iterator[Unit]:
         """What is to be run: each model as it is and before unlearning, then each attack on it."""
         for one in self.attacked.values():
-            for name, attack in self.attacks.items():
-                if name == BASE and one.base is None:
-                    continue
-                for seed in self.seeds if attack.random else (0,):
-                    for point, settings in enumerate(attack.points()):
-                        yield self._unit(one, name, point, settings, seed)
+            for name in self.attacks:
+                yield from self.units_of(one, name, self.seeds)
+
+    def units_of(self, one: AttackedModel, name: str, seeds: Sequence[int]) -> Iterator[Unit]:
+        """The units of one attack on one model; none before unlearning where that model is not known.
+
+        Args:
+            one: a model of the card.
+            name: of an attack of the config, whether or not it is run.
+            seeds: under which it is run if it draws something.
+        """
+        attack = self.every[name]
+        for seed in seeds if attack.random else (0,):
+            for point, settings in enumerate(attack.points() if name != BASE or one.base is not None else ()):
+                yield self._unit(one, name, point, settings, seed)
 
     def waiting(self) -> list[Unit]:
         """The units that are not done.
@@ -85,8 +93,10 @@ class Card:
         return found
 
     def _unit(self, one: AttackedModel, name: str, point: int, settings: Settings, seed: int) -> Unit:
-        attack = self.attacks[name]
+        attack = self.every[name]
         base = self._base_digests[one.name] if attack.needs_base or attack.asks_base else ""
+        if name not in self._other_digests:
+            self._other_digests[name] = [models.digest(ModelSource(other)) for other in attack.others()]
         others = self._other_digests[name]
         code = " ".join(f"{package} {version(package)}" for package in _CODE)
         own = self.config.options.get(name, self.config.options[""])

@@ -6,6 +6,7 @@ from benchmarks.study import attack_settings
 from benchmarks.study.attack_settings import ROWS, fitted, repaired
 from benchmarks.study.attack_tables import Place, cells, compared, failures, tables
 from benchmarks.study.attacks import ATTACKS, NAME, main
+from benchmarks.study.kept_attacks import KeptAttacks
 from lit_unlearn.cli import main as lit_unlearn
 from lit_unlearn.commands.attack import config
 from lit_unlearn.commands.attack.contract import Outcome
@@ -82,6 +83,68 @@ def test_attacks_of_several_settings_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--attacks: pruning has 2 settings, and the tables room for one"):
         main([f"--page={page}", f"--out={tmp_path / 'runs'}", f"--attacks={attacks}"])
     assert not (tmp_path / "runs").exists()
+    with pytest.raises(InputError, match="kept has no outcomes of rmu, with which rows are compared; run the study"):
+        main([f"--page={page}", "--tables", f"--results={tmp_path / 'kept'}"])
+
+
+def found(model: str, *, forget: float = 0.3) -> list[tuple[Unit, Kept]]:
+    """What two attacks gave."""
+    unit, kept = outcomes(model, 0, forget)
+    return [(unit, kept), (unit._replace(attack="none", settings={}), Kept(kept.outcomes[:1], 2.0))]
+
+
+def keeping(folder: Path, attacks: Path = ATTACKS, draw: int = 2) -> KeptAttacks:
+    return KeptAttacks(folder, Path("runs/attacks"), ["demo_attack.yaml", str(attacks)], draw)
+
+
+def test_what_is_kept_gives_the_same_outcomes(tmp_path: Path) -> None:
+    rows = [row for row in ROWS if row.folder in ("rmu", "closed-form")]
+    kept = keeping(tmp_path)
+    assert kept.missing(rows, 0) == rows
+    gave = [pair for row in rows for pair in found(f"{row.folder}/seed-0")]
+    kept.keep(gave, rows, 0)
+    assert kept.missing(rows, 0) == []
+    assert kept.missing(rows, 1) == rows
+    assert [(unit._replace(decides=()), one) for unit, one in gave] == kept.read()
+    text = (tmp_path / "closed-form" / "seed-0" / "attack-outcomes.json").read_text()
+    assert "rmu config" in text  # the fit that is repaired
+    assert "rmu/seed-0/export" in text
+    assert "runs/attacks" not in text
+
+
+def test_rows_of_other_seeds_than_the_methods_are_in_no_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = keeping(tmp_path)
+    rna = [row for row in ROWS if row.folder == "rna"]
+    method = [row for row in ROWS if row.folder == "rmu"]
+    kept.keep(found("rmu/seed-0"), method, 0)
+    kept.keep(found("rna/seed-1"), rna, 1)
+    assert {unit.model for unit, _ in kept.read()} == {"rmu/seed-0"}
+    assert "rna is in no table: it has the seeds [1], rmu has [0]" in capsys.readouterr().out
+
+
+def test_what_is_kept_of_other_attacks_or_fits_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [row for row in ROWS if row.folder in ("rmu", "rna")]
+    keeping(tmp_path).keep([*found("rmu/seed-0"), *found("rna/seed-0")], rows, 0)
+    attacks = tmp_path / "attacks.yaml"
+    attacks.write_text(ATTACKS.read_text().replace("bits: 4", "bits: 3"))
+    with pytest.raises(
+        InputError, match=r"outcomes\.json was made with another attack int4: .* move what is kept away"
+    ):
+        keeping(tmp_path, attacks).missing(rows, 0)
+    with pytest.raises(InputError, match="was made with another draw: 2, now 3"):
+        keeping(tmp_path, draw=3).missing(rows, 0)
+    noisier = [
+        row._replace(options=row.options | {"model.noise_scale": "3"}) if row.folder == "rna" else row for row in ROWS
+    ]
+    monkeypatch.setattr(attack_settings, "ROWS", noisier)
+    with pytest.raises(InputError, match=r"was made with another rna model\.noise_scale: 1\.5, now 3"):
+        keeping(tmp_path).missing([row for row in noisier if row.folder == "rna"], 0)
+    path = tmp_path / "rmu" / "seed-0" / "attack-outcomes.json"
+    path.write_text(path.read_text()[:-20])
+    with pytest.raises(InputError, match=r"is not what a study keeps .* restore it"):
+        keeping(tmp_path).read()
 
 
 def test_a_row_that_there_is_not_and_a_page_without_a_place_are_refused(tmp_path: Path) -> None:
@@ -110,18 +173,29 @@ def test_the_page_shows_what_the_attacks_found(tmp_path: Path, monkeypatch: pyte
     few = [row._replace(options={**row.options, **short} if row.options else {}) for row in ROWS]
     monkeypatch.setattr(attack_settings, "ROWS", few)
     monkeypatch.setattr("benchmarks.study.attacks.ROWS", few)
-    words = [f"--page={page}", f"--out={runs}", f"--attacks={attacks}", "--seeds=2"]
-    words += ["--only", "base", "rmu", "interpolation"]
-    main(words)
+    kept = tmp_path / "kept"
+    words = [f"--page={page}", f"--out={runs}", f"--attacks={attacks}", f"--results={kept}"]
+    words += ["--only", "base", "rmu", "interpolation", "--seeds"]
+    main([*words, "1"])
+    assert "One seed" in page.read_text()
+    main([*words, "2"])  # the second alone
     text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     for title in ("base", "RMU", "base + 0.7 · (RMU − base)"):
         assert f"| {title} | " in text
     assert "other, 1 steps" in text
+    assert "Means over 2 seeds" in text
+    assert "Not run yet: Adaptive RMU; " in text
     assert (tmp_path / f"{NAME}.png").stat().st_size > 0
-    before = {path: path.stat().st_mtime_ns for path in runs.rglob("*.json")}
-    main(words)  # nothing runs again
-    assert page.read_text() == text
-    assert {path: path.stat().st_mtime_ns for path in runs.rglob("*.json")} == before
     lit_unlearn(["verify", str(runs / "interpolation" / "seed-1")])
+    assert len([*kept.rglob("*.json")]) == 6
+    assert not any(str(tmp_path) in path.read_text() for path in kept.rglob("*.json"))
+    runs.rename(tmp_path / "moved")  # nothing runs again
+    page.write_text(PLACE)
+    main([*words, "2"])
+    assert page.read_text() == text
+    page.write_text(PLACE)
+    main([f"--page={page}", f"--results={kept}", "--tables"])
+    assert page.read_text() == text
+    assert not runs.exists()
