@@ -35,7 +35,7 @@ class Study(NamedTuple):
 STUDIES = {
     "methods": Study(Path("docs/results.md"), METHODS),
     "mixing": Study(Path("docs/mixing.md"), MIXING, Path("docs/mixing.png")),
-    "repairs": Study(Path("docs/repairs.md"), REPAIRS),
+    "repairs": Study(Path("docs/repairs.md"), REPAIRS, Path("docs/repairs.png")),
 }
 
 

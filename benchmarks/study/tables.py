@@ -29,6 +29,9 @@ def section(setting: Setting, results: Path) -> str:
         setting: what is compared.
         results: folder of the study's results.
     """
+    if not run(setting, results):
+        every = [setting.method, *(row.title for row in setting.rows)]
+        return f"### {setting.title}\n\n{NOT_RUN}{'; '.join(every)}.\n"
     models = named(setting, results)
     others = [row.title for row in setting.rows if row.title not in {model.name for model in models}]
     not_run = [f"{NOT_RUN}{'; '.join(others)}.\n"] if others else []
@@ -38,6 +41,16 @@ def section(setting: Setting, results: Path) -> str:
     if setting.relearns:
         parts.append(_relearnt(setting, results))
     return "\n".join([f"### {setting.title}\n", *not_run, *parts])
+
+
+def run(setting: Setting, results: Path) -> bool:
+    """Whether there are results of the method, with which rows are compared.
+
+    Args:
+        setting: what is compared.
+        results: folder of the study's results.
+    """
+    return bool(seeds(results / setting.folder / "method"))
 
 
 def named(setting: Setting, results: Path) -> list[ReportedModel]:
@@ -55,8 +68,9 @@ def named(setting: Setting, results: Path) -> list[ReportedModel]:
 
 
 def picture(settings: Sequence[Setting], results: Path) -> bytes:
-    """Of each setting, forgetting against accuracy on all perturbed questions to retain."""
-    return encoded(front([_panel(setting, named(setting, results)) for setting in settings]), "png")
+    """Of each setting that has been run, forgetting against accuracy on all perturbed questions to retain."""
+    done = [setting for setting in settings if run(setting, results)]
+    return encoded(front([_panel(setting, named(setting, results)) for setting in done]), "png")
 
 
 def _panel(setting: Setting, models: Sequence[ReportedModel]) -> Front:

@@ -131,6 +131,9 @@ def test_the_page_has_a_table_of_every_setting_with_all_its_rows(study: Study, s
     names = [name for name, _ in cells(text)]
     not_run = text.partition(NOT_RUN)[2].partition(".\n")[0].split("; ") if NOT_RUN in text else []
     titles = [row.title for row in setting.rows]
+    if not_run == [setting.method, *titles]:  # of which nothing has been run
+        assert not names
+        return
     run = [title for title in titles if title not in not_run]
     assert not_run == [title for title in titles if title not in run]
     of_rows = len(run) + 2 + setting.stops + len(setting.weight_repairs)

@@ -18,6 +18,7 @@ from lit_unlearn.commands.report.section import read_section
 from lit_unlearn.errors import InputError
 from lit_unlearn.runs import checksums, layout
 from tests.processes import forked
+from tests.test_distributed import STRATEGIES, fit
 
 
 def numbers(folder: Path) -> dict[str, Any]:
@@ -209,6 +210,23 @@ def test_weights_of_every_model_that_an_attack_loads_decide_its_outcomes(
     other_reference = fingerprints()
     assert {name for name in first if first[name] != other_base[name]} == {"base", "document", "depth"}
     assert {name for name in first if first[name] != other_reference[name]} == {"depth"}
+
+
+@pytest.mark.slow
+def test_a_run_of_two_processes_under_fsdp_is_attacked_as_one_of_one_process(
+    world: Path, config: Path, tmp_path: Path
+) -> None:
+    found = []
+    for name, processes, options in (("sharded", 2, STRATEGIES["fsdp2"]), ("whole", 1, [])):
+        fit(world, tmp_path / name, *options, processes=processes)
+        main(["attack", str(tmp_path / name), "-c", str(config)])
+        found.append(numbers(tmp_path / name / layout.ANALYSES / layout.ATTACK)[name])
+    sharded, whole = found
+    assert list(sharded) == list(whole) == ["none", "base", "int8", "pruning"]
+    for attack, own in sharded.items():
+        for measure, value in own["measures"].items():
+            assert value["value"] == pytest.approx(whole[attack]["measures"][measure]["value"], abs=1e-3)
+    assert sharded["none"]["measures"]["log_probability"] != sharded["base"]["measures"]["log_probability"]
 
 
 @pytest.mark.slow
