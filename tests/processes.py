@@ -69,10 +69,10 @@ def run_in_several(function: Callable[..., None], args: tuple[Any, ...], process
     Raises:
         ProcessRaisedException: one of them failed.
     """
-    from torch.multiprocessing import start_processes
+    from torch.multiprocessing.spawn import start_processes
 
     forked()  # which says what is imported
-    start_processes(function, args, nprocs=processes, start_method="forkserver")  # type: ignore[no-untyped-call]
+    start_processes(function, args, nprocs=processes, start_method="forkserver")
 
 
 def in_forked_process(function: Callable[..., _Found], *args: object) -> _Found:

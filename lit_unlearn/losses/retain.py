@@ -4,9 +4,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from lit_unlearn.losses import functional, likelihood
+from lit_unlearn.losses import functional, layered, likelihood
 from lit_unlearn.losses.contract import Batch, Logits, Loss, Outputs, counted_states
-from lit_unlearn.losses.layered import LayeredLoss
 
 
 class RepresentationMSE(Loss):
@@ -26,7 +25,7 @@ class RepresentationMSE(Loss):
         return functional.mean_squared_distance(updated.hidden, frozen.hidden, counted_states(batch))
 
 
-class RepresentationNorm(LayeredLoss):
+class RepresentationNorm(layered.LayeredLoss):
     """Mean over tokens and layers of ‖h_updated - h_frozen‖, the retain loss of circuit breakers.
 
     Zou et al. 2024, "Improving alignment and robustness with circuit breakers". Not squared, it pulls as strongly on

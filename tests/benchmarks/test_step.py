@@ -1,5 +1,6 @@
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def forked_but_for_the_first(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Memory of the first contender is measured in a process as the benchmark starts it, the others' in forked ones."""
     apart, measured = step._memory_apart, list[str]()
 
-    def measure(one: str, name: str, folder: Path, options: argparse.Namespace) -> dict[str, float]:
+    def measure(one: str, name: str, folder: Path, options: argparse.Namespace) -> Mapping[str, float | None]:
         measured.append(one)
         if len(measured) == 1:
             return apart(one, name, folder, options)

@@ -76,7 +76,7 @@ def test_another_module_is_refused(world: Path, tmp_path: Path) -> None:
     ("options", "told"),
     [
         ({"rise": 0.0}, r"StopAtForgetting.rise: must be above 0 nats, got 0.0"),
-        ({"rise": float("nan")}, r"StopAtForgetting.rise: must be above 0 nats, got nan"),
+        ({"rise": float("nan")}, r"StopAtForgetting.rise: must be above 0 nats and finite, got nan"),
         ({"rise": 1.0, "every": 0}, r"StopAtForgetting.every: must be at least 1, got 0"),
         ({"rise": 1.0, "rows": 0}, r"StopAtForgetting.rows: must be at least 1, got 0"),
     ],
