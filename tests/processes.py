@@ -76,13 +76,13 @@ def run_in_several(function: Callable[..., None], args: tuple[Any, ...], process
 
 
 def in_forked_process(function: Callable[..., _Found], *args: object) -> _Found:
-    """What `function(*args)` returns in a process of its own.
+    """What `function(*args)` returns in a process of its own, of one thread.
 
     Args:
         function: of a module's top level.
         args: which can be pickled.
     """
-    with forked().Pool(1) as pool:
+    with forked().Pool(1, initializer=_one_thread) as pool:
         return pool.apply(function, args)
 
 
@@ -145,6 +145,12 @@ def free_port() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return str(free.getsockname()[1])
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def _serve(asked: Connection, tell: Connection, log: Path, folder: Path, variables: dict[str, str]) -> None:
