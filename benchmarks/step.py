@@ -1,10 +1,10 @@
 """A training step of lit-unlearn beside the published way: `python -m benchmarks.step [--json OUT]`.
 
-For each width, vocabulary and method: (a) ours, without noise too, and as a further run on rows that another one has
-left in a `PrefixStore`; (b) the published way, two whole models with a gradient for every weight; (c) the
-same with both models cut off after the steering layer. Times are taken in turn, in one process, by the wall clock and
-by the processor's, which does not count what others do on the machine; peak memory is each one's own, in a process of
-its own.
+For each width, vocabulary and method: (a) ours, without noise too, as a further run on rows that another one has left
+in a `PrefixStore` and, where that is asked for, with `model.compile`; (b) the published way, two whole models with a
+gradient for every weight; (c) the same with both models cut off after the steering layer. Times are taken in turn, in
+one process, by the wall clock and by the processor's, which does not count what others do on the machine; peak memory
+is each one's own, in a process of its own.
 """
 
 import argparse
@@ -50,7 +50,8 @@ from lit_unlearn.models.source import ModelSource
 from lit_unlearn.running.prefix_store import PrefixStore
 
 OURS, PLAIN, FURTHER, PUBLISHED, TRUNCATED = "ours", "ours without RNA", "ours, a further", "published", "truncated"
-CONTENDERS = [OURS, PLAIN, FURTHER, PUBLISHED, TRUNCATED]
+COMPILED = "ours, compiled"
+CONTENDERS = [OURS, COMPILED, PLAIN, FURTHER, PUBLISHED, TRUNCATED]
 PRODUCTS = "matrix products"
 _QUIET = 4
 """So many first steps, all on the same rows, are without noise: losses before and after updates must agree."""
@@ -74,7 +75,7 @@ class Method(NamedTuple):
     @property
     def contenders(self) -> list[str]:
         """What is measured: a model that is read to its logits cannot be cut off."""
-        return [OURS, PLAIN, FURTHER, PUBLISHED] + ([] if self.reads.logits else [TRUNCATED])
+        return [OURS, COMPILED, PLAIN, FURTHER, PUBLISHED] + ([] if self.reads.logits else [TRUNCATED])
 
 
 FORGET: dict[str, tuple[Callable[[], Loss], bool, bool]] = {
@@ -199,10 +200,10 @@ def times(
 def contender(one: str, name: str, folder: Path, options: argparse.Namespace) -> tuple[Step, UnlearnModule | None]:
     """A contender's step, and its module if it is ours."""
     method, device = METHODS[name], torch.device(options.device)
-    if one in (OURS, PLAIN, FURTHER):
+    if one in (OURS, COMPILED, PLAIN, FURTHER):
         noise = 0.0 if one == PLAIN else method.noise
         store = PrefixStore(folder=str(folder / "store")) if one == FURTHER else None
-        module = _module(method, folder, options.layer, store, _dtype(options), device)
+        module = _module(method, folder, options.layer, store, _dtype(options), device, compiled=one == COMPILED)
         return _our_step(module, noise, options), module
     direction = (
         method.forget().to(device).steering_vector(torch.zeros(1, dtype=torch.long, device=device), _width(folder))
@@ -226,7 +227,14 @@ def contender(one: str, name: str, folder: Path, options: argparse.Namespace) ->
 
 
 def _module(
-    method: Method, folder: Path, layer: int, store: PrefixStore | None, dtype: torch.dtype, device: torch.device
+    method: Method,
+    folder: Path,
+    layer: int,
+    store: PrefixStore | None,
+    dtype: torch.dtype,
+    device: torch.device,
+    *,
+    compiled: bool,
 ) -> UnlearnModule:
     """The module as a run of `fit` has it."""
     module = UnlearnModule(
@@ -235,6 +243,7 @@ def _module(
         method.retain(),
         layer=layer,
         prefix_store=store,
+        compile=compiled,
         retain_weight=method.retain_weight,
         seed=0,
     )
@@ -395,7 +404,13 @@ def parsed(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, default=512, help="of each row")
     parser.add_argument("--rounds", type=int, default=5, help="steps of each that are timed")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=["RMU", "AdaptiveRMU", "RSV", "NPO+KL"])
-    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=CONTENDERS, help="ours is among them")
+    parser.add_argument(
+        "--contenders",
+        nargs="+",
+        choices=CONTENDERS,
+        default=[one for one in CONTENDERS if one != COMPILED],
+        help="ours is among them",
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="on cuda weights are bf16, else float32")
     parser.add_argument("--json", type=Path, help="file to write")

@@ -16,7 +16,7 @@ Swap = tuple[nn.Module, str, nn.Module]
 Override = tuple[nn.Module, str, Any]
 """A module, the name of an attribute, and its value for a while."""
 Answer = tuple[nn.Module, Callable[..., Any]]
-"""A module, and what is called for a while instead of it."""
+"""A module, and what is called for a while instead of it, or instead of its forward."""
 
 
 @contextmanager
@@ -43,6 +43,22 @@ def applied(settings: Sequence[Override]) -> Iterator[None]:
     finally:
         for (module, name, _), value in zip(settings, before, strict=True):
             setattr(module, name, value)
+
+
+@contextmanager
+def running_as(forwards: Sequence[Answer]) -> Iterator[None]:
+    """Gives modules other forwards; hooks on the modules themselves run as before."""
+    before = [vars(module).get("forward") for module, _ in forwards]
+    try:
+        for module, forward in forwards:
+            module.forward = forward
+        yield
+    finally:
+        for (module, _), own in zip(forwards, before, strict=True):
+            if own is None:
+                del module.forward
+            else:
+                module.forward = own
 
 
 def answered(answers: Sequence[Answer]) -> AbstractContextManager[None]:

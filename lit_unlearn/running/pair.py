@@ -13,8 +13,9 @@ from lit_unlearn.losses.contract import Batch, Loss, Outputs
 from lit_unlearn.models.layers import first_trained_layer
 from lit_unlearn.models.trainable import use_master_weights
 from lit_unlearn.running.activation_checkpointing import recomputed
+from lit_unlearn.running.compiled_layers import CompiledLayers
 from lit_unlearn.running.frozen import FrozenModel
-from lit_unlearn.running.hooks import Noise, Override, applied, with_noise
+from lit_unlearn.running.hooks import Noise, Override, applied, running_as, with_noise
 from lit_unlearn.running.partial_forward import run_layers
 from lit_unlearn.running.prefix_store import StoredStates
 
@@ -58,6 +59,7 @@ def run_pair(
     noise: tuple[int, Noise] | None = None,
     dropout: Sequence[Override] = (),
     recompute: bool = False,
+    compiled: CompiledLayers | None = None,
     stored: StoredStates | None = None,
 ) -> tuple[Outputs, Outputs | None]:
     """Runs as much of both models on a batch as a loss reads; the layers below the first trained one run once.
@@ -72,6 +74,7 @@ def run_pair(
         noise: index of a layer, and the noise added to its output in the frozen model; not for preferred answers.
         dropout: what is set while the updated model runs, from the first trained layer on.
         recompute: keep no more of the updated model's layers than their inputs; backward computes the rest again.
+        compiled: what runs instead of the layers' own forwards; None is nothing.
         stored: states of earlier runs, which are not computed again.
 
     Returns:
@@ -89,6 +92,7 @@ def run_pair(
         reader=reader,
         dropout=dropout,
         recompute=recompute,
+        compiled=compiled,
         stored=stored,
     )
     if not reader.needs_preferred:
@@ -114,6 +118,7 @@ def _run_rows(
     noise: tuple[int, Noise] | None = None,
     dropout: Sequence[Override] = (),
     recompute: bool = False,
+    compiled: CompiledLayers | None = None,
     stored: StoredStates | None = None,
 ) -> tuple[Outputs, Outputs | None]:
     """As `run_pair`, for the batch's own rows."""
@@ -133,7 +138,8 @@ def _run_rows(
     # From 0 on there is nothing to share: what comes before the layers may be trained as well.
     shared = start > 0
     known = stored.prefix(batch, start) if stored and shared else None
-    with applied(dropout), recomputed([*layers][start:] if recompute else [], dropout):
+    forwards = [] if compiled is None else compiled.without(start)
+    with running_as(forwards), applied(dropout), recomputed([*layers][start:] if recompute else [], dropout):
         # What dropout has changed is not the frozen model's.
         outputs, prefix = run(prefix=known, resumed=reader.needs_frozen and not dropout)
     if stored and shared and not known:
@@ -141,7 +147,7 @@ def _run_rows(
     if not reader.needs_frozen:
         return outputs, None
     resume = partial(run, prefix=prefix if shared else None, context=frozen.running)
-    with frozen.running():
+    with running_as(forwards), frozen.running():
         if stored is None or reader.needs_logits or reader.lower_layers or (noise is not None and noise[0] < layer):
             return outputs, resume(noise=noise)[0]
         hidden = stored.frozen(batch, layer, lambda: resume()[0].hidden)

@@ -25,6 +25,7 @@ from lit_unlearn.commands.plan.strategies import Layout
 from lit_unlearn.commands.plan.streams_check import check_streams
 from lit_unlearn.commands.plan.table import duration, unit
 from lit_unlearn.commands.plan.tokenizer_check import check_tokenizer
+from lit_unlearn.running.compiled_layers import check_compiler
 from lit_unlearn.runs.atomic_files import existing
 
 _SMALLER = "see which strategies fit; a smaller data.batch_size, shorter rows"
@@ -91,6 +92,10 @@ def _trainer(config: PlanCLI) -> Iterator[Check]:
     found = refused(partial(check_devices, config.trainer_options)) or refused(config.check_trainer_here)
     if found is not None:
         yield found
+    if config.model.compile_layers:
+        device = torch.device("cuda" if runs_on_gpu(config) else "cpu")
+        found = refused(partial(check_compiler, device, sharded=config.strategy.startswith("FSDP")))
+        yield found or Check("model.compile", "ok", "layers can be compiled here")
 
 
 def _gpus(config: PlanCLI, layout: Layout) -> Iterator[Check]:

@@ -19,6 +19,7 @@ from lit_unlearn.models import loading
 from lit_unlearn.models.precision import weights_dtype
 from lit_unlearn.modules.units import Units
 from lit_unlearn.modules.unlearn import UnlearnModule
+from lit_unlearn.running.hooks import applied
 
 
 class StepRows(NamedTuple):
@@ -96,7 +97,8 @@ def simulate(
         dim = cast(Tensor, model.get_input_embeddings().weight).shape[-1]
         module.take_units(Units.ones(dim, module.noise.directions_needed))
     ledger = Ledger()
-    with Shapes(), ledger, as_on_gpu():
+    # Compiled layers have the same operations, and nothing is compiled on shapes.
+    with Shapes(), ledger, as_on_gpu(), applied([(module, "compile_layers", False)]):
         moved(module)
         ledger.label(_tensors(module.frozen), COPIES)
         ledger.label(_tensors(model), WEIGHTS)  # what both share is the updated model's
