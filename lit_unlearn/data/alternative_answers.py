@@ -1,7 +1,8 @@
 """Other answers to the questions of forget rows, which some losses prefer to the rows' own."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple, cast
 
 import torch
 from datasets import Dataset
@@ -13,12 +14,15 @@ from lit_unlearn.data.text import TextSource
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch
 
+_REJECTED = "rejected"
+
 
 class AlternativeAnswers(NamedTuple):
     """Other answers to each forget row's question, one of which is drawn again at each step."""
 
     answers: Dataset
-    """Questions with their answers as token ids: columns `input_ids` and `answer`, 1 at an answer's tokens."""
+    """Questions with their answers as token ids: columns `input_ids` and `answer`, 1 at an answer's tokens; of pairs
+    also `rejected`, the token ids of the row that each is preferred to."""
     by_row: list[list[int]]
     """Which of them answer the question of each forget row, by the row's number."""
     seed: int
@@ -44,20 +48,23 @@ class AlternativeAnswers(NamedTuple):
 
 
 def tokenised_alternatives(source: TextSource, tokenizer: PreTrainedTokenizerBase) -> Dataset:
-    """The questions and answers of a source as token ids.
+    """The questions and answers of a source as token ids; of pairs (format `chosen`) with those they are preferred to.
 
     Raises:
         InputError: the source cannot be read, or does not say which tokens are answers.
     """
     answers = tokenised(source, tokenizer)
     _check_questions(answers, "data.alternatives", source.path)
+    if source.format == "chosen":
+        rejected = tokenised(replace(source, format="rejected"), tokenizer)
+        return cast(Dataset, answers.add_column(_REJECTED, rejected["input_ids"][:]))
     return answers
 
 
 def alternative_answers(
     answers: Dataset, streams: Mapping[str, Dataset], tokenizer: PreTrainedTokenizerBase, *, seed: int
 ) -> AlternativeAnswers:
-    """Finds the answers to each forget row's question: those after the same tokens.
+    """Finds the answers to each forget row's question: those after the same tokens, or of pairs the row's own.
 
     Args:
         answers: of `tokenised_alternatives`.
@@ -68,15 +75,16 @@ def alternative_answers(
     Raises:
         InputError: a stream has no questions, a question has no answer, or only the row's own.
     """
+    paired = _REJECTED in answers.column_names
     places: dict[tuple[int, ...], list[int]] = {}
     for place, record in enumerate(answers):
-        places.setdefault(_question(record), []).append(place)
+        places.setdefault(tuple(record[_REJECTED]) if paired else _question(record), []).append(place)
     by_row: list[list[int]] = []
     for topic, rows in streams.items():
         _check_questions(rows, f"data.forget.{topic}", "its rows")
         for record in rows:
-            by_row.append(found := places.get(_question(record), []))
-            if (wrong := _wrong(found, answers, record)) is not None:
+            by_row.append(found := places.get(tuple(record["input_ids"]) if paired else _question(record), []))
+            if (wrong := _wrong(found, answers, record, paired=paired)) is not None:
                 question = str(tokenizer.decode(list(_question(record)), skip_special_tokens=True)).strip()[-80:]
                 raise InputError(f"data.alternatives: {question!r} of topic {topic} {wrong}")
     return AlternativeAnswers(answers, by_row, seed)
@@ -95,8 +103,13 @@ def _check_questions(rows: Dataset, option: str, what: str) -> None:
         )
 
 
-def _wrong(found: Sequence[int], answers: Dataset, record: Mapping[str, Any]) -> str | None:
+def _wrong(found: Sequence[int], answers: Dataset, record: Mapping[str, Any], *, paired: bool) -> str | None:
     """What is wrong with the answers found for a row, and the remedy."""
+    if not found and paired:
+        return (
+            "is not the rejected answer of a pair; let data.forget have the same file, `format: rejected` and the same "
+            "max_length and chat_template"
+        )
     if not found:
         return "has no other answer; write one with the same question, word for word"
     if any(answers[other]["input_ids"] == record["input_ids"] for other in found):

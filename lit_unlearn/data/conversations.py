@@ -1,11 +1,11 @@
-"""Records as conversations: chat messages, prompts with completions, questions with answers."""
+"""Records as conversations: chat messages, prompts with completions, questions with answers, pairs of answers."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
 from lit_unlearn.data.files import check_unicode, fields_of
-from lit_unlearn.data.formats import FIELDS, Format, suggested
+from lit_unlearn.data.formats import FIELDS, PAIRS, Format, suggested
 from lit_unlearn.errors import InputError
 
 
@@ -22,7 +22,8 @@ def conversation(record: Any, kind: Format, place: str) -> list[Message]:
 
     Args:
         record: with the format's fields: `messages`; `prompt` and `completion`, each a text or messages; or `question`
-            and `answer`.
+            and `answer`; or a pair, `prompt` with `chosen` and `rejected` as completions are, or both in this order as
+            a list in `response`.
         kind: the format, other than text.
         place: of the record, for errors.
 
@@ -37,6 +38,8 @@ def conversation(record: Any, kind: Format, place: str) -> list[Message]:
     fields = fields_of(record, place, wanted=f"an object with {' and '.join(names)}")
     if fields and all(value is None for value in fields.values()):
         raise InputError(f"{place}: every field is null; remove the row")
+    if kind in PAIRS:
+        fields = _paired(fields, place)
     missing = [name for name in names if name not in fields]
     if missing:
         kinds = suggested(fields) or "what the records hold: text, messages, prompt_completion or question_answer"
@@ -58,11 +61,21 @@ def plain(messages: Iterable[Message]) -> str:
     return "\n".join(message["content"] for message in messages)
 
 
+def _paired(fields: Mapping[str, Any], place: str) -> Mapping[str, Any]:
+    """The fields of a pair, with `response` as `chosen` and `rejected`."""
+    answers = fields.get("response")
+    if answers is None or {*PAIRS} & fields.keys():
+        return fields
+    if not isinstance(answers, list) or len(answers) != len(PAIRS):
+        raise InputError(f"{place}: field 'response' holds {_shown(answers)}; write the chosen and the rejected answer")
+    return {**fields, **dict(zip(PAIRS, answers, strict=True))}
+
+
 def _turns(value: Any, name: str, role: str, kind: Format, place: str) -> list[Message]:
     """The messages of one field: of a text one; prompts and completions may also be messages."""
     if isinstance(value, str):
         return [_message(role, value, f"field {name!r}", place)]
-    if kind == "prompt_completion" and isinstance(value, list):
+    if kind != "question_answer" and isinstance(value, list):
         return _messages(value, name, place)
     raise InputError(f"{place}: field {name!r} holds {_shown(value)}; write a text, or remove the row")
 

@@ -3,13 +3,17 @@
 from collections.abc import Iterable
 from typing import Literal
 
-Format = Literal["text", "messages", "prompt_completion", "question_answer"]
+Format = Literal["text", "messages", "prompt_completion", "question_answer", "chosen", "rejected"]
 FIELDS: dict[str, tuple[str, ...]] = {
     "messages": ("messages",),
     "prompt_completion": ("prompt", "completion"),
     "question_answer": ("question", "answer"),
+    "chosen": ("prompt", "chosen"),
+    "rejected": ("prompt", "rejected"),
 }
 """The fields of a record in every format but text."""
+PAIRS = ("chosen", "rejected")
+"""The formats of which a record holds both: a prompt with the answer that is preferred, and the other one."""
 
 
 def suggested(fields: Iterable[str]) -> str | None:

@@ -42,8 +42,9 @@ class TextSource:
     max_length: int = 512
     """Rows are cut after this many tokens."""
     format: Format = "text"
-    """What a record holds: a text, chat `messages`, or `prompt` and `completion`, or `question` and `answer`. All but
-    text are rendered with a chat template."""
+    """What a record holds: a text, chat `messages`, or `prompt` and `completion`, or `question` and `answer`; or a pair
+    of answers, `prompt` with `chosen` and `rejected` or both in `response`, of which `chosen` and `rejected` take one.
+    All but text are rendered with a chat template."""
     chat_template: str | None = None
     """The chat template, as text or as the path of a .jinja file; None takes that of the model's tokenizer."""
     loss_on: Literal["answer", "all"] = "answer"

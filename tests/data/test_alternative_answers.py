@@ -104,6 +104,45 @@ def test_held_out_rows_have_their_own_too(world: Path, tmp_path: Path) -> None:
     assert prompts == QUESTIONS[2:]
 
 
+PAIRS = [("the of", "near", "a with"), ("the of", "under", "was"), ("the of", "in", "of"), ("in is", "of", "near")]
+"""Prompts, mostly the same, with a chosen and a rejected answer."""
+
+
+def paired(folder: Path, world: Path, rejected: dict[str, Any] | None = None, **options: Any) -> UnlearnDataModule:
+    """Pairs, each of whose rows has an answer of its own."""
+    path = folder / "pairs.json"
+    path.write_text(json.dumps([{"prompt": one, "response": both} for one, *both in PAIRS]), encoding="utf-8")
+    forget, others = (
+        TextSource(str(path), **{"format": side, "chat_template": PLAIN} | own)
+        for side, own in (("rejected", rejected or {}), ("chosen", {}))
+    )
+    retain = {"kept": written(folder / "kept.jsonl", [*zip(QUESTIONS, ANSWERS, strict=True)])}
+    shared = {"forget": {"all": forget}, "retain": retain, "alternatives": others, "batch_size": 2}
+    return attached(data_module(world, **shared | options), world, folder, DPO())
+
+
+def test_of_pairs_each_row_has_its_own_answer(world: Path, tmp_path: Path) -> None:
+    cases: list[dict[str, Any]] = [{}, {"limit": 2}, {"holdout": 2}]
+    for options in cases:
+        found = paired(tmp_path, world, **options)
+        steps = found.train_dataloader().dataset
+        seen = set()
+        for step in range(8):
+            forget = steps[step]["forget"]
+            for (prompt, rejected), (same, chosen) in zip(
+                shown(found, forget), shown(found, forget["preferred"]), strict=True
+            ):
+                assert prompt == same
+                seen.add((prompt, chosen, rejected))
+        assert seen <= {*PAIRS}
+        assert len(seen) == (2 if options else 4)
+
+
+def test_a_row_that_is_in_no_pair_is_refused(world: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'the of' of topic all is not the rejected answer of a pair; let data"):
+        paired(tmp_path, world, {"format": "chosen"})
+
+
 @pytest.mark.parametrize(("loss", "there"), [(DPO(), True), (RMU(), False)], ids=["DPO", "RMU"])
 def test_they_are_there_if_the_loss_asks(world: Path, tmp_path: Path, loss: Any, there: bool) -> None:
     found = attached(data(world, tmp_path), world, tmp_path, loss)

@@ -20,6 +20,10 @@ TOLD = {"role": "assistant", "content": "a"}
         ("prompt_completion", {"prompt": "q", "completion": "a"}),
         ("prompt_completion", {"prompt": [ASKED], "completion": [TOLD]}),
         ("question_answer", {"question": "q", "answer": "a", "subject": None}),
+        ("chosen", {"prompt": "q", "chosen": "a", "rejected": "b"}),
+        ("chosen", {"prompt": "q", "response": ["a", "b"]}),
+        ("rejected", {"prompt": [ASKED], "chosen": [ASKED], "rejected": [TOLD]}),
+        ("rejected", {"prompt": "q", "response": ["b", "a"], "subject": "s"}),
     ],
 )
 def test_every_format_gives_the_same_messages(kind: str, record: dict[str, Any]) -> None:
@@ -49,6 +53,10 @@ def test_every_format_gives_the_same_messages(kind: str, record: dict[str, Any])
         ("question_answer", {"question": "q", "answer": None}, r"field 'answer' holds null; .* remove the row"),
         ("question_answer", {"question": "q", "answer": ""}, r"field 'answer' is empty; give it a text, or remove"),
         ("question_answer", {"question": [ASKED], "answer": "a"}, r"field 'question' holds .*; write a text"),
+        ("chosen", {"prompt": "q", "response": ["a"]}, r"field 'response' holds \[\"a\"\]; write the chosen and the"),
+        ("rejected", {"prompt": "q", "response": "a"}, r"field 'response' holds \"a\"; write the chosen and the"),
+        ("rejected", {"prompt": "q", "chosen": "a"}, r"no field 'rejected' .* to chosen"),
+        ("chosen", {"prompt": "q", "chosen": 1}, r"field 'chosen' holds 1; write a text"),
         ("prompt_completion", {"prompt": "\ud800", "completion": "a"}, r"half of a surrogate pair"),
     ],
 )
