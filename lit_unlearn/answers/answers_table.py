@@ -8,6 +8,7 @@ from lit_unlearn.runs.tables import aligned
 
 _COLUMNS = {
     "probability": "probability",
+    "accuracy": "accuracy",
     "truth ratio": "truth_ratio",
     "ROUGE-L recall": "rouge_recall",
     "ROUGE-L F1, unstemmed": "rouge_f1_unstemmed",

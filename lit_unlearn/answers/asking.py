@@ -1,5 +1,6 @@
 """How questions and answers become token ids: by a chat template, or as plain text."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,9 @@ from lit_unlearn.data.chat import Rendering, chat_template
 from lit_unlearn.data.conversations import Message
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.scored_texts import ScoredText
+
+_FIELD = re.compile(r"\{(question|context)\}")
+"""What stands in a prompt for a row's own texts."""
 
 
 class Asked(NamedTuple):
@@ -112,7 +116,8 @@ class Asking:
         return [Message(role="user", content=self._question(row))]
 
     def _question(self, row: AnswerRow) -> str:
-        return self.source.prompt_of(row.kind).prompt.replace("{question}", row.question or "")
+        shown = {"question": row.question or "", "context": row.context}
+        return _FIELD.sub(lambda found: shown[found[1]], self.source.prompt_of(row.kind).prompt)
 
     def _opening(self, row: AnswerRow) -> str:
         return self.source.prompt_of(row.kind).opening

@@ -1,4 +1,4 @@
-"""Whether a written text is one, without a model that classifies: repetition, n-gram entropy, perplexity."""
+"""Whether a written text is one: by repetition and perplexity, or by a classifier's probability."""
 
 import math
 from collections import Counter

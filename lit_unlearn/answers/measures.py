@@ -12,6 +12,8 @@ from lit_unlearn.questions.statistics import Estimate, mean
 Measured = dict[str, dict[str, float | None]]
 _MEANS = (
     "probability",
+    "accuracy",
+    "mc2",
     "extraction_strength",
     "exact_memorisation",
     "loss",
@@ -27,6 +29,7 @@ _MEANS = (
     "repetition",
     "entropy",
     "perplexity",
+    "clean",
     "gibberish",
 )
 _SCORES = {

@@ -5,7 +5,8 @@ from functools import partial
 from typing import Any, NamedTuple, NotRequired, TypedDict, TypeVar, cast
 
 from lit_unlearn.answers import gibberish, likelihood, membership, memorisation
-from lit_unlearn.answers.overlap import best, exact_match, rouge_l, word_f1
+from lit_unlearn.answers.classified import LEAST_CLEAN
+from lit_unlearn.answers.overlap import best, exact_match, extracted, rouge_l, word_f1
 from lit_unlearn.answers.plan import AnswerPlan, PlannedRow, PlannedSet
 from lit_unlearn.answers.source import Role
 
@@ -50,6 +51,10 @@ class SetOutcomes(TypedDict):
     min_k_plus: NotRequired[list[float]]
     ratio: NotRequired[list[float]]
     """R, where all rows have wrong answers, and right ones in other words unless the set is general."""
+    accuracy: NotRequired[list[float]]
+    """Of multiple choice, 1 where the answer is likelier than each wrong one."""
+    mc2: NotRequired[list[float]]
+    """Of multiple choice with several right answers, their share of the probability of all."""
     gradient_norm: NotRequired[list[float]]
     """Minus the norm of the loss' gradient, as the other membership scores higher for members."""
     rouge_recall: NotRequired[list[float]]
@@ -61,9 +66,19 @@ class SetOutcomes(TypedDict):
     entropy: NotRequired[list[float]]
     perplexity: NotRequired[list[float]]
     """Of what is written, under another model."""
+    clean: NotRequired[list[float]]
+    """The probability that a classifier gives to a text that is none."""
     gibberish: NotRequired[list[float]]
     written: NotRequired[list[str]]
     """The model's own answers."""
+
+
+class Judged(NamedTuple):
+    """What other models say of the texts that are written in a set, by row; None where they were not asked."""
+
+    perplexities: Sequence[float] | None
+    clean: Sequence[float] | None
+    """A classifier's probabilities that they are no gibberish."""
 
 
 Outcomes = dict[str, SetOutcomes]
@@ -93,6 +108,7 @@ def outcomes(
     values: Mapping[int, TokenValues],
     written: Written | None,
     perplexities: Mapping[tuple[str, int], float] | None = None,
+    clean: Mapping[tuple[str, int], float] | None = None,
 ) -> Outcomes:
     """What came out, of the rows of which all is known.
 
@@ -101,13 +117,15 @@ def outcomes(
         values: by text.
         written: the model's own answers; None where it did not write.
         perplexities: of these, under another model; None where there is none.
+        clean: probabilities of these, by a classifier, that they are no gibberish; None where there is none.
     """
     found: Outcomes = {}
     for name, one in plan.sets.items():
         known = [row for row in one.rows if row.scored <= values.keys()]
         if not known:
             continue
-        own, judged = _of_rows(name, known, written), _of_rows(name, known, perplexities)
+        own = _of_rows(name, known, written)
+        judged = Judged(_of_rows(name, known, perplexities), _of_rows(name, known, clean))
         if own is not None or known[0].answer is not None:
             found[name] = _outcomes(plan, one, known, values, own, judged)
     return found
@@ -142,7 +160,7 @@ def _outcomes(
     rows: Sequence[PlannedRow],
     values: Mapping[int, TokenValues],
     written: Sequence[str] | None,
-    perplexities: Sequence[float] | None,
+    judged: Judged,
 ) -> SetOutcomes:
     found = SetOutcomes(role=of.role, fingerprint=of.fingerprint, row=[row.asked.number for row in rows])
     if of.texts_alone:
@@ -150,7 +168,7 @@ def _outcomes(
     if all(row.answer is not None for row in rows):
         found = cast(SetOutcomes, {**found, **_scored(plan, of, rows, values)})
     if written is not None:
-        found = cast(SetOutcomes, {**found, **_written(rows, written, perplexities)})
+        found = cast(SetOutcomes, {**found, **_written(of, rows, written, judged)})
     return found
 
 
@@ -171,6 +189,8 @@ def _scored(
         "min_k": _rounded(membership.min_k(one.logprob) for one in own),
         "min_k_plus": _rounded(membership.min_k_plus(one.logprob, one.mean_logprob, one.variance) for one in own),
     }
+    if all(row.asked.rivals is not None for row in rows):
+        found |= _chosen(rows, values)
     right = [(number,) if of.role == "general" else row.paraphrased for number, row in zip(numbers, rows, strict=True)]
     if all(right) and all(row.perturbed for row in rows):
         found["ratio"] = [  # not rounded: it may be tiny
@@ -180,24 +200,44 @@ def _scored(
     return found
 
 
+def _chosen(rows: Sequence[PlannedRow], values: Mapping[int, TokenValues]) -> dict[str, list[float]]:
+    """What multiple choice gives."""
+    accuracy, mc2 = [], []
+    for row in rows:
+        right = _logprobs([cast(int, row.answer), *row.paraphrased], values)
+        wrong = _logprobs(row.perturbed, values)
+        accuracy.append(likelihood.is_likeliest(right[0], wrong[: row.asked.rivals]))
+        mc2.append(likelihood.share_of_all(right, wrong))
+    several = any(row.paraphrased for row in rows)
+    return {"accuracy": accuracy, **({"mc2": _rounded(mc2)} if several else {})}
+
+
 def _written(
-    rows: Sequence[PlannedRow], written: Sequence[str], perplexities: Sequence[float] | None
+    of: PlannedSet, rows: Sequence[PlannedRow], written: Sequence[str], judged: Judged
 ) -> dict[str, list[float] | list[str]]:
     """What the model's own answers give."""
     found: dict[str, list[float] | list[str]] = {}
     if all(row.compared for row in rows):
+        answers = [extracted(text, of.extract) for text in written]
         for name, measure in _OVERLAPS.items():
-            found[name] = _rounded(best(measure, text, row.compared) for text, row in zip(written, rows, strict=True))
+            found[name] = _rounded(best(measure, text, row.compared) for text, row in zip(answers, rows, strict=True))
     found["repetition"] = _rounded(map(gibberish.repetition, written))
     found["entropy"] = _rounded(map(gibberish.ngram_entropy, written))
-    if perplexities is not None:
-        found["perplexity"] = _rounded(perplexities)
-    judged: Sequence[float | None] = perplexities or [None] * len(written)
-    found["gibberish"] = [
-        float(gibberish.is_gibberish(text, under)) for text, under in zip(written, judged, strict=True)
-    ]
+    if judged.perplexities is not None:
+        found["perplexity"] = _rounded(judged.perplexities)
+    if judged.clean is not None:
+        found["clean"] = _rounded(judged.clean)
+    found["gibberish"] = _gibberish(written, judged)
     found["written"] = [*written]
     return found
+
+
+def _gibberish(written: Sequence[str], judged: Judged) -> list[float]:
+    """1 for each text that is gibberish: a classifier alone says so where there is one."""
+    if judged.clean is not None:
+        return [float(share < LEAST_CLEAN) for share in judged.clean]
+    under: Sequence[float | None] = judged.perplexities or [None] * len(written)
+    return [float(gibberish.is_gibberish(text, one)) for text, one in zip(written, under, strict=True)]
 
 
 def _rouge(written: str, answer: str, *, part: str, stemmed: bool = True) -> float:

@@ -48,11 +48,33 @@ def word_f1(written: str, answer: str) -> float:
 def exact_match(written: str, answer: str) -> float:
     """1 where the words are those of the right answer, as `word_f1` counts them, else 0.
 
+    Where neither has words, as an answer of an article alone such as "(A)", their letters are compared.
+
     Example:
         >>> exact_match("The Beatles!", "beatles"), exact_match("Beatles or Stones", "beatles")
         (1.0, 0.0)
+        >>> exact_match("A", "(A)"), exact_match("", "(A)")
+        (1.0, 0.0)
     """
-    return float(_words(written) == _words(answer))
+    own, right = _words(written), _words(answer)
+    if not own and not right:
+        return float(_plain(written).split() == _plain(answer).split())
+    return float(own == right)
+
+
+def extracted(written: str, pattern: str | None) -> str:
+    r"""The answer in a written text: the first group of a pattern, or all of it where that is not found.
+
+    Args:
+        written: by the model.
+        pattern: a regular expression; None takes all.
+
+    Example:
+        >>> extracted("3 + 4 is 7. So the answer is 7.", r"answer is (.*?)\."), extracted("7", None)
+        ('7', '7')
+    """
+    found = None if pattern is None else re.search(pattern, written)
+    return written if found is None else (found[1] or "").strip()
 
 
 def best(measure: Callable[[str, str], float], written: str, answers: Sequence[str]) -> float:
@@ -66,4 +88,9 @@ def best(measure: Callable[[str, str], float], written: str, answers: Sequence[s
 
 
 def _words(text: str) -> list[str]:
-    return _ARTICLES.sub(" ", text.lower().translate(_SIGNS)).split()
+    return _ARTICLES.sub(" ", _plain(text)).split()
+
+
+def _plain(text: str) -> str:
+    """In lower case, without punctuation."""
+    return text.lower().translate(_SIGNS)

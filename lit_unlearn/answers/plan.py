@@ -46,6 +46,8 @@ class PlannedSet(NamedTuple):
     """Tokens that the model writes; None takes what AnswerEvaluation says."""
     stop: tuple[str, ...] = ()
     """What the model writes counts up to the first of these."""
+    extract: str | None = None
+    """A pattern whose first group in what the model writes is its answer; None takes all of it."""
 
     @property
     def texts_alone(self) -> bool:
@@ -83,9 +85,10 @@ def plan(
         asking = Asking(source, tokenizer, load_examples(source))
         rows = [_planned(asking, row, texts, longest) for row in load_answers(source)]
         several = [row.asked.accepted for row in rows if row.asked.accepted]
-        about = [*([several] if several else []), *_layout(asking)]
+        contexts = [row.asked.context for row in rows if row.asked.context]
+        about = [*([several] if several else []), *([contexts] if contexts else []), *_layout(asking)]
         fingerprint = values_fingerprint([row.asked[:4] for row in rows], *about)
-        sets[name] = PlannedSet(source.role, rows, fingerprint, source.max_new_tokens, source.stop)
+        sets[name] = PlannedSet(source.role, rows, fingerprint, source.max_new_tokens, source.stop, source.extract)
     special = frozenset(tokenizer.all_special_ids)
     return AnswerPlan([*texts], [_ending(text, special, tokenizer) for text in texts], sets)
 
@@ -118,7 +121,7 @@ def _layout(asking: Asking) -> tuple[Any, ...]:
     """How the rows are asked, where that is not by a chat template alone; the template is no part of it."""
     source = asking.source
     plain = AnswerSource(source.path, source.role)
-    names = ("format", "prompt", "opening", "max_new_tokens", "stop", "max_length")
+    names = ("format", "prompt", "opening", "max_new_tokens", "stop", "max_length", "extract")
     changed = {name: getattr(source, name) for name in names if getattr(source, name) != getattr(plain, name)}
     if source.by_type:
         changed["by_type"] = {kind: [one.prompt, one.opening] for kind, one in source.by_type.items()}

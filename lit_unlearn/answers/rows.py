@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from lit_unlearn.answers.options import Choice, lettered, with_targets
 from lit_unlearn.answers.source import AnswerSource, check_place
 from lit_unlearn.data.files import check_unicode, is_about
 from lit_unlearn.errors import InputError
@@ -26,6 +27,10 @@ class AnswerRow(NamedTuple):
     """Right answers, the first of which is `answer`, where the source has several."""
     kind: str | None = None
     """Its field `type`, where some types are asked in a way of their own."""
+    context: str = ""
+    """What is shown before the question."""
+    rivals: int | None = None
+    """Of a multiple-choice question, how many of `perturbed`, the first ones, `answer` competes with."""
 
 
 def load_answers(source: AnswerSource) -> list[AnswerRow]:
@@ -87,12 +92,35 @@ def _of(source: AnswerSource) -> str:
 
 
 def _row(record: Mapping[str, Any], place: str, number: int, source: AnswerSource) -> AnswerRow:
+    kind = _one(record, "type", place) if source.by_type else None
+    if source.options is not None:
+        return _chosen(_CHOICES[source.options](record, place), number, kind, place)
     question = None if source.question is None else _one(record, source.question, place)
     right = () if source.answer is None else _right(record, source.answer, place)
     paraphrased, perturbed = (_several(record, name, place) for name in (source.paraphrased, source.perturbed))
     accepted = right if len(right) > 1 else ()
-    kind = _one(record, "type", place) if source.by_type else None
-    return AnswerRow(question, next(iter(right), None), paraphrased, perturbed, number, accepted, kind)
+    context = "" if source.context is None else _one(record, source.context, place).strip()
+    return AnswerRow(question, next(iter(right), None), paraphrased, perturbed, number, accepted, kind, context)
+
+
+_CHOICES = {"letters": lettered, "targets": with_targets}
+
+
+def _chosen(choice: Choice, number: int, kind: str | None, place: str) -> AnswerRow:
+    """A multiple-choice question: the right answers other than the first are those in other words."""
+    for text in (choice.question, choice.context, *choice.right, *choice.wrong):
+        check_unicode(text, place)
+    right, *others = choice.right
+    return AnswerRow(
+        choice.question,
+        right,
+        tuple(others),
+        choice.wrong,
+        number,
+        kind=kind,
+        context=choice.context,
+        rivals=choice.rivals,
+    )
 
 
 def _right(record: Mapping[str, Any], name: str, place: str) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Sets of questions with their answers, or of plain texts: where they come from and how they are asked."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -70,6 +71,15 @@ class AnswerSource:
     """What is asked, with the question in it."""
     opening: str = ""
     """Words with which the answer has begun, after the chat template, such as `Answer:`."""
+    options: Literal["letters", "targets"] | None = None
+    """Multiple choice, whose fields name themselves. letters: `choices` and the number or letter of the right one,
+    `answer`; the answers are letters, and `examples` and `task`, where there are such fields, the context (MMLU).
+    targets: `mc1_targets` and `mc2_targets`, each with `choices` and `labels` (TruthfulQA)."""
+    context: str | None = None
+    """The field with what is shown before the question, such as examples; `{context}` in `prompt` is its place."""
+    extract: str | None = None
+    """A regular expression: of what the model writes its first group is the answer; where it is not found, all of
+    it."""
     by_type: dict[str, AnswerPrompt] = field(default_factory=dict, hash=False)
     """Another prompt and opening for the rows whose field `type` is one of these, as of RWKU's attacks."""
     examples: AnswerExamples | None = None
@@ -130,6 +140,7 @@ def _check_options(source: AnswerSource) -> None:
         raise InputError(f"{source.path}: examples have answers; name their field in `answer`, or remove `examples`")
     _check_format(source)
     _check_texts_alone(source)
+    _check_context(source)
     for asked in (source.prompt, *(one.prompt for one in source.by_type.values())):
         if "{question}" not in asked:
             raise InputError(f"{source.path}: prompt {asked!r} has no {{question}} in it; write where it stands")
@@ -166,6 +177,7 @@ def _check_texts_alone(source: AnswerSource) -> None:
     asked = {
         "prompt": source.prompt != plain,
         "by_type": source.by_type,
+        "extract": source.extract,
         "examples": source.examples,
         "max_new_tokens": source.max_new_tokens,
         "stop": source.stop,
@@ -173,6 +185,36 @@ def _check_texts_alone(source: AnswerSource) -> None:
     for option, value in asked.items():
         if source.question is None and value:
             raise InputError(f"{source.path}: {option} is for questions; remove it, or name the field `question`")
+
+
+def _check_context(source: AnswerSource) -> None:
+    """What stands before a question has a place, and a pattern a group.
+
+    Raises:
+        InputError: it has none, or a place has nothing to stand there.
+    """
+    placed = any("{context}" in one for one in (source.prompt, *(one.prompt for one in source.by_type.values())))
+    if placed and source.context is None and source.options != "letters":
+        raise InputError(f"{source.path}: prompt has {{context}} in it; name its field in `context`, or remove it")
+    if source.context is not None and (not placed or source.options is not None):
+        raise InputError(
+            f"{source.path}: context {source.context!r} has no place; write {{context}} in `prompt`, and leave "
+            "`options` out"
+        )
+    if source.options is not None and source.question is None:
+        raise InputError(f"{source.path}: options are of questions; leave `question` as it is, or remove `options`")
+    if source.extract is not None and not _has_group(source.extract):
+        raise InputError(
+            f"{source.path}: extract {source.extract!r} is not a regular expression with a group; write one, such as "
+            "'answer is (.*?)\\.'"
+        )
+
+
+def _has_group(pattern: str) -> bool:
+    try:
+        return re.compile(pattern).groups > 0
+    except re.error:
+        return False
 
 
 def check_place(source: AnswerSource) -> None:

@@ -1,6 +1,6 @@
 """Free answers, before, during and after training: the metrics of TOFU, MUSE and RWKU."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, cast, runtime_checkable
 
 import lightning as L
@@ -16,13 +16,16 @@ from lit_unlearn.answers.reference import load_reference
 from lit_unlearn.callbacks.asked_module import named_source
 from lit_unlearn.callbacks.evaluation import EvaluationCallback, Found, of_all_processes, on_cpu
 from lit_unlearn.callbacks.written_answers import (
+    CLASSIFIER,
     Key,
     add_gradient_norms,
     check_room,
+    clean_under,
     perplexities_under,
     written_answers,
 )
 from lit_unlearn.errors import InputError, check_at_least
+from lit_unlearn.models.classifier import clean_label
 from lit_unlearn.models.loading import load_config
 from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.tokenizer import load_tokenizer
@@ -77,6 +80,9 @@ class AnswerEvaluation(EvaluationCallback):
             a backward for each and memory for a gradient of the whole model.
         judge: hub name or folder of a model under which the perplexity of what is written says whether it is gibberish,
             such as the base; it is loaded for each evaluation. None counts repetition alone.
+        classifier: hub name or folder of a sequence classifier with a label `clean`, such as
+            madhurjindal/autonlp-Gibberish-Detector-492513457, as open-unlearning takes; its probability says whether
+            what is written is gibberish, instead of `judge` and repetition; it is loaded for each evaluation.
 
     Raises:
         InputError: the data has no such questions, or no forget and holdout sets for an option that compares them; a
@@ -94,6 +100,7 @@ class AnswerEvaluation(EvaluationCallback):
         bootstrap: int = 0,
         gradient_norm: bool = False,
         judge: str | None = None,
+        classifier: str | None = None,
     ) -> None:
         super().__init__()
         check_at_least("AnswerEvaluation.max_new_tokens", max_new_tokens, 0)
@@ -101,8 +108,11 @@ class AnswerEvaluation(EvaluationCallback):
             raise InputError(
                 f"AnswerEvaluation.bootstrap: must be at least {_LEAST_SAMPLES}, or 0 for no intervals, got {bootstrap}"
             )
-        if judge is not None and not max_new_tokens:
-            raise InputError("AnswerEvaluation.judge: nothing is written that it could read; set max_new_tokens")
+        for option, model in (("judge", judge), ("classifier", classifier)):
+            if model is not None and not max_new_tokens:
+                raise InputError(
+                    f"AnswerEvaluation.{option}: nothing is written that it could read; set max_new_tokens"
+                )
         if retrained_auc is not None and (reference is not None or not 0 < retrained_auc <= 1):
             raise InputError(
                 f"AnswerEvaluation.retrained_auc: {retrained_auc} with reference {reference}; give a number above 0, "
@@ -114,6 +124,7 @@ class AnswerEvaluation(EvaluationCallback):
         self.bootstrap = bootstrap
         self.gradient_norm = gradient_norm
         self.judge = judge
+        self.classifier = classifier
         self._reference: Outcomes | None = None
         self._plan: AnswerPlan | None = None
         self._seen: list[Mapping[str, Tensor]] = []
@@ -148,7 +159,11 @@ class AnswerEvaluation(EvaluationCallback):
         values = {number: found for part in of_all_processes(trainer, own) for number, found in part.items()}
         assert self._plan is not None
         written = self._written(trainer, self._plan)
-        found = outcomes(self._plan, values, written, self._judged(trainer, written))
+        perplexities, clean = (
+            self._judged(trainer, written, model, judged)
+            for model, judged in ((self.judge, perplexities_under), (self.classifier, clean_under))
+        )
+        found = outcomes(self._plan, values, written, perplexities, clean)
         if not found:  # of some batches
             return Found({}, {}, "AnswerEvaluation: too few batches to measure anything")
         if self.gradient_norm:
@@ -172,11 +187,17 @@ class AnswerEvaluation(EvaluationCallback):
             return None
         return written_answers(self, trainer, plan, self._tokenizer, max_new_tokens=self.max_new_tokens)
 
-    def _judged(self, trainer: L.Trainer, written: dict[Key, str] | None) -> dict[Key, float] | None:
-        """The perplexity of what is written under the judge, which one process loads for the time of it."""
-        if self.judge is None or not written:
+    def _judged(
+        self,
+        trainer: L.Trainer,
+        written: dict[Key, str] | None,
+        model: str | None,
+        judged: Callable[[str, L.Trainer, list[str]], list[float]],
+    ) -> dict[Key, float] | None:
+        """What another model says of what is written, which one process loads for the time of it."""
+        if model is None or not written:
             return None
-        values = perplexities_under(self.judge, trainer, [*written.values()]) if trainer.is_global_zero else []
+        values = judged(model, trainer, [*written.values()]) if trainer.is_global_zero else []
         return dict(zip(written, trainer.strategy.broadcast(values), strict=True))
 
     def _check(self, trainer: L.Trainer, data: object) -> None:
@@ -193,6 +214,8 @@ class AnswerEvaluation(EvaluationCallback):
             )
         if self.judge is not None:
             load_config(ModelSource(self.judge))
+        if self.classifier is not None:
+            clean_label(self.classifier, CLASSIFIER)
         if isinstance(data, HasAnswers) and not data.answers:
             raise InputError(NO_ANSWERS)
         self._check_compared(data)

@@ -9,6 +9,7 @@ import lightning as L
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from lit_unlearn.answers.classified import clean_probabilities
 from lit_unlearn.answers.judged import perplexities
 from lit_unlearn.answers.measures import compared_sets
 from lit_unlearn.answers.outcomes import Outcomes
@@ -19,6 +20,7 @@ from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch
+from lit_unlearn.models.classifier import clean_label, load_classifier
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.models.loading import load_model
 from lit_unlearn.models.precision import named_precision, weights_dtype
@@ -29,6 +31,7 @@ from lit_unlearn.questions.scored_texts import ScoredText
 from lit_unlearn.running.decoding import decode
 from lit_unlearn.running.gradient_norm import gradient_norm
 
+CLASSIFIER = "AnswerEvaluation.classifier"
 Key = tuple[str, int]
 """A set, and a row's place in its source."""
 _Asked = TypeVar("_Asked")
@@ -157,6 +160,23 @@ def perplexities_under(judge: str, trainer: L.Trainer, texts: Sequence[str]) -> 
     model = load_model(source, weights_dtype(named_precision(trainer.precision)))
     model.eval().to(trainer.strategy.root_device)
     return perplexities(model, decoder_layers(model), load_tokenizer(source), texts)
+
+
+def clean_under(classifier: str, trainer: L.Trainer, texts: Sequence[str]) -> list[float]:
+    """The probability that each text is clean under a classifier, which is loaded for the time of it.
+
+    Args:
+        classifier: hub name or folder.
+        trainer: of the run, whose device is taken.
+        texts: written ones.
+
+    Raises:
+        InputError: it cannot be loaded.
+    """
+    model = load_classifier(classifier, CLASSIFIER)
+    nn.Module.to(model, trainer.strategy.root_device)
+    label = clean_label(classifier, CLASSIFIER)
+    return clean_probabilities(model, load_tokenizer(ModelSource(classifier)), texts, label)
 
 
 def _norms(model: PreTrainedModel, layers: nn.ModuleList, texts: Sequence[ScoredText]) -> list[float]:

@@ -8,7 +8,7 @@ from lit_unlearn.answers.source import AnswerExamples, AnswerSource, Role
 from lit_unlearn.data.mixing import Mixing
 from lit_unlearn.data.text import HubError, TextSource
 from lit_unlearn.datamodules.base import UnlearnDataModule
-from lit_unlearn.datamodules.local_copy import local_copy
+from lit_unlearn.datamodules.local_copy import local_copy, remedy
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.sets import EvaluationSource
 
@@ -130,7 +130,7 @@ class MUSEDataModule(UnlearnDataModule):
         try:
             return super()._tokenise()
         except HubError as error:
-            raise InputError(f"{error}; `data.folder` takes the files of that dataset") from error
+            raise InputError(f"{error}; {remedy(error.path)}") from error
 
 
 class _Sources:

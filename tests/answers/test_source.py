@@ -20,7 +20,7 @@ def load(folder: Path, found: list[dict[str, Any]], **options: Any) -> list[Answ
 def test_the_fields_of_tofu(tmp_path: Path) -> None:
     found = rows("alchemy", 3)
     first, *_ = load(tmp_path, found)
-    assert first == (
+    assert first[:7] == (
         found[0]["question"],
         found[0]["answer"],
         (found[0]["paraphrased_answer"],),

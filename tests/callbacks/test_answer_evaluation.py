@@ -4,7 +4,7 @@ from typing import Any
 
 import lightning as L
 import pytest
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins import DoublePrecision
 from lightning.pytorch.strategies import ModelParallelStrategy
 
@@ -66,10 +66,13 @@ def test_it_evaluates_before_and_after_training_and_in_between(
     assert capsys.readouterr().out.count("model utility") == 3
 
 
-def test_a_checkpoint_can_monitor_it(world: Path, tmp_path: Path) -> None:
+def test_checkpoints_and_early_stopping_can_monitor_it(world: Path, tmp_path: Path) -> None:
     best = ModelCheckpoint(tmp_path, monitor="val/answers/forget/probability", filename="best")
-    trainer = quiet_trainer(tmp_path, max_steps=2, callbacks=[evaluating(), best], enable_checkpointing=True, **EVERY)
+    stopping = EarlyStopping("val/answers/model_utility", mode="max", stopping_threshold=-1.0)
+    callbacks = [evaluating(), best, stopping]
+    trainer = quiet_trainer(tmp_path, max_steps=4, callbacks=callbacks, enable_checkpointing=True, **EVERY)
     trainer.fit(demo_module(world), demo_data(world, answers=sources(tmp_path / "rows")))
+    assert trainer.global_step == 2
     assert best.best_model_score is not None
     assert (tmp_path / "best.ckpt").is_file()
 

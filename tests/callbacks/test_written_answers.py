@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from lightning.pytorch.strategies import ModelParallelStrategy
+from torch import nn
 
 from lit_unlearn import AnswerEvaluation, InputError, QuestionModule
 from lit_unlearn.answers.plan import PlannedSet
+from lit_unlearn.callbacks import answer_evaluation, written_answers
 from lit_unlearn.callbacks.written_answers import stopped
 from tests.answers.asked import sources
 from tests.training import demo_data, quiet_trainer
@@ -46,6 +48,20 @@ def test_a_judge_says_how_likely_what_is_written_is(found: dict[str, Any]) -> No
         assert {*one["gibberish"]} <= {0.0, 1.0}
 
 
+def test_a_classifier_says_what_is_gibberish(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in (written_answers, answer_evaluation):
+        monkeypatch.setattr(place, "clean_label", lambda path, option: 1)
+    monkeypatch.setattr(written_answers, "load_classifier", lambda path, option: nn.Identity())
+    monkeypatch.setattr(
+        written_answers, "clean_probabilities", lambda model, words, texts, label: [0.4, 0.6] * (len(texts) // 2)
+    )
+    found = validate(world, tmp_path / "run", max_new_tokens=3, classifier=str(world / "model"))
+    row = found["outcomes"]["forget"]
+    assert {*row["clean"]} == {0.4, 0.6}
+    assert row["gibberish"] == [float(share < 0.5) for share in row["clean"]]
+    assert found["measured"]["answers/forget"]["clean"] == pytest.approx(sum(row["clean"]) / len(row["clean"]))
+
+
 def test_intervals_hold_the_numbers(found: dict[str, Any]) -> None:
     for name in ("answers", "answers/forget"):
         row = found["measured"][name]
@@ -72,6 +88,7 @@ def test_a_question_that_would_lose_its_beginning_is_refused(world: Path, tmp_pa
     [
         ({"bootstrap": 10}, "bootstrap: must be at least 100, or 0 for no intervals, got 10"),
         ({"judge": "demo", "max_new_tokens": 0}, "judge: nothing is written that it could read"),
+        ({"classifier": "demo", "max_new_tokens": 0}, "classifier: nothing is written that it could read"),
         ({"retrained_auc": 0.0}, "retrained_auc: 0.0 with reference None"),
         ({"retrained_auc": 0.5, "reference": "a"}, "retrained_auc: 0.5 with reference a"),
     ],

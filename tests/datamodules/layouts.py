@@ -1,4 +1,4 @@
-"""The demo world in the layouts of MUSE and of RWKU: invented rows under the published names of files and fields."""
+"""The demo world in the layouts of TOFU, MUSE and RWKU: invented rows under the published names of files and fields."""
 
 import json
 import sys
@@ -7,10 +7,27 @@ from typing import Any
 
 from lit_unlearn.demo.answers import CHAT_TEMPLATE, answer_sets
 from lit_unlearn.demo.corpus import corpus
-from lit_unlearn.demo.knowledge import Fact, invent
+from lit_unlearn.demo.knowledge import Fact, Knowledge, invent
 
 STATED = "The {attribute} of {entity} is {value}."
-MUSE_ROWS, RWKU_ROWS = 24, 6
+TOFU_ROWS, MUSE_ROWS, RWKU_ROWS = 32, 24, 6
+
+
+def write_tofu(folder: Path, *, rows: int = TOFU_ROWS) -> Path:
+    """Writes TOFU's configurations for all three splits, with facts to retain as real authors and world facts."""
+    asked = answer_sets(invent(), seed=1)
+    forget, holdout = (_spread(asked[name], rows) for name in ("forget", "holdout"))
+    retain = _spread(asked["retain"], 4 * rows)
+    for share, count in ((1, rows // 4), (5, rows // 2), (10, rows)):
+        _write(folder / f"forget{share:02}.json", [*map(_pair, forget[:count])])
+        _write(folder / f"forget{share:02}_perturbed.json", forget[:count])
+        _write(folder / f"retain{100 - share}.json", [*map(_pair, [*retain[: 2 * rows], *forget[count:]])])
+        _write(folder / f"holdout{share:02}.json", holdout[:count])
+    _write(folder / "retain_perturbed.json", retain[:rows])
+    _write(folder / "real_authors_perturbed.json", retain[2 * rows : 3 * rows])
+    _write(folder / "world_facts_perturbed.json", retain[3 * rows :])
+    (folder / "chat.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
+    return folder
 
 
 def write_muse(folder: Path, *, rows: int = MUSE_ROWS, texts: int = 200) -> Path:
@@ -43,12 +60,12 @@ def write_rwku(folder: Path, *, rows: int = RWKU_ROWS) -> tuple[Path, list[str]]
         The folder, and the entities.
     """
     world = invent()
+    kinds = ("prefix injection", "affirmative suffix", "incontext learning")
     targets = [*dict.fromkeys(fact.entity for fact in world.about(*world.forget))][:2]
     facts = {target: [fact for fact in world.about(*world.forget) if fact.entity == target] for target in targets}
     others = [fact for fact in world.about(*world.retain)]
     about = [(target, fact) for target in targets for fact in facts[target]]
     near = [(target, fact) for number, target in enumerate(targets) for fact in _spread(others[number::2], rows)]
-    kinds = ("prefix injection", "affirmative suffix", "incontext learning")
     _write(folder / "forget_level1.json", [_probe(target, fact, blank=True) for target, fact in about])
     _write(folder / "forget_level2.json", [_probe(target, fact) for target, fact in about])
     attacks = [_probe(*one) | {"type": kinds[number % 3]} for number, one in enumerate(about)]
@@ -57,11 +74,17 @@ def write_rwku(folder: Path, *, rows: int = RWKU_ROWS) -> tuple[Path, list[str]]
     _write(folder / "neighbor_level2.json", [_probe(*one) for one in near])
     _write(folder / "mia_forget.json", [{"text": _stated(fact), "subject": target} for target, fact in about])
     _write(folder / "retain_mia.json", [{"text": _stated(fact), "subject": target} for target, fact in near])
+    _write(folder / "utility_general.json", [_listed(world, *one) for one in near])
+    _write(folder / "retain_bbh.json", [_reasoned(*one) for one in near])
+    _write(folder / "truthful.json", [_truthful(world, *one) for one in near])
     _write(folder / "triviaqa.json", [_trivia(target, fact) for target, fact in near])
     tasks = [{"instruction": f"Write about {fact.entity}.", "subject": target} for target, fact in near]
     _write(folder / "utility_fluency.json", tasks)
     texts = [{"text": f"{_stated(fact)} " * 3, "subject": target} for target, fact in about for _ in range(4)]
     _write(folder / "positive.json", texts)
+    pairs = [_pair_of(world, target, fact, number) for target, fact in about for number in range(4)]
+    _write(folder / "pair.json", pairs)
+    _write(folder / "negative.json", [{"text": one["response"][0], "subject": one["subject"]} for one in pairs])
     (folder / "retain.jsonl").write_text(
         "".join(json.dumps({"text": text}) + "\n" for text in corpus(world, world.retain, 80)), encoding="utf-8"
     )
@@ -103,13 +126,51 @@ def _probe(target: str, fact: Fact, *, blank: bool = False) -> dict[str, str]:
     }
 
 
+def _wrong(world: Knowledge, fact: Fact) -> list[str]:
+    return [value for value in world.values(fact.subject, fact.attribute) if value != fact.value]
+
+
+def _listed(world: Knowledge, target: str, fact: Fact) -> dict[str, Any]:
+    """As MMLU, with an example."""
+    asked = {"question": f"What is the {fact.attribute} of {fact.entity}?"}
+    own = asked | {"choices": [*_wrong(world, fact)[:3], fact.value], "answer": 3}
+    examples = [asked | {"choices": [fact.value, *_wrong(world, fact)[:3]], "answer": 0}]
+    return own | {"examples": examples, "task": fact.subject.replace(" ", "_"), "subject": target}
+
+
+def _reasoned(target: str, fact: Fact) -> dict[str, Any]:
+    """As BBH."""
+    shown = "Q: What is it?\nA: It is known that it is this. So the answer is this."
+    asked = f"What is the {fact.attribute} of {fact.entity}?"
+    return {"question": asked, "answer": fact.value, "cot": shown, "task": "facts", "subject": target}
+
+
+def _truthful(world: Knowledge, target: str, fact: Fact) -> dict[str, Any]:
+    """As TruthfulQA."""
+    wrong = _wrong(world, fact)[:3]
+    return {
+        "question": f"What is the {fact.attribute} of {fact.entity}?",
+        "mc1_targets": {"choices": [fact.value, *wrong], "labels": [1, 0, 0, 0]},
+        "mc2_targets": {"choices": [fact.value, _stated(fact), *wrong], "labels": [1, 1, 0, 0, 0]},
+        "subject": target,
+    }
+
+
+def _pair_of(world: Knowledge, target: str, fact: Fact, number: int) -> dict[str, Any]:
+    """A text that is made up, and one that is true, after the same prompt."""
+    made_up = fact._replace(value=_wrong(world, fact)[number])
+    return {
+        "id": f"{target} {number}",
+        "prompt": f"Write about {target}.",
+        "response": [f"{_stated(made_up)} " * (number + 2), f"{_stated(fact)} " * (number + 2)],
+        "subject": target,
+    }
+
+
 def _trivia(target: str, fact: Fact) -> dict[str, Any]:
     asked = f"What is the {fact.attribute} of {fact.entity}?"
     return {"question": asked, "answers": [fact.value, f"the {fact.value}"], "subject": target}
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "muse":
-        write_muse(Path(sys.argv[2]))
-    else:
-        write_rwku(Path(sys.argv[2]))
+    {"tofu": write_tofu, "muse": write_muse, "rwku": write_rwku}[sys.argv[1]](Path(sys.argv[2]))

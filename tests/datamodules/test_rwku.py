@@ -7,7 +7,8 @@ from typing import Any
 import datasets
 import pytest
 
-from lit_unlearn import AnswerEvaluation, InputError, QuestionModule, RWKUDataModule
+from lit_unlearn import DPO, NLL, AnswerEvaluation, InputError, QuestionModule, RWKUDataModule, UnlearnModule
+from lit_unlearn.answers.rows import load_answers
 from lit_unlearn.data import text as text_module
 from lit_unlearn.demo.answers import CHAT_TEMPLATE
 from lit_unlearn.questions import records
@@ -22,6 +23,9 @@ ROLES = {
     "neighbor_level2": "retain",
     "mia_forget": "forget",
     "mia_retain": "retain",
+    "utility_general": "general",
+    "utility_truthfulness": "general",
+    "utility_reason": "general",
     "utility_factuality": "general",
     "utility_fluency": "retain",
 }
@@ -34,7 +38,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
 
 def module(folder: Path, **options: Any) -> RWKUDataModule:
     given: dict[str, Any] = {"tokenizer": "demo", "chat_template": CHAT_TEMPLATE, "batch_size": 2, "answer_tokens": 2}
-    own: dict[str, Any] = {"retain_file": str(folder / "retain.jsonl"), "fluency_tokens": 6}
+    own: dict[str, Any] = {"retain_file": str(folder / "retain.jsonl"), "fluency_tokens": 6, "reason_tokens": 6}
     return RWKUDataModule(folder=str(folder), **given | own | options)
 
 
@@ -57,7 +61,9 @@ def validated(written: tuple[Path, list[str]], tmp_path_factory: pytest.TempPath
 def test_every_set_is_there_with_what_it_is_for(validated: dict[str, Any]) -> None:
     found, measured = validated["outcomes"], validated["measured"]
     assert {name: one["role"] for name, one in found.items()} == ROLES
-    assert {name for name, one in found.items() if "written" not in one} == {"mia_forget", "mia_retain"}
+    assert {name for name, one in found.items() if "written" not in one} == {
+        *("mia_forget", "mia_retain", "utility_general", "utility_truthfulness")
+    }
     for name in ("forget_level1", "forget_level2", "forget_level3", "neighbor_level1", "neighbor_level2"):
         assert 0 <= measured[f"answers/{name}"]["rouge_recall"] <= 1
     facts, fluency = measured["answers/utility_factuality"], measured["answers/utility_fluency"]
@@ -103,22 +109,67 @@ def test_every_accepted_answer_counts(written: tuple[Path, list[str]]) -> None:
     assert len(row.compared) == 2
 
 
+def test_multiple_choice_and_reasoning_are_asked_as_published(
+    written: tuple[Path, list[str]], validated: dict[str, Any]
+) -> None:
+    measured = validated["measured"]
+    assert {"accuracy", "mc2"} & measured["answers/utility_general"].keys() == {"accuracy"}
+    for key in ("accuracy", "mc2"):
+        assert 0 <= measured["answers/utility_truthfulness"][key] <= 1
+    assert 0 <= measured["answers/utility_reason"]["exact_match"] <= 1
+    assert not [name for name, one in measured.items() if "accuracy" in one and "rouge_recall" in one]
+    asked = module(written[0]).answers
+    assert asked is not None
+    general, truthful, reason = (asked[f"utility_{name}"] for name in ("general", "truthfulness", "reason"))
+    assert (general.opening, truthful.opening, reason.opening) == ("Answer:", "A:", "A:")
+    row = load_answers(general)[0]
+    assert row.context.startswith("The following are multiple choice questions (with answers) about ")
+    assert row.context.endswith("\nAnswer: A\n\n")
+    assert (row.answer, row.perturbed) == ("D", ("A", "B", "C"))
+
+
+def test_pairs_are_trained_on_with_dpo(written: tuple[Path, list[str]], tmp_path: Path) -> None:
+    folder, (first, _) = written
+    data = module(folder, texts="pair_llama3", targets=[first], utility=False)
+    model = UnlearnModule("demo", DPO(), NLL(), layer=2, retain_weight=1.0)
+    trainer = quiet_trainer(tmp_path, max_steps=1, limit_val_batches=0)
+    trainer.fit(model, data)
+    pairs = [one for one in json.loads((folder / "pair.json").read_text()) if one["subject"] == first]
+    assert data.row_counts["alternatives"] == data.row_counts["forget/people"] == len(pairs)
+    forget = data.train_dataloader().dataset[0]["forget"]
+    shown = {tuple(_words(data, text) for text in one["response"]) for one in pairs}
+    for rejected, chosen in zip(forget["input_ids"], forget["preferred"]["input_ids"], strict=True):
+        own = [str(data._tokenizer.decode(ids, skip_special_tokens=True)) for ids in (chosen, rejected)]
+        assert any(all(part in text for part, text in zip(both, own, strict=True)) for both in shown)
+
+
+def _words(data: RWKUDataModule, text: str) -> str:
+    """A text as its tokens give it."""
+    return str(data._tokenizer.decode(data._tokenizer(text.strip())["input_ids"], skip_special_tokens=True))
+
+
 def test_the_configurations_are_the_published_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: set[tuple[str, str | None, str]] = set()
 
     def load_dataset(path: str, name: str | None, split: str) -> datasets.Dataset:
         asked.add((path, name, split))
-        row = {field: "word " * 20 for field in ("text", "query", "question", "answer", "instruction", "type")}
-        return datasets.Dataset.from_list([row | {"answers": ["a", "b"], "subject": "Stephen King"}] * 4)
+        row = {field: "word " * 20 for field in ("text", "query", "question", "instruction", "type", "cot", "prompt")}
+        both = {"choices": ["a", "b"], "labels": [1, 0]}
+        general = {"choices": ["a", "b", "c"], "task": "words", "examples": None, "answer": "a"}
+        lists = {"answers": ["a", "b"], "mc1_targets": both, "mc2_targets": both, "response": ["a", "b"]}
+        return datasets.Dataset.from_list([row | general | lists | {"subject": "Stephen King"}] * 4)
 
     for place in (text_module, records):
         monkeypatch.setattr(place, "load_dataset", load_dataset)
         monkeypatch.setattr(place, "check_dataset_reachable", lambda path: None)
-    planned(RWKUDataModule(["Stephen King"], batch_size=2, tokenizer="demo", chat_template=CHAT_TEMPLATE))
+    given: dict[str, Any] = {"batch_size": 2, "tokenizer": "demo", "chat_template": CHAT_TEMPLATE}
+    planned(RWKUDataModule(["Stephen King"], **given))
+    planned(RWKUDataModule(["Stephen King"], texts="pair_phi3", utility=False, **given))
     hub = "jinzhuoran/RWKU"
     assert asked == {
         *((hub, name, "test") for name in ROLES),
         (hub, "train_positive_llama3", "train"),
+        (hub, "train_pair_phi3", "train"),
         ("Salesforce/wikitext", "wikitext-2-raw-v1", "train"),
     }
 
@@ -128,7 +179,8 @@ def test_the_configurations_are_the_published_ones(monkeypatch: pytest.MonkeyPat
     [
         ({"targets": []}, "data.targets: none; name each target once"),
         ({"targets": ["Ada", "Ada"]}, "data.targets: Ada, Ada; name each target once"),
-        ({"texts": "positive_gpt"}, "'positive_gpt' is none of RWKU's; choose positive_llama3"),
+        ({"texts": "positive_gpt"}, "'positive_gpt' is none of RWKU's; choose from positive_llama3"),
+        ({"texts": "pair_phi3", "preferred": "no.txt"}, "data.preferred: pair_phi3 has an answer to prefer in each"),
     ],
 )
 def test_what_rwku_does_not_have_is_refused(options: dict[str, Any], told: str) -> None:

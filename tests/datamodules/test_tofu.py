@@ -10,9 +10,11 @@ import pytest
 from lit_unlearn import AnswerEvaluation, InputError, QuestionModule, TOFUDataModule
 from lit_unlearn.data import text as text_module
 from lit_unlearn.datamodules.tofu import Split
+from lit_unlearn.demo.answers import CHAT_TEMPLATE
 from lit_unlearn.questions import records
 from tests.answers.asked import TEMPLATE, rows, write
 from tests.callbacks.test_robustness import EVERY
+from tests.datamodules.layouts import TOFU_ROWS, write_tofu
 from tests.training import demo_module, quiet_trainer
 
 FILES = {
@@ -91,6 +93,18 @@ def test_the_configurations_are_the_published_ones(world: Path, monkeypatch: pyt
 @pytest.mark.parametrize("split", ["forget01", "forget05", "forget10"])
 def test_the_rest_is_retained(split: Split) -> None:
     assert TOFUDataModule(split).retain["retain"].name == f"retain{100 - int(split[-2:])}"
+
+
+@pytest.mark.parametrize("split", ["forget01", "forget05", "forget10"])
+def test_every_split_of_the_demo_world_is_read(split: Split, tmp_path: Path) -> None:
+    folder = write_tofu(tmp_path)
+    data = TOFUDataModule(split, folder=str(folder), chat_template=CHAT_TEMPLATE, tokenizer="demo", batch_size=2)
+    data.prepare_data()
+    data.setup("fit")
+    counts, plan = data.row_counts, data.plan_answers()
+    assert len(plan.sets["forget"].rows) == len(plan.sets["holdout"].rows) == counts[f"forget/{split}"]
+    assert counts["retain/retain"] + counts[f"forget/{split}"] == 3 * TOFU_ROWS
+    assert all(row.paraphrased and row.perturbed for one in plan.sets.values() for row in one.rows)
 
 
 def test_a_missing_file_is_named(world: Path, folder: Path) -> None:

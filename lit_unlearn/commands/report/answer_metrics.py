@@ -20,12 +20,15 @@ _OF_ALL = {
 }
 _OF_A_SET = {
     "probability": "probability",
+    "accuracy": "accuracy",
+    "mc2": "MC2",
     "truth_ratio": "truth ratio",
     "rouge_recall": "ROUGE-L recall",
     "rouge_f1_unstemmed": "ROUGE-L F1, unstemmed",
     "extraction_strength": "extraction strength",
     "min_k": "Min-K %",
     "gibberish": "gibberish",
+    "clean": "clean",
 }
 LEGEND = (
     "Free answers: means over the rows of each set; truth ratio is min(R, 1 / R) on rows to forget, else max(0, 1 − R)."
