@@ -267,14 +267,21 @@ def muse_sized(folder: Path) -> list[str]:
 
 
 def rwku_sized(folder: Path, targets: list[str]) -> list[str]:
-    own = (f"--data.folder={folder}", f"--data.retain_file={folder / 'retain.jsonl'}", "--data.fluency_tokens=4")
+    own = (f"--data.folder={folder}", f"--data.retain_file={folder / 'retain.jsonl'}")
+    tokens = ("--data.answer_tokens=2", "--data.fluency_tokens=4", "--data.reason_tokens=2")
     who = (f"--data.targets={json.dumps(targets[:1])}", f"--data.chat_template={CHAT_TEMPLATE}")
-    return [*own, *who, "--data.answer_tokens=2", "--data.max_length=48", *DEMO_SIZED]
+    return [*own, *who, *tokens, "--data.max_length=48", *DEMO_SIZED]
 
 
 def written_records() -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(Path("run/results.json").read_text())["evaluations"]
     return [record["answers"] for record in found]
+
+
+@pytest.mark.parametrize("name", [TOFU, MUSE, RWKU])
+def test_options_of_callbacks_are_those_of_the_evaluation(name: str) -> None:
+    """`--trainer.callbacks.reference`, as the configs' first lines have it, is an option of the last callback."""
+    assert yaml.safe_load(config_files.text(name))["trainer"]["callbacks"][-1]["class_path"] == "AnswerEvaluation"
 
 
 @pytest.mark.parametrize("overlay", [[], pytest.param(WITH_RMU, marks=pytest.mark.slow)])
