@@ -63,10 +63,11 @@ def check_compiler(device: torch.device, *, sharded: bool) -> None:
     if sharded:
         raise refused("layers of a sharded model are not compiled", "take trainer/ddp.yaml, or set it to false")
     from torch import _dynamo  # takes seconds
+    from torch._dynamo.eval_frame import is_dynamo_supported
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.exc import InvalidCxxCompiler
 
-    if not _dynamo.is_dynamo_supported():
+    if not is_dynamo_supported():
         raise refused("torch.compile does not support this platform or version of Python")
     if _dynamo.config.disable:
         raise refused("TORCH_COMPILE_DISABLE turns torch.compile off")
@@ -84,7 +85,8 @@ def refused(reason: str, remedy: str = "set it to false") -> InputError:
 
 
 def _compiled(layer: nn.Module, backend: str | Callable[..., Any]) -> Callable[..., Any]:
-    forward = torch.compile(layer.forward, dynamic=True, fullgraph=True, backend=backend, recompile_limit=_FORMS)
+    make: Any = torch.compile  # its types lack the limit
+    forward = make(layer.forward, dynamic=True, fullgraph=True, backend=backend, recompile_limit=_FORMS)
 
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
