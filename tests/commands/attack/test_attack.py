@@ -122,6 +122,7 @@ def test_the_card_of_a_run_is_in_its_model_card(attacked: Path, config: Path, tm
     assert text.startswith("# Model\n\n## Data\n\n<!-- begin: attack card -->\n\n## Attack card\n")
     assert "| attack | forget |" in text
     assert text.count("| INT8, groups of 32 |") == 1
+    assert "\nNot run yet: pruning.\n" in text
     assert checksums.wrong(run) == checksums.wrong(run / layout.EXPORT) == []
     main(words)  # over the earlier one
     assert path.read_text() == text

@@ -1,15 +1,19 @@
 """What a card shows of attacks, grids and seeds that are not run this time."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
-from lit_unlearn.cli import main
-from lit_unlearn.commands.attack import run as running
-from lit_unlearn.commands.report.section import read_section
+from lit_unlearn.commands.attack import config as card_config
+from lit_unlearn.commands.attack import models
+from lit_unlearn.commands.attack.card import write_card
+from lit_unlearn.commands.attack.contract import Outcome
+from lit_unlearn.commands.attack.run import Card
+from lit_unlearn.commands.attack.shown import Shown, shown
+from lit_unlearn.commands.options.words import Words
 from lit_unlearn.errors import InputError
+from lit_unlearn.questions.statistics import Estimate
 
 TUNING = "{class_path: FineTuning, init_args: {rows: retain, count: 2, steps: 1, every: 1, batch_size: 2}}"
 FULL = """\
@@ -17,17 +21,6 @@ full_attacks:
   int4: {class_path: RoundedWeights, init_args: {bits: 4}}
   pruning: {class_path: PrunedWeights, init_args: {shares: [0.1, 0.2, 0.3]}}
 """
-
-
-class Seen(NamedTuple):
-    """A card after a command."""
-
-    rows: dict[str, tuple[int, int]]
-    """Of each attack the outcomes under a seed, and the seeds."""
-    missing: str
-    """What the text says of attacks without a row."""
-    run: int
-    """Units that the command ran."""
 
 
 @pytest.fixture(scope="module")
@@ -38,66 +31,110 @@ def larger(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def command(attacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Seen]:
-    """The command of a card in one folder, with a config and further words."""
-    out = tmp_path_factory.mktemp("grown") / "out"
-    run_one, run = running._run_one, []
+class Commands:
+    """Cards of one folder, of which nothing is run: what would be is kept with invented numbers."""
 
-    def counted(*words: Any) -> None:
-        run.append(words)
-        run_one(*words)
+    def __init__(self, attacked: Sequence[Path], folder: Path) -> None:
+        self.attacked = attacked
+        self.folder = folder
 
-    def seen(config: Path, *words: str) -> Seen:
-        run.clear()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(running, "_run_one", counted)
-            main(["attack", str(attacked), "-c", str(config), "--out", str(out), "--debug", *words])
-        section = read_section(out)
-        (found,) = section.numbers.values()
-        rows = {name: (attack["tried"], len(attack["worst"])) for name, attack in found.items()}
-        return Seen(rows, section.text.partition("drawn by the seed.")[2].strip(), len(run))
+    def card(self, config: Path, *only: str, full: bool = False, seeds: int = 1) -> Card:
+        read = card_config.read(Words.read(["-c", str(config)], command="attack"), only=only, full=full)
+        found = models.find([*map(str, self.attacked)], base=None)
+        return Card(read, found, self.folder, seeds=range(seeds))
 
-    return seen
+    def run(self, config: Path, *only: str, full: bool = False, seeds: int = 1) -> Card:
+        card = self.card(config, *only, full=full, seeds=seeds)
+        for unit in card.waiting():
+            card.kept.add(unit, [Outcome(unit.settings, {"forget_accuracy": Estimate(0.25, 0.1)})], 1.0)
+        return card
 
 
-@pytest.fixture(scope="module")
-def cards(command: Callable[..., Seen], larger: Path) -> list[Seen]:
-    """One card after each of several commands."""
-    words = ["--only pruning", "--only int8", "--only pruning", "--seeds 2", "", "--full --only pruning", ""]
-    return [command(larger, *each.split()) for each in words]
+@pytest.fixture
+def commands(attacked: Path, tmp_path: Path) -> Commands:
+    return Commands([attacked], tmp_path / "out")
 
 
-def test_attacks_of_earlier_commands_stay_in_the_card(cards: list[Seen]) -> None:
-    pruning, int8, again, *_ = cards
-    without = {"none": (1, 1), "base": (1, 1)}
-    assert pruning == Seen({**without, "pruning": (2, 1)}, "Not run yet: int8, tuning.", 4)
-    assert int8 == Seen({**without, "int8": (1, 1), "pruning": (2, 1)}, "Not run yet: tuning.", 1)
-    assert [*int8.rows] == [*without, "int8", "pruning"]  # in the config's order
-    assert again == int8._replace(run=0)
+def rows(found: Shown) -> dict[str, list[tuple[int, int]]]:
+    """Of each attack the points and seeds that are shown."""
+    every: dict[str, list[tuple[int, int]]] = {}
+    for unit, _ in found.found:
+        every.setdefault(unit.attack, []).append((unit.point, unit.seed))
+    return every
 
 
-def test_seeds_of_earlier_commands_stay_in_the_card(cards: list[Seen]) -> None:
-    two, fewer = cards[3:5]
-    assert two.rows["tuning"] == (1, 2)
-    assert (two.missing, two.run) == ("", 2)
-    assert fewer == two._replace(run=0)
+ONCE = [(0, 0)]
+WITHOUT = {"none": ONCE, "base": ONCE}
+PRUNING, LARGER = [(0, 0), (1, 0)], [(0, 0), (1, 0), (2, 0)]
 
 
-def test_larger_grids_are_kept_beside_the_others_and_shown_in_their_place(cards: list[Seen]) -> None:
-    before, full, fewer = cards[4:]
-    assert full.rows == {**before.rows, "pruning": (3, 1)}
-    assert (full.missing, full.run) == ("Not run yet: int4.", 3)
-    assert fewer == Seen(full.rows, "", 0)  # larger grids were not asked for
+def test_attacks_of_earlier_commands_stay_in_the_card(commands: Commands, larger: Path) -> None:
+    found = shown(commands.run(larger, "pruning"))
+    assert rows(found) == {**WITHOUT, "pruning": PRUNING}
+    assert (found.not_run, found.other) == (["int8", "tuning"], [])
+    card = commands.run(larger, "int8")
+    found = shown(card)
+    assert [*rows(found)] == ["none", "base", "int8", "pruning"]  # in the config's order
+    assert found.not_run == ["tuning"]
+    section = write_card(card, commands.folder)
+    assert [*section.numbers["method"]] == ["none", "base", "int8", "pruning"]
+    assert section.text.endswith("\n\nNot run yet: tuning.")
+    assert shown(commands.card(larger, "pruning")) == found
 
 
-def test_outcomes_of_other_options_are_not_shown(
-    cards: list[Seen], command: Callable[..., Seen], larger: Path, tmp_path: Path
-) -> None:
+def test_a_grid_that_was_interrupted_is_not_shown(commands: Commands, larger: Path) -> None:
+    commands.run(larger, "int8")
+    card = commands.card(larger, "pruning")
+    card.kept.add(card.waiting()[0], [Outcome({})], 1.0)
+    found = shown(commands.card(larger, "int8"))
+    assert "pruning" not in rows(found)
+    assert (found.not_run, found.other) == (["pruning", "tuning"], [])
+    with pytest.raises(InputError, match="method/pruning are not done"):
+        shown(card)
+
+
+def test_seeds_of_earlier_commands_stay_in_the_card(commands: Commands, larger: Path) -> None:
+    every = shown(commands.run(larger, seeds=3))
+    assert rows(every) == {**WITHOUT, "int8": ONCE, "pruning": PRUNING, "tuning": [(0, 0), (0, 1), (0, 2)]}
+    assert (every.not_run, every.other) == ([], [])
+    assert shown(commands.card(larger)) == every
+
+
+def test_larger_grids_are_kept_beside_the_others_and_shown_in_their_place(commands: Commands, larger: Path) -> None:
+    commands.run(larger)
+    card = commands.run(larger, "pruning", full=True)
+    found = shown(card)
+    expected = {**WITHOUT, "int8": ONCE, "pruning+full": LARGER, "tuning": ONCE}
+    assert rows(found) == expected
+    assert found.not_run == ["int4"]
+    assert [*write_card(card, commands.folder).numbers["method"]] == ["none", "base", "int8", "pruning", "tuning"]
+    fewer = commands.card(larger)
+    assert fewer.waiting() == []
+    assert rows(shown(fewer)) == expected
+    assert shown(fewer).not_run == []  # larger grids were not asked for
+
+
+def test_outcomes_of_other_options_are_not_shown(commands: Commands, larger: Path, tmp_path: Path) -> None:
+    commands.run(larger, full=True)
+    commands.run(larger, "pruning")
     other = tmp_path / "other.yaml"
     other.write_text(larger.read_text().replace("bits: 8", "bits: 7").replace("[0.1, 0.2, 0.3]", "[0.4]"))
-    found = command(other, "--only", "tuning")
-    assert found.rows == {**{name: row for name, row in cards[-1].rows.items() if name != "int8"}, "pruning": (2, 1)}
-    assert found.missing.startswith("Not shown: int8, run with other options, other weights or another version; ")
+    card = commands.run(other, "tuning")
+    found = shown(card)
+    assert rows(found) == {**WITHOUT, "int4": ONCE, "pruning": PRUNING, "tuning": ONCE}
+    assert (found.not_run, found.other) == ([], ["int8"])
+    assert "\n\nNot shown: int8, run with other options" in write_card(card, commands.folder).text
     with pytest.raises(InputError, match="is of other options"):
-        command(other, "--only", "int8")
+        commands.run(other, "int8")
+
+
+def test_of_several_models_an_attack_is_shown_that_all_have(
+    attacked: Path, world: Path, larger: Path, tmp_path: Path
+) -> None:
+    both, alone = (Commands(paths, tmp_path / "out") for paths in ([attacked, world / "model"], [attacked]))
+    alone.run(larger, seeds=2)
+    found = shown(both.run(larger, "tuning"))
+    assert [(unit.model, unit.attack, unit.seed) for unit, _ in found.found if unit.attack != "base"] == [
+        (model, attack, 0) for model in ("method", "model") for attack in ("none", "tuning")
+    ]
+    assert found.not_run == ["int8", "pruning"]
