@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -39,7 +39,7 @@ class CardConfig(NamedTuple):
     """All of the config, of which those are shown that have been run; larger grids before those that they replace."""
     names: tuple[str, ...]
     """Of the rows that a whole card has."""
-    options: dict[str, str]
+    options: Mapping[str, str]
     """Of each attack, its own and all others that decide its numbers, as text; under "", those of no attack."""
 
 
@@ -61,7 +61,7 @@ def read(words: Words, *, only: Sequence[str] = (), full: bool = False) -> CardC
     found.attacks = _every(short, larger)
     found.full_attacks = {}
     weights_dtype(str(found.trainer.precision))
-    texts = {name: parser.dump(_with(found, name)) for name in ("", *found.attacks)}
+    texts = _Texts(lambda name: str(parser.dump(_with(found, name))))
     with _seeded(found.seed_everything):
         made = _made(parser, found)
     if not isinstance(made.data, UnlearnDataModule):
@@ -125,6 +125,18 @@ def _every(attacks: Mapping[str, Any], full_attacks: Mapping[str, Any]) -> dict[
         if name in attacks:
             found[name] = attacks[name]
     return found
+
+
+class _Texts(dict[str, str]):
+    """Options as text, made once they are asked for: of a whole config that takes longer than all else."""
+
+    def __init__(self, made: Callable[[str], str]) -> None:
+        super().__init__()
+        self._made = made
+
+    def __missing__(self, name: str) -> str:
+        self[name] = self._made(name)
+        return self[name]
 
 
 def _parser() -> Parser:

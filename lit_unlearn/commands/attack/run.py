@@ -99,7 +99,7 @@ class Card:
             self._other_digests[name] = [models.digest(ModelSource(other)) for other in attack.others()]
         others = self._other_digests[name]
         code = " ".join(f"{package} {version(package)}" for package in _CODE)
-        own = self.config.options.get(name, self.config.options[""])
+        own = self.config.options[name if name in self.config.every else ""]
         return Unit(one.name, name, point, settings, seed, (own, self._digests[one.name], base, *others, code))
 
     def _check(self, one: AttackedModel) -> None:
