@@ -136,7 +136,7 @@ def test_what_is_kept_of_other_attacks_or_fits_is_refused(tmp_path: Path, monkey
     with pytest.raises(InputError, match="was made with another draw: 2, now 3"):
         keeping(tmp_path, draw=3).missing(rows, 0)
     noisier = [
-        row._replace(options=row.options | {"model.noise_scale": "3"}) if row.folder == "rna" else row for row in ROWS
+        row._replace(options={**row.options, "model.noise_scale": "3"}) if row.folder == "rna" else row for row in ROWS
     ]
     monkeypatch.setattr(attack_settings, "ROWS", noisier)
     with pytest.raises(InputError, match=r"was made with another rna model\.noise_scale: 1\.5, now 3"):
