@@ -1,6 +1,7 @@
 """What a card shows of attacks, grids and seeds that are not run this time."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,12 @@ def larger(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@cache
+def read(config: Path, only: tuple[str, ...], full: bool) -> card_config.CardConfig:
+    """A config, once for all tests."""
+    return card_config.read(Words.read(["-c", str(config)], command="attack"), only=only, full=full)
+
+
 class Commands:
     """Cards of one folder, of which nothing is run: what would be is kept with invented numbers."""
 
@@ -39,9 +46,8 @@ class Commands:
         self.folder = folder
 
     def card(self, config: Path, *only: str, full: bool = False, seeds: int = 1) -> Card:
-        read = card_config.read(Words.read(["-c", str(config)], command="attack"), only=only, full=full)
         found = models.find([*map(str, self.attacked)], base=None)
-        return Card(read, found, self.folder, seeds=range(seeds))
+        return Card(read(config, only, full), found, self.folder, seeds=range(seeds))
 
     def run(self, config: Path, *only: str, full: bool = False, seeds: int = 1) -> Card:
         card = self.card(config, *only, full=full, seeds=seeds)
