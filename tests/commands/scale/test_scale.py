@@ -64,14 +64,21 @@ def test_what_is_written_is_what_was_tried(
 
 @pytest.mark.slow
 def test_what_is_not_reached_is_said(
-    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    world: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    recwarn: pytest.WarningsRecorder,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     words = ["-c", "local.yaml", "-c", own(world, tmp_path), "--steps", "2", "--probes", "1", "--forget", "90"]
     with pytest.raises(SystemExit) as status:
         main(["scale", *words, "--out", "found"])
     assert status.value.code == 1
-    assert "No setting that was tried reaches that" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "No setting that was tried reaches that" in told.out
+    assert not [one for one in recwarn if "lit-unlearn scale" in str(one.message)]  # which is what runs here
+    assert "norms measured, layer" in told.err
     assert not json.loads(Path("found/scale.json").read_text())["reached"]
 
 
