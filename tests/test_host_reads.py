@@ -36,7 +36,7 @@ class HostReads(TorchDispatchMode):
     """Collects who reads a value of a tensor: the innermost file that is not torch's."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.files: set[str] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -54,10 +54,10 @@ class Watched(L.Callback):
 
     def on_train_batch_start(self, *args: Any) -> None:
         self._reads = HostReads()
-        self._reads.__enter__()
+        self._reads.__enter__()  # type: ignore[no-untyped-call]
 
     def on_train_batch_end(self, *args: Any) -> None:
-        self._reads.__exit__(None, None, None)
+        self._reads.__exit__(None, None, None)  # type: ignore[no-untyped-call]
         self.files.append(self._reads.files)
 
 

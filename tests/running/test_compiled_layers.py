@@ -103,7 +103,7 @@ def test_lengths_and_layers_share_compiled_forms(tmp_path: Path) -> None:
         forms.append(inputs)
         return graph.forward
 
-    batch = pairs(1)[0]["retain"]
+    batch: Any = pairs(1)[0]["retain"]
     shorter = [
         {name: value[:, :length] if value.dim() == 2 else value for name, value in batch.items()}
         for length in (8, 9, 10, 12)
