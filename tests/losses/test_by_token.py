@@ -121,13 +121,11 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
 def test_losses_and_gradients_are_those_of_whole_logits(loss: Loss, head: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = loss_and_gradients(loss, Head(**HEADS[head]), whole=False)
+    found = loss_and_gradients(loss, Head(**HEADS[head], dtype=torch.float64), whole=False)
     monkeypatch.setattr(functional, "by_token", plainly)
-    expected = loss_and_gradients(loss, Head(**HEADS[head]), whole=True)
-    # UNDIAL's gradient is a sum of differences of two distributions, each of which is rounded.
-    relative = 2e-6 if isinstance(loss, UNDIAL) else 1e-6
+    expected = loss_and_gradients(loss, Head(**HEADS[head], dtype=torch.float64), whole=True)
     for ours, theirs in zip(found, expected, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=relative * float(theirs.detach().abs().max()))
+        torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-13 * float(theirs.detach().abs().max()))
 
 
 @pytest.mark.usefixtures("small")

@@ -124,5 +124,5 @@ def test_what_is_judged_has_other_right_answers_than_what_is_trained_on() -> Non
 
 @pytest.mark.parametrize("name", ["vectors", "steps", "batch_size", "learning_rate"])
 def test_a_budget_of_nothing_is_refused(name: str) -> None:
-    with pytest.raises(InputError, match=f"soft prefix: {name} must be"):
+    with pytest.raises(InputError, match=f"soft prefix: {name}: must be"):
         Budget(**{name: 0})
