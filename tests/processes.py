@@ -147,6 +147,12 @@ def free_port() -> str:
         return str(free.getsockname()[1])
 
 
+def with_one_thread(words: list[str]) -> None:
+    """Runs a command in this process as the tests run theirs: another number of threads changes the last bits."""
+    _one_thread()
+    main(words)
+
+
 def _one_thread() -> None:
     import torch
 

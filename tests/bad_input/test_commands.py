@@ -106,7 +106,7 @@ COMMANDS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("forget-tokens", "-c", "CONFIG", "--lengths=5000", "--documents=4"): ("no n-gram of 5000 tokens", "leave it out"),
     ("forget-tokens", "-c", "CONFIG", "--out=."): ("forget-tokens.out: . is a folder", "give the name of a file"),
     ("forget-tokens", "-c", "CONFIG", "--out=file/x"): ("forget-tokens.out: 'file/x' cannot be made", "another path"),
-    ("alternatives", "-c", "CONFIG", "--answers=0"): ("alternatives.answers: 0", "give 1 or more"),
+    ("alternatives", "-c", "CONFIG", "--answers=0"): ("alternatives.answers: must be at least 1, got 0",),
     ("report",): ("report: the following arguments are required", "lit-unlearn report --help"),
     ("report", "nowhere"): ("report: nowhere holds no results.json", "give folders of runs"),
     ("report", "a" * 300): ("File name too long", "check the path"),
