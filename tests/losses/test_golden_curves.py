@@ -24,10 +24,10 @@ ROUNDED = {
     **dict.fromkeys(("SimNPO + MSE", "GradDiff", "WGA + NLL", "SatImp + NLL", "CEU + KL", "UNDIAL + KL"), 1e-7),
 }
 """Norms of transformers round to float32 in a float64 run too, which turns another order of the same products (the
-divergence's gradient is a small difference of probabilities) into up to 1e-7 after some steps; so does another processor
-(an AMD EPYC: GradDiff 1.6e-8, UNDIAL 7.5e-9, Distillation 1.1e-7). Noise and random
-directions are drawn in float32, whose logarithm and cosine round otherwise on another processor: up to 6e-9. A circuit
-breaker begins where the cosine is largest, and departs from there the faster the further it is."""
+divergence's gradient is a small difference of probabilities) into up to 1e-7 after some steps; so does another
+processor (an AMD EPYC: GradDiff 1.6e-8, UNDIAL 7.5e-9, Distillation 1.1e-7). Noise and random directions are drawn in
+float32, whose logarithm and cosine round otherwise on another processor: up to 6e-9. A circuit breaker begins where the
+cosine is largest, and departs from there the faster the further it is."""
 
 
 @pytest.mark.parametrize("name", only(METHODS, "RMU + RNA", "NPO + KL"))
