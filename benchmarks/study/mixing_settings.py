@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.study.settings import OUTPUTS, RepairOrControl, Setting
+from benchmarks.study.settings import OUTPUTS, RepairOrControl, Setting, at_half_lr, with_rna
 from lit_unlearn.demo import phrases
 from lit_unlearn.demo.knowledge import invent
 
@@ -75,19 +75,19 @@ def _setting(
         asked: folders of its rows; `steady` is what mixing is recommended with.
         relearns: whether what each row has forgotten is learnt again.
     """
-    rna = {"model.noise_scale": f"{noise:g}"}
+    rna = with_rna(noise)
     calm = steady(weight, steps)
     rows = (
-        RepairOrControl("rna", f"+ RNA, ν {noise:g}", rna),
+        rna,
         RepairOrControl("mixing", "+ mixing", MIXED),
-        RepairOrControl("mixing-rna", "+ mixing + RNA", MIXED | rna),
+        RepairOrControl("mixing-rna", "+ mixing + RNA", MIXED | rna.options),
         RepairOrControl("steady", "steady", calm),
         RepairOrControl("steady-mixing", "steady + mixing", calm | MIXED),
         RepairOrControl("prompts", "+ mixed prompts", PROMPTS),
         RepairOrControl("steady-prompts", "steady + mixed prompts", calm | PROMPTS),
         RepairOrControl("attention", "attention trained too", _ATTENTION),
         RepairOrControl("attention-mixing", "attention too, steady + mixing", _ATTENTION | calm | MIXED),
-        RepairOrControl("half-lr", "half the learning rate", {"model.optimizer.lr": f"{lr / 2:g}"}),
+        at_half_lr(lr),
     )
     options = {"config": config, "model.optimizer.lr": f"{lr:g}", "model.retain_weight": f"{weight:g}", **_DATA}
     compared = tuple(row for row in rows if row.folder in asked)

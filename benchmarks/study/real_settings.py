@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from benchmarks.study.real_questions import CALLBACK
-from benchmarks.study.settings import RepairOrControl, Setting
+from benchmarks.study.settings import RepairOrControl, Setting, at_half_lr
 from lit_unlearn.commands.sweep.grid import Point
 
 SHARES = (0.6, 0.75, 0.9)
@@ -34,10 +34,6 @@ def _rna(scale: float) -> RepairOrControl:
     return RepairOrControl(f"rna-{scale:g}", f"+ RNA, ν {scale:g} rms", {"model.noise_scale": f"{scale:g}"})
 
 
-def _half(lr: float) -> RepairOrControl:
-    return RepairOrControl("half-lr", "half the learning rate", {"model.optimizer.lr": f"{lr / 2:g}"})
-
-
 _ON_LOGITS = {
     "model.forget": "NPO",
     "model.forget.length_normalized": "true",
@@ -62,7 +58,7 @@ STUDIES = {
                 RepairOrControl("mixing-4-16-32", "+ mixing, spans of 4, 16 or 32", _mixing([4, 16, 32])),
                 *(_rna(scale) for scale in (0.3, 1.0, 2.0)),
                 RepairOrControl("mixing-4", "+ mixing, spans of 4", _mixing(4)),
-                _half(1.6e-3),
+                at_half_lr(1.6e-3),
             ),
             steps=240,
         ),

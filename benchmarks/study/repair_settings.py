@@ -5,7 +5,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.study.mixing_settings import MIXED, PROMPTS, UNSEEN
-from benchmarks.study.settings import OUTPUTS, Candidate, RepairOrControl, Setting, WeightRepairs
+from benchmarks.study.settings import (
+    OUTPUTS,
+    Candidate,
+    RepairOrControl,
+    Setting,
+    WeightRepairs,
+    at_half_lr,
+    with_rna,
+)
 
 _SEED = 2
 """Of the draws that perturb, that of the reported questions."""
@@ -85,9 +93,9 @@ def _further(
         folder,
         {"config": config, "model.optimizer.lr": f"{lr:g}", "data.perturbations": json.dumps(_MORE), **(own or {})},
         (
-            RepairOrControl("rna", f"+ RNA, ν {noise:g}", {"model.noise_scale": f"{noise:g}"}),
+            with_rna(noise),
             RepairOrControl("mixing", "+ mixing", MIXED),
-            RepairOrControl("half-lr", "half the learning rate", {"model.optimizer.lr": f"{lr / 2:g}"}),
+            at_half_lr(lr),
         ),
         steps,
         tables=_MORE_TABLES,
@@ -103,7 +111,7 @@ REPAIRS = (
         "rmu-all",
         {"config": "demo.yaml", "data.perturbations": json.dumps(_PERTURBATIONS)},
         (
-            RepairOrControl("rna", "+ RNA, ν 1.5", {"model.noise_scale": "1.5"}),
+            with_rna(1.5),
             *(
                 RepairOrControl(folder, f"+ {title}, ν 1.5", {"model.noise_scale": "1.5", "model.noise": kind})
                 for folder, title, kind in _DIRECTED

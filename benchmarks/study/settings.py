@@ -25,6 +25,16 @@ class RepairOrControl(NamedTuple):
     options: dict[str, str]
 
 
+def with_rna(scale: float) -> RepairOrControl:
+    """RNA at ν `scale`."""
+    return RepairOrControl("rna", f"+ RNA, ν {scale:g}", {"model.noise_scale": f"{scale:g}"})
+
+
+def at_half_lr(lr: float) -> RepairOrControl:
+    """Half of a learning rate."""
+    return RepairOrControl("half-lr", "half the learning rate", {"model.optimizer.lr": f"{lr / 2:g}"})
+
+
 class Candidate(NamedTuple):
     """A repair of the unlearned weights at some strength."""
 
@@ -93,7 +103,7 @@ def _setting(
     rows = (
         *(RepairOrControl(f"noise-{scale}", f"+ RNA, ν {scale}", {"model.noise_scale": str(scale)}) for scale in noise),
         *(regularised if baselines else ()),
-        RepairOrControl("half-lr", "half the learning rate", {"model.optimizer.lr": str(lr / 2)}),
+        at_half_lr(lr),
     )
     options = {"config": config, "model.optimizer.lr": str(lr), **(own or {})}
     return Setting(title, folder, options, rows, steps, seeds)
