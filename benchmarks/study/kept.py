@@ -112,17 +112,18 @@ def seeds(folder: Path) -> set[str]:
     return {path.name for path in folder.glob("seed-*") if results_file(path)}
 
 
-def comparable(folder: Path, rows: Sequence[str]) -> list[str]:
+def comparable(folder: Path, rows: Sequence[str], method: str = "method") -> list[str]:
     """The rows of which there are the seeds that the method has; says which have others.
 
     Args:
         folder: of a setting.
         rows: their folders.
+        method: folder of the method.
     """
-    of_method = seeds(folder / "method")
+    of_method = seeds(folder / method)
     others = [row for row in rows if seeds(folder / row) not in (of_method, set())]
     for row in others:
-        print(f"{folder / row} is in no table: it has the seeds {_listed(folder / row)}, method has other ones")
+        print(f"{folder / row} is in no table: it has the seeds {_listed(folder / row)}, {method} has other ones")
     return [row for row in rows if seeds(folder / row) == of_method]
 
 

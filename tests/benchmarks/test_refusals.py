@@ -16,6 +16,7 @@ COMMANDS = sorted(
     if "__main__" in path.read_text()
 )
 REFUSED = {
+    "benchmarks.study.answers": (["--only", "nothing"], "--only: there is no nothing; choose from rmu, rna, mixing"),
     "benchmarks.study.attacks": (["--only", "nothing"], "--only: there is no nothing; choose from base, rmu"),
     "benchmarks.study.hidden_rows": (["--out", "."], "--out: . exists already; give another folder, or remove it"),
     "benchmarks.study.real": (
