@@ -25,6 +25,7 @@ from lit_unlearn.commands.sweep.grid import Point
 from lit_unlearn.errors import InputError
 from lit_unlearn.runs import layout
 from lit_unlearn.runs.atomic_files import write_whole
+from lit_unlearn.runs.results_file import read_results
 from lit_unlearn.runs.tables import markdown_table
 
 PAGE = Path("docs/answers.md")
@@ -78,12 +79,12 @@ def named(results: Path) -> list[ReportedModel]:
     Raises:
         InputError: there are none of the reference or of the first row.
     """
-    _, reference = load([str(results / REFERENCE)])
+    reference = read_results(results / REFERENCE / layout.KEPT_RESULTS)["evaluations"][-1]
     shown = comparable(results, [*ROWS], method=METHOD)
     base, *others = load([str(results / name) for name in [METHOD, *shown[1:]]])
     titles = [ROWS[name][0] for name in shown]
     rows = [model._replace(name=title) for model, title in zip(others, titles, strict=True)]
-    return [base, reference._replace(name="`demo-retain-only`"), *rows]
+    return [base, ReportedModel("`demo-retain-only`", [reference]), *rows]
 
 
 def table(models: Sequence[ReportedModel]) -> str:
@@ -125,7 +126,10 @@ def _run(kept: KeptFits, points: Sequence[Point], workers: int) -> None:
         lit_unlearn(["validate", *words, "--trainer.default_root_dir", str(kept.runs / REFERENCE)])
     kept.keep(asked)
     if missing:
-        run_missing(kept.runs, [], missing, kind=NAME, workers=workers)
+        # What the base answers is the same in all.
+        run_missing(
+            kept.runs, ["--model.answer_store", str(kept.runs / "answers")], missing, kind=NAME, workers=workers
+        )
         kept.keep(missing)
 
 

@@ -9,6 +9,8 @@ from benchmarks.study.mixing_settings import steady
 from lit_unlearn.commands.sweep.grid import Point
 from lit_unlearn.runs import layout
 
+UNEVALUATED = {"trainer.limit_val_batches": "0"}
+"""Option of fits in which nothing is asked; their models are the same."""
 BASE, METHOD = "base", "rmu"
 """The rows of the model before unlearning, and of the method that repairs and controls are compared with."""
 
@@ -55,7 +57,7 @@ def fitted(rows: Sequence[AttackedRow], seed: int) -> Iterator[Point]:
     repairs = any(row.repair for row in rows)
     for row in ROWS:
         if row.options and not row.repair and (row in rows or (repairs and row.folder == METHOD)):
-            yield _point(row, seed, "ExportPretrained")
+            yield _point(row, seed, "ExportPretrained", UNEVALUATED)
 
 
 def repaired(rows: Sequence[AttackedRow], seed: int, runs: Path) -> Iterator[Point]:
@@ -95,7 +97,7 @@ def export(folder: str, seed: int, runs: Path) -> Path:
     return runs / folder / f"seed-{seed}" / layout.EXPORT
 
 
-def _point(row: AttackedRow, seed: int, callbacks: str) -> Point:
+def _point(row: AttackedRow, seed: int, callbacks: str, more: Mapping[str, str] | None = None) -> Point:
     """A fit that is evaluated by the attacks alone."""
     own = {"trainer.callbacks": f"[{callbacks}]", "trainer.val_check_interval": "null", "seed_everything": str(seed)}
-    return Point(f"{row.folder}/seed-{seed}", {**row.options, **own})
+    return Point(f"{row.folder}/seed-{seed}", {**row.options, **own, **(more or {})})

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.study.attack_settings import METHOD, ROWS, AttackedRow, made_by
+from benchmarks.study.attack_settings import METHOD, ROWS, UNEVALUATED, AttackedRow, made_by
 from benchmarks.study.kept import check_made_with, made_with
 from lit_unlearn.commands.attack.contract import Outcome
 from lit_unlearn.commands.attack.kept import Kept, Unit
@@ -91,6 +91,7 @@ class KeptAttacks:
             f"{point.folder.partition('/')[0]} {name}": value
             for point in made_by(row, seed, self.runs)
             for name, value in made_with(point.options, self.runs).items()
+            if name not in UNEVALUATED
         }
         return {**fits, **self._asked}
 
