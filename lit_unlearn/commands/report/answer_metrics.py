@@ -30,6 +30,8 @@ _OF_A_SET = {
     "gibberish": "gibberish",
     "clean": "clean",
 }
+_OF_UTILITY = {"word_f1": "word F1", "exact_match": "exact match", "entropy": "entropy, bits"}
+"""Of sets about general knowledge, and of those without right answers: what RWKU reports of them."""
 LEGEND = (
     "Free answers: means over the rows of each set; truth ratio is min(R, 1 / R) on rows to forget, else max(0, 1 − R)."
     " Model utility is the harmonic mean over the sets to keep; forget quality the p-value of a Kolmogorov-Smirnov test"
@@ -42,7 +44,7 @@ def metric_parts(models: Sequence[ReportedModel]) -> Iterator[tuple[str, dict[st
     """A name, and by head the cells of all models; none where a model has no answers, or others were asked for."""
     if not _same_rows(models):
         return
-    for name, heads in [("all sets", _OF_ALL), *((one, _OF_A_SET) for one in _sets(models[0]))]:
+    for name, heads in [("all sets", _OF_ALL), *_sets(models[0])]:
         columns = {head: [_shown(model, name, key) for model in models] for key, head in heads.items()}
         known = {head: cells for head, cells in columns.items() if any(cell != "–" for cell in cells)}
         if known:
@@ -71,8 +73,11 @@ def _same_rows(models: Sequence[ReportedModel]) -> bool:
     return all(one == asked[0] for one in asked)
 
 
-def _sets(model: ReportedModel) -> list[str]:
-    return [*model.records[0][PREFIX]["outcomes"]]
+def _sets(model: ReportedModel) -> Iterator[tuple[str, dict[str, str]]]:
+    """Each set and the heads of its columns."""
+    for name, outcomes in model.records[0][PREFIX]["outcomes"].items():
+        of_utility = outcomes["role"] == "general" or "probability" not in outcomes
+        yield name, _OF_A_SET | (_OF_UTILITY if of_utility else {})
 
 
 def _shown(model: ReportedModel, name: str, key: str) -> str:

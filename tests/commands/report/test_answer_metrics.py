@@ -13,7 +13,7 @@ from tests.commands.report.made import BASE, write_run
 
 
 def record(step: int, utility: float, quality: float, *, rows: int = 4, questions: bool = False) -> dict[str, Any]:
-    outcomes = {"forget": {"fingerprint": "a", "row": [*range(rows)]}}
+    outcomes = {"forget": {"role": "forget", "fingerprint": "a", "row": [*range(rows)], "probability": [0.5] * rows}}
     measured = {
         "answers": {"model_utility": utility, "forget_quality": quality},
         "answers/forget": {"probability": utility / 2, "probability_error": 0.125, "min_k": -3.0, "min_k_error": 0.5},
@@ -31,6 +31,24 @@ def test_one_seed_has_the_errors_over_rows(tmp_path: Path) -> None:
             {"probability": ["0.375 ± 0.125", "0.250 ± 0.125"], "Min-K %": ["−3.000 ± 0.500", "−3.000 ± 0.500"]},
         ),
     ]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "shown"),
+    [
+        ({"role": "general", "probability": [0.5]}, ["word F1", "exact match", "entropy, bits"]),
+        ({"role": "retain"}, ["word F1", "exact match", "entropy, bits"]),  # without right answers
+        ({"role": "retain", "probability": [0.5]}, []),
+    ],
+)
+def test_sets_of_utility_have_what_rwku_reports(tmp_path: Path, outcomes: dict[str, Any], shown: list[str]) -> None:
+    measured = {"answers/facts": {"word_f1": 0.5, "exact_match": 0.25, "entropy": 6.0}}
+    answers = {"measured": measured, "outcomes": {"facts": {"fingerprint": "a", "row": [0], **outcomes}}}
+    run = write_run(tmp_path / "run", *({"step": step, "outcomes": {}, "answers": answers} for step in (0, 9)))
+    parts = dict(metric_parts(load([run])))
+    assert [*parts.get("facts", {})] == shown
+    if shown:
+        assert parts["facts"]["entropy, bits"] == ["6.000", "6.000"]
 
 
 def test_several_seeds_have_an_interval_and_forget_quality_its_range(tmp_path: Path) -> None:
