@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.study.kept import FOLDER, KeptFits, comparable
+from benchmarks.study.kept import FOLDER, KeptFits, comparable, seeds
 from benchmarks.study.mixing_settings import steady
 from benchmarks.study.running import add_results, run_missing, with_table
 from benchmarks.study.tables import NOT_RUN
@@ -79,9 +79,12 @@ def named(results: Path) -> list[ReportedModel]:
     Raises:
         InputError: there are none of the reference or of the first row.
     """
-    reference = read_results(results / REFERENCE / layout.KEPT_RESULTS)["evaluations"][-1]
+    file = results / REFERENCE / layout.KEPT_RESULTS
+    if not seeds(results / METHOD) or not file.is_file():
+        raise InputError(f"{results} has no results of {METHOD} and of the reference; run the study")
+    reference = read_results(file)["evaluations"][-1]
     shown = comparable(results, [*ROWS], method=METHOD)
-    base, *others = load([str(results / name) for name in [METHOD, *shown[1:]]])
+    base, *others = load([str(results / name) for name in shown])
     titles = [ROWS[name][0] for name in shown]
     rows = [model._replace(name=title) for model, title in zip(others, titles, strict=True)]
     return [base, ReportedModel("`demo-retain-only`", [reference]), *rows]
@@ -105,13 +108,13 @@ def table(models: Sequence[ReportedModel]) -> str:
     return f"{not_run}{markdown_table(['model', *columns], rows)}\n"
 
 
-def _points(rows: Sequence[str], seeds: int, runs: Path) -> Iterator[Point]:
+def _points(rows: Sequence[str], count: int, runs: Path) -> Iterator[Point]:
     callback = {
         "class_path": "AnswerEvaluation",
         "init_args": {"max_new_tokens": 2, "reference": str(runs / REFERENCE)},
     }
     for name in rows:
-        for seed in range(seeds):
+        for seed in range(count):
             own = {"trainer.callbacks": json.dumps([callback]), "seed_everything": str(seed)}
             yield Point(f"{name}/seed-{seed}", {**ROWS[name][1], **own})
 

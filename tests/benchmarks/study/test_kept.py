@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.study import attacks, running
+from benchmarks.study import answers, attacks, running
 from benchmarks.study.digests import digest_of_config, digest_of_model
 from benchmarks.study.kept import FOLDER, KeptFits
 from benchmarks.study.real import main as real
@@ -18,14 +18,16 @@ from tests.benchmarks.study.test_results import MIXING, evaluation, folders, run
 
 SETTING = MIXING.settings[-1]
 PLACE = f"<!-- begin: {SETTING.folder} -->\n{{}}\n<!-- end: {SETTING.folder} -->\n"
+OTHERS = {"answers": (answers.PAGE, answers.main), "attacks": (attacks.PAGE, attacks.main)}
 KEPT = sorted(path for path in FOLDER.glob("*") if path.is_dir())
 
 
 @pytest.mark.parametrize("folder", KEPT, ids=lambda path: path.name)
 def test_the_tables_of_a_page_are_those_of_what_is_kept(folder: Path, tmp_path: Path) -> None:
     study = STUDIES.get(folder.name)
-    if folder.name == "attacks":
-        page, words, command = attacks.PAGE, [], attacks.main
+    if folder.name in OTHERS:
+        page, command = OTHERS[folder.name]
+        words = []
     elif study is None:
         setting, _, topic = folder.name.removesuffix("-questions").rpartition("-")
         page, words = Path("docs/results-real.md"), [setting, "--topic", topic]
