@@ -39,10 +39,13 @@ def class_names(parser: ArgumentParser, key: str, *, within: str = "", taking: s
 
 
 def _parameters(found: Any) -> list[str]:
-    inits = [
-        vars(cls)["__init__"] for cls in getattr(found, "__mro__", ()) if "__init__" in vars(cls) and cls is not object
-    ]
-    names = dict.fromkeys(name for init in inits for name in inspect.signature(init).parameters)
+    names: dict[str, None] = {}
+    for cls in getattr(found, "__mro__", ()):
+        if "__init__" in vars(cls) and cls is not object:
+            own = inspect.signature(vars(cls)["__init__"]).parameters
+            names |= dict.fromkeys(own)
+            if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in own.values()):
+                break  # nothing is passed on that a base would name
     return [name for name in names if name not in _NOT_OPTIONS]
 
 
