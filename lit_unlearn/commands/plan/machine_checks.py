@@ -116,7 +116,7 @@ def _processor(config: PlanCLI, flops: float) -> Iterator[Check]:
     whole = "" if config.batches is None else f", {duration(seconds * config.batches)} of training"
     found = (
         f"no GPU is used: {flops / 1e12:.2g} TFLOP in a batch take at least {seconds:.2g} s{whole}, at the "
-        f"{rate / 1e9:.0f} GFLOP/s of a matrix product here"
+        f"{rate / 1e9:.{0 if rate >= 1e10 else 1}f} GFLOP/s of a matrix product here"
     )
     yield Check("processor", "note" if seconds > _SLOW else "ok", found)
 

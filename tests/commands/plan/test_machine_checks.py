@@ -65,6 +65,9 @@ def test_without_a_gpu_only_a_run_that_asks_for_one_fails(monkeypatch: pytest.Mo
     (quick,) = machine_checks._processor(config(), 1e12)
     assert quick.status == "ok"
     assert "1 TFLOP in a batch take at least 10 s, 100 min of training, at the 100 GFLOP/s" in quick.found
+    monkeypatch.setattr(machine_checks, "measured_rate", lambda precision: 4e8)
+    (slow,) = machine_checks._processor(config(), 4e9)
+    assert "at the 0.4 GFLOP/s" in slow.found
 
 
 def test_without_gpus_the_memory_holds_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
