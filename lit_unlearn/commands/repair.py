@@ -61,10 +61,13 @@ def _parser() -> CommandParser:
         help="closed-form: largest mu at which right answers are at most this likely (< 0)",
     )
     parser.add_argument("--energy", type=float, help="null-space: share of the retain inputs that is projected off")
-    parser.add_argument("--share", type=float, default=1.0, help="of the change that is kept before the repair")
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="of the change that is kept before the repair (default: 1, all)"
+    )
     parser.add_argument("--rows", type=int, default=512, help="of each stream that are looked at (default: 512)")
     parser.add_argument(
-        "--mixing", help='of the retain rows, as data.mixing: "{rate: 1, spans: 2, length: 4}", or null for none'
+        "--mixing",
+        help='of the retain rows, as data.mixing, or null for none (default: "{rate: 1, spans: 4, length: [2, 4, 8]}")',
     )
     return parser
 

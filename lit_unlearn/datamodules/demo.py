@@ -41,7 +41,7 @@ class DemoDataModule(UnlearnDataModule):
         limit: train on at most this number of rows of each stream; None takes all.
         mixing: replaces spans of retain rows by forget tokens, or joins whole rows of both; None mixes nothing.
         seed: seed of the order and of mixing; None takes the run's (`seed_everything`).
-        perturbations: take the place of those with 1 and 4 tokens.
+        perturbations: replace those with 1 and 4 tokens.
     """
 
     own_preferred: ClassVar[Path] = PREFERRED_ANSWERS

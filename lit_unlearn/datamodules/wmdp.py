@@ -25,7 +25,7 @@ _REMEDIES = {
 
 
 class WMDPDataModule(UnlearnDataModule):
-    """Pairs the WMDP forget corpora with Wikitext, as published for RMU and its relatives.
+    """Pairs the WMDP forget corpora with Wikitext, as published for RMU and related methods.
 
     The cyber corpus is open. The bio corpus is gated: ask for access on its hub page, or pass a file of your own.
 
@@ -34,7 +34,7 @@ class WMDPDataModule(UnlearnDataModule):
 
     Args:
         topics: the corpora to forget, in the order in which they alternate.
-        files: local files that take the place of hub corpora, by topic.
+        files: local files instead of hub corpora, by topic.
         wikitext: configuration of the hub dataset Salesforce/wikitext.
         wikitext_split: split of Wikitext.
         wikitext_file: local file instead of Wikitext.
