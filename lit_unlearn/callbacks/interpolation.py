@@ -18,8 +18,8 @@ from lit_unlearn.runs.shown import Shown
 class Interpolation(Shown, L.Callback):
     """After training, evaluates base + t · (unlearned - base) for some t: a control that any defence has to beat.
 
-    PerturbationRobustness and LikelihoodRobustness print and write what comes out, each record of `results.json` with
-    its `interpolation`. The weights are the unlearned ones again afterwards.
+    PerturbationRobustness, LikelihoodRobustness and AnswerEvaluation print and write what comes out, each record of
+    `results.json` with its `interpolation`. The weights are the unlearned ones again afterwards.
 
     Args:
         shares: values of t, each between 0, the base, and 1, the unlearned model.
@@ -51,7 +51,7 @@ class Interpolation(Shown, L.Callback):
             raise InputError(f"Interpolation: {type(pl_module).__name__} is not an UnlearnModule; remove the callback")
         if not evaluating(trainer):
             raise InputError(
-                "Interpolation: it needs PerturbationRobustness or LikelihoodRobustness among "
+                "Interpolation: it needs PerturbationRobustness, LikelihoodRobustness or AnswerEvaluation among "
                 "trainer.callbacks; add one"
             )
 

@@ -89,8 +89,8 @@ class Repairs(Shown, L.Callback):
             )
         if not self.keep and not evaluating(trainer):
             raise InputError(
-                "Repairs: it needs PerturbationRobustness or LikelihoodRobustness among trainer.callbacks to evaluate "
-                "repairs; add one, or set keep to true"
+                "Repairs: it needs PerturbationRobustness, LikelihoodRobustness or AnswerEvaluation among "
+                "trainer.callbacks to evaluate repairs; add one, or set keep to true"
             )
         self._check_order(trainer)
         limits = [one for one in self.repairs if isinstance(one, ClosedForm) and one.nll_rise is not None]

@@ -19,8 +19,8 @@ _EVALUATING = ("PerturbationRobustness", "LikelihoodRobustness", "AnswerEvaluati
 _EXPORT = "ExportPretrained"
 _METHODS = {"closed-form": "ClosedForm", "null-space": "NullSpace"}
 _EPILOG = """\
-Further options are those of `lit-unlearn fit` and win over the run's own, such as --data.draw 2. The folder that is
-written is that of a run: `report`, `validate --model FOLDER/export`, `analyse` and `verify` read it.
+Further options are those of `lit-unlearn fit` and win over the run's own, such as --data.batch_size 2. The folder that
+is written is that of a run: `report`, `validate --model FOLDER/export`, `analyse` and `verify` read it.
 """
 
 

@@ -72,7 +72,7 @@ def test_all_parameters_are_taken_back_half_way(world: Path, tmp_path: Path, tie
 
 def test_without_anyone_to_count_it_is_refused(world: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"needs PerturbationRobustness or LikelihoodRobustness among trainer.callbacks; add one"
+        InputError, match=r"needs PerturbationRobustness, LikelihoodRobustness or AnswerEvaluation among .*; add one"
     ):
         fit(world, tmp_path, Interpolation())
 

@@ -115,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
             name,
             help=analysis.title,
             description=f"{analysis.title}. All other options are those of fit, written --KEY=VALUE, and win over the "
-            "run's own: --data.draw=2, --trainer.accelerator=cpu.",
+            "run's own: --data.batch_size=2, --trainer.accelerator=cpu.",
             allow_abbrev=False,
         )
         _add_paths(command, analysis.paths)

@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="lit-unlearn attack",
         description="A card of attacks: whether models stay unlearned, and usable, once people round, prune, merge or "
         "fine-tune them or change the prompts. What is done is kept and not run again. All other options are those of "
-        "the config, written --KEY=VALUE: --data.draw=2, --trainer.accelerator=cpu.",
+        "the config, written --KEY=VALUE: --data.batch_size=2, --trainer.accelerator=cpu.",
     )
     parser.add_argument(
         "paths",

@@ -60,7 +60,7 @@ TEXTS = {
     "trainer.use_distributed_sampler": "let Lightning share the rows among processes, where a DataModule does not",
     "trainer.barebones": "no checkpoints, logger, progress or summary, to measure the Trainer itself",
     "trainer.plugins": "Lightning's plugins: of precision, of the cluster, of reading and writing checkpoints",
-    "trainer.default_root_dir": "folder of the run; null makes one, runs/TIME",
+    "trainer.default_root_dir": "folder of the run; null makes one, runs/CONFIG-TIME",
     "model": "file of the model's options",
     "data": "the DataModule: its name, or a file of its name and options",
     "ckpt_path": f"checkpoint from which to resume, such as RUN/{layout.LAST_CHECKPOINT}; `last` resumes the run in "

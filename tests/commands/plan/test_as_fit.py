@@ -87,7 +87,7 @@ BAD = {
     trainer(f"callbacks: [AnswerEvaluation], {EVERY}")
     + answers(f"{ASKED}, question: what, chat_template: {TEMPLATE}"): "no field 'what'",
     trainer("callbacks: [Generations]"): "Generations: there is nothing to ask",
-    trainer("callbacks: [Interpolation]"): "Interpolation: it needs PerturbationRobustness or",
+    trainer("callbacks: [Interpolation]"): "Interpolation: it needs PerturbationRobustness, LikelihoodRobustness or",
     trainer("default_root_dir: new, callbacks: [ExportPretrained, ExportPretrained]"): "ExportPretrained: two of them",
     trainer("callbacks: [{class_path: ExportPretrained, init_args: {adapter: true}}]"): "ExportPretrained.adapter: the",
     trainer("callbacks: [{class_path: ExportPretrained, init_args: {folder: ../inputs}}]"): "../inputs exists already",
