@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
 
+from lit_unlearn.answers.likelihood import LARGEST
+
 MOST_REPEATED = 0.5
 """Of a text's 4-grams, the share of repeated ones from which on it is gibberish; ours."""
 LEAST_PERPLEXITY = 1000.0
@@ -39,7 +41,7 @@ def ngram_entropy(text: str) -> float:
 
 
 def perplexity(logprobs: Sequence[float]) -> float:
-    """1 or more: exp of minus the mean log-probability of a text's tokens; infinite where there are none.
+    """1 to e^700: exp of minus the mean log-probability of a text's tokens; infinite where there are none.
 
     Args:
         logprobs: under another model, in nats.
@@ -48,7 +50,7 @@ def perplexity(logprobs: Sequence[float]) -> float:
         >>> perplexity([math.log(0.5), math.log(0.125)])
         4.0
     """
-    return math.exp(-fmean(logprobs)) if logprobs else math.inf
+    return math.exp(min(LARGEST, -fmean(logprobs))) if logprobs else math.inf
 
 
 def is_gibberish(text: str, perplexity: float | None = None) -> bool:

@@ -4,6 +4,9 @@ import math
 from collections.abc import Sequence
 from statistics import fmean
 
+LARGEST = 700.0
+"""Nats whose exponential is still a number: where training diverged, answers may be farther apart."""
+
 
 def probability(logprobs: Sequence[float]) -> float:
     """An answer's probability, its length normalised: exp of the mean of its tokens' log-probabilities, 0 to 1.
@@ -65,7 +68,7 @@ def share_of_all(right: Sequence[Sequence[float]], wrong: Sequence[Sequence[floa
 
 
 def truth_ratio(right: Sequence[Sequence[float]], wrong: Sequence[Sequence[float]]) -> float:
-    """R: the geometric mean of the wrong answers' probabilities, divided by that of the right ones.
+    """R: the geometric mean of the wrong answers' probabilities, divided by that of the right ones, at most e^700.
 
     As in the code of TOFU and open-unlearning; the paper has the arithmetic mean of the wrong ones above the line.
 
@@ -77,7 +80,7 @@ def truth_ratio(right: Sequence[Sequence[float]], wrong: Sequence[Sequence[float
         >>> round(truth_ratio([[math.log(0.5)]], [[math.log(0.5)], [math.log(0.125)]]), 6)
         0.5
     """
-    return math.exp(fmean(map(fmean, wrong)) - fmean(map(fmean, right)))
+    return math.exp(min(LARGEST, fmean(map(fmean, wrong)) - fmean(map(fmean, right))))
 
 
 def indistinguishable(ratio: float) -> float:

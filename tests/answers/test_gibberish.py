@@ -31,3 +31,7 @@ def test_a_text_that_is_none() -> None:
 
 def test_perplexity_of_nothing_is_infinite() -> None:
     assert perplexity([]) == math.inf
+
+
+def test_a_text_less_likely_than_numbers_go_is_gibberish() -> None:
+    assert is_gibberish("The river is long.", perplexity([-1600.0, -1500.0]))

@@ -1,8 +1,10 @@
 """What several sets give together."""
 
+import math
+
 import pytest
 
-from lit_unlearn.answers import membership
+from lit_unlearn.answers import likelihood, membership
 from lit_unlearn.answers.measures import compared_sets, log_values, measure
 from lit_unlearn.answers.outcomes import Outcomes
 
@@ -58,3 +60,11 @@ def test_a_reference_of_other_rows_attacks_nothing() -> None:
 def test_ends_of_intervals_are_not_logged() -> None:
     logged = log_values({"answers": {"membership_auc": 0.5, "membership_auc_low": 0.4, "membership_auc_high": 0.6}})
     assert logged == {"answers/membership_auc": 0.5}
+
+
+def test_answers_farther_apart_than_numbers_go_have_a_truth_ratio() -> None:
+    for right, wrong in (([[-1600.0]], [[-5.0]]), ([[-5.0]], [[-1600.0]])):
+        ratio = likelihood.truth_ratio(right, wrong)
+        assert math.isfinite(ratio)
+        assert likelihood.indistinguishable(ratio) == pytest.approx(0.0, abs=1e-300)
+    assert likelihood.truthful(likelihood.truth_ratio([[-1600.0]], [[-5.0]])) == 0
