@@ -69,6 +69,9 @@ def token_scores(model: PreTrainedModel, layers: nn.ModuleList, batch: AnswerBat
         model: a causal language model.
         layers: its decoder layers.
         batch: of answers.
+
+    Raises:
+        Diverged: its logits are not numbers.
     """
     answers, valid = batch["answers"], batch["valid"]
     outputs, _ = run_layers(model, layers, answers, layer=len(layers) - 1, needs_logits=True, start=0)

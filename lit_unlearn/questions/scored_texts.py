@@ -9,6 +9,7 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
 from lit_unlearn.data.rows import Row, collate
+from lit_unlearn.errors import Diverged
 from lit_unlearn.losses import functional
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.questions.shares import Size, batch_at, batches_each, fitting, own_batches
@@ -95,6 +96,9 @@ def token_nll(model: PreTrainedModel, layers: nn.ModuleList, batch: ScoredBatch)
         model: a causal language model.
         layers: its decoder layers.
         batch: of texts.
+
+    Raises:
+        Diverged: its logits are not numbers.
     """
     texts = batch["texts"]
     outputs, _ = run_layers(model, layers, texts, layer=len(layers) - 1, needs_logits=True, start=0)
@@ -108,11 +112,19 @@ def token_nll(model: PreTrainedModel, layers: nn.ModuleList, batch: ScoredBatch)
 def to_the_left(values: Tensor, counted: Tensor) -> Tensor:
     """The counted values of each row from its beginning on, in their order; NaN after the last.
 
+    Raises:
+        Diverged: a counted value is NaN.
+
     Example:
         >>> to_the_left(torch.tensor([[0.0, 1.0, 2.0], [3.0, 0.0, 0.0]]), torch.tensor([[0, 1, 1], [1, 0, 0]]) == 1)
         tensor([[1., 2.],
                 [3., nan]])
     """
+    if (values.isnan() & counted).any():  # which would pass for what is after the last
+        raise Diverged(
+            "texts that are scored: the model's logits are not numbers, so it gives them no likelihood; training "
+            "diverged or overflowed: lower the learning rate, or use bf16 instead of float16"
+        )
     order = (~counted).int().argsort(dim=1, stable=True)
     longest = int(counted.sum(dim=1).max())
     moved = values.masked_fill(~counted, torch.nan).gather(1, order)

@@ -1,11 +1,13 @@
 from pathlib import Path
 
+import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
 from lit_unlearn.answers.plan import plan
 from lit_unlearn.answers.token_scores import AnswerBatches, token_scores
-from lit_unlearn.questions.scored_texts import ScoredBatches
+from lit_unlearn.errors import Diverged
+from lit_unlearn.questions.scored_texts import ScoredBatches, token_nll
 from tests.answers.asked import sources
 from tests.tiny_world import tokenizer
 
@@ -36,6 +38,24 @@ def test_all_numbers_are_those_of_the_whole_distribution(world: Path, tmp_path: 
                     torch.testing.assert_close(own[~own.isnan()], values, rtol=1e-9, atol=1e-9)
                 seen += 1
         assert seen == len(planned.texts)
+
+
+def test_logits_that_overflow_for_some_tokens_are_refused(world: Path, tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(world / "model", dtype=torch.float32).eval()
+    with torch.no_grad():
+        model.get_output_embeddings().weight.mul_(3e4)
+    planned = plan(sources(tmp_path), tokenizer())
+    texts = ScoredBatches(planned.texts, max_tokens=10_000, padding=("right", 0))
+    answers = AnswerBatches(texts)[0]
+    assert not token_scores(model, model.model.layers, answers)["logprob"].isinf().any()
+    with torch.autocast("cpu", torch.float16), torch.no_grad():
+        overflows = model(answers["answers"]["input_ids"]).logits.isinf().any(dim=-1)
+        assert overflows.any()
+        assert not overflows.all()
+        with pytest.raises(Diverged, match=r"the model's logits are not numbers, so it gives them no likelihood"):
+            token_scores(model, model.model.layers, answers)
+        with pytest.raises(Diverged, match=r"the model's logits are not numbers, so it gives them no likelihood"):
+            token_nll(model, model.model.layers, texts[0])
 
 
 def test_processes_share_all_answers(tmp_path: Path) -> None:
