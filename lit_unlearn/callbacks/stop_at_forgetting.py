@@ -38,8 +38,9 @@ class StopAtForgetting(Shown, L.Callback):
         self.rise, self.every, self.rows = rise, every, rows
         self.before = self.after = 0.0
         """Nats per token of the rows, before training and when it was last measured."""
+        self.measured = -1
+        """The step after which it was last measured."""
         self._batches: list[Batch] = []
-        self._measured = -1
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Checks that there is something to measure."""
@@ -70,7 +71,7 @@ class StopAtForgetting(Shown, L.Callback):
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: object) -> None:
         """Measures, and stops the Trainer."""
         assert isinstance(pl_module, UnlearnModule)
-        if trainer.global_step % self.every or trainer.global_step == self._measured:
+        if trainer.global_step % self.every or trainer.global_step == self.measured:
             return
         self._measure(pl_module)
         pl_module.log("train/forget_nll_rise", self.after - self.before)
@@ -80,7 +81,7 @@ class StopAtForgetting(Shown, L.Callback):
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Says whether it came so far."""
         assert isinstance(pl_module, UnlearnModule)
-        if trainer.global_step != self._measured:
+        if trainer.global_step != self.measured:
             self._measure(pl_module)
         risen = self.after - self.before
         told = f"held-out forget rows lost {risen:.2f} of {self.rise:g} nats per token"
@@ -90,4 +91,4 @@ class StopAtForgetting(Shown, L.Callback):
             rank_zero_warn(f"{told} when training ended; raise trainer.max_steps, or run `lit-unlearn scale`")
 
     def _measure(self, module: UnlearnModule) -> None:
-        self._measured, self.after = module.global_step, mean_nll(module, self._batches)
+        self.measured, self.after = module.global_step, mean_nll(module, self._batches)

@@ -141,8 +141,9 @@ class Hopeless(L.Callback):
         self.stop, self.half = stop, steps // 2
 
     def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
-        """Looks once half of the steps are over."""
-        if trainer.global_step >= self.half and self.stop.after - self.stop.before < HOPELESS * self.stop.rise:
+        """Looks once half of the steps are over, and something has been measured since the first."""
+        risen = self.stop.after - self.stop.before
+        if trainer.global_step >= self.half and self.stop.measured > 0 and risen < HOPELESS * self.stop.rise:
             trainer.should_stop = True
 
 
