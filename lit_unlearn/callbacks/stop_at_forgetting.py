@@ -1,6 +1,6 @@
 """Stop a training when enough is forgotten, so that runs of other seeds, repairs and methods forget as much."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import lightning as L
 from lightning.fabric.utilities import rank_zero_info, rank_zero_warn
@@ -18,7 +18,7 @@ class StopAtForgetting(Shown, L.Callback):
 
     How much a number of steps forgets differs by several nats between seeds. It is measured between steps, without
     noise, and is logged as `train/forget_nll_rise`; the Trainer validates when it stops, and `trainer.max_steps` still
-    ends what does not get so far.
+    ends what does not get so far. A run that resumes from where it was stopped takes no further step.
 
     Args:
         rise: in nats per token.
@@ -45,6 +45,7 @@ class StopAtForgetting(Shown, L.Callback):
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Checks that there is something to measure."""
         if stage == "fit":
+            self.before = self.after = 0.0  # of an earlier fit
             self.check_options(trainer, pl_module, datamodule_of(trainer))
 
     def check_options(self, trainer: L.Trainer, pl_module: L.LightningModule, data: object) -> None:
@@ -59,6 +60,12 @@ class StopAtForgetting(Shown, L.Callback):
             )
         if not (isinstance(data, HasHoldout) and data.holdout):
             raise InputError("StopAtForgetting: no rows are held out; set data.holdout, e.g. to 0.1")
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Ends a run that resumes where it had come so far, as `max_steps` does."""
+        if self.after - self.before >= self.rise:
+            trainer.should_stop = True
+            rank_zero_info(f"Stopped before the resume: {self._told()}; raise StopAtForgetting.rise to go on")
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measures the model before training, also where a run resumes: the frozen one."""
@@ -83,12 +90,21 @@ class StopAtForgetting(Shown, L.Callback):
         assert isinstance(pl_module, UnlearnModule)
         if trainer.global_step != self.measured:
             self._measure(pl_module)
-        risen = self.after - self.before
-        told = f"held-out forget rows lost {risen:.2f} of {self.rise:g} nats per token"
-        if risen >= self.rise:
-            rank_zero_info(f"Stopped after step {trainer.global_step}: {told}")
+        if self.after - self.before >= self.rise:
+            rank_zero_info(f"Stopped after step {trainer.global_step}: {self._told()}")
         else:
-            rank_zero_warn(f"{told} when training ended; raise trainer.max_steps, or run `lit-unlearn scale`")
+            rank_zero_warn(f"{self._told()} when training ended; raise trainer.max_steps, or run `lit-unlearn scale`")
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was last measured."""
+        return {"before": self.before, "after": self.after}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes what the interrupted run had measured."""
+        self.before, self.after = state_dict["before"], state_dict["after"]
+
+    def _told(self) -> str:
+        return f"held-out forget rows lost {self.after - self.before:.2f} of {self.rise:g} nats per token"
 
     def _measure(self, module: UnlearnModule) -> None:
         self.measured, self.after = module.global_step, mean_nll(module, self._batches)

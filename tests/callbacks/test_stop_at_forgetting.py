@@ -6,6 +6,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lit_unlearn import GradientAscent, InputError, QuestionModule, StopAtForgetting
 from tests.training import demo_data, demo_module, quiet_trainer
@@ -32,11 +33,16 @@ def ascending(world: Path, **options: Any) -> Any:
     return demo_module(world, forget=forget, retain_weight=0.0, noise_scale=0.0, trainable=[".*mlp.*"], **options)
 
 
-def fitted(world: Path, folder: Path, rise: float, **options: Any) -> tuple[L.Trainer, Any, Rises, StopAtForgetting]:
+def fitted(
+    world: Path, folder: Path, rise: float, *, resume: str | None = None
+) -> tuple[L.Trainer, Any, Rises, StopAtForgetting]:
     stop, seen = StopAtForgetting(rise, every=2, rows=8), Rises()
-    trainer = quiet_trainer(folder, callbacks=[stop, seen], max_steps=12, num_sanity_val_steps=0, **options)
+    keep = ModelCheckpoint(folder, filename="{step}", every_n_train_steps=2, save_top_k=-1)
+    trainer = quiet_trainer(
+        folder, callbacks=[stop, seen, keep], max_steps=12, num_sanity_val_steps=0, enable_checkpointing=True
+    )
     module = ascending(world)
-    trainer.fit(module, demo_data(world, holdout=8))
+    trainer.fit(module, demo_data(world, holdout=8), ckpt_path=resume)
     return trainer, module, seen, stop
 
 
@@ -58,6 +64,18 @@ def test_it_stops_where_held_out_rows_have_lost_enough(world: Path, tmp_path: Pa
             before = torch.cat([module.nll(rows) for rows in batches]).mean()
     assert float(after - before) == pytest.approx(wanted, rel=1e-3)
     assert stop.after - stop.before == pytest.approx(wanted, rel=1e-4)
+
+
+def test_a_resumed_run_ends_where_the_uninterrupted_one_does(world: Path, tmp_path: Path) -> None:
+    rise = 1.0
+    whole, *_ = fitted(world, tmp_path, rise)
+    assert 4 < whole.global_step < 12
+    for step in (4, whole.global_step):  # before it was stopped, and where it was
+        again, *_ = fitted(world, tmp_path / "again", rise, resume=str(tmp_path / f"step={step}.ckpt"))
+        assert again.global_step == whole.global_step
+    stopped = str(tmp_path / f"step={whole.global_step}.ckpt")
+    longer, *_ = fitted(world, tmp_path / "longer", 1.5 * rise, resume=stopped)
+    assert whole.global_step < longer.global_step
 
 
 def test_without_rows_that_are_held_out_it_is_refused(world: Path, tmp_path: Path) -> None:
