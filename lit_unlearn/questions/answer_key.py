@@ -46,7 +46,7 @@ def options_of(record: Mapping[str, Any], place: str) -> Options:
     return Options(tuple(texts), None if labels is None else tuple(labels))
 
 
-def answer_of(record: Mapping[str, Any], options: Options, place: str, *, first: int) -> int:
+def answer_of(record: Mapping[str, Any], options: Options, place: str, *, first: int, option: str | None = None) -> int:
     """The index of the right option, which `answer`, `answer_index` or `answerKey` says.
 
     Where several do, they must agree; what is neither letter nor number beside one that is (the answer's text, as some
@@ -57,6 +57,7 @@ def answer_of(record: Mapping[str, Any], options: Options, place: str, *, first:
         options: of that question.
         place: of the record, for errors.
         first: the number of the first option.
+        option: of the source that says this number, for errors; None where there is none.
 
     Raises:
         InputError: none says it, or one says another than the other.
@@ -69,7 +70,7 @@ def answer_of(record: Mapping[str, Any], options: Options, place: str, *, first:
     found = {name: index for name, value in given.items() if (index := _index(value, options, first)) is not None}
     if not found:
         raise InputError(
-            f"{place}: the answer is {next(iter(given.values()), None)!r}; {_wanted(given, options, first)}"
+            f"{place}: the answer is {next(iter(given.values()), None)!r}; {_wanted(given, options, first, option)}"
         )
     if len({*found.values()}) > 1:
         said = ", ".join(f"{name} {given[name]!r}" for name in found)
@@ -93,11 +94,11 @@ def _index(value: Any, options: Options, first: int) -> int | None:
     return index if 0 <= index < len(options.texts) else None
 
 
-def _wanted(given: Mapping[str, Any], options: Options, first: int) -> str:
+def _wanted(given: Mapping[str, Any], options: Options, first: int, option: str | None) -> str:
     """What an answer may be."""
     if options.labels is not None:
         return f"write one of the labels {', '.join(options.labels)}"
     last = len(options.texts) - 1
     wanted = f"write a letter A to {LETTERS[last]} or an index {first} to {first + last}"
     from_one = first == 0 and any(str(value).strip() == str(last + 1) for value in given.values())
-    return f"{wanted}, or set `first_answer: 1` of the source where answers count from 1" if from_one else wanted
+    return f"{wanted}, or set `{option}: 1` of the source where answers count from 1" if from_one and option else wanted

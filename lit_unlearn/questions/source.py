@@ -180,7 +180,7 @@ def _question(record: Mapping[str, Any], place: str, number: int, source: Questi
     if not isinstance(stem, str) or not stem.strip():
         raise InputError(f"{place}: the question is empty; write its text in field 'question'")
     options = options_of(record, place)
-    answer = answer_of(record, options, place, first=source.first_answer)
+    answer = answer_of(record, options, place, first=source.first_answer, option="first_answer")
     subject = source.subject or record.get("subject") or _WMDP.get(source.name or "")
     if not isinstance(subject, str):
         raise InputError(f"{place}: no subject; set `subject` of the source, which the prompt's first line needs")

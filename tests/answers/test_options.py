@@ -86,7 +86,7 @@ def test_the_context_is_part_of_what_is_compared(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("record", "told"),
     [
-        (MMLU | {"answer": 4}, "the answer is 4; write a letter A to D"),
+        (MMLU | {"answer": 4}, "the answer is 4; write a letter A to D or an index 0 to 3$"),
         (MMLU | {"question": " "}, "'question' holds no text"),
         (MMLU | {"examples": "x"}, "'examples' holds str; write a list of such records"),
         (MMLU | {"examples": [MMLU]}, "'task' holds no text"),
