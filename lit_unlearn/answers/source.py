@@ -41,8 +41,8 @@ class AnswerSource:
     """Where a set of questions with free answers comes from."""
 
     path: str
-    """Name of a hub dataset, or local .jsonl, .json, .csv or .parquet files (.gz too, but for .parquet); a glob is
-    allowed."""
+    """Name of a hub dataset, or local .jsonl, .json or .parquet files (.gz too, but for .parquet), with `options:
+    letters` also .csv in the columns of MMLU; a glob is allowed."""
     role: Role
     """forget, retain, general (knowledge of the world, asked beside wrong answers) or holdout (rows like those to
     forget that no model has seen)."""
@@ -150,6 +150,11 @@ def _check_options(source: AnswerSource) -> None:
         raise InputError(f"{source.path}: max_length is for texts without a question; remove it, or set question: null")
     if "" in source.stop:
         raise InputError(f"{source.path}: stop has an empty text, which is everywhere; remove it")
+    if source.path.endswith((".csv", ".csv.gz")) and source.options != "letters":
+        raise InputError(
+            f"{source.path}: .csv files have the columns of MMLU and no names of fields; set `options: letters`, or "
+            "write the rows as .jsonl"
+        )
 
 
 def _check_format(source: AnswerSource) -> None:

@@ -39,6 +39,15 @@ def test_fields_of_other_names_and_compressed_files(tmp_path: Path) -> None:
     assert (first.question, second.perturbed, second.paraphrased) == ("0?", ("b",), ())
 
 
+def test_csv_files_are_those_of_mmlu(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("id,question,answer,category,place\n1,Who?,Ada,people,book\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"rows\.csv: \.csv files have the columns of MMLU .* set `options: letters`"):
+        AnswerSource(str(path), "forget")
+    path.write_text("Half of 4?,1,2,3,B\nHalf of 6?,1,2,3,C\n", encoding="utf-8")
+    assert [row.answer for row in load_answers(AnswerSource(str(path), "general", options="letters"))] == ["B", "C"]
+
+
 def test_a_limit_spreads_over_the_set(tmp_path: Path) -> None:
     assert [row.number for row in load(tmp_path, rows("alchemy", 9), limit=3)] == [0, 3, 6]
 
