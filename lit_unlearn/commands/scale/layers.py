@@ -75,10 +75,11 @@ def candidates(count: int) -> range:
     """Indices of layers at a quarter to a third of the depth, where published recipes steer.
 
     Example:
-        >>> candidates(32), candidates(30), candidates(7)
-        (range(8, 11), range(7, 11), range(2, 3))
+        >>> candidates(32), candidates(30), candidates(7), candidates(2)
+        (range(8, 11), range(7, 11), range(2, 3), range(1, 2))
     """
-    return range(max(2, count // 4), max(3, count // 3 + 1))
+    first = min(max(2, count // 4), count - 1)
+    return range(first, max(first, count // 3) + 1)
 
 
 def chosen_layer(states: Sequence[LayerStates]) -> int:

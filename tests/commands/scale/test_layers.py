@@ -66,6 +66,7 @@ def test_layers_are_taken_at_a_quarter_to_a_third_of_the_depth() -> None:
         [7, 8, 9, 10],
         [8, 9, 10],
     ]
+    assert [list(candidates(depth)) for depth in (1, 2, 3)] == [[0], [1], [2]]  # there are no others
 
 
 def test_a_layer_without_a_sink_is_taken_before_one_with() -> None:
