@@ -45,13 +45,17 @@ def find(paths: Sequence[str], *, base: str | None) -> list[AttackedModel]:
 
 
 def digest(source: ModelSource | None) -> str:
-    """What tells a model from another: of a folder its weights and configuration, of a hub model name and revision."""
+    """What tells a model from another: of a folder its weights and configuration, of a hub model name and revision.
+
+    Of an adapter its own and those of the model that it adapts.
+    """
     if source is None:
         return ""
     folder = Path(source.adapter or source.pretrained)
     if not folder.is_dir():
         return f"{source.pretrained}@{source.revision}"
-    whole = hashlib.sha256(source.pretrained.encode() if source.adapter else b"")
+    adapted = None if source.adapter is None else ModelSource(source.pretrained, revision=source.revision)
+    whole = hashlib.sha256(digest(adapted).encode())
     for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*config.json"), *folder.glob("tokenizer*.json")]):
         with path.open("rb") as file:
             whole.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
