@@ -16,7 +16,7 @@ from lit_unlearn.cli import refusals
 from lit_unlearn.data.draws import sample
 from lit_unlearn.demo.corpus import corpus
 from lit_unlearn.demo.knowledge import invent
-from lit_unlearn.errors import InputError
+from lit_unlearn.errors import InputError, check_at_least
 from lit_unlearn.runs import layout
 from lit_unlearn.runs.atomic_files import check_makable, write_whole
 
@@ -99,12 +99,13 @@ def main(words: Sequence[str] | None = None) -> None:
     """Prints the AUC of each measure, mean and standard deviation over seeds.
 
     Raises:
-        InputError: the folder is there already, or cannot be made.
+        InputError: there is one seed, or the folder is there already or cannot be made.
     """
     parser = argparse.ArgumentParser(description="Forget rows hidden among retain rows, found after a run.")
     parser.add_argument("--seeds", type=int, default=5, help="of texts, hidden rows and runs, at least 2")
     parser.add_argument("--out", type=Path, default=Path("runs/hidden-rows"), help="folder to write")
     options = parser.parse_args(words)
+    check_at_least("--seeds", options.seeds, 2)
     check_makable(options.out, "--out")
     if options.out.exists():
         raise InputError(f"--out: {options.out} exists already; give another folder, or remove it")

@@ -22,6 +22,7 @@ from lit_unlearn.commands.forget_tokens.representations import Representations
 from lit_unlearn.demo import CHECKPOINT
 from lit_unlearn.demo.corpus import corpus
 from lit_unlearn.demo.knowledge import Knowledge, invent
+from lit_unlearn.errors import check_at_least
 from lit_unlearn.runs.tables import markdown_table
 
 _LAYER = 2
@@ -105,10 +106,16 @@ def table(columns: dict[str, list[dict[str, float]]]) -> str:
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Prints the table."""
+    """Prints the table.
+
+    Raises:
+        InputError: there is one seed.
+    """
     parser = argparse.ArgumentParser(description="How well strays are found in the demo world.")
     parser.add_argument("--seeds", type=int, default=5, help="of texts, planted rows and trusted rows, at least 2")
-    seeds = range(parser.parse_args(words).seeds)
+    options = parser.parse_args(words)
+    check_at_least("--seeds", options.seeds, 2)
+    seeds = range(options.seeds)
     bench, knowledge = Bench(), invent()
     as_labelled, trusted, one_kind = [], [], []
     for seed in seeds:

@@ -24,6 +24,7 @@ REFUSED = {
         "--only: there is no no;",
     ),
     "benchmarks.study.results": (["methods", "--only", "nothing"], "--only: there is no nothing; choose from"),
+    "benchmarks.study.strays": (["--seeds", "1"], "--seeds: must be at least 2, got 1"),
     "benchmarks.study.topics": (["nowhere.tokens", "--words=a", "--out=made"], "nowhere.tokens: No such file"),
 }
 

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.study.hidden_rows import auc, found, write_streams
+from benchmarks.study.hidden_rows import auc, found, main, write_streams
+from lit_unlearn import InputError
 from lit_unlearn.demo.corpus import corpus
 from lit_unlearn.demo.knowledge import invent
 
@@ -34,3 +35,9 @@ def test_only_retain_rows_are_compared() -> None:
         )
     ]
     assert found(rows, [1]) == {"displacement": 1.0, "loss_change": 0.0}
+
+
+def test_one_seed_has_no_deviation(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^--seeds: must be at least 2, got 1$"):
+        main(["--seeds", "1", "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
