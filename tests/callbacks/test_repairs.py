@@ -129,7 +129,7 @@ def test_an_export_before_the_repair_is_refused(world: Path, tmp_path: Path) -> 
 
 
 def test_without_anyone_to_evaluate_it_is_refused(world: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"Repairs: it needs PerturbationRobustness .* or set keep to true"):
+    with pytest.raises(InputError, match=r"Repairs: it needs PerturbationRobustness, .* or set keep to true"):
         fit(world, tmp_path, Repairs([ClosedForm(2.0)]))
 
 
