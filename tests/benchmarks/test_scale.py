@@ -50,7 +50,7 @@ def test_a_checkpoint_of_another_shape_is_not_used(folder: Path) -> None:
 
 
 def test_a_run_is_measured_phase_by_phase(folder: Path, tmp_path: Path) -> None:
-    options = scale.parsed(SMALL)
+    options = scale.parsed([*SMALL, "--rows", "1", "--tokens", "32"])
     found = whole_run.fit(folder, tmp_path, options) | whole_run.evaluate(folder, tmp_path, options)
     assert [*found] == FIT + ASKED
     assert [len(phase.seconds) for phase in found.values()] == [1, 3, 1, 1, 3]
