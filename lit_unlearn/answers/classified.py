@@ -18,18 +18,19 @@ def clean_probabilities(
 
     Args:
         model: a sequence classifier in eval mode, on its device.
-        tokenizer: its own.
+        tokenizer: its own; without a padding token each text is a batch of its own.
         texts: each alone; one of more than 512 tokens, or than the model reads, is cut.
         label: number of the label.
     """
     longest = min(_LONGEST, getattr(model.config, "max_position_embeddings", None) or _LONGEST)
     found = [0.0] * len(texts)
     real = [number for number, text in enumerate(texts) if text.strip()]
-    for start in range(0, len(real), _TEXTS):
-        numbers = real[start : start + _TEXTS]
+    size = 1 if tokenizer.pad_token is None else _TEXTS
+    for start in range(0, len(real), size):
+        numbers = real[start : start + size]
         asked = tokenizer(
             [texts[number] for number in numbers],
-            padding=True,
+            padding=size > 1,
             truncation=True,
             max_length=longest,
             return_tensors="pt",

@@ -34,9 +34,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_texts_of_any_length_are_judged_as_alone(folder: Path) -> None:
+@pytest.mark.parametrize("pads", [True, False])
+def test_texts_of_any_length_are_judged_as_alone(folder: Path, pads: bool) -> None:
     model, words = load_classifier(str(folder), "option"), tokenizer()
     words.padding_side = "right"
+    if not pads:
+        words.pad_token = model.config.pad_token_id = None
     asked = ["the of", " ", *texts("alchemy", 3), "the " * 99]
     label = clean_label(str(folder), "option")
     found = clean_probabilities(model, words, asked, label)
