@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.study.kept import FOLDER, KeptFits, comparable, seeds
-from benchmarks.study.mixing_settings import steady
+from benchmarks.study.mixing_settings import SHIPPED, steady
 from benchmarks.study.running import add_results, run_missing, with_table
 from benchmarks.study.tables import NOT_RUN
 from lit_unlearn.cli import main as lit_unlearn
@@ -33,12 +33,10 @@ NAME = "answers-study"
 METHOD, REFERENCE = "rmu", "reference"
 """The row whose seeds all others need, and the folder of the model that never saw the rows to forget."""
 _REFERENCE = {"config": "demo_answers.yaml", "model": "demo-retain-only"}
-_MIXED = {"data.mixing": json.dumps({"rate": 0.5, "spans": 1, "length": 4}), **steady(20, 300)}
-"""As in demo_mixing.yaml."""
 ROWS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     METHOD: ("RMU", {"config": "demo.yaml"}),
     "rna": ("RMU + RNA, ν 1.5", {"config": "demo.yaml", "model.noise_scale": "1.5"}),
-    "mixing": ("RMU + mixing", {"config": "demo.yaml", **_MIXED}),
+    "mixing": ("RMU + mixing", {"config": "demo.yaml", **SHIPPED, **steady(20, 300)}),
     "npo": ("NPO", {"config": "demo_npo.yaml"}),
     "undial": ("UNDIAL, at NPO's settings", {"config": "demo_npo.yaml", "model.forget": "UNDIAL"}),
 }

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.study.mixing_settings import steady
+from benchmarks.study.mixing_settings import SHIPPED, steady
 from lit_unlearn.commands.sweep.grid import Point
 from lit_unlearn.runs import layout
 
@@ -26,8 +26,6 @@ class AttackedRow(NamedTuple):
     """Arguments of ClosedForm, where it is the method's run of the same seed that is repaired."""
 
 
-_MIXED = json.dumps({"rate": 0.5, "spans": 1, "length": 4})
-"""As in demo_mixing.yaml."""
 ROWS = (
     AttackedRow(BASE, "base"),
     AttackedRow(METHOD, "RMU", {"config": "demo.yaml"}),
@@ -35,10 +33,8 @@ ROWS = (
     AttackedRow("npo-kl", "NPO + KL", {"config": "demo_npo.yaml"}),
     AttackedRow("simnpo-kl", "SimNPO + KL", {"config": "demo_simnpo.yaml"}),
     AttackedRow("rna", "RMU + RNA, ν 1.5", {"config": "demo.yaml", "model.noise_scale": "1.5"}),
-    AttackedRow("mixing", "RMU + mixing", {"config": "demo.yaml", "data.mixing": _MIXED}),
-    AttackedRow(
-        "steady-mixing", "RMU, steady + mixing", {"config": "demo.yaml", "data.mixing": _MIXED, **steady(20, 300)}
-    ),
+    AttackedRow("mixing", "RMU + mixing", {"config": "demo.yaml", **SHIPPED}),
+    AttackedRow("steady-mixing", "RMU, steady + mixing", {"config": "demo.yaml", **SHIPPED, **steady(20, 300)}),
     # With μ 0 the closed form is the identity, and `share` is interpolation.
     AttackedRow("interpolation", "base + 0.7 · (RMU − base)", {"config": "demo.yaml"}, {"mu": 0, "share": 0.7}),
     AttackedRow("stopped", "RMU, stopped after 50 steps", {"config": "demo.yaml", "trainer.max_steps": "50"}),

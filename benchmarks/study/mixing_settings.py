@@ -32,6 +32,8 @@ _TABLES = (
     ("forget", "retain", "retain/1-gram", "retain/2-gram", "retain/4-gram", "retain/8-gram"),
     ("retain/stem", "retain/sentence", "retain/unseen", "retain/question", "forget/stem", "forget/sentence"),
 )
+SHIPPED = {"data.mixing": json.dumps({"rate": 0.5, "spans": 1, "length": 4})}
+"""As in demo_mixing.yaml."""
 MIXED = {"data.mixing": json.dumps({"rate": 0.5, "spans": 1, "length": 4, "exclude": UNSEEN})}
 PROMPTS = {"data.mixing": json.dumps({"rate": 0.5, "unit": "rows"})}
 _ATTENTION = {"model.trainable": r'["model\\.layers\\.[012]\\.(self_attn\\..*|mlp\\.down)_proj\\.weight"]'}
