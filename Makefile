@@ -39,7 +39,7 @@ test: lint
 
 # What a user may have at the oldest: the lower bounds of pyproject.toml, in an environment of their own.
 test-bounds: setup-bounds
-	OMP_NUM_THREADS=1 $(LOWER)/bin/pytest -n 2 --dist loadfile -m "not slow" $(SLOWEST) $(CORE)
+	$(LOWER)/bin/pytest -n 2 --dist loadfile -m "not slow" $(SLOWEST) $(CORE)
 
 setup-bounds: $(LOWER)/installed
 

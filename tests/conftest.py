@@ -7,6 +7,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+# Two processes of two threads each are far slower than one each on a small machine. By a variable, which holds for the
+# processes of tests too, and without which Lightning gives a process of a distributed run all cores from then on.
+os.environ["OMP_NUM_THREADS"] = "1"
 # Before datasets and transformers are imported: they read these at import.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="lit-unlearn-datasets-")
@@ -15,13 +18,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # where the tests run in 
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
-import torch
 
 from tests.processes import run_command
 from tests.tiny_world import write_demo
-
-torch.set_num_threads(1)  # two processes of two threads each are far slower than one each on a small machine
-
 
 _LEFT_BY_RUNS = (
     *("PL_GLOBAL_SEED", "LIT_UNLEARN_RUN_FOLDER"),
@@ -65,6 +64,8 @@ def _few_rows_looked_at(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Without a GPU nothing that needs one runs."""
+    import torch
+
     if not torch.cuda.is_available():
         for item in items:
             if item.get_closest_marker("gpu"):

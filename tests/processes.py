@@ -76,13 +76,13 @@ def run_in_several(function: Callable[..., None], args: tuple[Any, ...], process
 
 
 def in_forked_process(function: Callable[..., _Found], *args: object) -> _Found:
-    """What `function(*args)` returns in a process of its own, of one thread.
+    """What `function(*args)` returns in a process of its own.
 
     Args:
         function: of a module's top level.
         args: which can be pickled.
     """
-    with forked().Pool(1, initializer=_one_thread) as pool:
+    with forked().Pool(1) as pool:
         return pool.apply(function, args)
 
 
@@ -147,21 +147,8 @@ def free_port() -> str:
         return str(free.getsockname()[1])
 
 
-def with_one_thread(words: list[str]) -> None:
-    """Runs a command in this process as the tests run theirs: another number of threads changes the last bits."""
-    _one_thread()
-    main(words)
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
-
-
 def _serve(asked: Connection, tell: Connection, log: Path, folder: Path, variables: dict[str, str]) -> None:
     """Serves as a sweep's process does, from one pipe into the other."""
-    import torch
 
     said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for descriptor, standard in ((asked.fileno(), 0), (tell.fileno(), 1), (said, 2)):
@@ -172,12 +159,10 @@ def _serve(asked: Connection, tell: Connection, log: Path, folder: Path, variabl
     os.chdir(folder)
     os.environ.clear()
     os.environ |= variables
-    torch.set_num_threads(1)
     serve(main)
 
 
 def _run(words: list[str], folder: Path, log: Path, variables: dict[str, str]) -> None:
-    import torch
     from lightning.fabric.utilities.rank_zero import rank_zero_only
 
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -187,5 +172,4 @@ def _run(words: list[str], folder: Path, log: Path, variables: dict[str, str]) -
     os.environ |= variables
     # Lightning reads it from the variables when it is imported.
     vars(rank_zero_only)["rank"] = int(variables.get("RANK", 0))
-    torch.set_num_threads(1)
     main(words)

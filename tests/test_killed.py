@@ -28,7 +28,6 @@ class Moment(NamedTuple):
 
 def _fit(words: list[str], log: str, moment: Moment | None, largest: int | None) -> None:
     """One command, in a process of its own, which has imported all there is."""
-    import torch
 
     from lit_unlearn.cli import main
     from lit_unlearn.modules.unlearn import UnlearnModule
@@ -36,7 +35,6 @@ def _fit(words: list[str], log: str, moment: Moment | None, largest: int | None)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
-    torch.set_num_threads(1)
     if moment is not None and moment.writing:
         os.fsync = _killing(os.fsync, moment)
     elif moment is not None:

@@ -147,7 +147,7 @@ def config(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def environment(folder: Path) -> dict[str, str]:
     paths = {"PATH": f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-    return os.environ | paths | {"OMP_NUM_THREADS": "1"}
+    return os.environ | paths
 
 
 @pytest.mark.slow

@@ -11,8 +11,7 @@ _DOCS = Path(__file__).parent.parent / "docs"
 
 
 @pytest.mark.slow
-def test_the_first_run_in_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+def test_the_first_run_in_a_notebook(tmp_path: Path) -> None:
     cells = _executed("first_run", tmp_path)
     fit, mixing, report, picture, generated, mistake = cells[1:]
     assert _accuracy(fit, "retain") - _accuracy(fit, "retain/4-gram") > 15
@@ -30,7 +29,6 @@ def test_the_first_run_in_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.slow
 def test_a_model_of_your_own_in_a_notebook_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.delenv("OWN_MODEL", raising=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "empty"))

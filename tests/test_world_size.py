@@ -134,7 +134,6 @@ def train(world: Path, folder: Path, method: str, place: Place = ONE, resumed: P
 
 def join(rank: int, processes: int, port: str) -> None:
     """Makes this process one of several of a run."""
-    torch.set_num_threads(1)
     os.environ |= torchrun_variables(rank, processes, port)
 
 

@@ -109,7 +109,6 @@ def test_a_checkpoint_with_other_numbers_or_without_a_weight_is_refused(world: P
 
 def one_of_two(rank: int, port: str, world: Path, folder: Path) -> None:
     """A run of two processes, in one of them."""
-    torch.set_num_threads(1)
     os.environ |= torchrun_variables(rank, 2, port)
     seen, _ = fitted(world, folder / "run", RetainConstraint(2.0), devices=2, strategy="ddp")
     (folder / f"{rank}.json").write_text(json.dumps({"weights": seen.weights, "retain": seen.retain}))

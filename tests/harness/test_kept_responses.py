@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from lm_eval.models.huggingface import HFLM
 
 from lit_unlearn.harness.kept_responses import KeptResponses
@@ -19,7 +18,6 @@ def _asked(words: list[str], folder: Path, forwards: int) -> None:
     from lit_unlearn.cli import main
 
     os.chdir(folder)
-    torch.set_num_threads(1)
     run, left = HFLM._model_call, iter(range(forwards))
 
     def called(*args: Any, **options: Any) -> Any:

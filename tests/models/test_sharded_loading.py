@@ -96,7 +96,6 @@ def resident(peak: bool = False) -> float:
 def load_in_two(rank: int, folder: str, port: str) -> None:
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": str(rank), "WORLD_SIZE": "2"}
     torch.distributed.init_process_group("gloo")
-    torch.set_num_threads(1)
     mesh = init_device_mesh("cpu", (2, 1), mesh_dim_names=("data_parallel", "tensor_parallel"))
     before = resident()
     model, files = load(ModelSource(folder), torch.float32, sharded=True)

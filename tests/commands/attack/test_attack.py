@@ -17,7 +17,7 @@ from lit_unlearn.commands.options.words import Words
 from lit_unlearn.commands.report.section import read_section
 from lit_unlearn.errors import InputError
 from lit_unlearn.runs import checksums, layout
-from tests.processes import forked, with_one_thread
+from tests.processes import forked
 from tests.test_distributed import STRATEGIES, fit
 
 
@@ -232,11 +232,10 @@ def test_a_run_of_two_processes_under_fsdp_is_attacked_as_one_of_one_process(
 
 @pytest.mark.slow
 def test_a_killed_card_resumes_in_two_processes_with_equal_results(
-    attacked: Path, config: Path, card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    attacked: Path, config: Path, card: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as this process: another number of threads changes the last bits
     words = ["attack", str(attacked), "-c", str(config), "--out", str(tmp_path / "out")]
-    process = forked().Process(target=with_one_thread, args=(words,))
+    process = forked().Process(target=main, args=(words,))
     process.start()
     first = tmp_path / "out" / layout.ATTACK_OUTCOMES / "method" / "none" / "point-0-seed-0.json"
     while not first.is_file():
