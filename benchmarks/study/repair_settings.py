@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.study.mixing_settings import MIXED, PROMPTS, UNSEEN
+from benchmarks.study.mixing_settings import MIXED, PROMPTS, UNSEEN, steady
 from benchmarks.study.settings import (
     OUTPUTS,
     Candidate,
@@ -33,6 +33,8 @@ _DIRECTED = (
     ("adversarial-noise", "adversarial noise", "AdversarialNoise"),
 )
 """Does RNA need randomness, or the right direction? All have RNA's norm."""
+_SAM = {"model.optimizer": "SAM", "model.optimizer.lr": "3e-4", "model.optimizer.rho": "0.01"}
+"""All else as AdamW of `demo.yaml`, weight decay 0 and ε 1e-8."""
 _TABLES = (("forget", "retain", "retain/4-gram", "retain/sentence"),)
 _MORE_TABLES = (
     ("forget", "retain", "retain/1-gram", "retain/4-gram", "retain/8-gram"),
@@ -117,10 +119,14 @@ REPAIRS = (
                 for folder, title, kind in _DIRECTED
             ),
             RepairOrControl("mixing", "+ mixing", MIXED),
+            RepairOrControl("steady-mixing", "steady + mixing", steady(20, 300) | MIXED),
             RepairOrControl("prompts", "+ mixed prompts", PROMPTS),
             RepairOrControl("pcgrad", "+ PCGrad", {"model.gradients": "pcgrad"}),
+            RepairOrControl("project-forget", "+ one-sided projection", {"model.gradients": "project_forget"}),
+            RepairOrControl("sam", "+ SAM, ρ 0.01", _SAM),
             RepairOrControl("half-lr", "half the learning rate", {"model.optimizer.lr": "1.5e-4"}),
         ),
+        seeds=8,
         tables=_TABLES,
         curve=(0.5, 0.6, 0.7, 0.8),
         stops=False,
