@@ -323,8 +323,10 @@ def _configs(words: list[str]) -> None:
     if words[1:]:
         print(config_files.text(words[1]), end="")
         return
-    for name, title in config_files.titles().items():
-        print(f"{name:24} {title}")
+    titles = config_files.titles()
+    width = max(map(len, titles))
+    for name, title in titles.items():
+        print(f"{name:{width}} {title}")
 
 
 _COMMANDS: dict[str, Callable[[list[str]], None]] = {

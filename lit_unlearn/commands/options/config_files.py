@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from lit_unlearn.errors import InputError
@@ -37,8 +38,7 @@ def text(name: str) -> str:
     """
     shipped = [*names(), *scripts()]
     if name not in shipped:
-        near = difflib.get_close_matches(name, shipped, n=1)
-        hint = f"did you mean {near[0]}?" if near else "`lit-unlearn configs` lists them"
+        hint = _did_you_mean(name, shipped, "`lit-unlearn configs` lists them")
         raise InputError(f"configs: there is no shipped file {name!r}; {hint}")
     return (folder() / name).read_text(encoding="utf-8")
 
@@ -57,6 +57,11 @@ def located(name: str, *, option: str = "--config") -> str:
         return name
     if name in names():
         return str(folder() / name)
-    near = difflib.get_close_matches(name, names(), n=1)
-    hint = f"did you mean {near[0]}?" if near else "`lit-unlearn configs` lists the shipped ones"
+    hint = _did_you_mean(name, names(), "`lit-unlearn configs` lists the shipped ones")
     raise InputError(f"{option}: there is no file {name!r} and no shipped config of that name; {hint}")
+
+
+def _did_you_mean(name: str, shipped: Sequence[str], otherwise: str) -> str:
+    """The nearest of the shipped names as a question, or the other hint."""
+    near = [f"{name}.yaml"] if f"{name}.yaml" in shipped else difflib.get_close_matches(name, shipped, n=1)
+    return f"did you mean {near[0]}?" if near else otherwise

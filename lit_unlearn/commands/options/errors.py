@@ -13,6 +13,10 @@ _LONGEST = 80
 """Characters of a value that are shown."""
 _LOOK = "; see the config, or `lit-unlearn fit --help` for what the option takes"
 _CLASS = re.compile(r"class_path[ =]'([^']+)'")
+_INSTEAD_OF_A_CLASS = re.compile(
+    r"(class_path '[^']+': .*?) - Expected a <class 'NoneType'> Given value type: <class '[\w.]*NestedArg'> .*"
+)
+"""The alternative to a class that is chosen, which is none; what is wrong stands before it."""
 
 
 class _Problem(NamedTuple):
@@ -30,7 +34,7 @@ def readable(message: str, parser: ArgumentParser) -> str:
         message: jsonargparse's own, which goes through every alternative of a union.
         parser: the one that knows the options.
     """
-    text = " ".join(message.split())
+    text = _INSTEAD_OF_A_CLASS.sub(r"\1", " ".join(message.split()))
     keys = list(_KEY.finditer(text))
     # The innermost key comes last; what follows it says what is wrong, before the other alternatives do.
     wrong = text[keys[-1].end() :].strip() if keys else text
@@ -59,14 +63,15 @@ def shortened(text: str) -> str:
 
 
 def did_you_mean(word: str, names: Sequence[str], otherwise: str) -> str:
-    """The nearest of the names as a question, or the other hint.
+    """The nearest of the names, in upper or lower case, as a question, or the other hint.
 
     Example:
-        >>> did_you_mean("RMUU", ["RMU", "RSV"], "choose another")
+        >>> did_you_mean("rmuu", ["RMU", "RSV"], "choose another")
         'did you mean RMU?'
     """
-    near = difflib.get_close_matches(word, names, n=1)
-    return f"did you mean {near[0]}?" if near else otherwise
+    by_letters = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(word.lower(), by_letters, n=1)
+    return f"did you mean {by_letters[near[0]]}?" if near else otherwise
 
 
 def _unknown_key(found: re.Match[str], problem: _Problem) -> str:
@@ -88,6 +93,13 @@ def _unknown_argument(found: re.Match[str], problem: _Problem) -> str:
     return f"{problem.key}.{option}: {paths[0].rpartition('.')[2]} has no such option; {hint}"
 
 
+def _unknown_of_class(found: re.Match[str], problem: _Problem) -> str:
+    option, _, rest = found[1].partition(".")
+    if rest and option in suggestions.arguments(_CLASS.findall(problem.text)[-1]):
+        return f"{problem.key}.{found[1]}: there is no such option; `lit-unlearn fit --help` lists all options"
+    return _unknown_argument(found, problem)
+
+
 def _missing(found: re.Match[str], problem: _Problem) -> str:
     names = [re.sub(r"^(fit|validate|test)\.", "", name) for name in found[1].split(", ")]
     keys = [f"{problem.key}.{name}" if problem.key else name for name in names]
@@ -99,6 +111,14 @@ def _missing(found: re.Match[str], problem: _Problem) -> str:
 def _no_value(found: re.Match[str], problem: _Problem) -> str:
     del problem
     return f"{found[1].rpartition('/')[2].lstrip('-')}: no value given; write it after the option"
+
+
+def _file_alone(found: re.Match[str], problem: _Problem) -> str:
+    path = next(group for group in found.groups() if group)
+    return (
+        f"{problem.key}: {shortened(path)!r} alone cannot be used; expected sources by name, e.g. --{problem.key} "
+        f"'{{NAME: {{path: {path}}}}}'"
+    )
 
 
 def _unknown_class(found: re.Match[str], problem: _Problem) -> str:
@@ -162,13 +182,20 @@ def _kind(name: str) -> str:
 
 _END = r"(?:\. Got| - | Given value type|$)"
 """What follows a value: another alternative of the union, or of the one around it."""
+_TEXTS = r"\[?'?([^\s']+\.(?:jsonl|json|txt|parquet)(?:\.gz)?)(?='|\s|:|$)"
+"""A value that names a file of texts or questions."""
 _RULES: list[tuple[str, Callable[[re.Match[str], _Problem], str]]] = [
+    (r"(?<=': )unrecognized arguments: --([\w.]+)", _unknown_of_class),
     (r"unrecognized arguments: (\S+)", _unknown_key),
     (r"does not accept option '([^']+)'", _unknown_key),
     (r"Option '([^']+)' is not accepted", _unknown_argument),
     (r"arguments are required: ([\w.]+(?:, [\w.]+)*)", _missing),
     (r"argument (\S+): expected", _no_value),
     (r"NestedArg\(key='([^']+)', val='?(.*?)'?\)", _no_class),
+    (
+        rf"Expected a <class 'dict'>\. Got value: {_TEXTS}|class_path '{_TEXTS}': No module|sub-config file {_TEXTS}:",
+        _file_alone,
+    ),
     # Of numbers first: where a class is allowed as well, as for a learning rate, nobody means one.
     (r"Subtypes: \[(<class '(?:float|int|bool)'>.*?)\] Errors: .*?Given value: (.*?)" + _END, _wrong_type),
     (
@@ -177,6 +204,6 @@ _RULES: list[tuple[str, Callable[[re.Match[str], _Problem], str]]] = [
     ),
     (r"Import path (\S+) does not correspond to a subclass of (\w+)", _other_class),
     (r"Subtypes: \[(.*?)\] Errors: .*?Given value: (.*?)" + _END, _wrong_type),
-    (r"Expected an? (.*?)\. Got value: (.*?)" + _END, _wrong_type),
+    (r"Expected an? ((?:(?!Expected).)*?)\. Got value: (.*?)" + _END, _wrong_type),
     (r"Not a valid subclass of (\w+)\. Got value: (.*?) Subclass types", _wrong_class),
 ]

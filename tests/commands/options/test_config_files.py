@@ -28,6 +28,7 @@ def test_every_config_has_a_title() -> None:
     ("name", "match"),
     [
         ("rmy.yaml", r"no file 'rmy.yaml' and no shipped config of that name; did you mean rmu.yaml\?"),
+        ("rmu", r"no file 'rmu' and no shipped config of that name; did you mean rmu.yaml\?"),
         ("zzz", "no file 'zzz' .* `lit-unlearn configs` lists the shipped ones"),
         (".", r"no file '\.' "),
         ("", "no file '' "),

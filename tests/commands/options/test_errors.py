@@ -113,3 +113,44 @@ def test_an_option_of_a_class_that_is_not_chosen_names_those_that_take_it() -> N
         "kind.width: no class is chosen that would take it; choose one before, e.g. --kind Wide --kind.width 8"
     )
     assert readable(message.replace("width", "other"), out).endswith("would take it; choose one before")
+
+
+_OPTIONS_OF = 'Parser key "data": Does not validate Subtypes: [] Errors: - Problem with '
+
+_NO_CLASS = (
+    " - Expected a <class 'NoneType'> Given value type: <class 'jsonargparse._util.NestedArg'> Given value: "
+    "NestedArg(key='forget', val='a.jsonl')"
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("Parser key \"size\": Expected a <class 'int'>. Got value: x", "data.size: 'x' cannot be used; expected int"),
+        (
+            "Parser key \"forget\": - Expected a path but a not accessible - Expected a <class 'dict'>. Got value: a",
+            "data.forget: 'a' cannot be used; expected dict",
+        ),
+        ("unrecognized arguments: --a.b=3", "data.a.b: Namespace has no such option"),
+    ],
+)
+def test_a_wrong_value_of_a_class_that_is_chosen(parser: ArgumentParser, said: str, expected: str) -> None:
+    message = f"{_OPTIONS_OF}given class_path 'argparse.Namespace': {said}{_NO_CLASS}"
+    assert readable(message, parser).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "- Expected a path but a.jsonl not accessible - Expected a <class 'dict'>. Got value: a.jsonl",
+        "Expected a <class 'dict'>. Got value: ['a.jsonl']",
+        "Problem with given class_path 'a.jsonl': No module named 'a'",
+        "Invalid content in sub-config file a.jsonl: did not find expected <document start>",
+    ],
+)
+def test_a_file_where_sources_have_names(parser: ArgumentParser, said: str) -> None:
+    message = f"{_OPTIONS_OF}given class_path 'argparse.Namespace': Parser key \"forget\": {said}{_NO_CLASS}"
+    assert readable(message, parser) == (
+        "data.forget: 'a.jsonl' alone cannot be used; expected sources by name, e.g. --data.forget "
+        "'{NAME: {path: a.jsonl}}'"
+    )
