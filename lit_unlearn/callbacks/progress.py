@@ -4,6 +4,7 @@ import io
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from time import time
 from typing import Any
 
 import lightning as L
@@ -60,6 +61,8 @@ class RunProgress(TQDMProgressBar):
 
     def on_validation_start(self, trainer: L.Trainer, *_: Any) -> None:
         """An evaluation begins."""
+        if self._train_progress_bar is not None:  # `unpause` goes back to here, not to what was shown last
+            self.train_progress_bar.last_print_t = time()
         batches = trainer.num_sanity_val_batches if trainer.sanity_checking else trainer.num_val_batches
         self.val_progress_bar = self._evaluation(_name(trainer), trainer.val_dataloaders, batches)
 

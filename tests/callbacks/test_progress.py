@@ -91,6 +91,28 @@ def test_a_terminal_gets_bars_and_training_s_clock_stands_still_meanwhile(
     assert [name for name in unpaused if name] == ["Training", "Training"]
 
 
+class Slow(L.Callback):
+    """A clock by which a step takes 10 seconds, and each batch of an evaluation 100."""
+
+    now = 1000.0
+
+    def on_train_batch_start(self, *args: Any) -> None:
+        self.now += 10
+
+    def on_validation_batch_end(self, *args: Any, **options: Any) -> None:
+        self.now += 100
+
+
+def test_a_file_gets_the_time_of_all_steps_and_of_no_evaluation(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slow = Slow()
+    monkeypatch.setattr("tqdm.std.time", lambda: slow.now)
+    monkeypatch.setattr(progress, "time", lambda: slow.now)
+    fit(world, tmp_path, callbacks=[slow, RunProgress(), PerturbationRobustness()])
+    assert "Training: 4/4 steps [00:40<00:00" in capsys.readouterr().out
+
+
 def test_nothing_is_shown_by_other_processes(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     hidden = RunProgress()
     hidden.disable()
