@@ -17,6 +17,7 @@ from lit_unlearn.models import lora
 from lit_unlearn.models.file_layout import FileLayout
 from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.models.weight_files import WeightFiles
+from lit_unlearn.modules.forgotten import unlearns
 from lit_unlearn.modules.unlearn import UnlearnModule
 from lit_unlearn.runs import checksums, layout
 from lit_unlearn.runs.atomic_files import appearing_whole, check_makable, existing
@@ -108,7 +109,7 @@ class ExportPretrained(Shown, L.Callback):
         if trainer.is_global_zero:
             model = "model" if change is not None and change.nothing else "unlearned model"
             print_lines(f"{'The adapter of the' if self.adapter else 'The'} {model} is in {path}")
-            if change is not None:
+            if change is not None and not unlearns(pl_module.forget):  # of the others the module itself says it
                 print_lines(f"It differs from {pl_module.model_source.name}: {change}")
         trainer.strategy.barrier("ExportPretrained")
 

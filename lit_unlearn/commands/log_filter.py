@@ -5,11 +5,15 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
 
+import lit_unlearn
 from lit_unlearn.runs.waiting import watched
 
 _LOGGERS = ("lightning.pytorch", "lightning.fabric")
 _ABOVE = "lightning"  # hears of them too where the caller has set up logging
+_PACKAGE = str(Path(lit_unlearn.__file__).parent)
 _OF_NO_USE = ("litlogger", "litmodels", "TPU available", "HPU available", "Skipping setting a default")
 _NOT_THE_USERS_CONCERN = (
     # The summary then counts sizes in 32 bits: it is about a table, not about the training.
@@ -33,6 +37,7 @@ def quiet() -> Iterator[None]:
             stack.enter_context(_warnings_only(logging.getLogger(name)))
         for name in _LOGGERS:
             stack.enter_context(_news_on_stdout(logging.getLogger(name)))
+        stack.enter_context(_ours_in_one_line())
         yield
 
 
@@ -87,6 +92,23 @@ def _warnings_only(logger: logging.Logger) -> Iterator[None]:
     finally:
         for handler, level in levels:
             handler.setLevel(level)
+
+
+@contextmanager
+def _ours_in_one_line() -> Iterator[None]:
+    """Our own warnings look as our errors do; where in the code they arise helps with those of other libraries only."""
+    before = warnings.formatwarning
+
+    def formatted(message: Warning | str, category: type[Warning], filename: str, *rest: Any, **line: Any) -> str:
+        if not filename.startswith(_PACKAGE):
+            return before(message, category, filename, *rest, **line)
+        return f"lit-unlearn: warning: {' '.join(str(message).split())}\n"
+
+    warnings.formatwarning = formatted
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 @contextmanager

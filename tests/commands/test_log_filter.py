@@ -3,10 +3,12 @@ import os
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import lightning  # noqa: F401  its loggers have their handlers from import
 import pytest
 
+import lit_unlearn
 from lit_unlearn.commands.log_filter import quiet
 
 _NEWS = logging.getLogger("lightning.pytorch.utilities.rank_zero")
@@ -98,3 +100,14 @@ def test_bars_of_libraries_are_for_who_watches() -> None:
     done = subprocess.run([sys.executable, "-c", _BARS], env=free, capture_output=True, text=True, check=True)
     on, off = "True True True", "False False False"
     assert done.stdout.splitlines() == [on, off, on, on]
+
+
+def test_our_own_warnings_are_one_line() -> None:
+    def formatted(filename: str) -> str:
+        return warnings.formatwarning("too\n few", UserWarning, filename, 7)  # type: ignore[arg-type]
+
+    ours = str(Path(lit_unlearn.__file__).parent / "nowhere.py")
+    with quiet():
+        assert formatted(ours) == "lit-unlearn: warning: too few\n"
+        assert "elsewhere.py:7: UserWarning: too" in formatted("elsewhere.py")
+    assert f"{ours}:7: UserWarning: too" in formatted(ours)

@@ -108,7 +108,7 @@ def test_a_run_that_moved_something_says_how_far(
     assert re.search(r"\| held-out rows \| displacement, norms \| NLL before \| NLL after \|", card)
     assert f"| forget | {found.forget.displacement:.2f} |" in card
     assert "knowledge were to be removed" in card
-    assert f"It differs from model: {found}" in capsys.readouterr().out
+    assert str(found) not in capsys.readouterr().out  # Lightning's log has it
 
 
 def test_before_is_the_frozen_models_likelihood(world: Path, tmp_path: Path) -> None:
