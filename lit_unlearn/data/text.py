@@ -116,8 +116,9 @@ def check_hub_name(path: str, suffixes: Sequence[str]) -> None:
     Raises:
         InputError: it is that of a file of another kind, or of a folder that is not one of data.
     """
-    if Path(path).is_file() or (path.startswith(("/", ".", "~")) and not Path(path).is_dir()):
-        found = "a local file of a kind" if Path(path).is_file() else "the name of a hub dataset, or of a file"
+    elsewhere = path.startswith(("/", ".", "~")) or glob.has_magic(path)
+    if Path(path).is_file() or (elsewhere and not Path(path).is_dir()):
+        found = "a local file of a kind" if Path(path).is_file() else "the name of a hub dataset, or of files"
         raise InputError(f"{path}: is not {found} that can be read here; give one that ends in {', '.join(suffixes)}")
     if Path(path).is_dir():
         _check_folder(path)
@@ -137,11 +138,19 @@ def _check_folder(path: str) -> None:
     try:
         load_dataset_builder(path)
     except (OSError, ValueError, DatasetsError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(
-            f"{path}: this folder cannot be read as a dataset ({reason}); give the path of a file "
-            f"({', '.join(LOCAL_SUFFIXES)}), or a pattern such as {path}/*.parquet"
-        ) from error
+        raise _unreadable_folder(path, error) from error
+
+
+def _unreadable_folder(path: str, error: Exception) -> InputError:
+    return InputError(
+        f"{path}: this folder cannot be read as a dataset ({_reason(error)}); give the path of a file "
+        f"({', '.join(LOCAL_SUFFIXES)}), or a pattern such as {path}/*.parquet"
+    )
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what a library says."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def check_source(source: TextSource) -> None:
@@ -302,8 +311,9 @@ def _from_hub(source: TextSource) -> Dataset:
     try:
         dataset = load_dataset(source.path, source.name, split=source.split)
     except (OSError, ValueError, DatasetsError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise HubError(source.path, reason) from error
+        if Path(source.path).is_dir():
+            raise _unreadable_folder(source.path, error) from error
+        raise HubError(source.path, _reason(error)) from error
     if source.subjects:
         dataset = _about(dataset, source)
     if source.format != "text":

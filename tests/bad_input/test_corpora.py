@@ -63,8 +63,9 @@ TABLES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 PATHS = {
     "nowhere.jsonl": ("nowhere.jsonl: no such file", "relative to the working directory"),
     "*.jsonl": ("*.jsonl: no such file", "relative to the working directory"),
-    "../../etc/passwd": ("not the name of a hub dataset, or of a file", "ends in .jsonl"),
-    "/no/such/folder": ("not the name of a hub dataset, or of a file", "ends in .jsonl"),
+    "../../etc/passwd": ("not the name of a hub dataset, or of files", "ends in .jsonl"),
+    "/no/such/folder": ("not the name of a hub dataset, or of files", "ends in .jsonl"),
+    "texts/*.md": ("not the name of a hub dataset, or of files", "ends in .jsonl"),
     f"{'a' * 300}.jsonl": ("aaa.jsonl: File name too long", "check the path, its permissions and its disk"),
     "no/such-data": ("no/such-data: this hub dataset cannot be loaded", "or give a local file"),
 }

@@ -105,3 +105,10 @@ def test_a_folder_without_data_is_refused(silent: Session, tmp_path: Path) -> No
         with pytest.raises(InputError, match=r"this folder cannot be read as a dataset \(.*\); give the path"):
             read(TextSource(str(tmp_path)))
     assert silent.asked == 0
+
+
+def test_a_folder_of_other_files_is_not_called_a_hub_dataset(silent: Session, tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("the of and in\n")
+    with pytest.raises(InputError, match=r"this folder cannot be read as a dataset \(.*\); give the path"):
+        load_texts(TextSource(str(tmp_path)))
+    assert silent.asked == 0

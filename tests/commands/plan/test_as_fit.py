@@ -107,7 +107,7 @@ BAD = {
     source("path: ../inputs/saved_splits"): "../inputs/saved_splits: this folder was written by save_to_disk",
     source("path: ../inputs/empty"): "../inputs/empty: this folder cannot be read as a dataset",
     source("path: ../inputs/table.csv"): "../inputs/table.csv: is not a local file of a kind that can be read here",
-    source("path: ./nothing"): "./nothing: is not the name of a hub dataset, or of a file",
+    source("path: ./nothing"): "./nothing: is not the name of a hub dataset, or of files",
     source("path: nothing.jsonl"): "nothing.jsonl: no such file",
     source("path: ../inputs/cut.jsonl"): "../inputs/cut.jsonl, line 1: the JSON value does not end",
     source("path: ../inputs/short.txt"): "../inputs/short.txt: no row has more than 50 characters",
