@@ -205,7 +205,13 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
             self._rarity()  # streams that do not differ are refused before the model is loaded
 
     def train_dataloader(self) -> Loader:
-        """The pairs of an epoch, from where an interrupted run stopped."""
+        """The pairs of an epoch, from where an interrupted run stopped.
+
+        Raises:
+            InputError: `setup` was not called.
+        """
+        if not hasattr(self, "_row_mixing"):
+            raise InputError('data: no rows yet; call prepare_data() and setup("fit") before train_dataloader()')
         steps = self._steps(self._trained, seed=self.seed, mixing=self._row_mixing)
         return self._loader(steps, StepSampler(steps, None if self.trainer is None else self._taken))
 
@@ -608,8 +614,8 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         return DataLoader(steps, sampler=sampler, batch_size=None, num_workers=self.num_workers, worker_init_fn=_wait)
 
     def _check_options(self) -> None:
-        if not self.forget or not self.retain:
-            raise InputError("data.forget and data.retain: each needs at least one source")
+        for side, sources in (("forget", self.forget), ("retain", self.retain)):
+            _check_sources(side, sources)
         if self.preferred is not None and self.alternatives is not None:
             raise InputError("data.preferred and data.alternatives: both are given; remove one")
         if len(self.retain) > 1 and set(self.retain) != set(self.forget):
@@ -632,6 +638,16 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
                 f"data.holdout: {self.holdout} rows do not make whole batches of {self.batch_size}; give a multiple of "
                 "data.batch_size"
             )
+
+
+def _check_sources(side: str, sources: Any) -> None:
+    if not isinstance(sources, Mapping) or not all(isinstance(one, TextSource) for one in sources.values()):
+        raise InputError(
+            f"data.{side}: {sources!r} is no mapping from names to sources; give one such as "
+            '{"topic": TextSource("FILE")}'
+        )
+    if not sources:
+        raise InputError("data.forget and data.retain: each needs at least one source")
 
 
 def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:

@@ -50,6 +50,17 @@ def test_no_sources_is_an_error(world: Path, empty: str) -> None:
         data_module(world, **{empty: {}})
 
 
+@pytest.mark.parametrize("given", ["a.jsonl", TextSource("a.jsonl"), {"a": "a.jsonl"}])
+def test_sources_without_names_are_an_error(world: Path, given: Any) -> None:
+    with pytest.raises(InputError, match=r"^data\.retain: .* is no mapping from names to sources; give .*TextSource\("):
+        data_module(world, retain=given)
+
+
+def test_rows_before_setup_are_an_error(world: Path) -> None:
+    with pytest.raises(InputError, match=r"^data: no rows yet; call prepare_data\(\) and setup\("):
+        data_module(world).train_dataloader()
+
+
 def test_retain_streams_must_be_one_or_the_topics(world: Path) -> None:
     with pytest.raises(InputError, match=r"data\.retain: alchemy, gardening do not match the topics alchemy, nav"):
         data_module(world, retain=sources(world, "alchemy", "gardening"))
