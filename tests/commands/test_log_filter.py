@@ -104,7 +104,7 @@ def test_bars_of_libraries_are_for_who_watches() -> None:
 
 def test_our_own_warnings_are_one_line() -> None:
     def formatted(filename: str) -> str:
-        return warnings.formatwarning("too\n few", UserWarning, filename, 7)  # type: ignore[arg-type]
+        return warnings.formatwarning("too\n few", UserWarning, filename, 7)
 
     ours = str(Path(lit_unlearn.__file__).parent / "nowhere.py")
     with quiet():
