@@ -17,6 +17,8 @@ from lit_unlearn.data.formats import FIELDS, Format, suggested
 from lit_unlearn.data.hub import check_dataset_reachable
 from lit_unlearn.errors import InputError
 
+_READ_IN_FOLDERS = (".jsonl", ".jsonl.gz", ".txt", ".txt.gz", ".parquet", ".csv")
+"""Endings of data in a folder; files .json may describe it."""
 _WORD = re.compile(r"\S+\s*")
 _TEXT_TYPES = (Value("string"), Value("large_string"))
 _CONVERSATIONS = Features(
@@ -125,10 +127,10 @@ def check_hub_name(path: str, suffixes: Sequence[str]) -> None:
 
 
 def _check_folder(path: str) -> None:
-    """Checks that a folder is one that `load_dataset` reads.
+    """Checks that a folder is one that `load_dataset` reads, and reads whole.
 
     Raises:
-        InputError: it was written by save_to_disk, or has no files that can be read.
+        InputError: it was written by save_to_disk, has no files that can be read, or some that would be left out.
     """
     if (Path(path) / "dataset_dict.json").is_file() or (Path(path) / "state.json").is_file():
         raise InputError(
@@ -136,9 +138,16 @@ def _check_folder(path: str) -> None:
             "Dataset.to_parquet, and give that .parquet file"
         )
     try:
-        load_dataset_builder(path)
+        of_splits = load_dataset_builder(path).config.data_files or {}
     except (OSError, ValueError, DatasetsError) as error:
         raise _unreadable_folder(path, error) from error
+    read = {Path(file).resolve() for files in of_splits.values() for file in files}
+    found = {file.resolve() for suffix in _READ_IN_FOLDERS for file in Path(path).rglob(f"[!.]*{suffix}")}
+    if (left := sorted(found - read)) and not (Path(path) / "README.md").is_file():  # which may say what belongs to it
+        raise InputError(
+            f"{path}: {left[0].name} in this folder would not be read, as a dataset's files have one ending, and all or "
+            f"none the name of a split; move it away, or give a pattern such as {path}/*.jsonl"
+        )
 
 
 def _unreadable_folder(path: str, error: Exception) -> InputError:
