@@ -146,6 +146,7 @@ def _load_model(source: ModelSource, options: argparse.Namespace, batch_size: in
     from lm_eval.models.huggingface import HFLM
     from safetensors import SafetensorError
 
+    from lit_unlearn.data.vocabulary import embeddings_taken
     from lit_unlearn.models import loading
     from lit_unlearn.models.adapter import merge
     from lit_unlearn.models.checks import check_vocabulary
@@ -176,5 +177,5 @@ def _load_model(source: ModelSource, options: argparse.Namespace, batch_size: in
         if source.adapter is not None:
             merge(model.model, source.adapter)
         loading.check_finite(options.model, model.model)
-        check_vocabulary(model.config, len(model.tokenizer))
+        check_vocabulary(model.config, embeddings_taken(model.tokenizer))
     return model

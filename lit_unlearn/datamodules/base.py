@@ -31,6 +31,7 @@ from lit_unlearn.data.rows import TrainedRow, tokenised
 from lit_unlearn.data.steps import PairedSteps, StepSampler, check_share
 from lit_unlearn.data.text import TextSource, load_texts
 from lit_unlearn.data.token_rarity import TokenRarity, token_rarity
+from lit_unlearn.data.vocabulary import embeddings_of_rows, embeddings_taken
 from lit_unlearn.errors import InputError, check_at_least
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.models.loading import load_config
@@ -168,8 +169,14 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
 
     @property
     def vocabulary(self) -> int | None:
-        """Tokens of the tokenizer, added ones included; None until the rows are tokenised."""
-        return len(self._tokenizer) if hasattr(self, "_tokenizer") else None
+        """Embeddings that the tokens of rows and of questions take; None until the rows are tokenised."""
+        if not hasattr(self, "_rows"):
+            return None
+        datasets = [rows for streams in self._rows.values() for rows in streams.values()]
+        datasets += [] if self._preferred is None else [self._preferred.answers]
+        datasets += [] if self._alternatives is None else [self._alternatives]
+        asked = (token for queries in self._queries.values() for query in queries for token in _tokens(query))
+        return max(embeddings_taken(self._tokenizer), *map(embeddings_of_rows, datasets), 1 + max(asked, default=0))
 
     def prepare_texts(self) -> None:
         """Writes the files that the sources name, where a DataModule makes its own; `prepare_data` begins with it."""
@@ -648,6 +655,13 @@ def _check_sources(side: str, sources: Any) -> None:
         )
     if not sources:
         raise InputError("data.forget and data.retain: each needs at least one source")
+
+
+def _tokens(query: Query | Cloze) -> list[int]:
+    """The largest token of each of a question's prompts."""
+    if isinstance(query, Cloze):
+        return [max(option.input_ids) for option in query.options]
+    return [max(query.input_ids)]
 
 
 def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> str:

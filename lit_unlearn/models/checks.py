@@ -55,11 +55,11 @@ def check_loaded(model: nn.Module, *, whole: bool) -> None:
 
 
 def check_vocabulary(config: PretrainedConfig, tokens: int | None) -> None:
-    """The model has an embedding for every token of the data's tokenizer.
+    """The model has an embedding for every token that it may be given.
 
     Args:
         config: the model's.
-        tokens: of the tokenizer; None where the data does not say.
+        tokens: how many embeddings these take; None where the data does not say.
 
     Raises:
         InputError: it has not.
@@ -67,8 +67,8 @@ def check_vocabulary(config: PretrainedConfig, tokens: int | None) -> None:
     rows = config.get_text_config().vocab_size
     if tokens is not None and tokens > rows:
         raise InputError(
-            f"data.tokenizer: it has {tokens} tokens, the model embeddings for {rows}; take the model's own tokenizer "
-            "as it was trained, without added tokens"
+            f"data.tokenizer: texts take {tokens} tokens, the model has embeddings for {rows}; take the model's own "
+            "tokenizer as it was trained, without added tokens, and texts without such"
         )
 
 

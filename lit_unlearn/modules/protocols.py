@@ -31,7 +31,7 @@ class HasVocabulary(Protocol):
 
     @property
     def vocabulary(self) -> int | None:
-        """Tokens of the tokenizer; None while that is not known."""
+        """How many embeddings its tokens take; None while that is not known."""
 
 
 @runtime_checkable

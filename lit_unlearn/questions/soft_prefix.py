@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_unlearn.data.draws import sample
+from lit_unlearn.data.vocabulary import embeddings_taken
 from lit_unlearn.errors import InputError, check_above, check_at_least
 from lit_unlearn.questions.answer_texts import AnswerText
 from lit_unlearn.questions.batches import Query, QueryBatch, QueryBatches
@@ -76,7 +77,7 @@ class Placeholders:
         used = {_PADDING, *tokenizer.all_special_ids}
         for query in queries:
             used.update(*(ids for ids in _ids(query)))
-        free = next((token for token in reversed(range(len(tokenizer))) if token not in used), None)
+        free = next((token for token in reversed(range(embeddings_taken(tokenizer))) if token not in used), None)
         if free is None:
             raise InputError("soft prefix: the questions have every token of the vocabulary; ask fewer questions")
         self.token = free

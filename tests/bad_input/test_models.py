@@ -189,7 +189,7 @@ BAD: dict[str, tuple[Change, tuple[str, ...]]] = {
     "nothing but GGUF": (gguf_alone, ("holds a GGUF file", "name what it was made from", "or convert it once")),
     "no tokenizer": (removed("tokenizer.json", "tokenizer_config.json"), ("has no tokenizer", "give a hub name or f")),
     "a malformed tokenizer": (written("tokenizer.json", "{"), ("has no tokenizer that can be loaded", "give a hub")),
-    "more tokens than embeddings": (with_tokens, ("data.tokenizer: it has 160 tokens", "for 158", "model's own")),
+    "more tokens than embeddings": (with_tokens, ("data.tokenizer: texts take 160 tokens", "for 158", "model's own")),
 }
 NAMES = {
     "": ("'' cannot be loaded", "give a folder"),

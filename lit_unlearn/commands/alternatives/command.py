@@ -16,6 +16,7 @@ from lit_unlearn.commands.options.words import Words
 from lit_unlearn.data.chat import Rendering, chat_template
 from lit_unlearn.data.conversations import Message, plain
 from lit_unlearn.data.text import TextSource, load_conversations
+from lit_unlearn.data.vocabulary import embeddings_taken
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError, check_above, check_at_least
 from lit_unlearn.models import loading
@@ -82,7 +83,7 @@ def find(config: ConfigCLI, settings: Settings) -> tuple[list[Asked], list[list[
     if not isinstance(data, UnlearnDataModule):
         raise InputError(f"data: {type(data).__name__} has no forget stream of texts; take UnlearnDataModule")
     tokenizer = load_tokenizer(module.model_source if data.tokenizer is None else ModelSource(data.tokenizer))
-    check_vocabulary(loading.load_config(module.model_source), len(tokenizer))
+    check_vocabulary(loading.load_config(module.model_source), embeddings_taken(tokenizer))
     data.prepare_texts()
     asked = [
         one for source in data.forget.values() for one in questions(source, tokenizer, instruction=settings.instruction)

@@ -17,6 +17,7 @@ from lit_unlearn.commands.log_filter import quiet
 from lit_unlearn.commands.options.command_parser import CommandParser
 from lit_unlearn.commands.options.words import Words
 from lit_unlearn.data.fingerprints import tokenizer_fingerprint, values_fingerprint
+from lit_unlearn.data.vocabulary import embeddings_taken
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError, check_at_least
 from lit_unlearn.models import loading
@@ -54,7 +55,7 @@ def main(words: Sequence[str]) -> None:
 def find(config: ConfigCLI, settings: Settings, out: Path) -> dict[str, Any]:
     """Scores n-grams and writes the file, resuming where the same command was interrupted."""
     data, tokenizer = config.datamodule, _tokenizer(config)
-    check_vocabulary(loading.load_config(config.model.model_source), len(tokenizer))
+    check_vocabulary(loading.load_config(config.model.model_source), embeddings_taken(tokenizer))
     data.prepare_texts()
     documents = draw_documents(list(data.forget.values()), tokenizer, settings.documents, seed=settings.seed)
     facts = _facts(config, tokenizer, documents, settings)

@@ -7,6 +7,7 @@ from lit_unlearn.commands.plan.check import Check, refused
 from lit_unlearn.commands.plan.config import PlanCLI
 from lit_unlearn.data.chat import chat_template
 from lit_unlearn.data.rows import check_rendered
+from lit_unlearn.data.vocabulary import embeddings_taken
 from lit_unlearn.models.checks import check_vocabulary
 from lit_unlearn.models.loading import load_config
 from lit_unlearn.models.source import ModelSource
@@ -23,7 +24,7 @@ def check_tokenizer(config: PlanCLI) -> Iterator[Check]:
 
     def check() -> None:
         tokenizer = load_tokenizer(source if given is None else ModelSource(given))
-        check_vocabulary(load_config(source), len(tokenizer))
+        check_vocabulary(load_config(source), embeddings_taken(tokenizer))
         for stream in (*config.datamodule.forget.values(), *config.datamodule.retain.values()):
             if stream.format != "text":
                 check_rendered(stream, tokenizer)
