@@ -1,8 +1,10 @@
 """Conversations as token ids by a chat template, and which of them are the assistant's answers."""
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +15,10 @@ from lit_unlearn.errors import InputError
 
 _MARKED = re.compile(r"\{%-?\s*generation\s*-?%\}")
 """What says in a template where answers begin."""
+_TODAY = re.compile(r"""strftime_now\(\s*(?P<quote>['"])(?P<format>.*?)(?P=quote)\s*\)""")
+"""What writes the clock's date into a conversation, as templates of Llama 3 and gpt-oss do."""
+_DATE = date(2024, 7, 26)
+"""The date in its place, which Llama's templates have where there is no clock: rows must not change overnight."""
 _EXAMPLE = "{% for message in messages %}{{ message['content'] + '\\n' }}{% endfor %}"
 
 
@@ -25,7 +31,7 @@ class Rendered(NamedTuple):
 
 
 def chat_template(given: str | None, tokenizer: PreTrainedTokenizerBase, path: str) -> str:
-    """The template of a source.
+    """The template of a source, in which today is always the same day.
 
     Args:
         given: its text, or the path of a .jinja file; None is the tokenizer's own.
@@ -37,7 +43,7 @@ def chat_template(given: str | None, tokenizer: PreTrainedTokenizerBase, path: s
     """
     if given is None:
         try:
-            return str(tokenizer.get_chat_template())
+            return _dated(str(tokenizer.get_chat_template()))
         except ValueError as error:
             raise InputError(
                 f"{path}: the tokenizer {tokenizer.name_or_path!r} has no chat template; take an instruction-tuned "
@@ -46,11 +52,16 @@ def chat_template(given: str | None, tokenizer: PreTrainedTokenizerBase, path: s
     if not given.endswith(".jinja"):
         if "{" not in given:
             raise InputError(f"{path}: chat_template {given!r} is neither a template nor a file that ends in .jinja")
-        return given
+        return _dated(given)
     try:
-        return Path(given).read_text(encoding="utf-8")
+        return _dated(Path(given).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: chat_template {given} cannot be read ({error}); give another file") from error
+
+
+def _dated(template: str) -> str:
+    """The template with a date where it asks the clock."""
+    return _TODAY.sub(lambda asked: json.dumps(_DATE.strftime(asked["format"])), template)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
 """Conversations are rendered as transformers renders them, and an answer's tokens are its own."""
 
+from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers.utils import chat_template_utils
 
 from lit_unlearn import InputError
 from lit_unlearn.data.chat import Rendering, chat_template
@@ -88,6 +90,29 @@ def test_the_template_is_the_tokenizers_or_the_given_one(tmp_path: Path) -> None
     assert chat_template(None, words, "a") == PLAIN
     assert chat_template(MARKED, words, "a") == MARKED
     assert chat_template(str(file), words, "a") == ROLES
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        '{{ strftime_now("%d %b %Y") }}',
+        "{% if strftime_now is defined %}{% set today = strftime_now( '%d %b %Y' ) %}{% endif %}{{ today }}",
+    ],
+)
+def test_a_template_that_asks_for_the_date_renders_the_same_every_day(
+    asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> "Later":
+            return cls(2031, 3, 4)
+
+    words = with_template(asked)
+    words.add_tokens(["26", "Jul", "2024", "04", "Mar", "2031"])
+    rendering = Rendering(words, chat_template(None, words, "a"))
+    found = decoded(words, rendering.whole(CHAT, "p"))
+    monkeypatch.setattr(chat_template_utils, "datetime", Later)
+    assert decoded(words, rendering.whole(CHAT, "p")) == found == "26 Jul 2024"
 
 
 @pytest.mark.parametrize(
