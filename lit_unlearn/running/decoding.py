@@ -5,7 +5,14 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple, cast
 
 import torch
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from torch import Tensor
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from lit_unlearn import randomness
 from lit_unlearn.data.rows import Row, collate
@@ -87,26 +94,34 @@ def _continue(
     temperature, word = drawn
     # No top-k or top-p, which transformers has of its own.
     sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else {}
-    config = GenerationConfig(
-        **{"do_sample": False} | sampling,
-        max_new_tokens=max_new_tokens,
-        return_dict_in_generate=True,
-        output_logits=True,
-    )
+    config, highest = GenerationConfig(**{"do_sample": False} | sampling, max_new_tokens=max_new_tokens), _Highest()
     with _seeded(word, model.device) if temperature > 0 else nullcontext():
-        out = cast(Any, model).generate(
+        sequences = cast(Any, model).generate(
             input_ids=batch["input_ids"].to(model.device),
             attention_mask=batch["attention_mask"].to(model.device),
             generation_config=config,
+            logits_processor=LogitsProcessorList([highest]),
         )
-    max_logits = torch.stack([logits.amax(dim=-1) for logits in out.logits], dim=-1)
+    max_logits = torch.stack(highest.found, dim=-1)
     if max_logits.isnan().any():
         raise InputError(
             "the model's logits are not numbers, so it writes nothing; training diverged or overflowed: lower the "
             "learning rate, or use bf16 instead of float16"
         )
-    new = out.sequences[:, -max_new_tokens:]
+    new = sequences[:, -max_new_tokens:]
     yield from zip(new.tolist(), max_logits.tolist(), strict=True)
+
+
+class _Highest(LogitsProcessor):
+    """Notes the largest logit of each step, before any temperature; `output_logits` would keep all of all steps."""
+
+    def __init__(self) -> None:
+        self.found: list[Tensor] = []
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Takes and returns logits `[batch, vocab]`."""
+        self.found.append(scores.amax(dim=-1))
+        return scores
 
 
 @contextmanager

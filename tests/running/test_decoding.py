@@ -1,3 +1,4 @@
+import gc
 import logging
 import warnings
 from pathlib import Path
@@ -65,6 +66,23 @@ def test_the_models_own_generation_settings_neither_count_nor_change(
     assert model.generation_config is own
     assert own.to_dict() == before
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_logits_of_earlier_steps_are_not_kept(model: PreTrainedModel) -> None:
+    shape = (len(PROMPTS), model.config.vocab_size)
+    kept: list[int] = []
+
+    def count(*args: Any) -> None:
+        tensors = [one for one in gc.get_objects() if type(one) is torch.Tensor]
+        kept.append(sum(one.shape == shape for one in tensors))
+
+    handle = model.register_forward_pre_hook(count)
+    try:
+        decode(model, tokenizer(), PROMPTS, max_new_tokens=8)
+    finally:
+        handle.remove()
+    assert len(kept) == 8
+    assert kept[-1] <= kept[1]
 
 
 def test_a_text_ends_at_any_of_the_models_end_tokens(model: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
