@@ -628,9 +628,10 @@ class UnlearnModule(PretrainedModule):
         """
         if self.state_unit == "absolute":
             return outputs
-        units = self._measured_units("model.state_unit")
-        scale = torch.tensor(units.dimensions, device=outputs.hidden.device)
-        return outputs._replace(hidden=outputs.hidden / scale)
+        units, hidden = self._measured_units("model.state_unit"), functional.precise(outputs.hidden)
+        # In the dtype of the states, whatever the default one is, which is bf16 within a step under bf16-true.
+        scale = torch.tensor(units.dimensions, dtype=hidden.dtype, device=hidden.device)
+        return outputs._replace(hidden=hidden / scale)
 
     def _with_counted_states(self, batch: Batch) -> Batch:
         """The batch, which says what losses on representations count where that is not what all losses count."""
@@ -658,7 +659,7 @@ class UnlearnModule(PretrainedModule):
         units = self._measured_units("model.noise_unit")
         if units.noise_dimensions is None:
             return self.noise_scale * units.rms
-        return self.noise_scale * torch.tensor(units.noise_dimensions, device=device)
+        return self.noise_scale * torch.tensor(units.noise_dimensions, dtype=torch.float32, device=device)
 
     def needs_units(self) -> bool:
         """Whether an option is in the model's own units."""

@@ -160,7 +160,9 @@ def radius(scale: float | Tensor, dim: int) -> Tensor:
         >>> radius(0.5, 16), radius(torch.tensor([3.0, 4.0]), 2)
         (tensor(2.), tensor(5.))
     """
-    return torch.tensor(scale * math.sqrt(dim)) if isinstance(scale, float | int) else scale.norm()
+    if isinstance(scale, float | int):
+        return torch.tensor(scale * math.sqrt(dim), dtype=torch.float32)  # the default dtype is bf16 under bf16-true
+    return scale.norm()
 
 
 def check_noise(kind: NoiseKind, retain: Loss, *, layer: int, noise_layer: int) -> None:

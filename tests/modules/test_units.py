@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.precision import HalfPrecision
 from torch import Tensor
 
 from lit_unlearn import RMU, RSV, AdaptiveRMU, InputError, RepresentationMSE, UnlearnModule
@@ -16,6 +17,7 @@ from lit_unlearn.losses.contract import Batch, Loss, Outputs
 from lit_unlearn.losses.units import Length
 from lit_unlearn.modules.units import Units, measured
 from lit_unlearn.running.hooks import captured_output, hidden_states
+from lit_unlearn.running.noise import radius
 from tests.training import Losses, demo_data, demo_module, quiet_trainer
 
 IN_UNITS: dict[str, Any] = {"noise_scale": 0.6, "noise_unit": "rms"}
@@ -132,6 +134,22 @@ def test_noise_in_rms_is_in_that_of_each_dimension_where_states_are(world: Path,
     hidden = torch.zeros(1, 400, len(units.noise_dimensions or ()))
     found = module._noise(batch)(hidden).square().mean(dim=(0, 1)).sqrt()
     torch.testing.assert_close(found, 0.6 * torch.tensor(units.noise_dimensions), rtol=0.2, atol=0)
+
+
+def test_units_are_not_rounded_within_a_step_under_bf16_true(world: Path) -> None:
+    module = demo_module(world, state_unit="rms", noise_unit="rms")
+    module.take_units(Units(1.0, 1.0, (1 / 3,) * 64, (1 / 3,) * 64))
+    states = Outputs(torch.full((1, 1, 64), 0.7, dtype=torch.bfloat16), None)
+
+    def made() -> list[Tensor]:
+        scale = module._noise_scale(torch.device("cpu"))
+        return [module.in_state_units(states).hidden, cast(Tensor, scale), radius(0.03, 64)]
+
+    before = made()
+    with HalfPrecision("bf16-true").forward_context():  # in which the default dtype is bf16
+        for one, other in zip(made(), before, strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=0)
+    assert {one.dtype for one in before} == {torch.float32}
 
 
 def test_states_in_a_unit_that_is_not_measured_are_refused(world: Path) -> None:
