@@ -1,6 +1,6 @@
 """Hooks on modules and swaps of modules, as context managers undone on exit."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
@@ -15,6 +15,10 @@ Swap = tuple[nn.Module, str, nn.Module]
 """A module, the name of a child, and what stands in for it for a while."""
 Override = tuple[nn.Module, str, Any]
 """A module, the name of an attribute, and its value for a while."""
+Keys = Mapping[str, tuple[Tensor, ...]]
+"""Keys and values of attention that layers leave for layers above them, as those of Gemma 4 do, by kind of layer."""
+_KEYS = "shared_kv_states"
+"""What transformers hands them on in from layer to layer."""
 Answer = tuple[nn.Module, Callable[..., Any]]
 """A module, and what is called for a while instead of it, or instead of its forward."""
 
@@ -94,6 +98,34 @@ def captured_input(layer: nn.Module) -> Iterator[list[Tensor]]:
     handle = layer.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     try:
         yield seen
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def captured_keys(layer: nn.Module) -> Iterator[dict[str, tuple[Tensor, ...]]]:
+    """Collects, once the layer has run, the keys that it and the layers below it have left for those above."""
+    left: dict[str, tuple[Tensor, ...]] = {}
+    handle = layer.register_forward_hook(
+        lambda module, args, kwargs, output: left.update(kwargs.get(_KEYS) or {}), with_kwargs=True
+    )
+    try:
+        yield left
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def given_keys(layer: nn.Module, keys: Keys) -> Iterator[None]:
+    """Gives the layer and those above it keys that layers below have left in another run."""
+
+    def give(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
+        if keys:
+            kwargs[_KEYS].update(keys)
+
+    handle = layer.register_forward_pre_hook(give, with_kwargs=True)
+    try:
+        yield
     finally:
         handle.remove()
 

@@ -162,7 +162,8 @@ def radius(scale: float | Tensor, dim: int) -> Tensor:
     """
     if isinstance(scale, float | int):
         return torch.tensor(scale * math.sqrt(dim), dtype=torch.float32)  # the default dtype is bf16 under bf16-true
-    return scale.norm()
+    length: Tensor = scale.norm()
+    return length
 
 
 def check_noise(kind: NoiseKind, retain: Loss, *, layer: int, noise_layer: int) -> None:

@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -18,10 +19,13 @@ from lit_unlearn.losses.lazy_logits import LazyLogits
 from lit_unlearn.models.layers import decoder_of, trained_outside
 from lit_unlearn.running.hooks import (
     Answer,
+    Keys,
     Noise,
     answered,
     captured_input,
+    captured_keys,
     captured_output,
+    given_keys,
     hidden_states,
     noisy_output,
     recorded_start,
@@ -52,6 +56,8 @@ class SharedPrefix(NamedTuple):
     """What layer `layer` returned."""
     within: Sequence[Answer] = ()
     """In layer `start`, what its parts returned before the first trained one was called."""
+    keys: Keys = MappingProxyType({})
+    """What the layers up to `start` have left for those above; most models' leave none."""
 
 
 def run_layers(
@@ -98,8 +104,10 @@ def run_layers(
             stack.enter_context(noisy_output(layers[noise[0]], noise[1]))
         if prefix is not None:
             stack.enter_context(replaced_input(layers[start], prefix.hidden))
+            stack.enter_context(given_keys(layers[start], prefix.keys))
             stack.enter_context(answered(prefix.within))
         entered = stack.enter_context(captured_input(layers[start]))
+        keys = stack.enter_context(captured_keys(layers[start]))
         left = stack.enter_context(captured_output(layers[layer]))
         below = [stack.enter_context(captured_output(layers[index])) for index in lower]
         first, like = (0, left) if prefix is None else (start, [prefix.example])
@@ -112,7 +120,7 @@ def run_layers(
     # Where `layer` lies below the prefix's end, what it returned is in the prefix.
     example = _only(left) if prefix is None or left else prefix.example
     states = tuple(hidden_states(_only(seen)) for seen in below)
-    return Outputs(hidden_states(example), logits, lower=states), SharedPrefix(_only(entered), example, within)
+    return Outputs(hidden_states(example), logits, lower=states), SharedPrefix(_only(entered), example, within, keys)
 
 
 def output_head(

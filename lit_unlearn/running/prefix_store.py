@@ -80,8 +80,11 @@ class StoredStates:
         """Keeps what entered a layer.
 
         Raises:
-            InputError: the model's layers return more than hidden states, which would be lost.
+            InputError: the model's layers return more than hidden states, or leave keys for others, which would be
+                lost.
         """
+        if prefix.keys:
+            raise InputError("model.prefix_store: this model's layers leave keys for layers above; leave it out")
         more = None if isinstance(prefix.example, Tensor) else prefix.example[1:]
         if more is not None and any(part is not None for part in more):
             raise InputError("model.prefix_store: this model's layers return more than hidden states; leave it out")

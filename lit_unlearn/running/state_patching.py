@@ -8,7 +8,14 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from lit_unlearn.losses.contract import Batch, Outputs
-from lit_unlearn.running.hooks import captured_input, captured_output, hidden_states, patched_output
+from lit_unlearn.running.hooks import (
+    Keys,
+    captured_input,
+    captured_keys,
+    captured_output,
+    hidden_states,
+    patched_output,
+)
 from lit_unlearn.running.partial_forward import SharedPrefix, run_layers
 
 
@@ -28,6 +35,8 @@ class States(NamedTuple):
     """What the last layer returned."""
     outputs: Outputs
     """Of the whole model."""
+    keys: Keys
+    """What layers have left for those above them."""
 
 
 def layer_states(decoder: Decoder, batch: Batch) -> States:
@@ -40,9 +49,10 @@ def layer_states(decoder: Decoder, batch: Batch) -> States:
     with ExitStack() as stack:
         entered = [stack.enter_context(captured_input(layer)) for layer in decoder.layers]
         left = [stack.enter_context(captured_output(layer)) for layer in decoder.layers]
+        keys = stack.enter_context(captured_keys(decoder.layers[-1]))
         outputs, _ = run_layers(*decoder, batch, layer=len(decoder.layers) - 1, needs_logits=True, start=0)
     return States(
-        [states for (states,) in entered], [hidden_states(output) for (output,) in left], left[-1][0], outputs
+        [states for (states,) in entered], [hidden_states(output) for (output,) in left], left[-1][0], outputs, keys
     )
 
 
@@ -62,6 +72,7 @@ def patched_runs(
     """
     last = len(decoder.layers) - 1
     for layer, states in enumerate(source):
-        prefix = SharedPrefix(own.entered[layer], own.example) if layer else None
+        # Keys of layers from here on are those of the patched run by the time that they are read.
+        prefix = SharedPrefix(own.entered[layer], own.example, keys=own.keys) if layer else None
         with patched_output(decoder.layers[layer], mask, states):
             yield run_layers(*decoder, batch, layer=last, needs_logits=True, start=layer, prefix=prefix)[0]

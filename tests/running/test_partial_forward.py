@@ -15,6 +15,7 @@ from lit_unlearn.running.frozen import FrozenModel
 from lit_unlearn.running.hooks import noisy_output, patched_output, recorded_start, swapped
 from lit_unlearn.running.pair import run_pair
 from lit_unlearn.running.partial_forward import logit_lens, only_layers, positions, run_layers
+from lit_unlearn.running.state_patching import Decoder, layer_states, patched_runs
 from tests.batches import padded, random_rows
 from tests.families import FAMILIES, each_family
 
@@ -292,6 +293,53 @@ def test_layers_that_return_tuples_run_in_part_as_in_whole(config: str, side: st
     assert outputs[0].logits is not None
     assert frozen.logits is not None
     assert not torch.equal(outputs[0].logits[:], frozen.logits[:])
+
+
+SHARED_KEYS: dict[str, Any] = {
+    "num_hidden_layers": 6,
+    "num_kv_shared_layers": 2,
+    "layer_types": ["sliding_attention", "full_attention"] * 3,
+    "sliding_window": 8,
+    "head_dim": 8,
+    "global_head_dim": 8,
+    "vocab_size_per_layer_input": 160,
+    "hidden_size_per_layer_input": 8,
+}
+"""Of Gemma 4, whose last layers attend with keys of layers 2 and 3."""
+
+
+@pytest.mark.parametrize("start", range(6))
+def test_layers_that_take_over_keys_of_lower_ones_run_in_part_as_in_whole(start: int) -> None:
+    model = built("Gemma4TextConfig", SHARED_KEYS)
+    layers, batch = decoder_layers(model), padded(random_rows(3, seed=0), "left")
+    real = batch["attention_mask"].nonzero(as_tuple=True)
+    own = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[real]
+    (trained,) = choose_trainable(model, [rf".*\.{start}\.mlp\.down_proj\.weight"])
+    frozen = FrozenModel(model)
+    with torch.no_grad():
+        model.get_parameter(trained).mul_(2)
+        changed = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[real]
+        found = run_pair(model, frozen, layers, batch, layer=start, reader=LogitKL())
+        for outputs, expected in zip(found, (changed, own), strict=True):
+            assert outputs is not None
+            assert outputs.logits is not None
+            torch.testing.assert_close(outputs.logits[real], expected)
+    assert not torch.allclose(changed, own)
+
+
+def test_patched_layers_that_take_over_keys_go_on_from_their_own() -> None:
+    model = built("Gemma4TextConfig", SHARED_KEYS)
+    decoder, batch = Decoder(model, decoder_layers(model)), padded(random_rows(3, seed=0), "left")
+    real = batch["attention_mask"].nonzero(as_tuple=True)
+    with torch.no_grad():
+        own = layer_states(decoder, batch)
+        mask = batch["attention_mask"].bool()
+        runs = list(patched_runs(decoder, batch, own, mask=mask, source=own.left))
+        for outputs in runs:
+            assert outputs.logits is not None
+            assert own.outputs.logits is not None
+            torch.testing.assert_close(outputs.logits[real], own.outputs.logits[real])
+    assert len(runs) == 6
 
 
 def test_layers_that_are_not_needed_do_not_run() -> None:
