@@ -43,7 +43,20 @@ class FrozenModel(nn.Module):
             for inner, parameter in module.named_parameters()
             if parameter.requires_grad
         )
+        self._loaded = updated.dtype
         self.eval()
+
+    def use_master_weights(self) -> None:
+        """Holds its own embeddings and vectors in float32, as the updated model holds them then.
+
+        Autocast takes matrices in its own precision, whatever they are held in, but an embedding or the weight of a
+        norm as it is: states of the two models would be of different precision.
+        """
+        for _, index, inner in self._trained:
+            owner = self.copies[index].get_submodule(_split(inner)[0])
+            if isinstance(owner, nn.Embedding) or all(own.ndim == 1 for own in owner.parameters(recurse=False)):
+                parameter = self.copies[index].get_parameter(inner)
+                parameter.data = parameter.data.float()
 
     def originals(self) -> dict[str, Tensor]:
         """The trained parameters as they were before training, by their names in the updated model.
@@ -58,9 +71,12 @@ class FrozenModel(nn.Module):
         }
 
     def original(self, name: str) -> Tensor:
-        """A parameter of its own modules by its name in the updated model, whole; all processes must ask for it."""
+        """A parameter of its own modules by its name in the updated model, whole, in the dtype in which it was loaded.
+
+        All processes must ask for it.
+        """
         index, inner = next((index, inner) for known, index, inner in self._trained if known == name)
-        return gathered_parameter(self.copies[index], inner)
+        return gathered_parameter(self.copies[index], inner).to(self._loaded)
 
     def own(self) -> dict[str, nn.Parameter]:
         """The parameters of its own modules, by their names in the updated model."""

@@ -43,6 +43,7 @@ def make_pair(
     frozen = FrozenModel(updated)
     if masters:
         use_master_weights(updated)
+        frozen.use_master_weights()
     if mesh is not None:
         shard(updated, layers, frozen.copies, mesh, needs_logits=needs_logits)
     return frozen

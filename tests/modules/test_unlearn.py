@@ -13,7 +13,19 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LinearLR
 from transformers import AutoModelForCausalLM, MistralConfig
 
-from lit_unlearn import DPO, NLL, NPO, RMU, AdaptiveRMU, InputError, LogitKL, LogitMSE, RepresentationMSE, UnlearnModule
+from lit_unlearn import (
+    DPO,
+    NLL,
+    NPO,
+    RMU,
+    AdaptiveRMU,
+    ExportPretrained,
+    InputError,
+    LogitKL,
+    LogitMSE,
+    RepresentationMSE,
+    UnlearnModule,
+)
 from lit_unlearn.data.rows import Row, collate
 from lit_unlearn.losses.contract import Loss
 from lit_unlearn.models.layers import decoder_layers
@@ -21,7 +33,7 @@ from lit_unlearn.models.loading import load_model
 from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.trainable import choose_trainable, default_trainable
 from lit_unlearn.running.frozen import FrozenModel
-from tests.families import write_family
+from tests.families import each_family, write_family
 from tests.training import Losses, demo_data, demo_module, quiet_trainer
 
 
@@ -45,6 +57,19 @@ def test_without_noise_the_retain_loss_is_exactly_zero_before_training(
     trainer.fit(demo_module(world, noise_scale=0.0), demo_data(world))
     assert trainer.callback_metrics["train/retain_loss"] == 0.0
     assert trainer.callback_metrics["train/forget_loss"] > 0.0
+
+
+@pytest.mark.parametrize("family", each_family())
+def test_with_embeddings_and_norms_trained_in_bf16_mixed_both_models_are_equal_before_training(
+    world: Path, tmp_path: Path, family: str
+) -> None:
+    folder, export = write_family(tmp_path, family), ExportPretrained(str(tmp_path / "export"))
+    module = UnlearnModule(str(folder), NPO(), LogitKL(), layer=3, trainable=[".*"], retain_weight=1.0)
+    trainer = quiet_trainer(tmp_path, precision="bf16-mixed", max_steps=1, callbacks=[export])
+    trainer.fit(module, demo_data(world))
+    assert trainer.callback_metrics["train/retain_loss"] == 0.0
+    assert trainer.callback_metrics["train/forget_loss"] == pytest.approx(2 / 0.1 * math.log(2), rel=1e-6)
+    assert (tmp_path / "export" / "model.safetensors").is_file()
 
 
 def test_with_noise_the_retain_loss_is_its_variance_before_training(world: Path, tmp_path: Path) -> None:
