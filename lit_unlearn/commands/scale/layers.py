@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from lit_unlearn.losses import functional
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.running.hooks import captured_output, hidden_states
+from lit_unlearn.running.partial_forward import run_layers
 
 _AFTER_MLP = re.compile(r"post_(feedforward|feed_forward|mlp|ffn)_(layer)?norm")
 """Names in transformers of a norm between an MLP and the residual stream."""
@@ -100,7 +101,7 @@ def chosen_layer(states: Sequence[LayerStates]) -> int:
 def _outputs(model: PreTrainedModel, layers: nn.ModuleList, batch: Batch) -> list[Tensor]:
     with ExitStack() as stack:
         seen = [stack.enter_context(captured_output(layer)) for layer in layers]
-        model.base_model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False)
+        run_layers(model, layers, batch, layer=len(layers) - 1, needs_logits=False, start=0)
     return [hidden_states(outputs[0]) for outputs in seen]
 
 

@@ -26,8 +26,9 @@ def batch(side: str = "right") -> Batch:
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_the_first_token_stands_apart_and_padding_does_not_count(side: str, tmp_path: Path) -> None:
-    model = load(write_family(tmp_path, "llama"))
+@pytest.mark.parametrize("family", ["llama", "gpt2"])  # the second adds what it knows of each position
+def test_the_first_token_stands_apart_and_padding_does_not_count(family: str, side: str, tmp_path: Path) -> None:
+    model = load(write_family(tmp_path, family))
     found = measure_layers(model, decoder_layers(model), [batch(side), batch(side)])
     first, others = [], []
     with torch.no_grad():
