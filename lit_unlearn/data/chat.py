@@ -66,7 +66,7 @@ def _dated(template: str) -> str:
 
 @dataclass(frozen=True)
 class Rendering:
-    """Renders conversations with a chat template.
+    """Renders conversations with a chat template; models that can think before they answer do not.
 
     The template's own marks say which tokens are an answer's, where it has them and the tokenizer says where in a text
     its tokens are. Else an answer's are those by which the conversation up to it, rendered, is longer than that before
@@ -133,7 +133,13 @@ class Rendering:
         conversation: Any = [{**message} for message in messages]
         try:
             return self.tokenizer.apply_chat_template(
-                conversation, chat_template=self.template, tokenize=True, return_dict=True, **options
+                conversation,
+                chat_template=self.template,
+                tokenize=True,
+                return_dict=True,
+                # Else the empty thought that stands before each answer would be the answer's first tokens.
+                enable_thinking=False,
+                **options,
             )
         except Exception as error:  # whatever the template's own code raises
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -92,6 +92,23 @@ def test_the_template_is_the_tokenizers_or_the_given_one(tmp_path: Path) -> None
     assert chat_template(str(file), words, "a") == ROLES
 
 
+@pytest.mark.parametrize("otherwise", ["", "<think> in"])
+def test_the_empty_thought_before_an_answer_is_not_the_answers(otherwise: str) -> None:
+    thought = "<think> </think>"
+    template = (  # of Qwen3, and with `otherwise` of Qwen3.5
+        "{% for message in messages %}{{ message['role'] }} : {% if message['role'] == 'assistant' %}"
+        f"{thought} {{% endif %}}{{{{ message['content'] }}}} . {{% endfor %}}"
+        "{% if add_generation_prompt %}assistant : {% if enable_thinking is defined and enable_thinking is false %}"
+        f"{thought} {{% else %}}{otherwise}{{% endif %}}{{% endif %}}"
+    )
+    words = with_template(template)
+    words.add_tokens(["<think>", "</think>"])
+    rendering = Rendering(words, template)
+    ids, answer = rendering.answers(CHAT[1:3], "p")
+    assert decoded(words, [token for token, own in zip(ids, answer, strict=True) if own]) == "a with was ."
+    assert rendering.asked(CHAT[1:2], "p") == ids[: answer.index(1)]
+
+
 @pytest.mark.parametrize(
     "asked",
     [
