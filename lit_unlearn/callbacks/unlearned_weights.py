@@ -1,13 +1,17 @@
 """Begin at the weights that a finished run has left, and train nothing."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import lightning as L
 import torch
+from torch import Tensor
 
 from lit_unlearn.callbacks.repairs import Repairs
 from lit_unlearn.errors import InputError
 from lit_unlearn.models import loading
+from lit_unlearn.models.source import ModelSource
+from lit_unlearn.models.weight_files import WeightFiles
 from lit_unlearn.modules.unlearn import UnlearnModule
 from lit_unlearn.runs.shown import Shown
 
@@ -49,9 +53,7 @@ class UnlearnedWeights(Shown, L.Callback):
         assert isinstance(pl_module, UnlearnModule)
         source = replace(pl_module.model_source, pretrained=self.folder, revision="main")
         weights = {name: pl_module.updated.get_parameter(name) for name in pl_module.frozen.originals()}
-        # With mixed precision what is trained is held in float32, and training moves it by less than bf16 tells apart.
-        (dtype,) = {weight.dtype for weight in weights.values()}
-        found = dict(loading.load_model(source, dtype).named_parameters())
+        found = _stored(source, weights)
         with torch.no_grad():
             for name, weight in weights.items():
                 if name not in found or found[name].shape != weight.shape:
@@ -61,3 +63,15 @@ class UnlearnedWeights(Shown, L.Callback):
                     )
                 weight.copy_(found[name])
         trainer.should_stop = True
+
+
+def _stored(source: ModelSource, names: Collection[str]) -> Mapping[str, Tensor]:
+    """The weights of these names in a model's files, or more; all others stay on disk, unless names differ there."""
+    files = WeightFiles.of(source)
+    if all(name in files.places for name in names):
+        found = {name: files.read(name) for name in names}
+        for name, weight in found.items():
+            loading.check_finite_weight(source.given, name, weight)
+        return found
+    # In float32: training moves weights by less than bf16 tells apart.
+    return dict(loading.load_model(source, torch.float32).named_parameters())

@@ -1,11 +1,15 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from lit_unlearn import ExportPretrained, InputError, PerturbationRobustness
 from lit_unlearn.callbacks import Repairs, UnlearnedWeights
+from lit_unlearn.models import loading
+from lit_unlearn.models.loading import load_model
+from lit_unlearn.models.source import ModelSource
 from lit_unlearn.repairs import ClosedForm
 from tests.callbacks.test_repairs import Weights, fit
 from tests.training import demo_data, demo_module, quiet_trainer
@@ -29,7 +33,16 @@ def test_repairing_the_export_is_repairing_at_the_end_of_the_fit(world: Path, tm
         assert not torch.equal(value, trained[name])
 
 
-def test_weights_are_those_of_the_export_to_the_bit_under_mixed_precision(world: Path, tmp_path: Path) -> None:
+def test_weights_are_those_of_the_export_to_the_bit_under_mixed_precision(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+
+    def load(source: ModelSource, *args: Any, **options: Any) -> PreTrainedModel:
+        loaded.append(source.given)
+        return load_model(source, *args, **options)
+
+    monkeypatch.setattr(loading, "load_model", load)
     model = AutoModelForCausalLM.from_pretrained(world / "model", dtype=torch.float32)
     source, export = torch.Generator().manual_seed(0), str(tmp_path / "export")
     for layer in model.model.layers:
@@ -41,6 +54,7 @@ def test_weights_are_those_of_the_export_to_the_bit_under_mixed_precision(world:
     trainer.fit(module, demo_data(world, seed=0))
     trained = module.frozen.originals()
     assert trained
+    assert loaded == [str(world / "model")]  # of the export only what was trained is read
     for name in trained:
         assert torch.equal(module.updated.get_parameter(name), model.get_parameter(name)), name
 
