@@ -19,7 +19,8 @@ def embeddings_taken(tokenizer: PreTrainedTokenizerBase) -> int:
     """
     placed = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.unk_token_id)
     written = [token for token, added in tokenizer.added_tokens_decoder.items() if not added.special]
-    return max(int(tokenizer.vocab_size), *(token + 1 for token in (*placed, *written) if token is not None))
+    taken: int = max(tokenizer.vocab_size, *(token + 1 for token in (*placed, *written) if token is not None))
+    return taken
 
 
 def embeddings_of_rows(rows: Dataset) -> int:
