@@ -1,11 +1,13 @@
 """A run resumed from a checkpoint continues bit for bit."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch.optim.lr_scheduler import OneCycleLR
 
 from lit_unlearn import RMU, InputError
 from lit_unlearn.runs import checkpoint_io
@@ -80,6 +82,16 @@ def test_another_learning_rate_is_refused_and_not_ignored(
         InputError, match=r"model.optimizer.lr: the checkpoint was made with 0.003, this run has 0.0001;"
     ):
         fit(world, tmp_path, resume=str(uninterrupted[0] / "step=5.ckpt"), optimizer=slower)
+
+
+def test_a_schedule_that_sets_the_learning_rate_is_continued(world: Path, tmp_path: Path) -> None:
+    once = partial(OneCycleLR, max_lr=3e-3, total_steps=STEPS, div_factor=1000.0)
+    losses, weights = fit(world, tmp_path / "whole", lr_scheduler=once)
+    resumed_losses, resumed_weights = fit(
+        world, tmp_path / "resumed", resume=str(tmp_path / "whole" / "step=30.ckpt"), lr_scheduler=once
+    )
+    assert resumed_losses == losses[30:]
+    assert all(torch.equal(resumed_weights[name], weight) for name, weight in weights.items())
 
 
 def test_a_checkpoint_of_weights_alone_is_known(

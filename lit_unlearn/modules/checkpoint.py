@@ -1,6 +1,6 @@
 """What a checkpoint holds, and whether a run may resume from it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import torch
@@ -83,7 +83,10 @@ def units_in(checkpoint: Mapping[str, Any]) -> Units | None:
 
 
 def check_resumable(
-    checkpoint: Mapping[str, Any], own: RunIdentity, optimizer: Optimizer | None, *, scheduled: bool
+    checkpoint: Mapping[str, Any],
+    own: RunIdentity,
+    optimizer: Optimizer | None,
+    scheduler: Callable[[Optimizer], object] | None,
 ) -> None:
     """A loaded checkpoint is of a run like this one.
 
@@ -91,7 +94,7 @@ def check_resumable(
         checkpoint: Lightning's.
         own: the identity of this run.
         optimizer: with this run's options; None where nothing is trained, so that it and the seeds may differ.
-        scheduled: a scheduler moves the learning rate.
+        scheduler: makes this run's of an optimizer; None if there is none.
 
     Raises:
         InputError: names, shapes, seeds or options of the optimizer differ.
@@ -99,7 +102,7 @@ def check_resumable(
     check_checkpoint(checkpoint.get(_IDENTITY), own, seeds=optimizer is not None)
     if optimizer is not None:
         groups = [group for state in checkpoint.get("optimizer_states", []) for group in state["param_groups"]]
-        check_same_optimizer(groups, optimizer, scheduled=scheduled)
+        check_same_optimizer(groups, optimizer, scheduler)
 
 
 def check_checkpoint(held: RunIdentity | None, own: RunIdentity, *, seeds: bool) -> None:

@@ -9,6 +9,11 @@ from torch.optim import AdamW, Optimizer
 
 from lit_unlearn.errors import InputError
 
+_BOUNDS = ("max_lr", "max_momentum", "base_momentum")
+"""Of schedulers that go up and down, such as OneCycleLR, which keep them with the optimizer's options."""
+_MOMENTA = ("momentum", "betas")
+"""What schedulers with bounds of momentum move."""
+
 
 def by_name(state: Mapping[str, Any], optimizer: Optimizer, parameters: Mapping[str, Tensor]) -> dict[str, Any]:
     """The state with parameters under their names, where torch numbers them in the optimizer's order.
@@ -71,27 +76,41 @@ def _step(optimizer: Optimizer, scheduler: Any) -> None:
     scheduler.step()
 
 
-def check_same_optimizer(groups: Sequence[Mapping[str, Any]], optimizer: Optimizer, *, scheduled: bool) -> None:
+def check_same_optimizer(
+    groups: Sequence[Mapping[str, Any]], optimizer: Optimizer, scheduler: Callable[[Optimizer], object] | None
+) -> None:
     """The optimizer has the options that a checkpoint's had: torch would take those of the checkpoint without a word.
 
     Args:
         groups: of parameters, from the checkpoint.
-        optimizer: with this run's options.
-        scheduled: a scheduler moves the learning rate.
+        optimizer: with this run's options, not scheduled yet.
+        scheduler: makes this run's of an optimizer; None if there is none.
 
     Raises:
-        InputError: it has others.
+        InputError: it, or a scheduler that moves between bounds, has others.
     """
+    if scheduler is not None:
+        scheduler(optimizer)
+    own = _first_options(optimizer.param_groups[0], scheduled=scheduler is not None)
+    compared = [name for name in own if name in _BOUNDS] + [name for name in own if name in optimizer.defaults]
     for group in groups:
-        before = dict(group)
-        if scheduled:
-            before["lr"] = group.get("initial_lr", group["lr"])
-        for name, value in optimizer.defaults.items():
-            if name in before and _as_tuple(before[name]) != _as_tuple(value):
+        before = _first_options(group, scheduled=scheduler is not None)
+        for name in compared:
+            if name in before and _as_tuple(before[name]) != _as_tuple(own[name]):
                 raise InputError(
-                    f"model.optimizer.{name}: the checkpoint was made with {before[name]}, this run has {value}; "
-                    "resume with the same, or begin another run from an export"
+                    f"model.{'lr_scheduler' if name in _BOUNDS else 'optimizer'}.{name}: the checkpoint was made with "
+                    f"{before[name]}, this run has {own[name]}; resume with the same, or begin another run from an "
+                    "export"
                 )
+
+
+def _first_options(group: Mapping[str, Any], *, scheduled: bool) -> dict[str, Any]:
+    """The options of a group when training began, without a momentum that has moved since."""
+    if not scheduled:
+        return dict(group)
+    moved = _MOMENTA if "max_momentum" in group else ()
+    first = {name: value for name, value in group.items() if name not in moved}
+    return first | {"lr": group.get("initial_lr", group["lr"])}
 
 
 def _as_tuple(value: Any) -> Any:

@@ -519,7 +519,7 @@ class UnlearnModule(PretrainedModule):
             InputError: names, shapes, seeds or options of the optimizer differ.
         """
         optimizer = self._optimizer() if self.trainer.training else None
-        check_resumable(checkpoint, self._own, optimizer, scheduled=self.lr_scheduler is not None)
+        check_resumable(checkpoint, self._own, optimizer, self.lr_scheduler)
         self._measurements.latest = measured_in(checkpoint)
         if (units := units_in(checkpoint)) is not None:
             if self.trainer.training and self.noise_scale > 0:
