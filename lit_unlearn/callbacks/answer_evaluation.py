@@ -173,9 +173,8 @@ class AnswerEvaluation(EvaluationCallback):
             measured = with_intervals(
                 measured, found, self._reference, samples=self.bootstrap, retrained_auc=self.retrained_auc
             )
-        rows = {name: len(one["row"]) for name, one in found.items()}
         record = {"measured": measured, "outcomes": found, **self._counted_with()}
-        return Found({PREFIX: record}, log_values(measured), answers_table(measured, rows))
+        return Found({PREFIX: record}, log_values(measured), answers_table(measured, found))
 
     def _counted_with(self) -> dict[str, float]:
         """What the numbers depend on beside the rows, so that they can be counted again."""

@@ -32,6 +32,8 @@ _OF_A_SET = {
 }
 _OF_UTILITY = {"word_f1": "word F1", "exact_match": "exact match", "entropy": "entropy, bits"}
 """Of sets about general knowledge, and of those without right answers: what RWKU reports of them."""
+_OF_TEXTS = {"loss": "log p"}
+"""Of texts alone: RWKU's membership."""
 LEGEND = (
     "Free answers: means over the rows of each set; truth ratio is min(R, 1 / R) on rows to forget, else max(0, 1 − R)."
     " Model utility is the harmonic mean over the sets to keep; forget quality the p-value of a Kolmogorov-Smirnov test"
@@ -77,7 +79,8 @@ def _sets(model: ReportedModel) -> Iterator[tuple[str, dict[str, str]]]:
     """Each set and the heads of its columns."""
     for name, outcomes in model.records[0][PREFIX]["outcomes"].items():
         of_utility = outcomes["role"] == "general" or "probability" not in outcomes
-        yield name, _OF_A_SET | (_OF_UTILITY if of_utility else {})
+        alone = outcomes.get("texts_alone", False)
+        yield name, _OF_A_SET | (_OF_TEXTS if alone else _OF_UTILITY if of_utility else {})
 
 
 def _shown(model: ReportedModel, name: str, key: str) -> str:
