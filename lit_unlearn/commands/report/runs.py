@@ -83,6 +83,10 @@ def load(runs: Sequence[str], *, method: str | None = None) -> list[ReportedMode
         bases += [found["evaluations"][0] for found in results]
         if any(_answers(base) != _answers(bases[0]) for base in bases):
             raise InputError(f"report: {run} began with another model or other questions than {models[0].path}")
+        if any(not base["outcomes"] and _rows(base) != _rows(bases[0]) for base in bases):
+            raise InputError(
+                f"report: {run} was asked other free answers than {models[0].path}; give runs on the same data"
+            )
         records = [_chosen(found["evaluations"], condition, run) for found in results]
         name = path.absolute().name + run.removeprefix(given)
         is_method = method is not None and not models
@@ -149,6 +153,12 @@ def _answers(record: Mapping[str, Any]) -> dict[str, list[Any]]:
     return {variant: [one.get(name) for name in names] for variant, one in record["outcomes"].items()}
 
 
+def _rows(record: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Which free answers were asked for."""
+    found = record.get(answers.PREFIX, {}).get("outcomes", {})
+    return {name: [one["fingerprint"], one["row"]] for name, one in found.items()}
+
+
 def _distinct(model: ReportedModel, names: Sequence[str]) -> ReportedModel:
     """The model, with its path for a name where another has the same."""
     if names.count(model.name) == 1:
@@ -189,7 +199,7 @@ def _results(run: Path) -> dict[str, Any]:
             "give folders of their runs"
         ) from error
     if len(evaluations) < 2:
-        raise InputError(f"report: {run} was not evaluated before and after training; let the run finish")
+        raise InputError(f"report: {run} was not evaluated before and after training; give a finished run of fit")
     return found
 
 

@@ -9,6 +9,7 @@ import pytest
 from lit_unlearn.cli import main
 from lit_unlearn.commands.report.answer_metrics import as_json, metric_parts
 from lit_unlearn.commands.report.runs import load
+from lit_unlearn.errors import InputError
 from tests.commands.report.made import BASE, write_run
 
 
@@ -39,16 +40,17 @@ def test_one_seed_has_the_errors_over_rows(tmp_path: Path) -> None:
         ({"role": "general", "probability": [0.5]}, ["word F1", "exact match", "entropy, bits"]),
         ({"role": "retain"}, ["word F1", "exact match", "entropy, bits"]),  # without right answers
         ({"role": "retain", "probability": [0.5]}, []),
+        ({"role": "forget", "probability": [0.5], "texts_alone": True}, ["log p"]),
     ],
 )
 def test_sets_of_utility_have_what_rwku_reports(tmp_path: Path, outcomes: dict[str, Any], shown: list[str]) -> None:
-    measured = {"answers/facts": {"word_f1": 0.5, "exact_match": 0.25, "entropy": 6.0}}
+    measured = {"answers/facts": {"word_f1": 0.5, "exact_match": 0.25, "entropy": 6.0, "loss": -2.0}}
     answers = {"measured": measured, "outcomes": {"facts": {"fingerprint": "a", "row": [0], **outcomes}}}
     run = write_run(tmp_path / "run", *({"step": step, "outcomes": {}, "answers": answers} for step in (0, 9)))
     parts = dict(metric_parts(load([run])))
     assert [*parts.get("facts", {})] == shown
     if shown:
-        assert parts["facts"]["entropy, bits"] == ["6.000", "6.000"]
+        assert parts["facts"][shown[-1]] == (["6.000"] * 2 if "word F1" in shown else ["−2.000"] * 2)
 
 
 def test_several_seeds_have_an_interval_and_forget_quality_its_range(tmp_path: Path) -> None:
@@ -79,3 +81,10 @@ def test_answers_to_other_rows_are_not_put_side_by_side(tmp_path: Path) -> None:
     other = write_run(tmp_path / "other", *(record(step, 0.5, 0.25, questions=True, rows=5) for step in (0, 9)))
     assert not [*metric_parts(load([one, other]))]
     assert [*metric_parts(load([one]))]
+
+
+def test_answers_alone_to_other_rows_are_refused(tmp_path: Path) -> None:
+    one = write_run(tmp_path / "one", *(record(step, 0.5, 0.25) for step in (0, 9)))
+    other = write_run(tmp_path / "other", *(record(step, 0.5, 0.25, rows=5) for step in (0, 9)))
+    with pytest.raises(InputError, match=r"other was asked other free answers than .*one; give runs on the same data"):
+        load([one, other])

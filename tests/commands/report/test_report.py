@@ -250,7 +250,7 @@ def test_a_package_that_is_not_installed_is_named(
 @pytest.mark.parametrize(
     ("evaluations", "message"),
     [
-        ((BASE,), "was not evaluated before and after training; let the run finish"),
+        ((BASE,), "was not evaluated before and after training; give a finished run of fit"),
         (
             (evaluation(0, forget=1, retain=1, perturbed=1, control=1), BASE),
             "began with another model or other questions",
