@@ -1,7 +1,7 @@
 """How questions and answers become token ids: by a chat template, or as plain text."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -15,8 +15,8 @@ from lit_unlearn.data.conversations import Message
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.scored_texts import ScoredText
 
-_FIELD = re.compile(r"\{(question|context)\}")
-"""What stands in a prompt for a row's own texts."""
+_FIELD = re.compile(r"\{(question|context|examples|answer)\}")
+"""What stands in a prompt, or in the form of an example, for a row's own texts."""
 
 
 class Asked(NamedTuple):
@@ -116,17 +116,33 @@ class Asking:
         return [Message(role="user", content=self._question(row))]
 
     def _question(self, row: AnswerRow) -> str:
-        shown = {"question": row.question or "", "context": row.context}
-        return _FIELD.sub(lambda found: shown[found[1]], self.source.prompt_of(row.kind).prompt)
+        return _filled(
+            self.source.prompt_of(row.kind).prompt,
+            {"question": row.question or "", "context": row.context, "examples": self._listed},
+        )
 
     def _opening(self, row: AnswerRow) -> str:
         return self.source.prompt_of(row.kind).opening
 
     @cached_property
     def _shown(self) -> str:
-        """The examples, each with its answer and a blank line."""
+        """The examples, each with its answer and a blank line; nothing where they have a form of their own."""
+        if self._form is not None:
+            return ""
         parts = ((self._question(one), one.answer or "") for one in self.examples)
         return "".join(f"{asked}{_blank(asked, answer)}{answer}\n\n" for asked, answer in parts)
+
+    @cached_property
+    def _listed(self) -> str:
+        """The examples in a form of their own."""
+        if self._form is None:
+            return ""
+        shown = ({"question": one.question or "", "answer": one.answer or ""} for one in self.examples)
+        return "".join(_filled(self._form, one) for one in shown)
+
+    @property
+    def _form(self) -> str | None:
+        return None if self.source.examples is None else self.source.examples.form
 
     def _ids(self, text: str, *, special: bool = True) -> tuple[int, ...]:
         return tuple(self.tokenizer(text, add_special_tokens=special)["input_ids"]) if text else ()
@@ -134,6 +150,16 @@ class Asking:
     def _without_end(self, ids: tuple[int, ...]) -> tuple[int, ...]:
         """Removes the end of text that some tokenizers add: a prompt is continued."""
         return ids[:-1] if ids[-1:] == (self.tokenizer.eos_token_id,) else ids
+
+
+def _filled(form: str, texts: Mapping[str, str]) -> str:
+    """A form with texts in their places; what else stands in braces stays.
+
+    Example:
+        >>> _filled("Q: {question} {context}", {"question": "{context}?"})
+        'Q: {context}? {context}'
+    """
+    return _FIELD.sub(lambda found: texts.get(found[1], found[0]), form)
 
 
 def _blank(before: str, after: str) -> str:

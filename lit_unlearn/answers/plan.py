@@ -126,7 +126,8 @@ def _layout(asking: Asking) -> tuple[Any, ...]:
     if source.by_type:
         changed["by_type"] = {kind: [one.prompt, one.opening] for kind, one in source.by_type.items()}
     shown = [row[:2] for row in asking.examples]
-    return (changed, shown) if changed or shown else ()
+    form = None if source.examples is None else source.examples.form
+    return (changed, shown, *([form] if form else [])) if changed or shown else ()
 
 
 def _ending(text: ScoredText, special: frozenset[int], tokenizer: PreTrainedTokenizerBase) -> int:

@@ -12,6 +12,7 @@ from lit_unlearn.questions.records import LOCAL_SUFFIXES
 Role = Literal["forget", "retain", "general", "holdout"]
 """forget: what is to be unlearned. retain: what is to stay. general: knowledge of the world (TOFU's real authors and
 world facts), asked beside wrong answers. holdout: rows like those to forget that no model has seen."""
+_EXAMPLES = "{examples}"
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,9 @@ class AnswerExamples:
     """Configuration of the hub dataset."""
     split: str = "train"
     """Split of the hub dataset."""
+    form: str | None = None
+    """How each is shown, with {question} and {answer} in it, at {examples} in the set's `prompt`; None shows them in
+    the form of `prompt`, before it (format text)."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +87,8 @@ class AnswerSource:
     by_type: dict[str, AnswerPrompt] = field(default_factory=dict, hash=False)
     """Another prompt and opening for the rows whose field `type` is one of these, as of RWKU's attacks."""
     examples: AnswerExamples | None = None
-    """Questions with answers that are shown before each question, in the form of `prompt`, with a blank line after
-    each; format text."""
+    """Questions with answers that are shown before each question: in format text in the form of `prompt`, with a blank
+    line after each; in both formats in a `form` of their own, at {examples} in `prompt`."""
     subjects: tuple[str, ...] = ()
     """Take only the rows whose field `subject` is one of these; empty takes all."""
     max_new_tokens: int | None = None
@@ -108,7 +112,9 @@ class AnswerSource:
         """The source itself, and that of its examples."""
         if self.examples is None:
             return [self]
-        shown = replace(self, examples=None, subjects=(), limit=None, by_type={})
+        shown = replace(
+            self, examples=None, subjects=(), limit=None, by_type={}, prompt=self.prompt.replace(_EXAMPLES, "")
+        )
         return [self, replace(shown, path=self.examples.path, name=self.examples.name, split=self.examples.split)]
 
     def prompt_of(self, kind: str | None) -> AnswerPrompt:
@@ -134,10 +140,7 @@ def _check_options(source: AnswerSource) -> None:
         raise InputError(f"{source.path}: neither question nor answer names a field; name one of them")
     if source.question is None and source.format != "text":
         raise InputError(f"{source.path}: question is null, so that texts are scored alone; set `format: text`")
-    if source.examples is not None and source.format != "text":
-        raise InputError(f"{source.path}: examples are for `format: text`; set it, or remove them")
-    if source.examples is not None and source.answer is None:
-        raise InputError(f"{source.path}: examples have answers; name their field in `answer`, or remove `examples`")
+    _check_examples(source)
     _check_format(source)
     _check_texts_alone(source)
     _check_context(source)
@@ -155,6 +158,28 @@ def _check_options(source: AnswerSource) -> None:
             f"{source.path}: .csv files have the columns of MMLU and no names of fields; set `options: letters`, or "
             "write the rows as .jsonl"
         )
+
+
+def _check_examples(source: AnswerSource) -> None:
+    """Examples have answers and a place.
+
+    Raises:
+        InputError: they have none, or a place has no examples.
+    """
+    form = None if source.examples is None else source.examples.form
+    if source.examples is not None and form is None and source.format != "text":
+        raise InputError(
+            f"{source.path}: examples are for `format: text`; set it, or give them a `form` and write {_EXAMPLES} in "
+            "`prompt`"
+        )
+    if (form is not None) != (_EXAMPLES in source.prompt):
+        raise InputError(
+            f"{source.path}: {_EXAMPLES} in `prompt` is the place of examples that have a `form`; give both, or neither"
+        )
+    if form is not None and not all(place in form for place in ("{question}", "{answer}")):
+        raise InputError(f"{source.path}: examples.form {form!r} needs {{question}} and {{answer}} in it; write both")
+    if source.examples is not None and source.answer is None:
+        raise InputError(f"{source.path}: examples have answers; name their field in `answer`, or remove `examples`")
 
 
 def _check_format(source: AnswerSource) -> None:

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from datasets import Dataset
 
-from lit_unlearn.answers.source import AnswerPrompt, AnswerSource, Role
+from lit_unlearn.answers.source import AnswerExamples, AnswerPrompt, AnswerSource, Role
 from lit_unlearn.data.mixing import Mixing
 from lit_unlearn.data.text import HubError, TextSource
 from lit_unlearn.datamodules.base import UnlearnDataModule
@@ -40,6 +40,8 @@ _BY_TYPE = {
     "incontext learning": AnswerPrompt(f"{_BRIEFLY}{{question}}\n", _ANSWER),
 }
 _ANSWER_TOKENS, _FLUENCY_TOKENS, _REASON_TOKENS = 30, 256, 256
+_FACTS = "Please briefly answer the following question:\nQ: {question}\n"
+_EXAMPLE = "Q: {question}\nA: {answer}\n"
 _GENERAL = "{context}Please following the previous examples and answer the given question.\nQuestion: {question}"
 _REASON = (
     "{context}\n\nFollowing previous examples, answer the following questions and end with 'so the answer is'\n"
@@ -79,8 +81,9 @@ class RWKUDataModule(UnlearnDataModule):
 
     RWKU has no texts to retain; the default is Wikitext.
 
-    Differs from the authors' code: ROUGE-L is of stemmed lower-case words; TriviaQA is asked without examples; what
-    is written for BBH is compared with the answer as a whole, where there a text is taken apart into its letters.
+    Differs from the authors' code: ROUGE-L is of stemmed lower-case words; TriviaQA is asked without examples unless
+    a file has them; what is written for BBH is compared with the answer as a whole, where there a text is taken apart
+    into its letters.
 
     Args:
         targets: the names of those to forget, such as `Stephen King`; None takes all 200.
@@ -98,6 +101,8 @@ class RWKUDataModule(UnlearnDataModule):
         answer_tokens: tokens that are written after a question.
         fluency_tokens: tokens that are written after an instruction of `utility_fluency`.
         reason_tokens: tokens that are written after a question of `utility_reason`.
+        factuality_examples: local file of questions with `answers`, shown before each of `utility_factuality`; None
+            shows none. RWKU's five are in its code (`eval_triviaqa.py`), not in its data.
         answers_limit: evaluate on this number of rows of each set, evenly spread over it; None evaluates on all.
         tokenizer: hub name or folder; None takes the model's.
         batch_size: rows of each stream per step, over all processes.
@@ -128,6 +133,7 @@ class RWKUDataModule(UnlearnDataModule):
         answer_tokens: int = _ANSWER_TOKENS,
         fluency_tokens: int = _FLUENCY_TOKENS,
         reason_tokens: int = _REASON_TOKENS,
+        factuality_examples: str | None = None,
         answers_limit: int | None = None,
         tokenizer: str | None = None,
         batch_size: int = 16,
@@ -157,7 +163,7 @@ class RWKUDataModule(UnlearnDataModule):
             "mia_retain": where.alone("mia_retain", "retain", mia_length),
         }
         if utility:
-            answers |= where.utility(answer_tokens, fluency_tokens, reason_tokens)
+            answers |= where.utility(answer_tokens, fluency_tokens, reason_tokens, factuality_examples)
         path, name = _WIKITEXT if retain_file is None else (retain_file, None)
         super().__init__(
             {"people": where.text(texts, max_length, "rejected")},
@@ -209,7 +215,9 @@ class _Sources:
             "neighbor_level2": self._asked("neighbor_level2", "retain", briefly, tokens),
         }
 
-    def utility(self, answer_tokens: int, fluency_tokens: int, reason_tokens: int) -> dict[str, AnswerSource]:
+    def utility(
+        self, answer_tokens: int, fluency_tokens: int, reason_tokens: int, examples: str | None
+    ) -> dict[str, AnswerSource]:
         """Multiple choice, reasoning, facts, and instructions to which nothing is the right answer."""
         path, name, split = self._where("utility_fluency", "test")
         fluency = AnswerSource(
@@ -226,13 +234,11 @@ class _Sources:
             max_new_tokens=fluency_tokens,
         )
         facts = self._asked(
-            "utility_factuality",
-            "general",
-            f"{_BRIEFLY}Question: {{question}}\n",
-            answer_tokens,
-            question="question",
-            answer="answers",
+            "utility_factuality", "general", _FACTS, answer_tokens, question="question", answer="answers"
         )
+        facts = replace(facts, opening=_BRIEF_ANSWER, stop=())
+        if examples is not None:
+            facts = replace(facts, prompt=f"\n{{examples}}{_FACTS}", examples=AnswerExamples(examples, form=_EXAMPLE))
         return {**self._chosen(), "utility_reason": self._reasoned(reason_tokens)} | {
             "utility_factuality": facts,
             "utility_fluency": fluency,

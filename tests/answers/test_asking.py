@@ -1,7 +1,8 @@
 """How questions and answers become token ids, beside the chat templates of `test_plan.py`."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from transformers import PreTrainedTokenizerFast
@@ -66,6 +67,23 @@ def test_nothing_is_right_where_the_answer_has_no_field(tmp_path: Path, words: P
     assert all(str(words.decode([*row.prompt])).endswith("?") for row in made.sets["one"].rows)
 
 
+@pytest.mark.parametrize("kind", ["chat", "text"])
+def test_examples_in_a_form_of_their_own_stand_at_their_place(
+    tmp_path: Path, words: PreTrainedTokenizerFast, kind: Literal["chat", "text"]
+) -> None:
+    shown = rows("alchemy", 2, seed=3)
+    examples = AnswerExamples(write(tmp_path / "shown.jsonl", shown), form="B {question} Answer : {answer}\n")
+    own = {"format": kind, "examples": examples, "prompt": "in {examples}of {question}"}
+    made = planned(tmp_path, words, ROWS, **own).sets["one"]
+    before = "".join(f"B {one['question']} Answer : {one['answer']}\n" for one in shown)
+    for row in made.rows:
+        expected = words.decode(words(f"in {before}of {row.asked.question}", add_special_tokens=False)["input_ids"])
+        said = str(words.decode([*row.prompt]))
+        assert (said.count(str(expected)), said.count("Answer :")) == (1, 2)
+    form = replace(examples, form="B {question} {answer}")
+    assert planned(tmp_path, words, ROWS, **own | {"examples": form}).sets["one"].fingerprint != made.fingerprint
+
+
 def test_examples_are_part_of_the_fingerprint(tmp_path: Path, words: PreTrainedTokenizerFast) -> None:
     shown = [AnswerExamples(write(tmp_path / f"{seed}.jsonl", rows("alchemy", 2, seed=seed))) for seed in (3, 4)]
     prints = [
@@ -90,6 +108,12 @@ def test_a_list_is_of_right_answers(tmp_path: Path) -> None:
         ({"by_type": {"odd": AnswerPrompt("Q:")}}, r"prompt 'Q:' has no {question} in it"),
         ({"examples": AnswerExamples("a.jsonl")}, "examples are for `format: text`"),
         ({"examples": AnswerExamples("a.jsonl"), "answer": None, "format": "text"}, "examples have answers"),
+        ({"examples": AnswerExamples("a.jsonl", form="{question}{answer}")}, "{examples} in `prompt` is the place of"),
+        ({"prompt": "{examples}{question}"}, "{examples} in `prompt` is the place of"),
+        (
+            {"examples": AnswerExamples("a.jsonl", form="{question}"), "prompt": "{examples}{question}"},
+            "examples.form '{question}' needs",
+        ),
         ({"opening": "Answer:", "format": "text"}, "opening is for `format: chat`"),
         ({"by_type": {"odd": AnswerPrompt(opening="Answer:")}, "format": "text"}, "opening is for `format: chat`"),
         ({"chat_template": "a.jinja", "format": "text"}, "chat_template is for `format: chat`"),

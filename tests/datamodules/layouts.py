@@ -78,6 +78,7 @@ def write_rwku(folder: Path, *, rows: int = RWKU_ROWS) -> tuple[Path, list[str]]
     _write(folder / "retain_bbh.json", [_reasoned(*one) for one in near])
     _write(folder / "truthful.json", [_truthful(world, *one) for one in near])
     _write(folder / "triviaqa.json", [_trivia(target, fact) for target, fact in near])
+    _write(folder / "examples.json", [_trivia(target, fact) for target, fact in near[:5]])
     tasks = [{"instruction": f"Write about {fact.entity}.", "subject": target} for target, fact in near]
     _write(folder / "utility_fluency.json", tasks)
     texts = [{"text": f"{_stated(fact)} " * 3, "subject": target} for target, fact in about for _ in range(4)]

@@ -109,6 +109,24 @@ def test_every_accepted_answer_counts(written: tuple[Path, list[str]]) -> None:
     assert len(row.compared) == 2
 
 
+def test_trivia_is_asked_as_published_with_examples_from_a_file(written: tuple[Path, list[str]]) -> None:
+    plain, shown = (
+        planned(module(written[0], **own)).sets["utility_factuality"].rows[-1]
+        for own in ({}, {"factuality_examples": str(written[0] / "examples.json")})
+    )
+    words = module(written[0])
+    words.prepare_data()
+    asked, after_examples = (str(words._tokenizer.decode(row.prompt)) for row in (plain, shown))
+    assert (asked.count("?"), asked.count("A :")) == (1, 1)
+    assert (after_examples.count("?"), after_examples.count("A :")) == (6, 6)
+    assert after_examples.endswith("A :")
+    examples = json.loads((written[0] / "examples.json").read_text())
+    assert all(after_examples.count(f"A : {one['answers'][0]}") for one in examples)
+    source = module(written[0]).answers
+    assert source is not None
+    assert source["utility_factuality"].stop == ()
+
+
 def test_multiple_choice_and_reasoning_are_asked_as_published(
     written: tuple[Path, list[str]], validated: dict[str, Any]
 ) -> None:
