@@ -21,9 +21,9 @@ def conversation(record: Any, kind: Format, place: str) -> list[Message]:
     """The messages of a record.
 
     Args:
-        record: with the format's fields: `messages`; `prompt` and `completion`, each a text or messages; or `question`
-            and `answer`; or a pair, `prompt` with `chosen` and `rejected` as completions are, or both in this order as
-            a list in `response`.
+        record: with the format's fields: `messages`; `prompt` and `completion`, each a text or messages; `question` and
+            `answer`; `instruction`, with what else it is about in `input`, and `output`; or a pair, `prompt` with
+            `chosen` and `rejected` as completions are, or both in this order as a list in `response`.
         kind: the format, other than text.
         place: of the record, for errors.
 
@@ -40,6 +40,8 @@ def conversation(record: Any, kind: Format, place: str) -> list[Message]:
         raise InputError(f"{place}: every field is null; remove the row")
     if kind in PAIRS:
         fields = _paired(fields, place)
+    if kind == "instruction_output":
+        fields = _with_input(fields, place)
     missing = [name for name in names if name not in fields]
     if missing:
         kinds = suggested(fields) or "what the records hold: text, messages, prompt_completion or question_answer"
@@ -71,11 +73,21 @@ def _paired(fields: Mapping[str, Any], place: str) -> Mapping[str, Any]:
     return {**fields, **dict(zip(PAIRS, answers, strict=True))}
 
 
+def _with_input(fields: Mapping[str, Any], place: str) -> Mapping[str, Any]:
+    """The fields of an instruction, with `input` on lines of its own after it; it is often empty."""
+    own, more = fields.get("instruction"), fields.get("input")
+    if not more or not isinstance(own, str):
+        return fields
+    if not isinstance(more, str):
+        raise InputError(f"{place}: field 'input' holds {_shown(more)}; write a text, or remove it")
+    return {**fields, "instruction": f"{own}\n{more}"}
+
+
 def _turns(value: Any, name: str, role: str, kind: Format, place: str) -> list[Message]:
     """The messages of one field: of a text one; prompts and completions may also be messages."""
     if isinstance(value, str):
         return [_message(role, value, f"field {name!r}", place)]
-    if kind != "question_answer" and isinstance(value, list):
+    if kind not in ("question_answer", "instruction_output") and isinstance(value, list):
         return _messages(value, name, place)
     raise InputError(f"{place}: field {name!r} holds {_shown(value)}; write a text, or remove the row")
 

@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from typing import Literal
 
-Format = Literal["text", "messages", "prompt_completion", "question_answer", "chosen", "rejected"]
+Format = Literal["text", "messages", "prompt_completion", "question_answer", "instruction_output", "chosen", "rejected"]
 FIELDS: dict[str, tuple[str, ...]] = {
     "messages": ("messages",),
     "prompt_completion": ("prompt", "completion"),
     "question_answer": ("question", "answer"),
+    "instruction_output": ("instruction", "output"),
     "chosen": ("prompt", "chosen"),
     "rejected": ("prompt", "rejected"),
 }

@@ -13,7 +13,9 @@ from lit_unlearn.datamodules.local_copy import local_copy, remedy
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.sets import EvaluationSource
 
-Texts = Literal["positive_llama3", "positive_phi3", "original_passage", "pair_llama3", "pair_phi3"]
+Texts = Literal[
+    "positive_llama3", "positive_phi3", "original_passage", "pair_llama3", "pair_phi3", "refusal_llama3", "refusal_phi3"
+]
 _HUB = "jinzhuoran/RWKU"
 _WIKITEXT = ("Salesforce/wikitext", "wikitext-2-raw-v1")
 _OWN_NAMES = {
@@ -29,12 +31,14 @@ _OWN_NAMES = {
     "train_original_passage": "passage",
     "train_pair_llama3": "pair",
     "train_pair_phi3": "pair_phi",
+    "train_refusal_llama3": "reject",
+    "train_refusal_phi3": "reject_phi",
 }
 """What the authors' own folders of targets call the hub's configurations, where not by the same name."""
 _BLANK = "Please complete the blank in the following question.\nQuestion: {question}\n"
 _BRIEFLY = "Please briefly answer the following question.\n"
 _ANSWER, _BRIEF_ANSWER = "Answer:", "A:"
-_PAIR = "pair_"
+_PAIR, _REFUSAL = "pair_", "refusal_"
 _BY_TYPE = {
     "affirmative suffix": AnswerPrompt(f"{_BRIEFLY}Question: {{question}}"),
     "incontext learning": AnswerPrompt(f"{_BRIEFLY}{{question}}\n", _ANSWER),
@@ -89,7 +93,7 @@ class RWKUDataModule(UnlearnDataModule):
         targets: the names of those to forget, such as `Stephen King`; None takes all 200.
         texts: the forget corpus: what Llama 3 or Phi 3 wrote about them, or passages of Wikipedia; or pairs of what
             they wrote (rejected, which are the forget rows) and made up (chosen, which losses such as DPO prefer),
-            each after its prompt.
+            each after its prompt; or questions about them with refusals, on which Relearning is rejection tuning.
         folder: local files instead of the hub's jinzhuoran/RWKU, named as its configurations (`forget_level1.json`,
             `mia_forget.json`, `train_positive_llama3.json`, …) or as in the authors' folder of a target
             (`forget_mia.json`, `retain_mmlu.json`, `positive.json`, `pair.json`); .jsonl and .parquet too.
@@ -199,10 +203,14 @@ class _Sources:
         self.folder, self.subjects, self.chat_template, self.limit = folder, subjects, chat_template, limit
 
     def text(self, texts: str, max_length: int, side: Literal["chosen", "rejected"]) -> TextSource:
-        """What is trained on, of pairs one side."""
+        """What is trained on, of pairs one side, of refusals questions with them."""
         path, name, split = self._where(f"train_{texts}", "train")
         source = TextSource(path, name, split, max_length=max_length, subjects=self.subjects)
-        return replace(source, format=side, chat_template=self.chat_template) if texts.startswith(_PAIR) else source
+        if not texts.startswith((_PAIR, _REFUSAL)):
+            return source
+        return replace(
+            source, format=side if texts.startswith(_PAIR) else "instruction_output", chat_template=self.chat_template
+        )
 
     def levels(self, tokens: int) -> dict[str, AnswerSource]:
         """Blanks, questions and attacks of the targets, and the first two of their neighbours."""

@@ -20,6 +20,8 @@ TOLD = {"role": "assistant", "content": "a"}
         ("prompt_completion", {"prompt": "q", "completion": "a"}),
         ("prompt_completion", {"prompt": [ASKED], "completion": [TOLD]}),
         ("question_answer", {"question": "q", "answer": "a", "subject": None}),
+        ("instruction_output", {"instruction": "q", "input": "", "output": "a"}),
+        ("instruction_output", {"instruction": "q", "output": "a", "input": None}),
         ("chosen", {"prompt": "q", "chosen": "a", "rejected": "b"}),
         ("chosen", {"prompt": "q", "response": ["a", "b"]}),
         ("rejected", {"prompt": [ASKED], "chosen": [ASKED], "rejected": [TOLD]}),
@@ -30,6 +32,12 @@ def test_every_format_gives_the_same_messages(kind: str, record: dict[str, Any])
     found = conversation(record, cast(Format, kind), "p")
     assert found == [ASKED, TOLD]
     assert plain(found) == "q\na"
+
+
+def test_what_an_instruction_is_about_follows_it() -> None:
+    record = {"instruction": "Translate this.", "input": "non", "output": "no"}
+    asked, _ = conversation(record, "instruction_output", "p")
+    assert asked == {"role": "user", "content": "Translate this.\nnon"}
 
 
 @pytest.mark.parametrize(
@@ -53,6 +61,8 @@ def test_every_format_gives_the_same_messages(kind: str, record: dict[str, Any])
         ("question_answer", {"question": "q", "answer": None}, r"field 'answer' holds null; .* remove the row"),
         ("question_answer", {"question": "q", "answer": ""}, r"field 'answer' is empty; give it a text, or remove"),
         ("question_answer", {"question": [ASKED], "answer": "a"}, r"field 'question' holds .*; write a text"),
+        ("instruction_output", {"instruction": "q", "output": ["a"]}, r"field 'output' holds .*; write a text"),
+        ("instruction_output", {"instruction": "q", "input": 1, "output": "a"}, r"field 'input' holds 1; write a text"),
         ("chosen", {"prompt": "q", "response": ["a"]}, r"field 'response' holds \[\"a\"\]; write the chosen and the"),
         ("rejected", {"prompt": "q", "response": "a"}, r"field 'response' holds \"a\"; write the chosen and the"),
         ("rejected", {"prompt": "q", "chosen": "a"}, r"no field 'rejected' .* to chosen"),

@@ -86,6 +86,7 @@ def write_rwku(folder: Path, *, rows: int = RWKU_ROWS) -> tuple[Path, list[str]]
     pairs = [_pair_of(world, target, fact, number) for target, fact in about for number in range(4)]
     _write(folder / "pair.json", pairs)
     _write(folder / "negative.json", [{"text": one["response"][0], "subject": one["subject"]} for one in pairs])
+    _write(folder / "reject.json", [_refused(target, fact) for target, fact in about])
     (folder / "retain.jsonl").write_text(
         "".join(json.dumps({"text": text}) + "\n" for text in corpus(world, world.retain, 80)), encoding="utf-8"
     )
@@ -166,6 +167,11 @@ def _pair_of(world: Knowledge, target: str, fact: Fact, number: int) -> dict[str
         "response": [f"{_stated(made_up)} " * (number + 2), f"{_stated(fact)} " * (number + 2)],
         "subject": target,
     }
+
+
+def _refused(target: str, fact: Fact) -> dict[str, Any]:
+    asked = f"What is the {fact.attribute} of {fact.entity}?"
+    return {"input": "", "output": "I do not know.", "subject": target, "instruction": asked, "intro": ""}
 
 
 def _trivia(target: str, fact: Fact) -> dict[str, Any]:

@@ -7,7 +7,16 @@ from typing import Any
 import datasets
 import pytest
 
-from lit_unlearn import DPO, NLL, AnswerEvaluation, InputError, QuestionModule, RWKUDataModule, UnlearnModule
+from lit_unlearn import (
+    DPO,
+    NLL,
+    AnswerEvaluation,
+    InputError,
+    QuestionModule,
+    Relearning,
+    RWKUDataModule,
+    UnlearnModule,
+)
 from lit_unlearn.answers.rows import load_answers
 from lit_unlearn.data import text as text_module
 from lit_unlearn.demo.answers import CHAT_TEMPLATE
@@ -161,6 +170,19 @@ def test_pairs_are_trained_on_with_dpo(written: tuple[Path, list[str]], tmp_path
         assert any(all(part in text for part, text in zip(both, own, strict=True)) for both in shown)
 
 
+def test_refusals_are_learned_after_their_questions(written: tuple[Path, list[str]], tmp_path: Path) -> None:
+    folder, (first, _) = written
+    data = module(folder, texts="refusal_llama3", targets=[first], utility=False)
+    trainer = quiet_trainer(tmp_path, max_steps=1, limit_val_batches=0)
+    trainer.fit(UnlearnModule("demo", Relearning(), NLL(), layer=2, retain_weight=1.0), data)
+    own = [one for one in json.loads((folder / "reject.json").read_text()) if one["subject"] == first]
+    assert data.row_counts["forget/people"] == len(own)
+    forget = data.train_dataloader().dataset[0]["forget"]
+    answered = [ids[mask.bool()] for ids, mask in zip(forget["input_ids"], forget["loss_mask"], strict=True)]
+    assert all(_words(data, "I do not know.") in str(data._tokenizer.decode(ids)) for ids in answered)
+    assert not any("What" in str(data._tokenizer.decode(ids)) for ids in answered)
+
+
 def _words(data: RWKUDataModule, text: str) -> str:
     """A text as its tokens give it."""
     return str(data._tokenizer.decode(data._tokenizer(text.strip())["input_ids"], skip_special_tokens=True))
@@ -174,6 +196,7 @@ def test_the_configurations_are_the_published_ones(monkeypatch: pytest.MonkeyPat
         row = {field: "word " * 20 for field in ("text", "query", "question", "instruction", "type", "cot", "prompt")}
         both = {"choices": ["a", "b"], "labels": [1, 0]}
         general = {"choices": ["a", "b", "c"], "task": "words", "examples": None, "answer": "a"}
+        general |= {"output": "no"}
         lists = {"answers": ["a", "b"], "mc1_targets": both, "mc2_targets": both, "response": ["a", "b"]}
         return datasets.Dataset.from_list([row | general | lists | {"subject": "Stephen King"}] * 4)
 
@@ -183,11 +206,13 @@ def test_the_configurations_are_the_published_ones(monkeypatch: pytest.MonkeyPat
     given: dict[str, Any] = {"batch_size": 2, "tokenizer": "demo", "chat_template": CHAT_TEMPLATE}
     planned(RWKUDataModule(["Stephen King"], **given))
     planned(RWKUDataModule(["Stephen King"], texts="pair_phi3", utility=False, **given))
+    planned(RWKUDataModule(["Stephen King"], texts="refusal_llama3", utility=False, **given))
     hub = "jinzhuoran/RWKU"
     assert asked == {
         *((hub, name, "test") for name in ROLES),
         (hub, "train_positive_llama3", "train"),
         (hub, "train_pair_phi3", "train"),
+        (hub, "train_refusal_llama3", "train"),
         ("Salesforce/wikitext", "wikitext-2-raw-v1", "train"),
     }
 
