@@ -39,6 +39,7 @@ from .losses import AdaptiveRMU as AdaptiveRMU
 from .losses import CircuitBreaker as CircuitBreaker
 from .losses import Distillation as Distillation
 from .losses import GradientAscent as GradientAscent
+from .losses import Refusal as Refusal
 from .losses import Relearning as Relearning
 from .losses import SatImp as SatImp
 from .losses import SimNPO as SimNPO

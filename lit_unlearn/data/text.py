@@ -145,8 +145,8 @@ def _check_folder(path: str) -> None:
     found = {file.resolve() for suffix in _READ_IN_FOLDERS for file in Path(path).rglob(f"[!.]*{suffix}")}
     if (left := sorted(found - read)) and not (Path(path) / "README.md").is_file():  # which may say what belongs to it
         raise InputError(
-            f"{path}: {left[0].name} in this folder would not be read, as a dataset's files have one ending, and all or "
-            f"none the name of a split; move it away, or give a pattern such as {path}/*.jsonl"
+            f"{path}: {left[0].name} in this folder would not be read, as a dataset's files have one ending, and "
+            f"all or none the name of a split; move it away, or give a pattern such as {path}/*.jsonl"
         )
 
 

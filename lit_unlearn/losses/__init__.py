@@ -8,6 +8,7 @@ from lit_unlearn.losses.dpo import DPO
 from lit_unlearn.losses.gradient_ascent import GradientAscent
 from lit_unlearn.losses.npo import NPO
 from lit_unlearn.losses.pdu import PDU
+from lit_unlearn.losses.refusal import Refusal
 from lit_unlearn.losses.relearning import Relearning
 from lit_unlearn.losses.rmu import RMU
 from lit_unlearn.losses.rsv import RSV
@@ -30,6 +31,7 @@ __all__ = [
     "CircuitBreaker",
     "Distillation",
     "GradientAscent",
+    "Refusal",
     "Relearning",
     "SatImp",
     "SimNPO",

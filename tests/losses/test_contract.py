@@ -24,6 +24,7 @@ from lit_unlearn import (
     GradientAscent,
     LogitKL,
     LogitMSE,
+    Refusal,
     RepresentationMSE,
     RepresentationNorm,
     SatImp,
@@ -64,6 +65,7 @@ LOSSES: list[Loss] = [
     WGA(0.5),
     DPO(0.5),
     DPO(0.5, length_normalized=True),
+    Refusal(),
     LogitKL(),
     LogitMSE(),
     NLL(),
@@ -180,13 +182,15 @@ def test_positions_that_the_loss_mask_leaves_out_do_not_count(loss: Loss) -> Non
 @every_side
 def test_the_gradient_reaches_every_real_token_and_no_padding(loss: Loss, side: str) -> None:
     updated, frozen, batch = inputs(random_rows()[:2], side, 1)
-    read = updated.logits if loss.needs_logits else updated.hidden
+    of, rows = (updated.preferred, batch["preferred"]) if isinstance(loss, Refusal) else (updated, batch)
+    assert of is not None
+    read = of.logits if loss.needs_logits else of.hidden
     assert isinstance(read, Tensor)
     read.requires_grad_()
     loss(updated, frozen, batch).sum().backward()
     assert read.grad is not None
     reached = read.grad.abs().sum(dim=-1) > 0
-    mask = batch["attention_mask"].bool()
+    mask = rows["attention_mask"].bool()
     predicting = mask & mask.roll(-1, dims=1) if loss in PREDICTING else mask
     predicting[:, -1] &= loss not in PREDICTING
     if isinstance(loss, CircuitBreaker):  # which ends at a right angle

@@ -1,4 +1,4 @@
-"""`lit-unlearn alternatives`: the model makes up other answers to the questions of the forget stream."""
+"""`lit-unlearn alternatives`: other answers to the questions of the forget stream, the model's own or refusals."""
 
 import argparse
 import json
@@ -15,7 +15,9 @@ from lit_unlearn.commands.options.command_parser import CommandParser
 from lit_unlearn.commands.options.words import Words
 from lit_unlearn.data.chat import Rendering, chat_template
 from lit_unlearn.data.conversations import Message, plain
-from lit_unlearn.data.text import TextSource, load_conversations
+from lit_unlearn.data.draws import sample
+from lit_unlearn.data.preferred_answers import PREFERRED_ANSWERS, check_preferred
+from lit_unlearn.data.text import TextSource, load_conversations, load_texts
 from lit_unlearn.data.vocabulary import embeddings_taken
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError, check_above, check_at_least
@@ -65,7 +67,9 @@ def main(words: Sequence[str]) -> None:
     _check(settings, options.out)
     with quiet():
         config = ConfigCLI(Words.read(shared, command="fit"))
-        asked, found = find(config, settings)
+        asked, found = (
+            find(config, settings) if options.refusals is None else refused(config, options.refusals, settings)
+        )
     lines = [
         json.dumps({"messages": [*one.prompt, {"role": "assistant", "content": answer}]}, ensure_ascii=False)
         for one, answers in zip(asked, found, strict=True)
@@ -73,12 +77,38 @@ def main(words: Sequence[str]) -> None:
     ]
     options.out.parent.mkdir(parents=True, exist_ok=True)
     write_whole(options.out, "\n".join(lines) + "\n")
-    print(f"Wrote {len(lines)} other answers to {len(asked)} questions into {options.out}. Prefer them, with DPO:")
+    print(f"Wrote {len(lines)} other answers to {len(asked)} questions into {options.out}. For DPO or Refusal:")
     print(f"--data.alternatives '{{path: {options.out}, format: messages}}'")
 
 
 def find(config: ConfigCLI, settings: Settings) -> tuple[list[Asked], list[list[str]]]:
     """The questions of the forget stream, and at most `answers` different other answers to each."""
+    asked, tokenizer = _asked(config, settings)
+    model = loading.load_model(config.model.model_source, weights_dtype(str(config.trainer.precision)))
+    on_device = cast(PreTrainedModel, model.to(config.trainer.strategy.root_device))  # type: ignore[arg-type]
+    return asked, other_answers(on_device, tokenizer, asked, settings)
+
+
+def refused(config: ConfigCLI, path: str, settings: Settings) -> tuple[list[Asked], list[list[str]]]:
+    """The questions of the forget stream, and at most `answers` different refusals of each, drawn by the seed.
+
+    Args:
+        config: with the model, of which the tokenizer alone is loaded, and the data.
+        path: of a file of refusals, one per line.
+        settings: how many, and the seed.
+
+    Raises:
+        InputError: the file cannot be read or holds none.
+    """
+    check_preferred(path)
+    refusals = [*dict.fromkeys(load_texts(TextSource(path, min_length=0))["text"])]
+    asked, _ = _asked(config, settings)
+    count = min(settings.answers, len(refusals))
+    return asked, [sample(refusals, count, "refusals", settings.seed, place) for place in range(len(asked))]
+
+
+def _asked(config: ConfigCLI, settings: Settings) -> tuple[list[Asked], PreTrainedTokenizerBase]:
+    """The questions of the forget stream, and the tokenizer."""
     data, module = config.datamodule, config.model
     if not isinstance(data, UnlearnDataModule):
         raise InputError(f"data: {type(data).__name__} has no forget stream of texts; take UnlearnDataModule")
@@ -88,9 +118,7 @@ def find(config: ConfigCLI, settings: Settings) -> tuple[list[Asked], list[list[
     asked = [
         one for source in data.forget.values() for one in questions(source, tokenizer, instruction=settings.instruction)
     ]
-    model = loading.load_model(module.model_source, weights_dtype(str(config.trainer.precision)))
-    on_device = cast(PreTrainedModel, model.to(config.trainer.strategy.root_device))  # type: ignore[arg-type]
-    return asked, other_answers(on_device, tokenizer, asked, settings)
+    return asked, tokenizer
 
 
 def questions(source: TextSource, tokenizer: PreTrainedTokenizerBase, *, instruction: str) -> list[Asked]:
@@ -174,6 +202,13 @@ def _parser() -> argparse.ArgumentParser:
     }
     for name, (kind, default, explained) in options.items():
         parser.add_argument(f"--{name}", type=kind, default=default, help=explained)
+    parser.add_argument(
+        "--refusals",
+        nargs="?",
+        const=str(PREFERRED_ANSWERS),
+        metavar="FILE",
+        help="draw answers such as \"I don't know\" instead: from FILE, one per line, or from lit-unlearn's own 50",
+    )
     return parser
 
 

@@ -9,6 +9,7 @@ import yaml
 
 from lit_unlearn.cli import main
 from lit_unlearn.commands.alternatives import command
+from lit_unlearn.data.preferred_answers import PREFERRED_ANSWERS
 from lit_unlearn.running.decoding import Decoded
 from tests.data.chats import PLAIN
 
@@ -65,10 +66,31 @@ def test_each_question_gets_different_answers_that_a_fit_takes(capsys: pytest.Ca
         first, second = (answer["content"] for _, answer in found[2 * place : 2 * place + 2])
         assert len({own, first, second, ""}) == 4
     shown = capsys.readouterr().out.splitlines()[-2:]
-    assert shown[0] == "Wrote 6 other answers to 3 questions into alternatives.jsonl. Prefer them, with DPO:"
+    assert shown[0] == "Wrote 6 other answers to 3 questions into alternatives.jsonl. For DPO or Refusal:"
     assert shown[1] == "--data.alternatives '{path: alternatives.jsonl, format: messages}'"
     taken = {"path": "alternatives.jsonl", "format": "messages", "chat_template": PLAIN}
     main(["fit", "-c", "c.yaml", f"--data.alternatives={json.dumps(taken)}"])
+    assert Path("run/metrics.csv").is_file()
+
+
+@pytest.mark.usefixtures("config")
+@pytest.mark.parametrize("file", [None, "own.txt"])
+def test_refusals_are_drawn_and_no_model_is_asked(monkeypatch: pytest.MonkeyPatch, file: str | None) -> None:
+    monkeypatch.setattr(command.loading, "load_model", None)
+    Path("own.txt").write_text("the of\nof the\nin is\n", encoding="utf-8")
+    found = written("--refusals", *([file] if file else []))
+    assert [prompt["content"] for prompt, _ in found] == [question for question in QUESTIONS for _ in range(2)]
+    said = [answer["content"] for _, answer in found]
+    assert {*said} <= {*Path(file or PREFERRED_ANSWERS).read_text(encoding="utf-8").splitlines()}
+    assert all(one != other for one, other in zip(said[::2], said[1::2], strict=True))
+    assert found == written("--refusals", *([file] if file else [])) != written("--refusals", "own.txt", "--seed=1")
+
+
+@pytest.mark.usefixtures("config")
+def test_refusals_are_learned() -> None:
+    written("--refusals")
+    taken = {"path": "alternatives.jsonl", "format": "messages", "chat_template": PLAIN}
+    main(["fit", "-c", "c.yaml", "--model.forget=Refusal", f"--data.alternatives={json.dumps(taken)}"])
     assert Path("run/metrics.csv").is_file()
 
 
