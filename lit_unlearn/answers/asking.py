@@ -86,14 +86,14 @@ class Asking:
         return Asked(_scored(ids, _common(prompt, ids), place), prompt)
 
     def compared(self, row: AnswerRow) -> tuple[str, ...]:
-        """The right answers that a written one is compared with: in format text up to as many tokens as are written.
+        """The right answers that a written one is compared with: of a text that is continued as much as is written.
 
         Args:
             row: of the source.
         """
         right = row.accepted or ((row.answer,) if row.answer is not None else ())
         most = self.source.max_new_tokens
-        if self.source.format != "text" or not most:
+        if not self.source.continues or not most:
             return right
         return tuple(self._first_tokens(answer, most) for answer in right)
 

@@ -92,8 +92,8 @@ class AnswerSource:
     subjects: tuple[str, ...] = ()
     """Take only the rows whose field `subject` is one of these; empty takes all."""
     max_new_tokens: int | None = None
-    """Tokens that the model writes; None takes AnswerEvaluation's. In format text a longer answer is compared up to
-    that number of its tokens."""
+    """Tokens that the model writes; None takes AnswerEvaluation's. Where a text is continued (format text without a
+    `prompt`) a longer answer is compared up to that number of its tokens."""
     stop: tuple[str, ...] = ()
     """What the model writes counts up to the first of these."""
     max_length: int | None = None
@@ -107,6 +107,11 @@ class AnswerSource:
     def is_local(self) -> bool:
         """Whether the path is of files, not of the hub."""
         return self.path.endswith(LOCAL_SUFFIXES)
+
+    @property
+    def continues(self) -> bool:
+        """Whether the answer is what goes on from a text, not what is asked for."""
+        return self.format == "text" and self.prompt == AnswerPrompt().prompt
 
     def parts(self) -> Sequence["AnswerSource"]:
         """The source itself, and that of its examples."""

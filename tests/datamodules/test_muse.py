@@ -121,6 +121,13 @@ def test_a_text_is_continued_and_compared_with_as_much_of_the_rest(folder: Path)
         assert "".join(str(row.asked.answer).split()).startswith("".join(compared.split()))
 
 
+def test_answers_to_questions_are_compared_whole(folder: Path) -> None:
+    data = module(folder, knowmem_tokens=1)
+    data.prepare_data()
+    data.setup("validate")
+    assert all(row.compared == (row.asked.answer,) for row in data.plan_answers().sets["knowmem_f"].rows)
+
+
 def test_texts_are_joined_and_cut_into_pieces(folder: Path) -> None:
     data = module(folder)
     data.prepare_data()
