@@ -10,6 +10,7 @@ import yaml
 from lit_unlearn.cli import main
 from lit_unlearn.commands.alternatives import command
 from lit_unlearn.data.preferred_answers import PREFERRED_ANSWERS
+from lit_unlearn.models import loading
 from lit_unlearn.running.decoding import Decoded
 from tests.data.chats import PLAIN
 
@@ -76,7 +77,7 @@ def test_each_question_gets_different_answers_that_a_fit_takes(capsys: pytest.Ca
 @pytest.mark.usefixtures("config")
 @pytest.mark.parametrize("file", [None, "own.txt"])
 def test_refusals_are_drawn_and_no_model_is_asked(monkeypatch: pytest.MonkeyPatch, file: str | None) -> None:
-    monkeypatch.setattr(command.loading, "load_model", None)
+    monkeypatch.setattr(loading, "load_model", None)
     Path("own.txt").write_text("the of\nof the\nin is\n", encoding="utf-8")
     found = written("--refusals", *([file] if file else []))
     assert [prompt["content"] for prompt, _ in found] == [question for question in QUESTIONS for _ in range(2)]
