@@ -143,7 +143,7 @@ def _check_folder(path: str) -> None:
         raise _unreadable_folder(path, error) from error
     read = {Path(file).resolve() for files in of_splits.values() for file in files}
     found = {file.resolve() for suffix in _READ_IN_FOLDERS for file in Path(path).rglob(f"[!.]*{suffix}")}
-    if (left := sorted(found - read)) and not (Path(path) / "README.md").is_file():  # which may say what belongs to it
+    if (left := sorted(found - read)) and not any(Path(path).glob("README*")):  # which may say what belongs to it
         raise InputError(
             f"{path}: {left[0].name} in this folder would not be read, as a dataset's files have one ending, and "
             f"all or none the name of a split; move it away, or give a pattern such as {path}/*.jsonl"

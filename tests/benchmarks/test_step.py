@@ -112,8 +112,8 @@ def test_a_ratio_is_of_medians_with_an_interval_over_rounds() -> None:
 
 def test_memory_is_the_highest_in_between() -> None:
     with Memory(torch.device("cpu")) as memory:
-        held = torch.ones(64 * 2**20 // 4)
+        held = torch.ones(256 * 2**20 // 4)  # what else the process gives back meanwhile is small beside it
         held = held[:1].clone()
         torch.ones(1)
-    assert 60 < memory.peak / 2**20 < 100
+    assert 240 < memory.peak / 2**20 < 300
     assert held.item() == 1
