@@ -93,10 +93,11 @@ def _shown(model: ReportedModel, name: str, key: str) -> str:
     if key == "forget_quality":
         spread = f" [{min(known):.2g}, {max(known):.2g}]" if len(known) > 1 else ""
         return f"{median(known):.2g}{spread}"
+    digits = 1 if key == "privacy_leakage" else 3  # which is in percent
     if len(known) == 1:
-        return _cell(Cell(known[0], rows[0].get(f"{key}_error") or 0.0))
-    return _cell(mean_cell(torch.tensor(known, dtype=torch.float64)[:, None]))
+        return _cell(Cell(known[0], rows[0].get(f"{key}_error") or 0.0), digits)
+    return _cell(mean_cell(torch.tensor(known, dtype=torch.float64)[:, None]), digits)
 
 
-def _cell(found: Cell) -> str:
-    return rounded(found.value, 3) + (f" ± {rounded(found.error, 3)}" if found.error else "")
+def _cell(found: Cell, digits: int) -> str:
+    return rounded(found.value, digits) + (f" ± {rounded(found.error, digits)}" if found.error else "")
