@@ -89,6 +89,9 @@ class Loss(nn.Module, ABC):
     """Whether its value falls in a training that works; where the weights of tokens or the targets move it may rise."""
     needs_preferred: ClassVar[bool] = False
     """Whether it reads `Outputs.preferred`, for which the DataModule samples an answer for each forget row."""
+    needs_rows: ClassVar[bool] = True
+    """Whether it reads the outputs of the batch's own rows. If not, those of preferred answers of the updated model are
+    all it gets; its rows run up to the steering layer, without gradient, for what is logged."""
     needs_token_weights: ClassVar[bool] = False
     """Whether it reads `token_weight` of a forget batch, for which the DataModule counts the tokens of both streams."""
     lower_layers: Sequence[int] = ()

@@ -21,6 +21,7 @@ class Refusal(Loss):
     stream = "forget"
     needs_logits: ClassVar[bool] = True
     needs_preferred: ClassVar[bool] = True
+    needs_rows: ClassVar[bool] = False
 
     def forward(self, updated: Outputs, frozen: Outputs | None, batch: Batch) -> Tensor:
         """Returns `[batch]`, in nats; neither the forget rows nor `frozen` are read."""

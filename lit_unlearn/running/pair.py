@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
+import torch
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from transformers import PreTrainedModel
@@ -10,6 +11,7 @@ from transformers import PreTrainedModel
 from lit_unlearn.distributed.sharding import shard
 from lit_unlearn.errors import InputError
 from lit_unlearn.losses.contract import Batch, Loss, Outputs
+from lit_unlearn.losses.no_loss import NoLoss
 from lit_unlearn.models.layers import first_trained_layer
 from lit_unlearn.models.trainable import use_master_weights
 from lit_unlearn.running.activation_checkpointing import recomputed
@@ -103,6 +105,10 @@ def run_pair(
             f"data: {type(reader).__name__} reads preferred answers, which this data does not hold; take a DataModule "
             "of lit-unlearn, or give each forget batch a batch of them under `preferred`"
         )
+    if not reader.needs_rows:
+        with torch.no_grad():
+            logged, _ = run(batch, reader=NoLoss())
+        return logged._replace(preferred=run(batch["preferred"])[0]), None
     outputs, preferred = run(batch, noise=noise), run(batch["preferred"])
     target = None if outputs[1] is None else outputs[1]._replace(preferred=preferred[1])
     return outputs[0]._replace(preferred=preferred[0]), target

@@ -7,7 +7,7 @@ import torch
 import transformers
 from torch import nn
 
-from lit_unlearn import DPO, NPO, RSV, InputError, LogitKL
+from lit_unlearn import DPO, NPO, RSV, InputError, LogitKL, Refusal
 from lit_unlearn.losses.lazy_logits import LazyLogits
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.models.trainable import choose_trainable, default_trainable
@@ -265,6 +265,27 @@ def test_preferred_answers_run_through_both_models_without_noise() -> None:
     for outputs in (updated.preferred, frozen.preferred):
         assert outputs is not None
         torch.testing.assert_close(outputs.hidden, alone.hidden, rtol=0, atol=0)
+
+
+def test_rows_that_a_loss_does_not_read_run_up_to_the_steering_layer_without_gradient() -> None:
+    model = built("MistralConfig", {})
+    layers, batch = decoder_layers(model), padded(random_rows(3, seed=0), "right")
+    batch["preferred"] = padded(random_rows(3, seed=1), "right")
+    choose_trainable(model, [r".*\.0\.mlp\.down_proj\.weight"])
+    ran: list[int] = []
+    layers[2].register_forward_hook(lambda module, args, output: ran.append(len(ran)))
+    updated, frozen = run_pair(model, FrozenModel(model), layers, batch, layer=1, reader=Refusal())
+    assert (updated.logits, frozen, len(ran)) == (None, None, 1)
+    assert not updated.hidden.requires_grad
+    both, _ = run_pair(model, FrozenModel(model), layers, batch, layer=1, reader=DPO())
+    assert torch.equal(updated.hidden, both.hidden)
+    found = []
+    for outputs in (updated.preferred, both.preferred):
+        assert outputs is not None
+        assert outputs.logits is not None
+        found.append(outputs.logits[:])
+    assert found[0].requires_grad
+    assert torch.equal(*found)
 
 
 def test_data_without_the_preferred_answers_that_a_loss_reads_is_refused() -> None:
