@@ -15,7 +15,8 @@ from lit_unlearn.errors import InputError
 
 _MARKED = re.compile(r"\{%-?\s*generation\s*-?%\}")
 """What says in a template where answers begin."""
-_TODAY = re.compile(r"""strftime_now\(\s*(?P<quote>['"])(?P<format>.*?)(?P=quote)\s*\)""")
+_CLOCK = re.compile(r"\bstrftime_now\s*\(")
+_TODAY = re.compile(rf"""{_CLOCK.pattern}\s*(?:format\s*=\s*)?(?P<quote>['"])(?P<format>[^'"]*)(?P=quote)\s*\)""")
 """What writes the clock's date into a conversation, as templates of Llama 3 and gpt-oss do."""
 _DATE = date(2024, 7, 26)
 """The date in its place, which Llama's templates have where there is no clock: rows must not change overnight."""
@@ -39,29 +40,37 @@ def chat_template(given: str | None, tokenizer: PreTrainedTokenizerBase, path: s
         path: of the source, for errors.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, the file cannot be read, or it asks for the date in another way than by a format
+            that is written out.
     """
     if given is None:
         try:
-            return _dated(str(tokenizer.get_chat_template()))
+            own = str(tokenizer.get_chat_template())
         except ValueError as error:
             raise InputError(
                 f"{path}: the tokenizer {tokenizer.name_or_path!r} has no chat template; take an instruction-tuned "
                 f"model, or set `chat_template` of the source to a .jinja file or a template such as {_EXAMPLE!r}"
             ) from error
+        return _dated(own, path)
     if not given.endswith(".jinja"):
         if "{" not in given:
             raise InputError(f"{path}: chat_template {given!r} is neither a template nor a file that ends in .jinja")
-        return _dated(given)
+        return _dated(given, path)
     try:
-        return _dated(Path(given).read_text(encoding="utf-8"))
+        return _dated(Path(given).read_text(encoding="utf-8"), path)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: chat_template {given} cannot be read ({error}); give another file") from error
 
 
-def _dated(template: str) -> str:
+def _dated(template: str, path: str) -> str:
     """The template with a date where it asks the clock."""
-    return _TODAY.sub(lambda asked: json.dumps(_DATE.strftime(asked["format"])), template)
+    dated = _TODAY.sub(lambda asked: json.dumps(_DATE.strftime(asked["format"])), template)
+    if _CLOCK.search(dated):
+        raise InputError(
+            f"{path}: the chat template asks for today's date, so that rows would change overnight; write a date in "
+            "the place of strftime_now(...) into a copy of it, and set `chat_template` of the source to that"
+        )
+    return dated
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,7 @@ def test_the_empty_thought_before_an_answer_is_not_the_answers(otherwise: str) -
     [
         '{{ strftime_now("%d %b %Y") }}',
         "{% if strftime_now is defined %}{% set today = strftime_now( '%d %b %Y' ) %}{% endif %}{{ today }}",
+        '{{ strftime_now(format="%d %b %Y") }}',
     ],
 )
 def test_a_template_that_asks_for_the_date_renders_the_same_every_day(
@@ -130,6 +131,14 @@ def test_a_template_that_asks_for_the_date_renders_the_same_every_day(
     found = decoded(words, rendering.whole(CHAT, "p"))
     monkeypatch.setattr(chat_template_utils, "datetime", Later)
     assert decoded(words, rendering.whole(CHAT, "p")) == found == "26 Jul 2024"
+
+
+@pytest.mark.parametrize("asked", ["{% set form = '%Y' %}{{ strftime_now(form) }}", "{{ strftime_now('%d' ~ ' %Y') }}"])
+def test_a_template_that_asks_for_the_date_in_another_way_is_refused(asked: str) -> None:
+    with pytest.raises(
+        InputError, match=r"^a: the chat template asks for today's date, .* write a date in the place of"
+    ):
+        chat_template(None, with_template(asked), "a")
 
 
 @pytest.mark.parametrize(
