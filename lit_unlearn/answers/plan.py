@@ -1,6 +1,7 @@
 """What is scored of questions with free answers: each right answer, and the others, after their question."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 from transformers import PreTrainedTokenizerBase
@@ -64,6 +65,12 @@ class AnswerPlan(NamedTuple):
     """By text, how many of its last tokens are the template's, not the answer's."""
     sets: Mapping[str, PlannedSet]
     """By name."""
+
+    @property
+    def embeddings(self) -> int:
+        """One more than the largest token of a text or a prompt."""
+        prompts = (row.prompt for one in self.sets.values() for row in one.rows)
+        return 1 + max(chain(*(text.input_ids for text in self.texts), *prompts), default=-1)
 
 
 def plan(

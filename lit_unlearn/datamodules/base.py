@@ -34,6 +34,7 @@ from lit_unlearn.data.token_rarity import TokenRarity, token_rarity
 from lit_unlearn.data.vocabulary import embeddings_of_rows, embeddings_taken
 from lit_unlearn.errors import InputError, check_at_least
 from lit_unlearn.losses.contract import Batch
+from lit_unlearn.models.checks import check_vocabulary
 from lit_unlearn.models.loading import load_config
 from lit_unlearn.models.source import ModelSource, source_of
 from lit_unlearn.models.tokenizer import load_tokenizer
@@ -278,12 +279,16 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         """Adds an evaluation loader of the answers that are scored, and says what is in it.
 
         Raises:
-            InputError: there are no questions with free answers, or a source cannot be read or rendered.
+            InputError: there are no questions with free answers, a source cannot be read or rendered, or the model has
+                no embeddings for its tokens.
         """
         if not self.answers:
             raise InputError(NO_ANSWERS)
-        longest = longest_prompt(self._model_config(), self._tokenizer)
+        config = self._model_config()
+        longest = longest_prompt(config, self._tokenizer)
         self._answer_plan = plan_answers(self.answers, self._tokenizer, longest=longest)
+        if config is not None:
+            check_vocabulary(config, self._answer_plan.embeddings)
         return self._answer_plan
 
     @property

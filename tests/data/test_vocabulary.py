@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from lit_unlearn import InputError, TextSource, UnlearnDataModule
+from lit_unlearn import AnswerEvaluation, InputError, QuestionModule, TextSource, UnlearnDataModule
+from lit_unlearn.answers.source import AnswerSource
 from lit_unlearn.data.vocabulary import embeddings_taken
+from tests.answers.asked import TEMPLATE, rows, write
 from tests.tiny_world import tokenizer
 from tests.training import demo_data, demo_module, quiet_trainer
 
@@ -55,3 +57,13 @@ def test_a_text_with_such_a_token_is_refused(world: Path, tmp_path: Path) -> Non
     expected = rf"^data\.tokenizer: texts take {tokens + 1} tokens, the model has embeddings for {tokens}; .* such$"
     with pytest.raises(InputError, match=expected):
         quiet_trainer(tmp_path, max_steps=1).fit(demo_module(world), data)
+
+
+def test_an_answer_with_such_a_token_is_refused(world: Path, tmp_path: Path) -> None:
+    tokens = with_image_token(tmp_path / "tokenizer")
+    asked = [one | {"question": f"{IMAGE} {one['question']}"} for one in rows("alchemy", 2)]
+    source = AnswerSource(write(tmp_path / "asked.jsonl", asked), "forget", chat_template=TEMPLATE)
+    data = demo_data(world, tokenizer=str(tmp_path / "tokenizer"), answers={"own": source})
+    trainer = quiet_trainer(tmp_path, callbacks=[AnswerEvaluation()])
+    with pytest.raises(InputError, match=rf"texts take {tokens + 1} tokens, the model has embeddings for {tokens};"):
+        trainer.validate(QuestionModule(str(world / "model")), data, verbose=False)
