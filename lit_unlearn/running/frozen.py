@@ -43,7 +43,7 @@ class FrozenModel(nn.Module):
             for inner, parameter in module.named_parameters()
             if parameter.requires_grad
         )
-        self._loaded = updated.dtype
+        self._loaded = {name: self.copies[index].get_parameter(inner).dtype for name, index, inner in self._trained}
         self.eval()
 
     def use_master_weights(self) -> None:
@@ -54,7 +54,7 @@ class FrozenModel(nn.Module):
         """
         for _, index, inner in self._trained:
             owner = self.copies[index].get_submodule(_split(inner)[0])
-            if isinstance(owner, nn.Embedding) or all(own.ndim == 1 for own in owner.parameters(recurse=False)):
+            if isinstance(owner, nn.Embedding) or all(own.ndim <= 1 for own in owner.parameters(recurse=False)):
                 parameter = self.copies[index].get_parameter(inner)
                 parameter.data = parameter.data.float()
 
@@ -76,7 +76,7 @@ class FrozenModel(nn.Module):
         All processes must ask for it.
         """
         index, inner = next((index, inner) for known, index, inner in self._trained if known == name)
-        return gathered_parameter(self.copies[index], inner).to(self._loaded)
+        return gathered_parameter(self.copies[index], inner).to(self._loaded[name])
 
     def own(self) -> dict[str, nn.Parameter]:
         """The parameters of its own modules, by their names in the updated model."""
