@@ -12,6 +12,8 @@ _KEY = re.compile(r'Parser key "([^"]+)"(?: element \d+)?:')
 _LONGEST = 80
 """Characters of a value that are shown."""
 _LOOK = "; see the config, or `lit-unlearn fit --help` for what the option takes"
+_BY_NAME = ("data.forget", "data.retain", "data.answers")
+"""Options that are sources by name."""
 _CLASS = re.compile(r"class_path[ =]'([^']+)'")
 _INSTEAD_OF_A_CLASS = re.compile(
     r"(class_path '[^']+': .*?) - Expected a <class 'NoneType'> Given value type: <class '[\w.]*NestedArg'> .*"
@@ -95,7 +97,8 @@ def _unknown_argument(found: re.Match[str], problem: _Problem) -> str:
 
 def _unknown_of_class(found: re.Match[str], problem: _Problem) -> str:
     option, _, rest = found[1].partition(".")
-    if rest and option in suggestions.arguments(_CLASS.findall(problem.text)[-1]):
+    paths = _CLASS.findall(problem.text)
+    if rest and paths and option in suggestions.arguments(paths[-1]):
         return f"{problem.key}.{found[1]}: there is no such option; `lit-unlearn fit --help` lists all options"
     return _unknown_argument(found, problem)
 
@@ -115,6 +118,8 @@ def _no_value(found: re.Match[str], problem: _Problem) -> str:
 
 def _file_alone(found: re.Match[str], problem: _Problem) -> str:
     path = next(group for group in found.groups() if group)
+    if problem.key not in _BY_NAME:
+        return f"{problem.key}: {shortened(path)!r} cannot be used; expected options, or a file of them in YAML or JSON"
     return (
         f"{problem.key}: {shortened(path)!r} alone cannot be used; expected sources by name, e.g. --{problem.key} "
         f"'{{NAME: {{path: {path}}}}}'"

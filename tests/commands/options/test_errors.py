@@ -142,6 +142,23 @@ def test_a_wrong_value_of_a_class_that_is_chosen(parser: ArgumentParser, said: s
 @pytest.mark.parametrize(
     "said",
     [
+        "Invalid content in sub-config file noise.json: did not find expected <document start>",
+        "Problem with given class_path 'noise.json': No module named 'noise'",
+    ],
+)
+def test_a_file_where_there_are_no_sources_does_not_ask_for_their_names(parser: ArgumentParser, said: str) -> None:
+    message = f'Parser key "model.noise": Does not validate Subtypes: [] Errors: - {said}'
+    expected = "model.noise: 'noise.json' cannot be used; expected options, or a file of them in YAML or JSON"
+    assert readable(message, parser) == expected
+
+
+def test_an_unrecognized_argument_without_a_class(parser: ArgumentParser) -> None:
+    assert readable("Problem with 'x': unrecognized arguments: --a.b=3", parser).endswith("there is no such option")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
         "- Expected a path but a.jsonl not accessible - Expected a <class 'dict'>. Got value: a.jsonl",
         "Expected a <class 'dict'>. Got value: ['a.jsonl']",
         "Problem with given class_path 'a.jsonl': No module named 'a'",
