@@ -142,12 +142,20 @@ def _check_folder(path: str) -> None:
     except (OSError, ValueError, DatasetsError) as error:
         raise _unreadable_folder(path, error) from error
     read = {Path(file).resolve() for files in of_splits.values() for file in files}
-    found = {file.resolve() for suffix in _READ_IN_FOLDERS for file in Path(path).rglob(f"[!.]*{suffix}")}
+    found = {
+        file.resolve() for suffix in _READ_IN_FOLDERS for file in Path(path).rglob(f"*{suffix}") if _seen(path, file)
+    }
     if (left := sorted(found - read)) and not any(Path(path).glob("README*")):  # which may say what belongs to it
         raise InputError(
-            f"{path}: {left[0].name} in this folder would not be read, as a dataset's files have one ending, and "
-            f"all or none the name of a split; move it away, or give a pattern such as {path}/*.jsonl"
+            f"{path}: {left[0].name} in this folder would not be read: only files of one ending are, "
+            f"and where one is named after a split, such as train, only such; "
+            f"move it away, or give a pattern such as {path}/*.jsonl"
         )
+
+
+def _seen(path: str, file: Path) -> bool:
+    """Whether `load_dataset` looks at a file of a folder: neither it nor a folder on the way is hidden."""
+    return not any(part.startswith((".", "__")) for part in file.relative_to(path).parts)
 
 
 def _unreadable_folder(path: str, error: Exception) -> InputError:

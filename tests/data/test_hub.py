@@ -85,14 +85,15 @@ def test_offline_it_is_left_to_libraries(silent: Session, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("left", ["notes.jsonl", "c.parquet"])
 def test_a_folder_of_which_some_files_would_be_left_out_is_refused(left: str, tmp_path: Path) -> None:
-    for name in ("train.jsonl", "test.jsonl", ".hidden.txt"):
+    (tmp_path / ".hidden").mkdir()
+    for name in ("train.jsonl", "test.jsonl", ".hidden.txt", ".hidden/notes.jsonl"):
         (tmp_path / name).write_text('{"text": "one"}\n')
     source = TextSource(str(tmp_path), min_length=0)
     check_source(source)
     assert load_texts(source)["text"][:] == ["one"]
     (tmp_path / left).write_text('{"text": "two"}\n')
     for read in (check_source, load_texts):
-        with pytest.raises(InputError, match=f": {left} in this folder would not be read, .* a pattern such as "):
+        with pytest.raises(InputError, match=f": {left} in this folder would not be read: .* a pattern such as "):
             read(source)
     (tmp_path / "README.md").write_text("which may say what belongs to the dataset")
     check_source(source)
