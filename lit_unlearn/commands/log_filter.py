@@ -13,7 +13,7 @@ from lit_unlearn.runs.waiting import watched
 
 _LOGGERS = ("lightning.pytorch", "lightning.fabric")
 _ABOVE = "lightning"  # hears of them too where the caller has set up logging
-_PACKAGE = str(Path(lit_unlearn.__file__).parent)
+_PACKAGE = Path(lit_unlearn.__file__).parent
 _OF_NO_USE = ("litlogger", "litmodels", "TPU available", "HPU available", "Skipping setting a default")
 _NOT_THE_USERS_CONCERN = (
     # The summary then counts sizes in 32 bits: it is about a table, not about the training.
@@ -100,7 +100,7 @@ def _ours_in_one_line() -> Iterator[None]:
     before = warnings.formatwarning
 
     def formatted(message: Warning | str, category: type[Warning], filename: str, *rest: Any, **line: Any) -> str:
-        if not filename.startswith(_PACKAGE):
+        if not Path(filename).is_relative_to(_PACKAGE):
             return before(message, category, filename, *rest, **line)
         return f"lit-unlearn: warning: {' '.join(str(message).split())}\n"
 

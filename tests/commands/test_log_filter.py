@@ -109,5 +109,6 @@ def test_our_own_warnings_are_one_line() -> None:
     ours = str(Path(lit_unlearn.__file__).parent / "nowhere.py")
     with quiet():
         assert formatted(ours) == "lit-unlearn: warning: too few\n"
-        assert "elsewhere.py:7: UserWarning: too" in formatted("elsewhere.py")
+        for other in ("elsewhere.py", f"{Path(ours).parent}_more/elsewhere.py"):
+            assert formatted(other).startswith(f"{other}:7: UserWarning: too")
     assert f"{ours}:7: UserWarning: too" in formatted(ours)

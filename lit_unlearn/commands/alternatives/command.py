@@ -68,7 +68,7 @@ def main(words: Sequence[str]) -> None:
     with quiet():
         config = ConfigCLI(Words.read(shared, command="fit"))
         asked, found = (
-            find(config, settings) if options.refusals is None else refused(config, options.refusals, settings)
+            find(config, settings) if options.refusals is None else drawn_refusals(config, options.refusals, settings)
         )
     lines = [
         json.dumps({"messages": [*one.prompt, {"role": "assistant", "content": answer}]}, ensure_ascii=False)
@@ -89,7 +89,7 @@ def find(config: ConfigCLI, settings: Settings) -> tuple[list[Asked], list[list[
     return asked, other_answers(on_device, tokenizer, asked, settings)
 
 
-def refused(config: ConfigCLI, path: str, settings: Settings) -> tuple[list[Asked], list[list[str]]]:
+def drawn_refusals(config: ConfigCLI, path: str, settings: Settings) -> tuple[list[Asked], list[list[str]]]:
     """The questions of the forget stream, and at most `answers` different refusals of each, drawn by the seed.
 
     Args:

@@ -79,12 +79,13 @@ def test_each_question_gets_different_answers_that_a_fit_takes(capsys: pytest.Ca
 def test_refusals_are_drawn_and_no_model_is_asked(monkeypatch: pytest.MonkeyPatch, file: str | None) -> None:
     monkeypatch.setattr(loading, "load_model", None)
     Path("own.txt").write_text("the of\nof the\nin is\n", encoding="utf-8")
-    found = written("--refusals", *([file] if file else []))
+    words = ("--refusals", *([file] if file else []))
+    found = written(*words)
     assert [prompt["content"] for prompt, _ in found] == [question for question in QUESTIONS for _ in range(2)]
     said = [answer["content"] for _, answer in found]
     assert {*said} <= {*Path(file or PREFERRED_ANSWERS).read_text(encoding="utf-8").splitlines()}
     assert all(one != other for one, other in zip(said[::2], said[1::2], strict=True))
-    assert found == written("--refusals", *([file] if file else [])) != written("--refusals", "own.txt", "--seed=1")
+    assert found == written(*words) != written(*words, "--seed=1")
 
 
 @pytest.mark.usefixtures("config")
