@@ -351,13 +351,15 @@ class UnlearnModule(PretrainedModule):
         self._choose(shape)
         return part
 
-    def adopt(self, updated: PreTrainedModel, precision: str) -> None:
+    def adopt(self, updated: PreTrainedModel, precision: str, *, compared: bool = True) -> None:
         """Takes a loaded model, in place: chooses what is trained, keeps the frozen counterpart.
 
         Args:
             updated: a causal language model in eval mode, with nothing trainable; `first_layers` of it are enough where
                 nothing reads logits.
             precision: the Trainer's.
+            compared: something asks for the model before training: a loss, an export, or another callback, such as a
+                DivergenceGuard that tells. If nothing does, no copy of what is trained need be held.
 
         Raises:
             InputError: what is to be trained is not found, or no loss reaches it.
@@ -372,6 +374,7 @@ class UnlearnModule(PretrainedModule):
             needs_logits=self._needs_logits(),
             masters=precision.endswith("mixed"),
             mesh=self._mesh(),
+            copied=compared,
         )
         self.updated, self.frozen = updated, frozen
         self._dropout = dropout.overrides([layers[index] for index in self._acting()], self.attention_dropout)

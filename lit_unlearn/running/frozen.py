@@ -23,12 +23,15 @@ class FrozenModel(nn.Module):
 
     Args:
         updated: the model to be trained, its trainable parameters chosen, not yet changed.
+        copied: hold the copies; without them it can be asked for nothing where one would be used.
     """
 
-    def __init__(self, updated: PreTrainedModel) -> None:
+    def __init__(self, updated: PreTrainedModel, *, copied: bool = True) -> None:
         super().__init__()
         memo = {id(tensor): tensor for tensor in _shared_tensors(updated)}
-        owners = _owners_of_trained(updated)
+        trained = _owners_of_trained(updated)
+        owners = trained if copied else []
+        self._whole = len(owners) == len(trained)
         self.copies = nn.ModuleList(copy.deepcopy(module, memo).requires_grad_(False) for _, _, module in owners)
         self._copied = tuple(".".join(filter(None, (parent, name))) for parent, name, _ in owners)
         # Tuples, not modules of ours: the updated model owns them.
@@ -63,6 +66,7 @@ class FrozenModel(nn.Module):
 
         Of a LoRA adapter, B alone, which was 0: then A has no say, and base + t · (updated - base) is t · B with any A.
         """
+        assert self._whole
         copied = {name: self.copies[index].get_parameter(inner) for name, index, inner in self._trained}
         return copied | {
             f"{path}.lora_B.{inner}": torch.zeros_like(parameter)
@@ -89,6 +93,7 @@ class FrozenModel(nn.Module):
     @contextmanager
     def standing_in(self) -> Iterator[None]:
         """Within this context the updated model is the frozen one."""
+        assert self._whole
         # Looked up now: FSDP1 wraps them after they were made.
         stand_ins = [*self.copies, *(module.base_layer for _, module in self._adapted)]
         with swapped([(*place, stand_in) for place, stand_in in zip(self._places, stand_ins, strict=True)]):

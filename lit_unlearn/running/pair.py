@@ -29,6 +29,7 @@ def make_pair(
     needs_logits: bool,
     masters: bool,
     mesh: DeviceMesh | None,
+    copied: bool = True,
 ) -> FrozenModel:
     """Makes a loaded model, in which is chosen what is trained, ready in place, and returns its frozen counterpart.
 
@@ -38,11 +39,12 @@ def make_pair(
         needs_logits: a loss reads logits.
         masters: hold what is trained in float32.
         mesh: from `sharding.processes`, over which both are sharded; None shards nothing.
+        copied: as in `FrozenModel`.
 
     Raises:
         InputError: what is to be trained cannot be.
     """
-    frozen = FrozenModel(updated)
+    frozen = FrozenModel(updated, copied=copied)
     if masters:
         use_master_weights(updated)
         frozen.use_master_weights()

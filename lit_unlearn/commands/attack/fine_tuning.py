@@ -118,7 +118,7 @@ class FineTuning(Attack):
             seed=seed,
             revision=target.source.revision,
         )
-        module.adopt(target.load(), target.precision)
+        module.adopt(target.load(), target.precision, compared=False)  # a copy of all weights would be a second model
         trainer = target.trainer(callbacks=[answers, DivergenceGuard(tells=False)], **self._trainer_options())
         data = FineTuningData(chosen.rows, target, batch_size=self.batch_size, steps=self.steps, seed=seed)
         trainer.fit(module, datamodule=data)

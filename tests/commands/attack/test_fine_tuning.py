@@ -20,6 +20,7 @@ from lit_unlearn.commands.attack.target import Target
 from lit_unlearn.commands.options.words import Words
 from lit_unlearn.data.rows import collate, row_of
 from lit_unlearn.errors import InputError
+from lit_unlearn.modules.unlearn import UnlearnModule
 from lit_unlearn.questions.key_words import key_words, words
 from lit_unlearn.questions.sets import DEFAULT, Variant
 from lit_unlearn.questions.statistics import Estimate
@@ -101,6 +102,23 @@ def test_training_equals_a_loop(target: Target) -> None:
         assert own.measures.keys() == expected.keys()
         for name, estimate in expected.items():
             assert own.measures[name].value == pytest.approx(estimate.value, rel=1e-3, abs=1e-4)
+
+
+def test_the_model_is_held_once(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    modules = []
+
+    def spied(module: UnlearnModule) -> None:
+        modules.append(module)
+
+    monkeypatch.setattr(UnlearnModule, "on_train_start", spied)
+    attack = FineTuning("retain", count=2, steps=1, every=1)
+    list(attack.attempt(target, attack.points()[0], 0))
+    (module,) = modules
+    assert [*module.parameters()] == [*module.updated.parameters()]
+    with pytest.raises(AssertionError):
+        module.frozen.originals()
+    with pytest.raises(AssertionError), module.frozen.running():
+        pass
 
 
 def test_adapters_are_trained_alone(target: Target) -> None:
