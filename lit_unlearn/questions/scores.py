@@ -1,7 +1,6 @@
 """Scores of the options of multiple-choice questions, and what they say."""
 
 import inspect
-from contextlib import nullcontext
 from typing import NotRequired, TypedDict, cast
 
 import torch
@@ -10,15 +9,16 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from lit_unlearn.errors import Diverged
-from lit_unlearn.losses.contract import Batch
+from lit_unlearn.losses.by_token import Measure, by_token
+from lit_unlearn.losses.contract import Batch, Logits
 from lit_unlearn.losses.functional import IGNORED_LABEL
+from lit_unlearn.losses.lazy_logits import LazyLogits
 from lit_unlearn.models.layers import decoder_layers, decoder_of
 from lit_unlearn.questions.answer_texts import TextRows
 from lit_unlearn.questions.batches import QueryBatch
 from lit_unlearn.questions.cloze import ClozeBatch
 from lit_unlearn.questions.packing import Packed, parts_of
-from lit_unlearn.running.hooks import hidden_states
-from lit_unlearn.running.partial_forward import output_head, positions, run_layers
+from lit_unlearn.running.partial_forward import lazy_logits, positions, run_layers
 from lit_unlearn.running.shared_attention import shares, sharing
 
 _AT_ONCE = 2**24
@@ -57,7 +57,7 @@ def choice_scores(model: PreTrainedModel, batch: QueryBatch) -> Tensor:
     if packed is None or not shares(model.config):
         logits = _last_logits(model, batch)
     else:
-        logits = _packed_logits(model, packed, packed["last"])
+        logits = _packed_logits(model, packed)[0, packed["last"]]
     parts = logits.split(max(1, _AT_ONCE // logits.shape[-1]))
     total = torch.cat([part.float().logsumexp(dim=-1) for part in parts])
     return of_letters(logits, batch).float() - total[:, None]
@@ -155,19 +155,24 @@ def text_scores(model: PreTrainedModel, layers: nn.ModuleList, batch: QueryBatch
 
 
 def _sums(model: PreTrainedModel, layers: nn.ModuleList, texts: TextRows, packed: Packed | None) -> Tensor:
-    """The log-probability of each text, summed over its tokens: float32 `[texts]`."""
+    """The log-probability of each text, summed over its tokens: float32 `[texts]`.
+
+    The head runs on a few of the answers' tokens at a time.
+    """
     counted = texts["answer"] != IGNORED_LABEL
     row, place = counted.nonzero(as_tuple=True)
     before = counted.shape[1] - 1 - place  # tokens between the one that predicts it and the row's last
     if packed is None or not shares(model.config):
         outputs, _ = run_layers(model, layers, cast(Batch, texts), layer=len(layers) - 1, needs_logits=True, start=0)
         assert outputs.logits is not None
-        logits = outputs.logits[row, texts["input_ids"].shape[1] - 1 - before]
+        logits: Logits = outputs.logits
+        index = (row, texts["input_ids"].shape[1] - 1 - before)
     else:
-        logits = _packed_logits(model, packed, packed["last"][row] - before)
-    answers, at_once = texts["answer"][counted], max(1, _AT_ONCE // logits.shape[-1])
-    parts = zip(logits.split(at_once), answers.split(at_once), strict=True)
-    tokens = torch.cat([-cross_entropy(part.float(), answer, reduction="none") for part, answer in parts])
+        logits = _packed_logits(model, packed)
+        index = (torch.zeros_like(row), packed["last"][row] - before)
+    predicted = row.new_full(logits.shape[:2], IGNORED_LABEL).index_put(index, texts["answer"][counted])
+    measure = Measure(_logprob, lambda rows, places: predicted[rows, places])
+    tokens = by_token(measure, predicted != IGNORED_LABEL, logits)[index]
     return tokens.new_zeros(counted.shape).masked_scatter(counted, tokens).sum(dim=1)
 
 
@@ -200,9 +205,14 @@ def _last_logits(model: PreTrainedModel, batch: QueryBatch) -> Tensor:
     return logits[:, -1]
 
 
-def _packed_logits(model: PreTrainedModel, packed: Packed, places: Tensor) -> Tensor:
-    """`[places, vocab]`, at places of the row in which common beginnings stand once."""
-    decoder = decoder_of(model, decoder_layers(model))
+def _logprob(logits: Tensor, answers: Tensor) -> Tensor:
+    return -cross_entropy(logits.float(), answers, reduction="none")
+
+
+def _packed_logits(model: PreTrainedModel, packed: Packed) -> LazyLogits:
+    """`[1, seq, vocab]`, of the row in which common beginnings stand once."""
+    layers = decoder_layers(model)
+    decoder = decoder_of(model, layers)
     with sharing(model.config, parts_of(packed)):
         result = decoder(input_ids=packed["input_ids"], position_ids=packed["position"], use_cache=False)
-    return output_head(model, decoder, result, nullcontext, hidden_states(result)[:, places])[0]
+    return lazy_logits(model, layers, result)

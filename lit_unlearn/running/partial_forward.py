@@ -115,34 +115,38 @@ def run_layers(
         within = stack.enter_context(recorded_start(layers[start])) if resumed else []
         decoder = decoder_of(model, layers)
         result = decoder(**_inputs(decoder, batch), use_cache=False)
-    head = partial(output_head, model, decoder, result, context)
-    logits = _lazy_logits(model, layers, head, hidden_states(result)) if needs_logits else None
+    logits = lazy_logits(model, layers, result, context) if needs_logits else None
     # Where `layer` lies below the prefix's end, what it returned is in the prefix.
     example = _only(left) if prefix is None or left else prefix.example
     states = tuple(hidden_states(_only(seen)) for seen in below)
     return Outputs(hidden_states(example), logits, lower=states), SharedPrefix(_only(entered), example, within, keys)
 
 
-def output_head(
+def lazy_logits(
     model: PreTrainedModel,
-    decoder: nn.Module,
+    layers: nn.ModuleList,
     result: Any,
-    context: Callable[[], AbstractContextManager[None]],
-    states: Tensor,
-) -> Tensor:
-    """The logits of final states: the model's own forward (its head, scales, caps) in which the decoder does not run.
+    context: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> LazyLogits:
+    """The logits of what the decoder returned, by the model's own forward (its head, scales, caps) without the decoder.
 
     Args:
         model: a causal language model.
-        decoder: its decoder, from `decoder_of`.
+        layers: its decoder layers.
         result: what the decoder returned for some batch.
-        context: what to be in meanwhile.
-        states: `[batch, seq, dim]`, what it is to have returned.
+        context: what to be in while logits are computed.
     """
-    ids = torch.zeros(states.shape[:2], dtype=torch.long, device=states.device)
-    with context(), answered([(decoder, returning(_with_hidden_states(result, states)))]):
-        logits: Tensor = model(input_ids=ids, use_cache=False).logits
-    return logits
+
+    def head(states: Tensor) -> Tensor:
+        ids = torch.zeros(states.shape[:2], dtype=torch.long, device=states.device)
+        with context(), answered([(decoder, returning(_with_hidden_states(result, states)))]):
+            logits: Tensor = model(input_ids=ids, use_cache=False).logits
+        return logits
+
+    decoder, vocab = decoder_of(model, layers), model.config.get_text_config().vocab_size
+    trained = trained_outside(model, layers)  # what a head may read are parameters outside the layers
+    agreed = partial(most_calls, model.get_output_embeddings())
+    return LazyLogits(head, hidden_states(result), vocab, trained=trained, agreed=agreed)
 
 
 def logit_lens(model: PreTrainedModel, layers: nn.ModuleList, batch: Batch) -> Iterator[Tensor]:
@@ -180,15 +184,6 @@ def positions(attention_mask: Tensor) -> Tensor:
                 [0, 1, 2, 2]])
     """
     return (attention_mask.long().cumsum(dim=-1) - 1).clamp(min=0)
-
-
-def _lazy_logits(
-    model: PreTrainedModel, layers: nn.ModuleList, head: Callable[[Tensor], Tensor], states: Tensor
-) -> LazyLogits:
-    """The logits of final states; what a head may read are parameters outside the layers."""
-    trained = trained_outside(model, layers)
-    agreed = partial(most_calls, model.get_output_embeddings())
-    return LazyLogits(head, states, model.config.get_text_config().vocab_size, trained=trained, agreed=agreed)
 
 
 def _only(seen: Sequence[Any]) -> Any:

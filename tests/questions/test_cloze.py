@@ -18,6 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from lit_unlearn import InputError
+from lit_unlearn.losses import by_token
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.questions.batches import query_loader
 from lit_unlearn.questions.cloze import Cloze, ClozeBatch, ClozeBatches, encode_cloze
@@ -128,6 +129,20 @@ def test_the_prompt_runs_once_for_all_options() -> None:
     our_scores(model, queries, max_tokens=100_000)
     (batch,) = query_loader(ClozeBatches(queries, max_tokens=100_000))
     assert sum(run) < 0.5 * batch["texts"]["input_ids"].numel()
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_the_output_head_runs_on_a_few_tokens_at_a_time(monkeypatch: pytest.MonkeyPatch, packed: bool) -> None:
+    model, run = random_model("llama"), list[int]()
+    batch = ClozeBatches(encode_cloze(QUESTIONS, word_level()), max_tokens=100_000, packed=packed)[0]
+    at_once = option_scores(model, decoder_layers(model), batch)
+    head = model.get_output_embeddings()
+    assert isinstance(head, torch.nn.Module)
+    head.register_forward_pre_hook(lambda module, args: run.append(args[0].shape[:-1].numel()))
+    monkeypatch.setattr(by_token, "_CPU", by_token.Sizes(made=0, tokens=5, read=300))
+    torch.testing.assert_close(option_scores(model, decoder_layers(model), batch), at_once)
+    assert max(run) <= 5
+    assert sum(run) == int((batch["texts"]["answer"] >= 0).sum())
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 5])
