@@ -19,6 +19,7 @@ from lit_unlearn.modules.hyperparameters import hyperparameters_of
 from lit_unlearn.questions import outcomes
 from lit_unlearn.questions.outcomes import HeldOut
 from lit_unlearn.runs import layout
+from lit_unlearn.runs.moment import moment
 from lit_unlearn.runs.shown import Shown
 
 _PACKAGES = ("lit-unlearn", "torch", "lightning", "transformers", "datasets")
@@ -109,7 +110,7 @@ class EvaluationCallback(Shown, L.Callback, ABC):
             pl_module.log_dict(values, add_dataloader_idx=False)
         if trainer.is_global_zero:
             condition = "".join(f", {name} {value}" for name, value in first._condition.items())
-            lines = [f"\nAfter {trainer.global_step} steps{condition}", found.table]
+            lines = [f"\n{moment(trainer)}{condition}", found.table]
             if held_out is not None and first is self:
                 self.evaluations[-1]["held_out"] = held_out
                 lines.append(outcomes.held_out_line(held_out))

@@ -16,6 +16,7 @@ from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.tokenizer import load_tokenizer
 from lit_unlearn.runs import layout
+from lit_unlearn.runs.moment import moment
 from lit_unlearn.runs.shown import Shown
 
 Time = Literal["start", "validation", "end"]
@@ -149,7 +150,7 @@ class LMEvalHarness(Shown, L.Callback):
             )
         scores: dict[str, float] = trainer.strategy.broadcast({} if results is None else evaluation.scores(results))
         if results is not None and trainer.is_global_zero:
-            print_lines(f"\nAfter {trainer.global_step} steps\n{evaluation.results_table(results)}")
+            print_lines(f"\n{moment(trainer)}\n{evaluation.results_table(results)}")
             self._write(trainer, results | {"step": trainer.global_step})
         self.evaluations.append({"step": trainer.global_step, "scores": scores})
         return scores

@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from torch import Tensor
 
 from lit_unlearn.questions.shares import CountsRows
+from lit_unlearn.runs.moment import moment
 from lit_unlearn.runs.waiting import watched
 
 _BAR = "{desc}: {bar}| {n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}{postfix}]"
@@ -130,9 +131,8 @@ class RunProgress(TQDMProgressBar):
 
 
 def _name(trainer: L.Trainer) -> str:
-    if trainer.sanity_checking:
-        return "Evaluation before training"
-    return f"Evaluation after {trainer.global_step} steps" if trainer.state.fn == "fit" else "Evaluation"
+    found = moment(trainer)
+    return found if trainer.state.fn != "fit" else f"Evaluation {found.lower()}"
 
 
 class _Lines(io.StringIO):

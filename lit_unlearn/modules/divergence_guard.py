@@ -16,6 +16,7 @@ from lit_unlearn.errors import Diverged
 from lit_unlearn.losses.no_loss import NoLoss
 from lit_unlearn.modules.forgotten import NOTHING, unlearns
 from lit_unlearn.runs import layout
+from lit_unlearn.runs.moment import moment
 
 if TYPE_CHECKING:  # which imports this file
     from lit_unlearn.modules.unlearn import UnlearnModule
@@ -105,7 +106,7 @@ class DivergenceGuard(L.Callback):
                 "precision (trainer.precision)"
             )
         elif unlearns(module.forget) and (found := module.forgotten()) is not None:
-            rank_zero_info(f"After {trainer.global_step} steps, {found}")
+            rank_zero_info(f"{moment(trainer)}, {found}")
             if found.nothing:
                 rank_zero_warn(f"{NOTHING}; raise model.optimizer.lr or trainer.max_steps")
         if self._steps < 2 * _COMPARED or isinstance(module.forget, NoLoss) or not module.forget.falls:

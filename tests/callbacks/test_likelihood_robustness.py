@@ -63,7 +63,8 @@ def test_it_evaluates_before_and_after_training_and_in_between(
     assert {"val/insert/forget/nll", "val/insert/word/held-out/excess_25-48", "val/forget_nll"} <= logged.keys()
     printed = capsys.readouterr().out
     assert printed.count("16-gram/held-out") == 3
-    assert "After 2 steps, interpolation 0.5" in printed
+    headings = ("\nBefore training\n", "\nAfter 2 steps\n", "\nAfter 2 steps, interpolation 0.5\n")
+    assert [printed.count(heading) for heading in headings] == [1, 1, 1]
 
 
 def test_a_second_fit_scores_no_text_before_training(
