@@ -19,6 +19,8 @@ from lit_unlearn.errors import InputError
 
 _READ_IN_FOLDERS = (".jsonl", ".jsonl.gz", ".txt", ".txt.gz", ".parquet", ".csv")
 """Endings of data in a folder; files .json may describe it."""
+_READ_WHOLE = 2**25
+"""Bytes of local files up to which a check reads every row: in a second or so."""
 _WORD = re.compile(r"\S+\s*")
 _TEXT_TYPES = (Value("string"), Value("large_string"))
 _CONVERSATIONS = Features(
@@ -170,22 +172,31 @@ def _reason(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def check_source(source: TextSource) -> None:
-    """A source can be read, as its first row that is long enough shows; of the hub nothing is loaded.
+def check_source(source: TextSource) -> int | None:
+    """A source can be read: every row of local files of up to 32 MiB, else as the first that is long enough shows.
+
+    Of the hub nothing is loaded.
 
     Args:
         source: of a stream.
+
+    Returns:
+        How many rows are long enough; None where it is not known.
 
     Raises:
         InputError: the source is not there, or holds no such row; a local file's error names the line.
     """
     if not source.is_local():
         check_hub_name(source.path, LOCAL_SUFFIXES)
-        return
-    if source.format != "text":
-        first_conversation(source)
-    elif not any(source.join_words or _is_long(row["text"], source.min_length) for row in _rows(source)):
+        return None
+    every = source.format != "text" or source.join_words is not None
+    rows = (row for row in _rows(source) if every or _is_long(row["text"], source.min_length))
+    if next(rows, None) is None:
         raise InputError(_too_short(source))
+    if sum(Path(path).stat().st_size for path in _paths(source.path)) > _READ_WHOLE:
+        return None
+    count = 1 + sum(1 for _ in rows)
+    return None if source.join_words is not None else count
 
 
 def first_conversation(source: TextSource) -> Any:

@@ -2,7 +2,7 @@
 
 import signal
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -205,7 +205,9 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
             self._answers(self._rows["forget"])  # what is missing is refused before the model is loaded
         self._plan: Plan | None = None
         self._answer_plan: AnswerPlan | None = None
-        self._held_rows = self._held()
+        self._held_rows = self.held_rows(
+            [(len(rows), name) for streams in self._rows.values() for name, rows in streams.items()]
+        )
         self._asked = self._questions()
         self._queries, self._cut = self._encoded()
         self._row_mixing = self._mixes(self.mixing, self._mixable)
@@ -543,13 +545,15 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
     def _held_out(self, rows: Dataset) -> Dataset:
         return rows.select(range(len(rows) - self._held_rows, len(rows)))
 
-    def _held(self) -> int:
+    def held_rows(self, counts: Iterable[tuple[int, str]]) -> int:
         """How many rows of each stream are held out.
+
+        Args:
+            counts: rows of each stream and its name.
 
         Raises:
             InputError: none are, though some are asked for, or none are left to train on.
         """
-        counts = [(len(rows), name) for streams in self._rows.values() for name, rows in streams.items()]
         held, (shortest, named) = self.holdout, min(counts)
         if isinstance(held, float):
             held = min(int(held * shortest), MOST_HELD_OUT) // self.batch_size * self.batch_size

@@ -51,15 +51,21 @@ def check_data(data: UnlearnDataModule, *, answers: bool = False, preferred: boo
     asked += (data.answers or {}).values() if answers else ()
     read = [data.alternatives] if preferred and data.alternatives is not None else []
     makes_its_own = type(data).prepare_texts is not UnlearnDataModule.prepare_texts
+    rows: dict[TextSource, int] = {}
     for source in dict.fromkeys([*data.forget.values(), *data.retain.values(), *read, *asked]):
         if not (source.is_local() and makes_its_own):
-            yield refused(partial(_read, source)) or _found(source)
+            yield refused(partial(_read, source, rows)) or _found(source)
+    streams = [*data.forget.items(), *data.retain.items()]
+    counts = [(rows[source], name) for name, source in streams if source in rows]
+    if counts and (found := refused(partial(data.held_rows, counts))):  # what is held out of the shortest, of all
+        yield found
 
 
-def _read(source: TextSource | QuestionSource | AnswerSource) -> None:
-    """Raises InputError if the source cannot be read."""
+def _read(source: TextSource | QuestionSource | AnswerSource, rows: dict[TextSource, int]) -> None:
+    """Raises InputError if the source cannot be read; notes how many rows of texts it has, where that is known."""
     if isinstance(source, TextSource):
-        check_source(source)
+        if (count := check_source(source)) is not None:
+            rows[source] = count
     elif isinstance(source, QuestionSource):
         check_questions(source)
     else:

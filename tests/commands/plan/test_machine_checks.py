@@ -17,6 +17,7 @@ from lit_unlearn.commands.plan.check import Check, refused
 from lit_unlearn.commands.plan.config import ONE, PlanCLI
 from lit_unlearn.commands.plan.disk import Written
 from lit_unlearn.commands.plan.strategies import Layout
+from lit_unlearn.data import text
 from lit_unlearn.models.source import ModelSource
 
 GIB = 2**30
@@ -163,3 +164,25 @@ def test_local_models_and_files(world: Path, tmp_path: Path) -> None:
     here, missing = (TextSource(str(world / f"{name}.jsonl")) for name in ("alchemy", "nothing"))
     checks = hub.check_data(UnlearnDataModule({"a": here}, {"b": missing}))
     assert [check.status for check in checks] == ["ok", "fails"]
+
+
+def test_rows_that_do_not_do_for_the_holdout_are_found(world: Path) -> None:
+    source = TextSource(str(world / "alchemy.jsonl"))
+    count = len((world / "alchemy.jsonl").read_text().splitlines())
+    for holdout, status in ((2, []), (count, ["fails"])):
+        data = UnlearnDataModule({"a": source}, {"b": source}, batch_size=1, holdout=holdout)
+        assert [check.status for check in hub.check_data(data)] == ["ok", *status]
+    (_, check) = hub.check_data(data)
+    assert (check.name, check.found) == ("data.holdout", f"{count} of a's {count} rows leave none to train on")
+
+
+def test_every_line_of_a_small_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "texts.jsonl"
+    path.write_text(f'{{"text": "{"moon " * 20}"}}\n' * 3 + '{"text": 3}\n')
+    source = TextSource(str(path))
+    data = UnlearnDataModule({"a": source}, {"b": source}, holdout=2000, batch_size=2)
+    (check,) = hub.check_data(data)
+    assert check.status == "fails"
+    assert "line 4" in check.name
+    monkeypatch.setattr(text, "_READ_WHOLE", 100)
+    assert [check.status for check in hub.check_data(data)] == ["ok"]
