@@ -15,7 +15,7 @@ from lit_unlearn.runs import layout
 CHOOSE, REPORT = 1, 2
 """Draws of the questions: on the first, steps and shares of the controls are chosen; the second is reported."""
 CHOOSING_SEED = 5
-"""Larger than any seed that is reported."""
+"""Which is none of those that are reported."""
 EVERY = 25
 """Steps after which the run on the choosing draw is evaluated, from which early stopping is read; divides all steps."""
 FORGOTTEN = 0.3
@@ -55,8 +55,9 @@ def reported(setting: Setting, results: Path) -> Iterator[Point]:
         **{row.folder: plain | row.options for row in setting.rows},
         **({f"stopped-{step}": plain | stopped} if setting.stops else {}),
     }
+    seeds = [seed for seed in range(setting.seeds + 1) if seed != CHOOSING_SEED][: setting.seeds]
     for name, own in fits.items():
-        for seed in range(setting.seeds):
+        for seed in seeds:
             yield _point(setting, f"{name}/seed-{seed}", own, draw=REPORT, seed=seed)
 
 
