@@ -1,7 +1,6 @@
 """Several processes that share out the units of a card."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import TimeoutExpired
 
@@ -27,13 +26,12 @@ def work(words: Sequence[str], folder: Path, count: int) -> None:
     processes = [FitProcess(log) for log in logs]
     for process, log in zip(processes, logs, strict=True):
         process.begin(["attack", *words], log)
-    with ThreadPoolExecutor(count) as pool:
-        try:
-            statuses = [*pool.map(_ended, processes)]
-        except BaseException:
-            for process in processes:
-                process.terminate()
-            raise
+    try:
+        statuses = [_ended(process) for process in processes]
+    except BaseException:
+        for process in processes:
+            process.terminate()
+        raise
     failed = [str(log) for log, status in zip(logs, statuses, strict=True) if status]
     if failed:
         raise RunFailed(

@@ -5,7 +5,7 @@ import platform
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -80,8 +80,11 @@ def run_points(
                 report(point, measured)
 
     with ThreadPoolExecutor(workers) as pool, fits.ending_with_us():
-        for done in [pool.submit(work) for _ in range(workers)]:
-            done.result()
+        running = {pool.submit(work) for _ in range(workers)}
+        while running:  # a signal just before a wait without a limit would be heeded only after it
+            done, running = wait(running, timeout=1, return_when=FIRST_COMPLETED)
+            for worker in done:
+                worker.result()
     return queue.failed()
 
 

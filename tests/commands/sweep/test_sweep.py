@@ -318,6 +318,26 @@ def test_a_sweep_that_is_ended_ends_its_fits(tmp_path: Path, number: signal.Sign
     assert states == [TrialState.FAIL, TrialState.WAITING, TrialState.WAITING]
 
 
+def test_a_signal_that_does_not_wake_the_main_thread_is_heeded(fits: Fits, monkeypatch: pytest.MonkeyPatch) -> None:
+    def signalled(*_: Any, **__: Any) -> dict[str, Any]:
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)  # as one does that comes just before a wait
+        fits.stopped.wait(30)
+        raise FitFailed("stopped")
+
+    monkeypatch.setattr(Fits, "__call__", signalled)
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run_points(
+            open_study(Path("out"), NONE, kind="a grid"),
+            Path("out"),
+            [],
+            [Point("a", {}), Point("b", {})],
+            workers=1,
+            report=lambda point, measured: None,
+        )
+    assert time.monotonic() < begun + 20
+
+
 def journal(folder: Path) -> JournalStorage:
     return JournalStorage(JournalFileBackend(str(folder / "out" / "study.log")))
 
