@@ -2,7 +2,7 @@
 
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 
 import yaml
 from torch import Tensor
+from torch.optim import Optimizer
 from tqdm import tqdm
 from transformers.utils.logging import disable_progress_bar, enable_progress_bar
 
@@ -190,6 +191,25 @@ def _check(config: ConfigCLI) -> None:
         )
     if module.lora is not None:
         raise InputError("scale: model.lora: adapters are not scaled yet; leave lora out")
+    module.check_optimizer()
+    if sets_its_own_rate(module.lr_scheduler, module._optimizer()):
+        raise InputError(
+            "scale: model.lr_scheduler sets learning rates of its own, whatever that of the optimizer is, which is to "
+            "be found; leave it out, --model.lr_scheduler null"
+        )
+
+
+def sets_its_own_rate(scheduler: Callable[[Optimizer], object] | None, optimizer: Optimizer) -> bool:
+    """Whether a scheduler replaces the optimizer's learning rate, as OneCycleLR does, instead of scaling it.
+
+    Args:
+        scheduler: makes one of an optimizer; None if there is none.
+        optimizer: with a learning rate, not scheduled yet.
+    """
+    if scheduler is None:
+        return False
+    scheduler(optimizer)
+    return any(group["initial_lr"] != optimizer.defaults["lr"] for group in optimizer.param_groups)
 
 
 def _rounded(value: float) -> float:

@@ -2,8 +2,9 @@
 
 import time
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import lightning as L
 import torch
 
 from lit_unlearn.callbacks import StopAtForgetting
@@ -12,6 +13,9 @@ from lit_unlearn.commands.options.words import Words
 from lit_unlearn.commands.scale.watch import Hopeless, Likelihood, Retained, Watch
 from lit_unlearn.errors import Diverged
 from lit_unlearn.modules.divergence_guard import DivergenceGuard
+
+_OF_A_STEP = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
+"""The Trainer's options that decide what a step does to the weights."""
 
 
 class Probe(NamedTuple):
@@ -37,6 +41,16 @@ class Probe(NamedTuple):
         return not bool(torch.tensor(self.forget_loss + self.retain_loss).isfinite().all())
 
 
+class ProbeCLI(ConfigCLI):
+    """The model and the data of a config, whose Trainer takes the steps that `fit` would take."""
+
+    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
+        """A Trainer that accumulates and clips gradients as the config has it."""
+        options = self.config["fit"].trainer
+        self._trainer_options |= {name: options[name] for name in _OF_A_STEP}
+        return super().instantiate_trainer(**kwargs)
+
+
 def run(words: Words, steps: int, watch: Watch, *, rise: float | None = None) -> Probe:
     """Trains for some steps and looks.
 
@@ -51,7 +65,7 @@ def run(words: Words, steps: int, watch: Watch, *, rise: float | None = None) ->
     """
     began = time.perf_counter()
     stop = None if rise is None else StopAtForgetting(rise)
-    config = ConfigCLI(
+    config = ProbeCLI(
         words,
         max_steps=steps,
         callbacks=[*([stop, Hopeless(stop, steps)] if stop else []), watch, DivergenceGuard(tells=False)],

@@ -102,17 +102,25 @@ class Watch(L.Callback):
         self.retain_loss: list[float] = []
         self.retain: Retained | None = None
         self.moved = self.largest = 0.0
+        self._begun = 0
 
     def on_train_batch_start(self, trainer: L.Trainer, *args: Any) -> None:
-        """Sets the learning rate."""
-        for group in trainer.optimizers[0].param_groups:
-            if self.growth != 1.0 and self.forget_loss:
-                group["lr"] *= self.growth
-        self.largest = max(group["lr"] for group in trainer.optimizers[0].param_groups)
-        self.moved += self.largest
+        """Sets the learning rate of a step, at the first of its batches."""
+        if trainer.global_step < self._begun:
+            return
+        groups = trainer.optimizers[0].param_groups
+        if self.growth != 1.0 and self._begun:
+            for group in groups:
+                group["lr"] = self.largest * self.growth  # whatever a scheduler has made of it
+        rate = max(group["lr"] for group in groups)
+        self.largest = max(self.largest, rate)
+        self.moved += rate
+        self._begun += 1
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *args: Any) -> None:
-        """Notes the losses."""
+        """Notes the losses of a step, those of its last batch where gradients are accumulated."""
+        if trainer.global_step < self._begun:
+            return
         self.forget_loss.append(float(outputs["forget_losses"].mean()))
         self.retain_loss.append(float(outputs["retain_losses"].mean()))
         if self.stop_at is not None and fallen(self.forget_loss) >= self.stop_at:

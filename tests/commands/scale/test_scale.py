@@ -89,6 +89,10 @@ def test_what_is_not_reached_is_said(
         (["--layer", "99"], r"scale.layer: there is no layer 99; the model has 0 to [0-9]"),
         (["--write", "mine.txt"], r"--write: mine.txt is not a name of a config"),
         (["--steps", "0"], r"scale.steps: must be at least 1, got 0"),
+        (
+            [f"--model.lr_scheduler{rest}" for rest in ("=OneCycleLR", ".max_lr=0.01", ".total_steps=99")],
+            r"scale: model.lr_scheduler sets learning rates of its own.*--model.lr_scheduler null",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_and_leaves_nothing(
