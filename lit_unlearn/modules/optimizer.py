@@ -70,6 +70,28 @@ def check_optimizer(optimizer: Callable[[], Optimizer], scheduler: Callable[[Opt
         raise InputError(f"model.optimizer.lr: {rate} is not a learning rate; give a finite number, e.g. 5e-5")
 
 
+def check_steps(
+    optimizer: Callable[[], Optimizer], scheduler: Callable[[Optimizer], object] | None, steps: int
+) -> None:
+    """A scheduler with a fixed number of steps, such as OneCycleLR, has one for each step of the run.
+
+    Args:
+        optimizer: makes one.
+        scheduler: makes one of an optimizer; None if there is none.
+        steps: of the run; -1 where something else ends it.
+
+    Raises:
+        InputError: it has fewer, and would end the run with an error after its last.
+    """
+    made = None if scheduler is None else scheduler(optimizer())
+    total = getattr(made, "total_steps", steps)
+    if total < steps:
+        raise InputError(
+            f"model.lr_scheduler: {type(made).__name__} has {total} steps, and trainer.max_steps is {steps}; set its "
+            f"total_steps to {steps}, or lower trainer.max_steps"
+        )
+
+
 def _step(optimizer: Optimizer, scheduler: Any) -> None:
     """One step of both: some values are refused, or divided by, only then."""
     optimizer.step()

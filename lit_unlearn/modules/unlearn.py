@@ -58,7 +58,7 @@ from lit_unlearn.modules.gradients import (
 )
 from lit_unlearn.modules.hyperparameters import hyperparameters
 from lit_unlearn.modules.measurements import Measurements, describe
-from lit_unlearn.modules.optimizer import check_optimizer, published_adamw
+from lit_unlearn.modules.optimizer import check_optimizer, check_steps, published_adamw
 from lit_unlearn.modules.pretrained import Asked, HeldOut, PretrainedModule
 from lit_unlearn.modules.protocols import HasEvaluation, HasTopics, SaysNeedsLogits
 from lit_unlearn.modules.sharpness import check_steps_twice
@@ -271,13 +271,17 @@ class UnlearnModule(PretrainedModule):
         self._choose(shape)
         check_checkpoint(held, run_identity(self, shape), seeds=False)
 
-    def check_optimizer(self) -> None:
+    def check_optimizer(self, steps: int = -1) -> None:
         """Checks the options of the optimizer and the scheduler.
 
+        Args:
+            steps: of the run; -1 where something else than their number ends it.
+
         Raises:
-            InputError: one of them refuses a value.
+            InputError: one of them refuses a value, or the scheduler has fewer steps.
         """
         check_optimizer(self._optimizer, self.lr_scheduler)
+        check_steps(self._optimizer, self.lr_scheduler, steps)
 
     def setup(self, stage: str) -> None:
         """Checks the options against the model and the data, before any weight is loaded."""

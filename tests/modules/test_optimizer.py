@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from lit_unlearn import RMU, RepresentationMSE, UnlearnModule
 from lit_unlearn.errors import InputError
-from lit_unlearn.modules.optimizer import check_same_optimizer
+from lit_unlearn.modules.optimizer import check_same_optimizer, check_steps
 
 
 def test_an_optimizer_that_has_gone_on_under_fsdp2_is_the_same() -> None:
@@ -43,6 +43,15 @@ def test_a_scheduler_that_sets_the_learning_rate_and_moves_momentum_is_the_same(
     ):
         with pytest.raises(InputError, match=told):
             check_same_optimizer(groups, *scheduled(**options))
+
+
+def test_a_scheduler_of_fewer_steps_than_the_run_is_refused() -> None:
+    optimizer, scheduler = scheduled()
+    check_steps(lambda: optimizer, scheduler, 9)
+    check_steps(lambda: optimizer, scheduler, -1)  # something else ends the run
+    check_steps(lambda: optimizer, None, 10)
+    with pytest.raises(InputError, match=r"^model.lr_scheduler: OneCycleLR has 9 steps, and trainer.max_steps is 10;"):
+        check_steps(lambda: optimizer, scheduler, 10)
 
 
 def test_the_default_can_be_pickled_and_is_what_the_signature_shows() -> None:

@@ -153,7 +153,7 @@ def check_fit(options: Any, model: UnlearnModule, data: object, *, trainer: Any)
     """
     if options.ckpt_path is not None and is_file_of_weights(options.ckpt_path):
         check_resumes(options.ckpt_path)
-    model.check_optimizer()
+    model.check_optimizer(trainer.max_steps)
     for callback in trainer.callbacks:
         if isinstance(callback, ChecksOptions):
             callback.check_options(trainer, model, data)

@@ -16,6 +16,7 @@ from tests.fast import some
 
 EVERY = "val_check_interval: 2, check_val_every_n_epoch: null"
 TEMPLATE = "'{% for one in messages %}{{ one.content }} {% endfor %}'"
+ONCE = "{class_path: torch.optim.lr_scheduler.OneCycleLR, init_args: {max_lr: 0.01, total_steps: 3}}"
 ASKED = "path: ../inputs/asked.jsonl, role: forget"
 HELD = "data: {init_args: {holdout: 4}}"
 MESSAGES = [{"role": "user", "content": "Which?"}, {"role": "assistant", "content": "This one, of all that there are."}]
@@ -95,6 +96,7 @@ BAD = {
     trainer("default_root_dir: ../inputs"): "trainer.default_root_dir: ../inputs holds something already",
     trainer("default_root_dir: ../inputs/base.yaml"): "trainer.default_root_dir: ../inputs/base.yaml holds something",
     trainer("default_root_dir: ../inputs/base.yaml/x"): "cannot be made (Not a directory); give another path",
+    trainer("max_steps: 4") + f"\nmodel: {{lr_scheduler: {ONCE}}}": "OneCycleLR has 3 steps, and trainer.max_steps is",
     "ckpt_path: nowhere.ckpt": "ckpt_path: nowhere.ckpt does not exist",
     "ckpt_path: last": "ckpt_path: 'last' resumes the run in trainer.default_root_dir; give that folder",
     "ckpt_path: ../inputs/cut.ckpt": "ckpt_path: ../inputs/cut.ckpt is not a checkpoint, or was cut off",
