@@ -158,7 +158,8 @@ def other_answers(
         InputError: a question got none.
     """
     found: list[list[str]] = [[] for _ in asked]
-    for draw in tqdm(range(_ROUNDS * settings.answers), desc="answers to each question", leave=False):
+    draws = _ROUNDS * settings.answers
+    for draw in tqdm(range(draws), desc="answers to each question", leave=False):
         open_ones = [place for place, answers in enumerate(found) if len(answers) < settings.answers]
         if not open_ones:
             break
@@ -169,7 +170,7 @@ def other_answers(
             prompts,
             max_new_tokens=settings.max_new_tokens,
             temperature=settings.temperature,
-            seed=settings.seed + draw,
+            seed=settings.seed * draws + draw,  # no draw of another seed
         )
         for place, one in zip(open_ones, written, strict=True):
             text = one.text.strip()
