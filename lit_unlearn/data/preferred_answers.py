@@ -39,13 +39,18 @@ class PreferredAnswers(NamedTuple):
         return collate(rows, padding_side=padding[0], padding_id=padding[1])
 
 
+def answers_of(path: str | Path) -> TextSource:
+    """The source of a file of answers, of which none is too short."""
+    return TextSource(str(path), min_length=0)
+
+
 def check_preferred(path: str | Path) -> None:
     """A file of answers can be read.
 
     Raises:
         InputError: it cannot, or holds no answer.
     """
-    check_source(TextSource(str(path), min_length=0))
+    check_source(answers_of(path))
 
 
 def preferred_answers(path: str | Path, tokenizer: PreTrainedTokenizerBase, *, seed: int) -> PreferredAnswers:
@@ -54,5 +59,4 @@ def preferred_answers(path: str | Path, tokenizer: PreTrainedTokenizerBase, *, s
     Raises:
         InputError: the file cannot be read or holds no answer.
     """
-    source = TextSource(str(path), min_length=0)
-    return PreferredAnswers(tokenised(source, tokenizer), seed)
+    return PreferredAnswers(tokenised(answers_of(path), tokenizer), seed)

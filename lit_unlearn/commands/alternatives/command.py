@@ -16,7 +16,7 @@ from lit_unlearn.commands.options.words import Words
 from lit_unlearn.data.chat import Rendering, chat_template
 from lit_unlearn.data.conversations import Message, plain
 from lit_unlearn.data.draws import sample
-from lit_unlearn.data.preferred_answers import PREFERRED_ANSWERS, check_preferred
+from lit_unlearn.data.preferred_answers import PREFERRED_ANSWERS, answers_of, check_preferred
 from lit_unlearn.data.text import TextSource, load_conversations, load_texts
 from lit_unlearn.data.vocabulary import embeddings_taken
 from lit_unlearn.datamodules import UnlearnDataModule
@@ -101,7 +101,7 @@ def drawn_refusals(config: ConfigCLI, path: str, settings: Settings) -> tuple[li
         InputError: the file cannot be read or holds none.
     """
     check_preferred(path)
-    refusals = [*dict.fromkeys(load_texts(TextSource(path, min_length=0))["text"])]
+    refusals = [*dict.fromkeys(load_texts(answers_of(path))["text"])]
     asked, _ = _asked(config, settings)
     count = min(settings.answers, len(refusals))
     return asked, [sample(refusals, count, "refusals", settings.seed, place) for place in range(len(asked))]

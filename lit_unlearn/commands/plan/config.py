@@ -1,5 +1,6 @@
 """The options of a run, read without running it."""
 
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from lit_unlearn.commands.fit.checks import check_fit, check_run, check_trainer,
 from lit_unlearn.commands.fit.config_cli import ConfigCLI
 from lit_unlearn.commands.plan.check import Check, refused
 from lit_unlearn.commands.plan.step import StepRows
-from lit_unlearn.data.preferred_answers import check_preferred
+from lit_unlearn.data.preferred_answers import answers_of, check_preferred
+from lit_unlearn.data.text import first_texts
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.distributed.checks import check_replicas, settle_sizes
 from lit_unlearn.errors import InputError
@@ -178,5 +180,8 @@ class PlanCLI(ConfigCLI):
             return int(self.datamodule.alternatives.max_length)
         path = self.datamodule.preferred or self.datamodule.own_preferred
         check_preferred(path)
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-        return max((-(-len(line.strip()) // _CHARACTERS) for line in lines), default=0) + 1
+        source = answers_of(path)
+        if not source.is_local():
+            return source.max_length
+        longest = max(len(text.strip()) for text in first_texts(source, sys.maxsize))
+        return min(-(-longest // _CHARACTERS) + 1, source.max_length)

@@ -1,5 +1,6 @@
 """The command: what it prints and writes, and how it ends."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -62,6 +63,22 @@ def test_mixed_prompts_are_as_long_as_both_rows(config: str, capsys: pytest.Capt
     assert "fails" not in capsys.readouterr().out
     rows = json.loads(Path("plan.json").read_text())["step"]["rows"]
     assert (rows["forget"], rows["retain"]) == (48 + 40, 48 + 40)
+
+
+@pytest.mark.parametrize(
+    ("name", "preferred"), [("own.txt", "own.txt"), ("own.jsonl.gz", "own.jsonl.gz"), ("own.jsonl", "own*.jsonl")]
+)
+def test_preferred_answers_are_as_long_as_the_longest_text(
+    config: str, name: str, preferred: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = ["No idea.", "I do not know that."]
+    lines = texts if name.endswith(".txt") else [json.dumps({"text": text}) for text in texts]
+    written = "\n".join(lines).encode()
+    Path(name).write_bytes(gzip.compress(written) if name.endswith(".gz") else written)
+    words = ["--model.forget=DPO", "--model.retain=NLL", f"--data.preferred={preferred}"]
+    main(["plan", "-c", config, "--json", "plan.json", *words])
+    assert "fails" not in capsys.readouterr().out
+    assert json.loads(Path("plan.json").read_text())["step"]["rows"]["preferred"] == 7 + 1  # 19 characters
 
 
 def test_of_an_adapters_folder_the_whole_model_is_loaded(
