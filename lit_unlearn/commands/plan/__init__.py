@@ -109,6 +109,8 @@ def main(words: Sequence[str], *, attack: Callable[[list[str]], None]) -> None:
         shared += ["--trainer.accelerator=gpu", f"--trainer.devices={other.gpus}"]
     with quiet(), silent():
         config = PlanCLI(Words.read(shared, command="fit"))
+        if other is not None:
+            other = other._replace(gpus=config.processes)  # of all machines: trainer.num_nodes
         found = plan(config, other)
     print(found.text())
     if options.json is not None:

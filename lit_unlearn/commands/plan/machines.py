@@ -51,7 +51,7 @@ GPUS = (
 
 
 class Machine(NamedTuple):
-    """A machine to plan for, which need not be this one."""
+    """A machine to plan for, which need not be this one; several alike count as one."""
 
     gpus: int
     gpu: GPU

@@ -52,6 +52,20 @@ def test_a_plan_for_another_machine_checks_nothing_here(
     assert found["machine"]["name"] == "4 × L40S"
 
 
+def test_several_machines_share_the_operations_too(
+    config: str,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["plan", "-c", config, "-c", "trainer/ddp.yaml", "--for", "2xL40S", "--json", "plan.json"]
+    main([*words, "--trainer.num_nodes=2"])
+    assert "4 × L40S\n  ok  memory of a GPU" in capsys.readouterr().out
+    found = json.loads(Path("plan.json").read_text())
+    assert found["chosen"]["devices"] == 4
+    alone = machine("L40S").seconds(found["flops_per_batch"], "32-true")
+    assert alone is not None
+    assert found["machine"] == {"name": "4 × L40S", "seconds_per_batch": pytest.approx(alone / 4)}
+
+
 def test_what_does_not_fit_there_is_said(
     config: str,  # noqa: F811
     capsys: pytest.CaptureFixture[str],
