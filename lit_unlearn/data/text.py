@@ -71,6 +71,11 @@ class TextSource:
                 f"{self.path}: column is for format text; {self.format} has field {' and '.join(FIELDS[self.format])}: "
                 "remove it, and rename the fields if need be"
             )
+        if self.is_local() and (self.name, self.split) != (None, "train"):
+            raise InputError(
+                f"{self.path}: name and split are those of a hub dataset, got {self.name} and {self.split}; remove "
+                "them, and give the path of the file with those rows"
+            )
         if self.join_words is not None and (self.format != "text" or self.join_words < 1):
             raise InputError(
                 f"{self.path}: join_words must be at least 1 and is for format text, got {self.join_words} with format "

@@ -98,6 +98,15 @@ def test_impossible_lengths_are_refused(options: dict[str, int]) -> None:
         TextSource("a.jsonl", **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("options", [{"split": "test"}, {"name": "wikitext-2-raw-v1"}])
+def test_a_file_has_no_splits_or_configurations(options: dict[str, Any]) -> None:
+    TextSource("owner/name", **options)
+    with pytest.raises(
+        InputError, match=r"^rows\.jsonl: name and split are those of a hub dataset, got .*; remove them"
+    ):
+        TextSource("rows.jsonl", **options)
+
+
 @pytest.mark.parametrize("before", [0, 3, 2000])
 def test_a_reader_error_passes_through_datasets(tmp_path: Path, before: int) -> None:
     path = write(tmp_path / "a.jsonl", [LONG] * before)
