@@ -23,7 +23,7 @@ class StopAtForgetting(Shown, L.Callback):
     Args:
         rise: in nats per token.
         every: steps from one measurement to the next.
-        rows: held-out forget rows that are measured, at most.
+        rows: held-out forget rows that are measured, or as many more as make whole batches of every topic.
 
     Raises:
         InputError: a number cannot be, or no rows are held out.

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lit_unlearn.distributed.outside_step import outside_step
 from lit_unlearn.losses.contract import Batch
+from lit_unlearn.modules.protocols import HasTopics
 
 if TYPE_CHECKING:  # which imports what imports this file
     from lit_unlearn.modules.unlearn import UnlearnModule
@@ -20,10 +21,11 @@ def held_out_pairs(module: "UnlearnModule", rows: int | None = None) -> list[dic
 
     Args:
         module: in a Trainer whose DataModule holds rows out.
-        rows: of each stream, of which whole batches are taken; None takes all.
+        rows: of each stream, of which whole batches are taken, and as many of each topic; None takes all.
     """
     data = module.trainer.datamodule  # type: ignore[attr-defined]
-    count = None if rows is None else -(-rows // data.batch_size)
+    topics = len(data.topics) if isinstance(data, HasTopics) else 1
+    count = None if rows is None else topics * -(-rows // (topics * data.batch_size))
     with isolate_rng():
         return [
             module.transfer_batch_to_device(pair, module.device, 0) for pair in islice(data.val_dataloader()[0], count)

@@ -102,3 +102,13 @@ def test_another_module_is_refused(world: Path, tmp_path: Path) -> None:
 def test_numbers_that_cannot_be_are_refused(options: dict[str, Any], told: str) -> None:
     with pytest.raises(InputError, match=told):
         StopAtForgetting(**options)
+
+
+@pytest.mark.parametrize(("batch_size", "rows", "measured"), [(4, 4, 8), (8, 16, 16), (2, 6, 8)])
+def test_every_topic_is_measured(world: Path, tmp_path: Path, batch_size: int, rows: int, measured: int) -> None:
+    stop = StopAtForgetting(99.0, rows=rows)
+    trainer = quiet_trainer(tmp_path, callbacks=[stop], max_steps=1, num_sanity_val_steps=0)
+    with pytest.warns(UserWarning, match=r"when training ended"):
+        trainer.fit(ascending(world), demo_data(world, holdout=8, batch_size=batch_size))
+    topics = torch.cat([batch["topic"] for batch in stop._batches])
+    assert topics.bincount().tolist() == [measured // 2] * 2
