@@ -200,6 +200,8 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
             for side, streams in self._rows.items()
             for name, rows in streams.items()
         }
+        if self._preferred is not None:
+            self._fingerprints["preferred"] = corpus_fingerprint(self._preferred.answers)
         if self._alternatives is not None:
             self._fingerprints["alternatives"] = corpus_fingerprint(self._alternatives)
             self._answers(self._rows["forget"])  # what is missing is refused before the model is loaded
@@ -386,7 +388,7 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """Checksums of each stream's tokenised rows, wherever they come from."""
+        """Checksums of each stream's tokenised rows, and of answers that are preferred, wherever they come from."""
         return self._fingerprints
 
     def hyperparameters(self) -> dict[str, Any]:

@@ -360,3 +360,19 @@ def test_training_resumes_only_with_losses_over_the_same_tokens(world: Path, tmp
     )
     with pytest.raises(InputError, match=r"the rows of forget/alchemy, .* are not those of the run that wrote the che"):
         second.load_state_dict(first.state_dict())
+
+
+def test_training_resumes_only_with_the_same_preferred_answers(world: Path, tmp_path: Path) -> None:
+    streams = {"forget": {"alchemy": world / "alchemy.jsonl"}, "retain": {"gardening": world / "gardening.jsonl"}}
+    sources = [{name: TextSource(str(path)) for name, path in stream.items()} for stream in streams.values()]
+    path = tmp_path / "answers.txt"
+
+    def state(text: str) -> tuple[UnlearnDataModule, dict[str, Any]]:
+        path.write_text(text)
+        data = ready(UnlearnDataModule(*sources, tokenizer=str(world / "model"), preferred=str(path), seed=0))
+        return data, data.state_dict()
+
+    (first, before), (other, _) = state("the of\nin is\n"), state("the of\nnear under with\n")
+    first.load_state_dict(before)
+    with pytest.raises(InputError, match=r"the rows of preferred are not those of the run that wrote the checkpoint"):
+        other.load_state_dict(before)
