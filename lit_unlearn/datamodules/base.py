@@ -26,6 +26,7 @@ from lit_unlearn.data.fingerprints import corpus_fingerprint
 from lit_unlearn.data.mixed_prompts import MixedPrompts, longest_pair
 from lit_unlearn.data.mixing import Mixing, RowMixing
 from lit_unlearn.data.ngrams import NGrams, WordRow, mixable, word_rows
+from lit_unlearn.data.order import lengths
 from lit_unlearn.data.preferred_answers import PREFERRED_ANSWERS, PreferredAnswers, preferred_answers
 from lit_unlearn.data.rows import TrainedRow, tokenised
 from lit_unlearn.data.steps import PairedSteps, StepSampler, check_share
@@ -43,7 +44,7 @@ from lit_unlearn.questions.batches import Query, query_loader
 from lit_unlearn.questions.cloze import Cloze
 from lit_unlearn.questions.insertions import MOST_ROWS, NONE_HELD_OUT, Insertions, Plan, Stream, plan
 from lit_unlearn.questions.perturbation import Control, Perturbation
-from lit_unlearn.questions.prompt_limit import Cut, cut_prompts, longest_prompt
+from lit_unlearn.questions.prompt_limit import Cut, cut_prompts, longest_prompt, stated_limit
 from lit_unlearn.questions.scored_texts import ScoredBatches
 from lit_unlearn.questions.sets import (
     DEFAULT,
@@ -212,6 +213,8 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         )
         self._asked = self._questions()
         self._queries, self._cut = self._encoded()
+        if stage == "fit" or self.holdout:
+            self._check_lengths()
         self._row_mixing = self._mixes(self.mixing, self._mixable)
         if stage == "fit":
             self._rarity()  # streams that do not differ are refused before the model is loaded
@@ -503,6 +506,21 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         """Of the model that is asked; None where none is known, as without a Trainer."""
         source = None if self.trainer is None else source_of(self.trainer.lightning_module)
         return None if source is None else load_config(source)
+
+    def _check_lengths(self) -> None:
+        """Checks that no row is longer than the model's limit, beyond which many have no positions.
+
+        Raises:
+            InputError: one is.
+        """
+        limit = stated_limit(self._model_config())
+        for side, streams in self._rows.items():
+            for name, rows in streams.items():
+                if limit is not None and (longest := int(lengths(rows).max())) > limit:
+                    raise InputError(
+                        f"data.{side}: a row of {name} has {longest} tokens, the model's limit is {limit}; set its "
+                        f"max_length to {limit} or less"
+                    )
 
     def _texts(self) -> dict[str, Sequence[str]]:
         """What n-grams of `forget` and `retain` come from: all rows of the streams, the holdout's included."""

@@ -39,12 +39,21 @@ def longest_prompt(config: PretrainedConfig | None, tokenizer: PreTrainedTokeniz
         >>> longest_prompt(GPT2Config(n_positions=512), tokenizer=None)
         512
     """
-    text = getattr(config, "text_config", None) or config
-    given = [value for name in _CONFIGURED if (value := getattr(text, name, None)) is not None]
-    if given:
-        return int(given[0])
+    if (stated := stated_limit(config)) is not None:
+        return stated
     limit = getattr(tokenizer, "model_max_length", VERY_LARGE_INTEGER)
     return _UNKNOWN if limit is None or limit == VERY_LARGE_INTEGER else int(limit)
+
+
+def stated_limit(config: PretrainedConfig | None) -> int | None:
+    """Tokens of the longest text that the model's text configuration allows; None where it does not say.
+
+    Args:
+        config: the model's; None where it is not known.
+    """
+    text = getattr(config, "text_config", None) or config
+    given = (getattr(text, name, None) for name in _CONFIGURED)
+    return next((int(value) for value in given if value is not None), None)
 
 
 def cut_prompts(queries: Mapping[str, Sequence[Query | Cloze]], limit: int, *, allowed: bool) -> dict[str, Cut]:

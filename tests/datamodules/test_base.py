@@ -1,6 +1,7 @@
 """The DataModule: its options, its order and holdout, and its use outside this package."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ from lit_unlearn import (
     RepresentationMSE,
     TextSource,
     UnlearnDataModule,
+    UnlearnModule,
 )
 from lit_unlearn.data.mixing import Mixing
 from lit_unlearn.data.steps import StepSampler
 from lit_unlearn.questions.sets import EvaluationSource, PerturbationSource
 from tests.data.running import Model, Seen, data_module, ready, seen, small, sources, texts, trainer
+from tests.families import write_family
 from tests.questions.test_sets import write_questions
 from tests.tiny_world import texts as demo_texts
 from tests.training import Losses, demo_module, quiet_trainer
@@ -376,3 +379,20 @@ def test_training_resumes_only_with_the_same_preferred_answers(world: Path, tmp_
     first.load_state_dict(before)
     with pytest.raises(InputError, match=r"the rows of preferred are not those of the run that wrote the checkpoint"):
         other.load_state_dict(before)
+
+
+@pytest.mark.parametrize("side", ["forget", "retain"])
+def test_a_row_longer_than_the_model_allows_is_refused_before_training(tmp_path: Path, side: str) -> None:
+    model = write_family(tmp_path, "gpt2")  # of 128 positions
+    rows = {"short.txt": "the of and in is " * 12, "long.txt": "the of and in is " * 40}
+    for name, text in rows.items():
+        (tmp_path / name).write_text(f"{'the of and in is ' * 12}\n" * 20 + text)
+    long, short = (TextSource(str(tmp_path / name)) for name in ("long.txt", "short.txt"))
+    module, cut = (UnlearnModule(str(model), RMU(6.5), RepresentationMSE(), layer=2) for _ in range(2))
+    data = UnlearnDataModule(*(({name: long if name == side else short}) for name in ("forget", "retain")))
+    with pytest.raises(
+        InputError, match=rf"^data.{side}: a row of {side} has [0-9]+ tokens, the model's limit is 128;"
+    ):
+        quiet_trainer(tmp_path).fit(module, data)
+    data = UnlearnDataModule(*({name: replace(long, max_length=128)} for name in ("forget", "retain")))
+    quiet_trainer(tmp_path, max_steps=6).fit(cut, data)  # all rows
