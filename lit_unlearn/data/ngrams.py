@@ -11,9 +11,10 @@ from transformers import PreTrainedTokenizerBase
 from lit_unlearn.data.draws import uniform
 from lit_unlearn.data.fingerprints import tokenizer_fingerprint
 from lit_unlearn.data.text import TextSource, load_texts
+from lit_unlearn.data.vocabulary import special_tokens
 from lit_unlearn.errors import InputError
 
-_RULE = 1
+_RULE = 2
 """Number of the rule by which `mixable` finds n-grams: one more after each change, so that no older cache is read."""
 
 
@@ -39,7 +40,7 @@ def word_rows(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, *, max_l
         InputError: the tokenizer does not say where in a text its tokens are.
     """
     _check_fast(tokenizer, "LikelihoodRobustness", "remove the callback")
-    special = frozenset(tokenizer.all_special_ids)
+    special = special_tokens(tokenizer)
     rows = tokenizer(list(texts), truncation=True, max_length=max_length, return_offsets_mapping=True)
     return [
         WordRow(ids, _room(text, ids, offsets, special, ()), [text[begin:end] for begin, end in offsets])
@@ -90,7 +91,7 @@ def mixable(source: TextSource, tokenizer: PreTrainedTokenizerBase, *, exclude: 
         InputError: the source cannot be read, or the tokenizer does not say where in a text its tokens are.
     """
     _check_fast(tokenizer, "data.mixing", "no data.mixing")
-    texts, special = load_texts(source), frozenset(tokenizer.all_special_ids)
+    texts, special = load_texts(source), special_tokens(tokenizer)
 
     def columns(batch: list[str]) -> dict[str, list[Any]]:
         rows = tokenizer(batch, truncation=True, max_length=source.max_length, return_offsets_mapping=True)

@@ -1,4 +1,4 @@
-"""How many embeddings tokens take: those that a text may have, and those that rows have."""
+"""How many embeddings tokens take, those that a text may have and those that rows have; which tokens are special."""
 
 import pyarrow.compute as pc
 from datasets import Dataset
@@ -21,6 +21,18 @@ def embeddings_taken(tokenizer: PreTrainedTokenizerBase) -> int:
     written = [token for token, added in tokenizer.added_tokens_decoder.items() if not added.special]
     taken: int = max(tokenizer.vocab_size, *(token + 1 for token in (*placed, *written) if token is not None))
     return taken
+
+
+def special_tokens(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """The ids of tokens that stand for no text.
+
+    A tokenizer's own list may lack those that only chat templates write, such as the headers of Llama 3.
+
+    Args:
+        tokenizer: the model's.
+    """
+    added = (token for token, one in tokenizer.added_tokens_decoder.items() if one.special)
+    return frozenset([*tokenizer.all_special_ids, *added])
 
 
 def embeddings_of_rows(rows: Dataset) -> int:

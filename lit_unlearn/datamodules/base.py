@@ -32,7 +32,7 @@ from lit_unlearn.data.rows import TrainedRow, tokenised
 from lit_unlearn.data.steps import PairedSteps, StepSampler, check_share
 from lit_unlearn.data.text import TextSource, load_texts
 from lit_unlearn.data.token_rarity import TokenRarity, token_rarity
-from lit_unlearn.data.vocabulary import embeddings_of_rows, embeddings_taken
+from lit_unlearn.data.vocabulary import embeddings_of_rows, embeddings_taken, special_tokens
 from lit_unlearn.errors import InputError, check_at_least
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.models.checks import check_vocabulary
@@ -465,7 +465,7 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         if mixing.unit == "rows":
             return self._mixed_prompts(mixing)
         ngrams = NGrams({name: self._trained(rows) for name, rows in found.items()}, mixing.lengths)
-        return RowMixing(mixing, ngrams, frozenset(self._tokenizer.all_special_ids), self.seed)
+        return RowMixing(mixing, ngrams, special_tokens(self._tokenizer), self.seed)
 
     def _mixed_prompts(self, mixing: Mixing) -> MixedPrompts:
         """Joins rows of both streams.

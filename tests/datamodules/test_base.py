@@ -9,7 +9,7 @@ import lightning as L
 import pytest
 import torch
 from torch.utils.data import DistributedSampler
-from transformers import AutoModelForCausalLM
+from transformers import AddedToken, AutoModelForCausalLM
 
 from lit_unlearn import (
     NPO,
@@ -29,6 +29,7 @@ from tests.data.running import Model, Seen, data_module, ready, seen, small, sou
 from tests.families import write_family
 from tests.questions.test_sets import write_questions
 from tests.tiny_world import texts as demo_texts
+from tests.tiny_world import tokenizer
 from tests.training import Losses, demo_module, quiet_trainer
 
 KEYS = {"input_ids", "attention_mask", "labels", "loss_mask", "topic", "row"}
@@ -396,3 +397,25 @@ def test_a_row_longer_than_the_model_allows_is_refused_before_training(tmp_path:
         quiet_trainer(tmp_path).fit(module, data)
     data = UnlearnDataModule(*({name: replace(long, max_length=128)} for name in ("forget", "retain")))
     quiet_trainer(tmp_path, max_steps=6).fit(cut, data)  # all rows
+
+
+def test_tokens_that_a_chat_template_writes_are_never_replaced(world: Path, tmp_path: Path) -> None:
+    words = tokenizer()
+    # As Llama 3 has its headers: special, but not in the tokenizer's own list.
+    words.add_tokens([AddedToken("<header>", special=True, normalized=False)], special_tokens=True)
+    words.save_pretrained(tmp_path)
+    header = words.convert_tokens_to_ids("<header>")
+    template = "{% for one in messages %}{{ '<header>' + one['content'] + '<header>' }}{% endfor %}"
+    forget, retain = (
+        {name: replace(one, chat_template=template, loss_on="all") for name, one in streams.items()}
+        for streams in conversations(world, tmp_path)
+    )
+    mixing = Mixing(rate=1.0, spans=3, length=2)
+    plain, mixed = (
+        ready(UnlearnDataModule(forget, retain, tokenizer=str(tmp_path), mixing=one, seed=0)) for one in (None, mixing)
+    )
+    batches = [[pair["retain"]["input_ids"] for pair in one.train_dataloader()] for one in (plain, mixed)]
+    for before, after in zip(*batches, strict=True):
+        assert (before == header).sum() >= 3 * len(before)
+        assert ((before == header) == (after == header)).all()
+        assert (before != after).any()
