@@ -173,6 +173,18 @@ def devices(option: Any) -> int:
     return len([name for name in str(option).split(",") if name]) if "," in str(option) else int(option)
 
 
+def processes_of_machine(options: Any) -> int:
+    """How many processes a run has on each machine: one for each device, and on a processor one if none are asked for.
+
+    Args:
+        options: the Trainer's.
+
+    Raises:
+        ValueError: the devices are none.
+    """
+    return 1 if _on_processor(options) and options.devices == "auto" else devices(options.devices)
+
+
 def _on_processor(options: Any) -> bool:
     """Whether the run takes no device but the processor."""
     accelerator = str(options.accelerator)

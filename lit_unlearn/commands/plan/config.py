@@ -10,7 +10,7 @@ from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 
 from lit_unlearn.commands.fit import resuming
-from lit_unlearn.commands.fit.checks import check_fit, check_run, check_trainer, devices, named_trainer
+from lit_unlearn.commands.fit.checks import check_fit, check_run, check_trainer, named_trainer, processes_of_machine
 from lit_unlearn.commands.fit.config_cli import ConfigCLI
 from lit_unlearn.commands.plan.check import Check, refused
 from lit_unlearn.commands.plan.step import StepRows
@@ -124,7 +124,7 @@ class PlanCLI(ConfigCLI):
         """Processes of the run on all machines, as far as the options say."""
         counted = self.trainer_options.devices, self.trainer_options.num_nodes
         try:
-            count = devices(counted[0]) * int(counted[1])
+            count = processes_of_machine(self.trainer_options) * int(counted[1])
         except ValueError:
             count = 0
         if count < 1:

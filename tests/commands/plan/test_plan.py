@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from lit_unlearn.cli import main
 from lit_unlearn.errors import InputError
@@ -106,6 +107,15 @@ def test_a_run_that_would_fail_is_told_with_status_1(config: str, capsys: pytest
 
 
 @pytest.mark.slow
+def test_on_a_processor_gpus_make_no_processes(
+    config: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    main(["plan", "-c", config, "--json", "plan.json"])
+    assert "fails" not in capsys.readouterr().out
+    assert json.loads(Path("plan.json").read_text())["chosen"]["devices"] == 1
+
+
 def test_rows_are_those_of_one_process(config: str, capsys: pytest.CaptureFixture[str]) -> None:
     main(["plan", "-c", config, "-c", "trainer/fsdp2.yaml", "--json=plan.json"])
     found = json.loads(Path("plan.json").read_text())
