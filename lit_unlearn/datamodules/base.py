@@ -214,7 +214,7 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         self._asked = self._questions()
         self._queries, self._cut = self._encoded()
         if stage == "fit" or self.holdout:
-            self._check_lengths()
+            self._check_lengths(held_out=stage != "fit")
         self._row_mixing = self._mixes(self.mixing, self._mixable)
         if stage == "fit":
             self._rarity()  # streams that do not differ are refused before the model is loaded
@@ -507,8 +507,11 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         source = None if self.trainer is None else source_of(self.trainer.lightning_module)
         return None if source is None else load_config(source)
 
-    def _check_lengths(self) -> None:
+    def _check_lengths(self, *, held_out: bool) -> None:
         """Checks that no row is longer than the model's limit, beyond which many have no positions.
+
+        Args:
+            held_out: only rows of the holdout are read.
 
         Raises:
             InputError: one is.
@@ -516,7 +519,8 @@ class UnlearnDataModule(Shown, L.LightningDataModule):
         limit = stated_limit(self._model_config())
         for side, streams in self._rows.items():
             for name, rows in streams.items():
-                if limit is not None and (longest := int(lengths(rows).max())) > limit:
+                read = self._held_out(rows) if held_out else rows
+                if limit is not None and (longest := int(lengths(read).max())) > limit:
                     raise InputError(
                         f"data.{side}: a row of {name} has {longest} tokens, the model's limit is {limit}; set its "
                         f"max_length to {limit} or less"

@@ -397,6 +397,11 @@ def test_a_row_longer_than_the_model_allows_is_refused_before_training(tmp_path:
         quiet_trainer(tmp_path).fit(module, data)
     data = UnlearnDataModule(*({name: replace(long, max_length=128)} for name in ("forget", "retain")))
     quiet_trainer(tmp_path, max_steps=6).fit(cut, data)  # all rows
+    data = UnlearnDataModule({"forget": long}, {"retain": long}, holdout=4, tokenizer=str(model))
+    with pytest.raises(InputError, match=r"tokens, the model's limit is 128;"):
+        quiet_trainer(tmp_path).validate(cut, data, verbose=False)  # the long row is the last
+    (tmp_path / "long.txt").write_text("\n".join(reversed((tmp_path / "long.txt").read_text().split("\n"))))
+    quiet_trainer(tmp_path).validate(cut, data, verbose=False)
 
 
 def test_tokens_that_a_chat_template_writes_are_never_replaced(world: Path, tmp_path: Path) -> None:
