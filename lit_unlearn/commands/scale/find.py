@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from tqdm import tqdm
 from transformers.utils.logging import disable_progress_bar, enable_progress_bar
 
+from lit_unlearn.callbacks import RetainConstraint, RetainSchedule, ShrinkAndPerturb
 from lit_unlearn.commands.fit.config_cli import ConfigCLI
 from lit_unlearn.commands.log_filter import silent
 from lit_unlearn.commands.options.words import Words
@@ -35,6 +36,8 @@ BATCHES = 8
 RAMP = 40
 """Steps in which the learning rate grows from its smallest to its largest."""
 SMALLEST, LARGEST = 1e-5, 3e-2
+_CHANGING = (RetainConstraint, RetainSchedule, ShrinkAndPerturb)
+"""Callbacks that change weights or losses while a run trains."""
 FALLEN = {False: 0.5, True: 0.3}
 """Share of the first forget loss after which the ramp ends, by whether the loss reads logits."""
 
@@ -191,6 +194,12 @@ def _check(config: ConfigCLI) -> None:
         )
     if module.lora is not None:
         raise InputError("scale: model.lora: adapters are not scaled yet; leave lora out")
+    for callback in config.config_init["fit"].trainer.callbacks or []:
+        if isinstance(callback, _CHANGING):
+            raise InputError(
+                f"scale: trainer.callbacks: {type(callback).__name__} changes what a training does, and those that are "
+                "tried have no callbacks of the config; leave it out"
+            )
     module.check_optimizer()
     if sets_its_own_rate(module.lr_scheduler, module._optimizer()):
         raise InputError(

@@ -88,6 +88,10 @@ def test_what_is_not_reached_is_said(
         (["--data.holdout", "0"], r"scale: data.holdout: no rows are held out"),
         (["--layer", "99"], r"scale.layer: there is no layer 99; the model has 0 to [0-9]"),
         (["--write", "mine.txt"], r"--write: mine.txt is not a name of a config"),
+        (
+            ["--trainer.callbacks+=RetainSchedule"],
+            r"scale: trainer.callbacks: RetainSchedule changes what a training does.*; leave it out",
+        ),
         (["--steps", "0"], r"scale.steps: must be at least 1, got 0"),
         (
             [f"--model.lr_scheduler{rest}" for rest in ("=OneCycleLR", ".max_lr=0.01", ".total_steps=99")],
