@@ -1,5 +1,6 @@
 """What `fit` refuses before it begins, and `plan` with it: options first, then what the machine has."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,8 +8,9 @@ from typing import Any
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.strategies import ModelParallelStrategy
+from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from lit_unlearn.distributed.checks import check_strategy, settle_sizes
 from lit_unlearn.errors import InputError, check_at_least
@@ -65,10 +67,30 @@ def check_trainer(options: Any) -> None:
     if not options.plugins:  # one of which may be the precision
         weights_dtype(named_precision(options.precision))
     check_strategy(options.strategy)
+    _check_states(options.callbacks or [])
     if _on_processor(options) and options.devices != "auto" and not _is_count(options.devices):
         raise InputError(
             f"trainer.devices: {options.devices!r} is not a number of processes on a processor; give 1 or more, or auto"
         )
+
+
+def _check_states(callbacks: Callback | Sequence[Callback]) -> None:
+    """A checkpoint has a place for the state of each callback.
+
+    Args:
+        callbacks: of the Trainer's options.
+
+    Raises:
+        InputError: two of a class have the same place.
+    """
+    found = [callbacks] if isinstance(callbacks, Callback) else callbacks
+    stateful = Counter((type(one), one.state_key) for one in found if is_overridden("state_dict", one))
+    for (kind, _), count in stateful.items():
+        if count > 1:
+            raise InputError(
+                f"trainer.callbacks: there are {count} {kind.__name__}, and a checkpoint holds the state of one; leave "
+                "one of them"
+            )
 
 
 def check_devices(options: Any) -> None:

@@ -17,6 +17,7 @@ from lit_unlearn.runs.atomic_files import check_makable, write_whole
 from lit_unlearn.runs.folder import RunFolder
 
 _SCALE, _OVERLAY, _FIGURE = "scale.json", "overlay.yaml", "scale.png"
+_FORGET = 1.2
 
 
 def main(words: Sequence[str]) -> None:
@@ -27,14 +28,15 @@ def main(words: Sequence[str]) -> None:
         SystemExit: with status 1 where no setting that was tried reaches what is asked for.
     """
     options, shared = _parser().parse_known_args(words)
-    aim = Aim(options.steps, options.forget, options.retain, options.probes).checked()
+    forget = _FORGET if options.forget is None else options.forget
+    aim = Aim(options.steps, forget, options.retain, options.probes).checked()
     if options.write is not None:
         check_makable(options.write, "--write")
         if options.write.suffix not in (".yaml", ".yml") or options.write.is_dir():
             raise InputError(f"--write: {options.write} is not a name of a config; give one that ends in .yaml")
     with quiet(), no_bars_in_files(), RunFolder() as run:
         folder = run.claim(None if options.out is None else str(options.out), ["scale"])
-        found = find(Words.read(shared, command="fit"), aim, layer=options.layer)
+        found = find(Words.read(shared, command="fit"), aim, layer=options.layer, own_rise=options.forget is None)
         print(text.report(found))
         _write(found, folder, options.write)
     overlay = options.write or folder / _OVERLAY
@@ -68,7 +70,10 @@ def _parser() -> CommandParser:
     parser.add_argument("--steps", type=int, default=240, help="steps of a run at most (default: 240)")
     parser.add_argument("--layer", type=int, help="the steering layer (default: chosen by the states)")
     parser.add_argument(
-        "--forget", type=float, default=1.2, help="nats per token that held-out forget rows lose (default: 1.2)"
+        "--forget",
+        type=float,
+        help="nats per token that held-out forget rows lose (default: the rise of the config's StopAtForgetting, or "
+        f"{_FORGET})",
     )
     parser.add_argument(
         "--retain", type=float, default=0.02, help="nats per token that held-out retain rows may lose (default: 0.02)"

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from tqdm import tqdm
 from transformers.utils.logging import disable_progress_bar, enable_progress_bar
 
-from lit_unlearn.callbacks import RetainConstraint, RetainSchedule, ShrinkAndPerturb
+from lit_unlearn.callbacks import RetainConstraint, RetainSchedule, ShrinkAndPerturb, StopAtForgetting
 from lit_unlearn.commands.fit.config_cli import ConfigCLI
 from lit_unlearn.commands.log_filter import silent
 from lit_unlearn.commands.options.words import Words
@@ -80,24 +80,33 @@ class Found(NamedTuple):
         }
 
 
-def find(words: Words, aim: Aim, *, layer: int | None = None) -> Found:
+def find(words: Words, aim: Aim, *, layer: int | None = None, own_rise: bool = False) -> Found:
     """Measures the model and tries settings on it.
 
     Args:
         words: of `fit`: the model, the data, the losses.
         aim: what to reach.
         layer: the steering layer; None chooses it.
+        own_rise: whether the config's StopAtForgetting, if there is one, says how much is to be forgotten.
 
     Raises:
         InputError: an option, the model or the data cannot be used.
     """
     config = ConfigCLI(words)
     _check(config)
+    stop = _own_stop(config)
+    if stop is not None:
+        aim = aim._replace(forget=stop.rise if own_rise else aim.forget)
+        if stop.rise != aim.forget:
+            raise InputError(
+                f"scale.forget: {aim.forget:g} nats are asked for, and the config's StopAtForgetting ends a run at "
+                f"{stop.rise:g}; leave out --forget, or set that callback's rise"
+            )
     states = _layer_states(config)
     if layer is not None and not 0 <= layer < len(states):
         raise InputError(f"scale.layer: there is no layer {layer}; the model has 0 to {len(states) - 1}")
     layer = chosen_layer(states) if layer is None else layer
-    settings = fitting(config.model, states, layer, steps=aim.steps, rise=aim.forget)
+    settings = fitting(config.model, states, layer, steps=aim.steps, rise=aim.forget if stop is None else None)
     hidden = not watched(sys.stderr)
     with (
         _tried(words) as tried,
@@ -179,6 +188,12 @@ def _tried(words: Words) -> Iterator[Any]:
                 yield tried
             finally:
                 enable_progress_bar()
+
+
+def _own_stop(config: ConfigCLI) -> StopAtForgetting | None:
+    """What ends the config's runs, if its callbacks have it."""
+    callbacks = config.config_init["fit"].trainer.callbacks or []
+    return next((one for one in callbacks if isinstance(one, StopAtForgetting)), None)
 
 
 def _check(config: ConfigCLI) -> None:

@@ -36,7 +36,7 @@ class Settings(NamedTuple):
     """Whether a loss reads hidden states."""
     optimizer: str = "torch.optim.AdamW"
     rise: float | None = None
-    """Nats per token that held-out forget rows lose before training ends; None trains all steps."""
+    """Nats per token that held-out forget rows lose before training ends; None: the config's callbacks end it."""
 
     def slower(self, by: float) -> "Settings":
         """With the learning rate divided by a factor."""
@@ -69,7 +69,9 @@ class Settings(NamedTuple):
         return {"model": model, "trainer": trainer}
 
 
-def fitting(module: UnlearnModule, states: Sequence[LayerStates], layer: int, *, steps: int, rise: float) -> Settings:
+def fitting(
+    module: UnlearnModule, states: Sequence[LayerStates], layer: int, *, steps: int, rise: float | None
+) -> Settings:
     """Settings of which the learning rate is still to be found.
 
     Args:
@@ -77,7 +79,7 @@ def fitting(module: UnlearnModule, states: Sequence[LayerStates], layer: int, *,
         states: of every layer of the model.
         layer: the steering layer.
         steps: of the run, at most.
-        rise: nats per token that held-out forget rows are to lose.
+        rise: nats per token that held-out forget rows are to lose; None where the config's own callback ends a run.
     """
     representations = not (module.forget.needs_logits and module.retain.needs_logits)
     return Settings(

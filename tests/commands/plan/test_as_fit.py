@@ -14,6 +14,7 @@ from tests.bad_input.refusing import Config, write
 from tests.families import write_family
 from tests.fast import some
 
+STOP = "{class_path: StopAtForgetting, init_args: {rise: 1}}"
 EVERY = "val_check_interval: 2, check_val_every_n_epoch: null"
 TEMPLATE = "'{% for one in messages %}{{ one.content }} {% endfor %}'"
 ONCE = "{class_path: torch.optim.lr_scheduler.OneCycleLR, init_args: {max_lr: 0.01, total_steps: 3}}"
@@ -77,11 +78,12 @@ BAD = {
     trainer("fast_dev_run: -1"): "trainer: fast_dev_run=-1",
     trainer("profiler: zzz"): "trainer: When passing string value for the `profiler`",
     trainer("barebones: true"): "trainer.barebones: a run always writes",
+    trainer(f"callbacks: [{STOP}, {STOP}]"): "trainer.callbacks: there are 2 StopAtForgetting, and a checkpoint holds",
     trainer("reload_dataloaders_every_n_epochs: -1"): "trainer: `reload_dataloaders_every_n_epochs`",
     trainer("callbacks: [LikelihoodRobustness]") + f"\n{HELD}": "trainer.val_check_interval: 1.0 would end 2 steps",
     trainer("callbacks: [STEPS], val_check_interval: 3, check_val_every_n_epoch: null"): "3 would end 2 steps",
     trainer(f"callbacks: [LikelihoodRobustness], {EVERY}"): "LikelihoodRobustness: no rows are held out",
-    trainer("callbacks: [{class_path: StopAtForgetting, init_args: {rise: 1}}]"): "StopAtForgetting: no rows are held",
+    trainer(f"callbacks: [{STOP}]"): "StopAtForgetting: no rows are held",
     trainer(f"callbacks: [PerturbationRobustness], {EVERY}"): "PerturbationRobustness: there are no questions",
     trainer(f"callbacks: [AnswerEvaluation], {EVERY}"): "AnswerEvaluation: data.answers names no questions",
     trainer(f"callbacks: [AnswerEvaluation], {EVERY}") + answers(ASKED): "has no chat template",

@@ -82,6 +82,20 @@ def test_what_is_not_reached_is_said(
     assert not json.loads(Path("found/scale.json").read_text())["reached"]
 
 
+@pytest.mark.slow
+def test_the_rise_of_the_configs_own_callback_is_aimed_at(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    stop = ["--trainer.callbacks+=StopAtForgetting", "--trainer.callbacks.rise=90"]
+    words = ["-c", "local.yaml", "-c", own(world, tmp_path), *stop]
+    with pytest.raises(SystemExit):
+        main(["scale", *words, "--steps", "2", "--probes", "1", "--out", "found"])
+    assert json.loads(Path("found/scale.json").read_text())["aim"]["forget"] == 90
+    callbacks = ConfigCLI(Words.read([*words, "-c", "found/overlay.yaml"], command="fit")).config_init["fit"].trainer
+    assert [type(one).__name__ for one in callbacks.callbacks].count("StopAtForgetting") == 1
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -93,6 +107,10 @@ def test_what_is_not_reached_is_said(
             r"scale: trainer.callbacks: RetainSchedule changes what a training does.*; leave it out",
         ),
         (["--steps", "0"], r"scale.steps: must be at least 1, got 0"),
+        (
+            ["--trainer.callbacks+=StopAtForgetting", "--trainer.callbacks.rise=2", "--forget", "3"],
+            r"scale.forget: 3 nats are asked for, and the config's StopAtForgetting ends a run at 2",
+        ),
         (
             [f"--model.lr_scheduler{rest}" for rest in ("=OneCycleLR", ".max_lr=0.01", ".total_steps=99")],
             r"scale: model.lr_scheduler sets learning rates of its own.*--model.lr_scheduler null",
