@@ -62,6 +62,8 @@ class UnlearnedWeights(Shown, L.Callback):
                         "of a run with the same model"
                     )
                 weight.copy_(found[name])
+        # Lightning trains on, whatever is to stop, until these are met.
+        trainer.fit_loop.min_epochs = trainer.fit_loop.epoch_loop.min_steps = None
         trainer.should_stop = True
 
 

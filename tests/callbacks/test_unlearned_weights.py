@@ -59,6 +59,15 @@ def test_weights_are_those_of_the_export_to_the_bit_under_mixed_precision(
         assert torch.equal(module.updated.get_parameter(name), model.get_parameter(name)), name
 
 
+@pytest.mark.parametrize("least", ["min_steps", "min_epochs"])
+def test_nothing_is_trained_where_the_run_had_to_train_for_some_time(world: Path, tmp_path: Path, least: str) -> None:
+    callbacks = [UnlearnedWeights(str(world / "model")), Repairs([ClosedForm(0.0)], rows=8, keep=True)]
+    module = demo_module(world, noise_scale=0.0)
+    trainer = quiet_trainer(tmp_path / "run", max_steps=2, callbacks=callbacks, **{least: 1})
+    trainer.fit(module, demo_data(world, seed=0))
+    assert trainer.global_step == 0
+
+
 def test_another_models_export_is_refused(world: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"UnlearnedWeights: demo has no model.layers.6.* of shape \[64, 64\]"):
         fit(world, tmp_path, PerturbationRobustness(), UnlearnedWeights("demo"), Repairs([ClosedForm(2.0)]))
