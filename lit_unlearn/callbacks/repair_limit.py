@@ -80,11 +80,30 @@ def answer_logprob(module: UnlearnModule, forget: tuple[str, ...]) -> float:
         found += torch.tensor([values.sum().item(), len(values)], dtype=torch.float64)
     total, count = module.total(found.to(module.device, torch.float32)).tolist()
     if not count:
-        raise InputError(
-            f"Repairs: no text of a right answer is scored on questions of {', '.join(forget) or 'a set to forget'}; "
-            "ask such questions in data.evaluation, or give nll_rise instead of answer_logprob"
-        )
+        raise _unasked(forget)
     return float(total / count)
+
+
+def check_asked(module: UnlearnModule, forget: tuple[str, ...]) -> None:
+    """Checks, without asking, that there are unperturbed questions to forget.
+
+    Args:
+        module: in a Trainer, whose data is set up.
+        forget: names of the question sets.
+
+    Raises:
+        InputError: there are none.
+    """
+    data = module.trainer.datamodule  # type: ignore[attr-defined]
+    if not any(_asked(variant, forget) for variants in data.evaluation_sets for variant in variants):
+        raise _unasked(forget)
+
+
+def _unasked(forget: tuple[str, ...]) -> InputError:
+    return InputError(
+        f"Repairs: no text of a right answer is scored on questions of {', '.join(forget) or 'a set to forget'}; "
+        "ask such questions in data.evaluation, or give nll_rise instead of answer_logprob"
+    )
 
 
 def _logprobs(module: UnlearnModule, forget: tuple[str, ...]) -> Iterator[torch.Tensor]:

@@ -10,7 +10,7 @@ from lit_unlearn.callbacks.export import ExportPretrained
 from lit_unlearn.callbacks.other_weights import weights_put_back, without_result
 from lit_unlearn.callbacks.printing import print_lines
 from lit_unlearn.callbacks.repair_inputs import RepairRows, input_moments, ordered
-from lit_unlearn.callbacks.repair_limit import found_strength
+from lit_unlearn.callbacks.repair_limit import check_asked, found_strength
 from lit_unlearn.data.mixing import Mixing
 from lit_unlearn.datamodules import UnlearnDataModule
 from lit_unlearn.errors import InputError, check_at_least
@@ -112,7 +112,7 @@ class Repairs(Shown, L.Callback):
             )
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Checks that what is trained can be repaired."""
+        """Checks that what is trained can be repaired, and that what limits a repair is asked for."""
         assert isinstance(pl_module, UnlearnModule)
         if pl_module.is_sharded():
             raise InputError(
@@ -120,6 +120,8 @@ class Repairs(Shown, L.Callback):
                 "in one process: lit-unlearn repair RUN --trainer.strategy auto --trainer.devices 1"
             )
         _matrices(pl_module)
+        if any(isinstance(one, ClosedForm) and one.answer_logprob is not None for one in self.repairs):
+            check_asked(pl_module, _to_forget(trainer))
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Repairs and evaluates, one repair after another."""
@@ -147,8 +149,7 @@ class Repairs(Shown, L.Callback):
             apply(one, groups, partial(input_moments, module, rows))
 
         if isinstance(repair, ClosedForm) and repair.mu is None:
-            forget = tuple(name for one in evaluating(module.trainer) for name in one.forget)
-            repair = found_strength(module, repair, forget, repaired)
+            repair = found_strength(module, repair, _to_forget(module.trainer), repaired)
             if module.trainer.is_global_zero:
                 print_lines(f"The largest μ that leaves as much forgotten is {repair.mu:.3g}")
         repaired(repair)
@@ -171,6 +172,11 @@ class Repairs(Shown, L.Callback):
 def _strength(repair: WeightRepair) -> dict[str, float]:
     """What a record says of the strength."""
     return {"mu": repair.mu} if isinstance(repair, ClosedForm) and repair.mu is not None else {}
+
+
+def _to_forget(trainer: L.Trainer) -> tuple[str, ...]:
+    """Names of the question sets that are to be forgotten."""
+    return tuple(name for one in evaluating(trainer) for name in one.forget)
 
 
 def _matrices(module: UnlearnModule) -> list[Matrix]:

@@ -144,6 +144,13 @@ def test_what_has_no_closed_form_is_refused_before_training(world: Path, tmp_pat
         fit(world, tmp_path, PerturbationRobustness(), Repairs([ClosedForm(2.0)]), trainable=trainable)
 
 
+def test_a_limit_on_answers_that_nobody_asks_for_is_refused_before_training(world: Path, tmp_path: Path) -> None:
+    evaluating, weights = PerturbationRobustness(forget=[]), Weights()
+    with pytest.raises(InputError, match=r"no text of a right answer is scored on questions of a set to forget"):
+        fit(world, tmp_path, evaluating, Repairs([ClosedForm(answer_logprob=-5.0)]), weights)
+    assert not weights.seen
+
+
 def test_a_sharded_model_is_refused_with_the_remedy(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
