@@ -8,7 +8,7 @@ import torch
 from lit_unlearn.commands.analysis.pairs import queries, spread
 from lit_unlearn.commands.attack.contract import Attack, Cost, Outcome, Settings
 from lit_unlearn.commands.attack.target import Target
-from lit_unlearn.errors import check_at_least
+from lit_unlearn.errors import InputError, check_at_least
 from lit_unlearn.models.layers import decoder_layers
 from lit_unlearn.questions.last_states import last_states
 from lit_unlearn.questions.linear_probe import FEWEST, Probe, probe
@@ -48,21 +48,34 @@ class LinearProbe(Attack):
         """For the card."""
         return "linear probe of the states"
 
+    def check(self, target: Target) -> None:
+        """Each side has enough questions.
+
+        Raises:
+            InputError: it has not.
+        """
+        least = max(FEWEST, self.folds)
+        for side, sets in self._asked(target).items():
+            count = sum(map(len, sets))
+            if count < least:
+                raise InputError(
+                    f"LinearProbe: {count} questions of {len(sets)} sets to {side} are probed, and {self.folds} folds "
+                    f"need {least}; raise `questions`, lower `folds`, or leave this attack out by --only"
+                )
+
     def attempt(self, target: Target, settings: Settings, seed: int) -> Iterable[Outcome]:
         """Probes both sides, each for itself.
 
         Raises:
             InputError: there are too few questions, or they have no letters to probe for.
         """
+        self.check(target)
         model = target.load()
         decoder = Decoder(model, decoder_layers(model))
         measures: dict[str, Estimate] = {}
         further: dict[str, float | None] = {}
-        for side in ("forget", "retain"):
-            sets = [found for name, found in target.sets.items() if (name in target.forget) == (side == "forget")]
-            if not sets:
-                continue
-            found = self._probe(decoder, [spread(one, self.questions // len(sets)) for one in sets], target, seed)
+        for side, sets in self._asked(target).items():
+            found = self._probe(decoder, sets, target, seed)
             measures[f"{side}_accuracy"] = accuracy(found.chosen)
             of_layers = enumerate(found.correct.double().mean(dim=1).tolist())
             further |= {f"{side}_accuracy_layer_{layer}": value for layer, value in of_layers}
@@ -72,6 +85,15 @@ class LinearProbe(Attack):
         """Less than an evaluation: no perturbed questions."""
         del settings
         return Cost(evaluations=1)
+
+    def _asked(self, target: Target) -> dict[str, list[list[Question]]]:
+        """The questions of each set that are probed, by side; without a side that has no sets."""
+        sides: dict[str, list[list[Question]]] = {"forget": [], "retain": []}
+        for name, found in target.sets.items():
+            sides["forget" if name in target.forget else "retain"].append(found)
+        return {
+            side: [spread(one, self.questions // len(sets)) for one in sets] for side, sets in sides.items() if sets
+        }
 
     def _probe(self, decoder: Decoder, sets: Sequence[Sequence[Question]], target: Target, seed: int) -> Probe:
         states = torch.cat(

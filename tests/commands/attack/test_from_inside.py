@@ -87,6 +87,12 @@ def test_a_probe_has_numbers_of_both_sides_by_layer_whatever_runs_together(targe
     }
 
 
+def test_a_probe_of_too_few_questions_is_refused_before_anything_is_run(target: Target) -> None:
+    LinearProbe(8, folds=8).check(target)
+    with pytest.raises(InputError, match=r"LinearProbe: 8 questions of 1 sets to forget .* 9 folds need 9; raise"):
+        LinearProbe(8, folds=9).check(target)
+
+
 def test_the_logit_lens_ends_with_the_model_itself(target: Target) -> None:
     one, other = ([*LogitLens(batch_size=size).attempt(target, {}, 0)] for size in (16, 5))
     assert one == other
