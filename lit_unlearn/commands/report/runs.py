@@ -70,7 +70,7 @@ def load(runs: Sequence[str], *, method: str | None = None) -> list[ReportedMode
         method: the run that the others are to repair, one of `runs` or a further one.
 
     Raises:
-        InputError: a folder holds no finished run, or runs were asked different questions.
+        InputError: a folder holds no finished run, or two runs of one seed, or runs were asked different questions.
     """
     bases: list[Mapping[str, Any]] = []
     models: list[ReportedModel] = []
@@ -80,6 +80,7 @@ def load(runs: Sequence[str], *, method: str | None = None) -> list[ReportedMode
         path = Path(given)
         folders = _seeds(path)
         results = [_results(folder) for folder in folders]
+        _check_seeds(folders, results)
         bases += [found["evaluations"][0] for found in results]
         if any(_answers(base) != _answers(bases[0]) for base in bases):
             raise InputError(f"report: {run} began with another model or other questions than {models[0].path}")
@@ -183,6 +184,17 @@ def _seeds(path: Path) -> list[Path]:
             "LikelihoodRobustness or AnswerEvaluation"
         )
     return within
+
+
+def _check_seeds(folders: Sequence[Path], results: Sequence[Mapping[str, Any]]) -> None:
+    """Runs within one folder are repeats of one fit: two of the same seed are other runs, whose mean says nothing."""
+    found: dict[int, Path] = {}
+    for folder, told in zip(folders, results, strict=True):
+        if "seed" in told and (other := found.setdefault(int(told["seed"]), folder)) is not folder:
+            raise InputError(
+                f"report: {other} and {folder} have the same seed, {told['seed']}, so that they are not one run over "
+                "several seeds; give each folder by itself"
+            )
 
 
 def _results(run: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from lit_unlearn.cli import main
 from lit_unlearn.commands.report import compare, load, markdown
 from lit_unlearn.commands.report.section import Section, write_section
 from lit_unlearn.commands.report.table import compact
+from lit_unlearn.errors import InputError
 from tests.commands.report.made import BASE, asked, evaluation, forgetting, write_generations, write_run
 
 START = forgetting(BASE, -0.1)
@@ -272,3 +273,11 @@ def test_a_folder_without_results_is_refused(tmp_path: Path, capsys: pytest.Capt
     with pytest.raises(SystemExit):
         main(["report", str(tmp_path)])
     assert "holds no results.json; give folders of runs with PerturbationRobustness" in capsys.readouterr().err
+
+
+def test_other_runs_of_one_seed_in_a_folder_are_no_repeats(runs: list[str], tmp_path: Path) -> None:
+    """Their mean was shown as that of two seeds, with an interval."""
+    for name, seed in (("first", 0), ("second", 0), ("third", 1)):
+        write_run(tmp_path / "mixed" / name, START, START, seed=seed)
+    with pytest.raises(InputError, match=r"first and .*second have the same seed, 0, .*give each folder by itself"):
+        load([str(tmp_path / "mixed")])
