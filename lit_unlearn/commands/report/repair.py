@@ -189,10 +189,12 @@ def _beyond_curve(
     if not reaches(levels[0], levels[1:]):
         return {}
     drawn = resampling.means(forgetting, measure.questions)
-    records, found = [*pair.model, *_flat(pair)], {}
-    for questions in dict.fromkeys(variant.partition("/")[0] for variant in variants):
-        within = [variant for variant in variants if variant.partition("/")[0] == questions]
-        correct = np.stack([_kept(records, variant) for variant in within])
+    kept, found = {variant: _kept([*pair.model, *_flat(pair)], variant) for variant in variants}, {}
+    # Kinds of insertions may be known of fewer rows than others.
+    drawn_alike = {variant: (variant.partition("/")[0], kept[variant].shape[1]) for variant in variants}
+    for questions, count in dict.fromkeys(drawn_alike.values()):
+        within = [variant for variant in variants if drawn_alike[variant] == (questions, count)]
+        correct = np.stack([kept[variant] for variant in within])
         correct = correct.reshape(len(within), len(levels), seeds, -1)
         accuracies = resampling.means(correct.reshape(-1, *correct.shape[2:]), questions)
         for place, variant in enumerate(within):

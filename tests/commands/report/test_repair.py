@@ -266,3 +266,27 @@ def test_seeds_are_paired_by_their_numbers(tmp_path: Path) -> None:
     for seed, text in ((1, -12), (2, -30)):
         write_run(tmp_path / "rna" / f"s{seed}", START, after(70, text), forget=["forget"], seed=seed)
     assert compare(load([str(tmp_path / "rna")], method=method)).rows[2].equal is True
+
+
+def test_kinds_of_insertions_may_be_known_of_different_rows(tmp_path: Path) -> None:
+    """As where not all batches are evaluated: the comparison ended in an error of numpy."""
+
+    def inserted(cost: float) -> dict[str, Any]:
+        spans = {
+            name: {"row": [*range(count)], "cost": [cost] * count, "control": [0.0] * count, "excess": {}}
+            for name, count in (("4-gram/trained", 8), ("16-gram/trained", 6))
+        }
+        return {"insert": {"seed": 0, "outcomes": {"forget": {"row": [0], "nll": [3.0]}, "spans": spans}}}
+
+    method = [START | inserted(0), after(50, -10) | inserted(1)] + [
+        point | inserted(share) for share, point in zip(SHARES, curve(), strict=True)
+    ]
+    other = [START | inserted(0), after(75, -4, by=9) | inserted(0.1)]
+    paths = [
+        write_run(tmp_path / name, *run, forget=["forget"], seed=0) for name, run in (("rmu", method), ("rna", other))
+    ]
+    found = compare(load(paths, method=paths[0])).rows[2].repairs
+    for name in ("insert/4-gram/trained", "insert/16-gram/trained"):
+        interval = found[name].interval
+        assert interval is not None
+        assert interval.value == pytest.approx(0.3)
