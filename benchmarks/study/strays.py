@@ -19,6 +19,7 @@ from lit_unlearn.commands.analysis.strays.planting import plant
 from lit_unlearn.commands.analysis.strays.precision import average_precision
 from lit_unlearn.commands.analysis.strays.scores import SCORES, Trusted, all_scores, measured
 from lit_unlearn.commands.forget_tokens.representations import Representations
+from lit_unlearn.data.vocabulary import special_tokens
 from lit_unlearn.demo import CHECKPOINT
 from lit_unlearn.demo.corpus import corpus
 from lit_unlearn.demo.knowledge import Knowledge, invent
@@ -74,7 +75,7 @@ class Bench:
         """
         tokens, labels = self._tokens(texts), _labels(texts)
         known = None if trusted is None else Trusted(self._states(self._tokens(trusted)), _labels(trusted))
-        read = measured(self._states(tokens), tokens, self._tokenizer.all_special_ids, len(texts), known)
+        read = measured(self._states(tokens), tokens, sorted(special_tokens(self._tokenizer)), len(texts), known)
         wrong = plant(tokens, labels, len(texts), draw=seed)
         scores = all_scores(read, wrong.labels)
         return {name: average_precision(one, wrong.wrong) for name, one in scores.items()}

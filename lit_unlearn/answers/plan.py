@@ -10,6 +10,7 @@ from lit_unlearn.answers.asking import Asked, Asking
 from lit_unlearn.answers.rows import AnswerRow, load_answers, load_examples
 from lit_unlearn.answers.source import AnswerSource, Role
 from lit_unlearn.data.fingerprints import values_fingerprint
+from lit_unlearn.data.vocabulary import special_tokens
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.scored_texts import ScoredText
 
@@ -96,7 +97,7 @@ def plan(
         about = [*([several] if several else []), *([contexts] if contexts else []), *_layout(asking)]
         fingerprint = values_fingerprint([row.asked[:4] for row in rows], *about)
         sets[name] = PlannedSet(source.role, rows, fingerprint, source.max_new_tokens, source.stop, source.extract)
-    special = frozenset(tokenizer.all_special_ids)
+    special = special_tokens(tokenizer)
     return AnswerPlan([*texts], [_ending(text, special, tokenizer) for text in texts], sets)
 
 

@@ -6,6 +6,7 @@ from typing import TypeVar, cast
 from transformers import PreTrainedTokenizerBase
 
 from lit_unlearn.data.draws import chance, uniform
+from lit_unlearn.data.vocabulary import special_tokens
 from lit_unlearn.errors import InputError
 from lit_unlearn.questions.answer_texts import AnswerText
 from lit_unlearn.questions.batches import Query
@@ -40,7 +41,7 @@ class Segmentation:
         self.longest = longest
         self._ids: dict[str, int] = tokenizer.get_vocab()
         self._pieces = {token: piece for piece, token in self._ids.items()}
-        self._special = frozenset(tokenizer.all_special_ids)
+        self._special = special_tokens(tokenizer)
         self._splits: dict[int, list[tuple[int, int]]] = {}
         self._before: int = tokenizer("A", add_special_tokens=False)["input_ids"][0]
 

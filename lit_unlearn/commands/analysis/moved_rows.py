@@ -16,6 +16,7 @@ from lit_unlearn.commands.forget_tokens.similarity import mean_state
 from lit_unlearn.commands.report.section import Section
 from lit_unlearn.commands.report.style import bar_style, legend, styled
 from lit_unlearn.data.rows import Row, TrainedRow
+from lit_unlearn.data.vocabulary import special_tokens
 from lit_unlearn.losses.contract import Batch, Outputs
 from lit_unlearn.losses.likelihood import batch_nll
 from lit_unlearn.running.partial_forward import run_layers
@@ -75,7 +76,7 @@ def moved(run: Run, rows: Sequence[Row], *, batch_size: int) -> Moved:
         batch_size: rows that run together.
     """
     base, unlearned = run.load_base(), run.load_unlearned()
-    special = torch.tensor(sorted(run.tokenizer().all_special_ids), device=base.device)
+    special = torch.tensor(sorted(special_tokens(run.tokenizer())), device=base.device)
     parts = []
     for batch in batches(rows, batch_size, base.device, "rows"):
         before, after = (_outputs(run, model, batch) for model in (base, unlearned))

@@ -11,6 +11,7 @@ from lit_unlearn.commands.analysis.opened_runs import Run
 from lit_unlearn.commands.analysis.overlap import Overlap, entity_share, nearest_share, token_odds
 from lit_unlearn.commands.analysis.resemblance import Topic
 from lit_unlearn.commands.forget_tokens.representations import Representations
+from lit_unlearn.data.vocabulary import special_tokens
 from lit_unlearn.questions.sets import DEFAULT
 
 
@@ -62,7 +63,7 @@ def overlap_with(asked: Asked, rows: StreamRows, tokenizer: PreTrainedTokenizerB
         tokenizer: the model's.
     """
     states, retain = rows.topic.states, rows.topic.retain
-    special = tokenizer.all_special_ids
+    special = special_tokens(tokenizer)
     return Overlap(
         len(asked.texts),
         nearest_share(asked.states, states[~retain], states[retain]),

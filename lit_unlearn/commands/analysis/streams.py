@@ -19,6 +19,7 @@ from lit_unlearn.commands.forget_tokens.representations import Representations
 from lit_unlearn.commands.report.section import Section
 from lit_unlearn.commands.report.style import bar_style, legend, styled
 from lit_unlearn.data.rows import Row
+from lit_unlearn.data.vocabulary import special_tokens
 from lit_unlearn.errors import InputError
 
 _TOKENS = 12
@@ -111,7 +112,7 @@ def _topic(
     rows = [*forget, *retain]
     tokens = torch.tensor([token for row in rows for token in row.input_ids])
     place = torch.repeat_interleave(torch.tensor([len(row.input_ids) for row in rows]))
-    counted = ~torch.isin(tokens, torch.tensor(sorted(tokenizer.all_special_ids)))
+    counted = ~torch.isin(tokens, torch.tensor(sorted(special_tokens(tokenizer))))
     starts = tqdm(range(0, len(rows), batch_size), desc=name, unit="batch")
     states = [represent.of_rows([row.input_ids for row in rows[start : start + batch_size]]) for start in starts]
     return Topic(tokens[counted], place[counted], torch.cat(states), torch.arange(len(rows)) >= len(forget))

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lit_unlearn.commands.forget_tokens.similarity import mean_state
 from lit_unlearn.data.rows import Row, collate
+from lit_unlearn.data.vocabulary import special_tokens
 from lit_unlearn.losses.contract import Batch
 from lit_unlearn.models import layers
 from lit_unlearn.running.partial_forward import run_layers
@@ -33,7 +34,7 @@ class Representations:
         self.model = model
         self.layers = layers.decoder_layers(model, decoder_layers)
         self.layer = layer
-        self._special = sorted(tokenizer.all_special_ids)
+        self._special = sorted(special_tokens(tokenizer))
         self._first = list(itertools.takewhile(self._special.__contains__, tokenizer("A")["input_ids"]))
 
     def of_rows(self, rows: Sequence[Sequence[int]]) -> Tensor:

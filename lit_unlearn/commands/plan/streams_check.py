@@ -9,6 +9,7 @@ from lit_unlearn.commands.plan.check import Check
 from lit_unlearn.commands.plan.config import PlanCLI
 from lit_unlearn.data.naive_bayes import folds, margins, out_of_fold, token_rows
 from lit_unlearn.data.text import TextSource, first_texts
+from lit_unlearn.data.vocabulary import special_tokens
 from lit_unlearn.errors import InputError
 from lit_unlearn.models.source import ModelSource
 from lit_unlearn.models.tokenizer import load_tokenizer
@@ -39,7 +40,7 @@ def check_streams(config: PlanCLI) -> Iterator[Check]:
         others = retain[name] if len(retain) > 1 else next(iter(retain.values()))
         if min(len(forget), len(others)) < _LEAST:
             continue
-        share = recognised(forget, others, tokenizer.all_special_ids)
+        share = recognised(forget, others, sorted(special_tokens(tokenizer)))
         if share <= _HARDLY:
             found = (
                 f"forget/{name} and its retain rows can hardly be told apart: of {len(forget) + len(others)} rows "

@@ -21,6 +21,7 @@ from lit_unlearn.commands.analysis.strays.scores import SCORES, TRIVIAL, Trusted
 from lit_unlearn.commands.analysis.strays.trusted import TrustedRow, read_trusted, tokenised
 from lit_unlearn.commands.forget_tokens.representations import Representations
 from lit_unlearn.commands.report.section import Section
+from lit_unlearn.data.vocabulary import special_tokens
 from lit_unlearn.runs import layout
 
 _SHOWN = 20
@@ -67,7 +68,7 @@ def analyse(
     represent = Representations(run.load_first_layers(), tokenizer, run.module.layer, run.module.decoder_layers)
     references = None if known is None else _references(known, run, represent, batch_size)
     states = mean_states(represent, tokens, batch_size)
-    read = measured(states, tokens, tokenizer.all_special_ids, len(names), references)
+    read = measured(states, tokens, sorted(special_tokens(tokenizer)), len(names), references)
     draws, scores = planted(read, tokens, labels), all_scores(read, labels)
     found = accuracy(draws)
     shown = found.best or TRIVIAL[0]
